@@ -1,0 +1,33 @@
+"""`chatctl completion`: what a shell needs to complete our verbs and options."""
+
+import click
+
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def run(app: "App", shell: str) -> None:
+    """Print the script."""
+    from click.shell_completion import get_completion_class
+
+    from chatctl.__main__ import COMPLETE
+    from chatctl.verbs import cli
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"click knows no completion for {shell}")
+    script = kind(cli, {}, "chatctl", COMPLETE)
+    app.out.line((script.source_template % script.source_vars()).strip())
+
+
+command = Verb(
+    "completion",
+    run,
+    [click.Argument(["shell"], type=click.Choice(SHELLS))],
+    help="Print the completion script of a shell: source <(chatctl completion bash)",
+)

@@ -1,0 +1,64 @@
+"""`chatctl connect`: a link to a peer; done when it is up."""
+
+import click
+
+from chatctl.errors import Failure
+from chatctl.people import peer_line
+from chatctl.verb import Verb
+from chatd.paths import DEFAULT_PORT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+HIGHEST_PORT = 65535
+
+
+def run(app: "App", address: str, port: str | None, plain: bool, keep: bool) -> None:
+    """Connect, and say with whom."""
+    host, number = split(address, port)
+    params: dict[str, object] = {"host": host, "port": number, "plain": plain, "keep": keep}
+    found = app.call_timed("connect", params)
+    if app.out.json:
+        app.out.result(found)
+    else:
+        app.out.line(f"connected: {peer_line(found.get('peer') or {})}")
+
+
+def split(address: str, port: str | None) -> tuple[str, int]:
+    """Host and port of `HOST`, `HOST:PORT`, `[v6]`, `[v6]:PORT` or a bare v6 address, and a port of its own."""
+    if address.startswith("["):
+        host, closed, rest = address[1:].partition("]")
+        if not closed or (rest and not rest.startswith(":")):
+            raise Failure("usage", f"{address} is no address", "write HOST:PORT or [IPV6]:PORT")
+        inside = rest[1:] if rest else None
+    elif address.count(":") == 1:
+        host, _, inside = address.partition(":")
+    else:
+        host, inside = address, None
+    if not host:
+        raise Failure("usage", f"{address or 'an empty word'} names no host", "write HOST:PORT or [IPV6]:PORT")
+    if inside is not None and port is not None:
+        raise Failure("usage", "the port is given twice", "write HOST:PORT or HOST PORT")
+    return host, _port(port if inside is None else inside)
+
+
+def _port(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PORT
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= HIGHEST_PORT):
+        raise Failure("usage", f"{text or 'nothing'} is no port", f"ports are 1 to {HIGHEST_PORT}")
+    return int(text)
+
+
+command = Verb(
+    "connect",
+    run,
+    [
+        click.Argument(["address"], metavar="HOST[:PORT]"),
+        click.Argument(["port"], required=False),
+        click.Option(["--plain"], is_flag=True, help="Plain text, for peers that are not chatd (nc, telnet)."),
+        click.Option(["--keep"], is_flag=True, help="Redial it from now on, even if it does not answer now."),
+    ],
+    help=f"Connect to a peer; done when the link is up. The port is {DEFAULT_PORT} where none is given.",
+)

@@ -1,0 +1,27 @@
+"""`chatctl help`: the verbs, or one of them."""
+
+import click
+
+from chatctl.errors import Failure
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+
+def run(app: "App", verb: tuple[str, ...]) -> None:
+    """Show what `--help` shows."""
+    from chatctl.verbs import cli
+
+    context = click.Context(cli, info_name="chatctl", obj=app)
+    command: click.Command = cli
+    for word in verb:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is None:
+            raise Failure("usage", f"no such verb: {' '.join(verb)}", "see chatctl help")
+        command, context = found, click.Context(found, info_name=word, parent=context)
+    app.out.line(command.get_help(context))
+
+
+command = Verb("help", run, [click.Argument(["verb"], nargs=-1)], help="Show the verbs, or the help of one of them.")

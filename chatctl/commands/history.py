@@ -1,0 +1,43 @@
+"""`chatctl history`: messages of the past, oldest first."""
+
+import click
+
+from chatctl.show import EPILOG, Show, beginning, matching, options
+from chatctl.stream import pages
+from chatctl.values import moment_option
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+
+def run(
+    app: "App",
+    peer: str | None,
+    n: int,
+    since: str | None,
+    until: str | None,
+    position: str | None,
+    everything: bool,
+    template: str | None,
+) -> None:
+    """Show the first `n` after the beginning that was given, else the last `n`."""
+    start = beginning(since, position, None)
+    show = Show(app, template, n)
+    for page in pages(app, start, matching(peer, everything), until, n):
+        show.decoded(page)
+
+
+command = Verb(
+    "history",
+    run,
+    [
+        *options(),
+        click.Option(["-n"], type=click.IntRange(1), default=100, metavar="N", help="At most N (100)."),
+        click.Option(["--until"], type=moment_option, metavar="TIME", help="End before it."),
+    ],
+    help="Show messages of both directions, with PEER or with everybody, oldest first: the last N, or the first N "
+    "after --since or --from.",
+    epilog=EPILOG,
+)

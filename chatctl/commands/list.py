@@ -1,0 +1,54 @@
+"""`chatctl list`: the peers, in slot order."""
+
+import click
+
+from chatctl.output import table
+from chatctl.people import local_time
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from chatctl.app import App
+
+HEAD = ("SLOT", "NAME", "ADDRESS", "DIR", "STATE", "SINCE")
+COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red"}
+
+
+def run(app: "App", everyone: bool) -> None:
+    """Show the table."""
+    found = app.call("list", {"all": everyone})
+    if app.out.json:
+        app.out.result(found)
+        return
+    peers = found.get("peers") or []
+    if not peers:
+        app.out.note("no peers")
+        return
+    head, *lines = table(HEAD, [_row(peer) for peer in peers])
+    app.out.line(app.out.paint(head, "bold"))
+    for peer, line in zip(peers, lines, strict=True):
+        state = str(peer.get("state"))
+        coloured = app.out.paint(state, COLOURS[state]) if state in COLOURS else state
+        at = head.index(HEAD[4])
+        app.out.line(line[:at] + coloured + line[at + len(state) :] if line.startswith(state, at) else line)
+
+
+def _row(peer: "dict[str, Any]") -> list[object]:
+    state, reason = peer.get("state"), peer.get("reason")
+    shown = f"{state} ({reason})" if reason and state != "up" else state
+    since = peer.get("since")
+    return [
+        *(peer.get(field) for field in ("slot", "name", "address", "direction")),
+        shown,
+        since and local_time(since),
+    ]
+
+
+command = Verb(
+    "list",
+    run,
+    [click.Option(["--all", "everyone"], is_flag=True, help="Plain peers that are gone, too.")],
+    help="Who we are connected with, want to be, or know: slot, name, address, who dialed, state, since when.",
+)

@@ -1,0 +1,65 @@
+"""`chatctl status`: how the daemon is doing."""
+
+from chatctl.output import short
+from chatctl.sanitize import inline
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from chatctl.app import App
+
+_STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def run(app: "App") -> None:
+    """Show it, a line to a thing."""
+    status = app.call("status")
+    if app.out.json:
+        app.out.result(status)
+        return
+    lines = _lines(status)
+    width = max(len(label) for label, _ in lines)
+    for label, value in lines:
+        app.out.line(f"{app.out.paint(label.ljust(width), 'bold')}  {inline(value)}")
+
+
+def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
+    peers, journal = status.get("peers") or {}, status.get("journal") or {}
+    counts = ", ".join(f"{count} {state}" for state, count in peers.items())
+    full = " — FULL, new messages are refused" if journal.get("full") else ""
+    return [
+        ("node", f"{status.get('name')} ({short(status.get('node'))})"),
+        ("version", f"{status.get('version')}, process {status.get('pid')}, up {_span(status.get('uptime_s'))}"),
+        ("listen", ", ".join(str(one) for one in status.get("listen") or []) or "nowhere"),
+        ("security", f"{status.get('security')}"),
+        ("peers", counts),
+        ("sessions", f"{status.get('sessions')}"),
+        ("socket", f"{status.get('socket')}"),
+        ("state", f"{status.get('state')}"),
+        ("journal", f"{journal.get('position')}, {_size(journal.get('bytes'))}{full}"),
+    ]
+
+
+def _span(seconds: object) -> str:
+    """`2h 5m`: the two largest units that say something."""
+    left = int(seconds) if isinstance(seconds, int | float) else 0
+    parts = []
+    for size, unit in _STEPS:
+        if left >= size:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return " ".join(parts[:2]) or "0s"
+
+
+def _size(count: object) -> str:
+    size = float(count) if isinstance(count, int | float) else 0.0
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+command = Verb("status", run, help="Who this node is, where it listens, who may talk to it, and how its journal is.")

@@ -1,0 +1,29 @@
+"""`chatctl terminate`: close the connection to a peer, after what was accepted for it."""
+
+import click
+
+from chatctl.people import peer_line
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+
+def run(app: "App", peer: str) -> None:
+    """Terminate, and say what could not be delivered."""
+    found = app.call("terminate", {"peer": peer})
+    if app.out.json:
+        app.out.result(found)
+        return
+    queued = found.get("queued") or 0
+    left = f"; not delivered: {queued}" if queued else ""
+    app.out.line(f"terminated: {peer_line(found.get('peer') or {})}{left}")
+
+
+command = Verb(
+    "terminate",
+    run,
+    [click.Argument(["peer"])],
+    help="Deliver what was accepted for the peer, close the connection, and do not redial it.",
+)

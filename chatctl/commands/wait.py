@@ -1,0 +1,73 @@
+"""`chatctl wait`: until the daemon is ready, a peer is up, or so many are."""
+
+import time
+
+import click
+
+from chatctl.errors import Failure
+from chatctl.people import peer_line
+from chatctl.verb import Verb, common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from chatctl.app import App
+
+FOREVER = float("inf")
+PAUSE_S = 0.1
+STARTING = ("no_daemon", "shutting_down")  # a daemon that stops may be one that restarts
+
+
+def ready(app: "App") -> None:
+    """Wait for the daemon, whether or not it has been started yet."""
+    while True:
+        left = app.left()
+        try:
+            app.reach(FOREVER if left is None else left)
+            _show(app, app.call_timed("wait", {"for": "ready"}), "ready")
+            return
+        except Failure as failure:
+            app.close()
+            if failure.kind not in STARTING:
+                raise
+            if app.left() == 0:
+                raise Failure("timeout", f"not ready in time: {failure.message}", failure.hint) from None
+        time.sleep(PAUSE_S)
+
+
+def peer(app: "App", name: str) -> None:
+    """Wait until a peer is up."""
+    _show(app, app.call_timed("wait", {"for": "peer", "peer": name}), "up")
+
+
+def peers(app: "App", count: int) -> None:
+    """Wait until so many peers, or more, are up."""
+    _show(app, app.call_timed("wait", {"for": "peers", "count": count}), "up")
+
+
+def _show(app: "App", found: "dict[str, Any]", what: str) -> None:
+    if app.out.json:
+        app.out.result(found)
+        return
+    lines = [f"{what}: {peer_line(one)}" for one in found.get("peers") or []]
+    app.out.line("\n".join(lines) or what)
+
+
+command = click.Group(
+    "wait",
+    params=common(),
+    add_help_option=False,
+    no_args_is_help=False,
+    help="Wait until something is so; --timeout DURATION says how long (exit 124).",
+    commands={
+        "ready": Verb("ready", ready, help="Until the daemon answers; it need not have been started yet."),
+        "peer": Verb("peer", peer, [click.Argument(["name"], metavar="PEER")], help="Until a peer is up."),
+        "peers": Verb(
+            "peers",
+            peers,
+            [click.Argument(["count"], type=click.IntRange(0), metavar="N")],
+            help="Until N peers are up.",
+        ),
+    },
+)

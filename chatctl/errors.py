@@ -1,0 +1,79 @@
+"""What can go wrong, and the exit status it ends with.
+
+`Failure` is the one exception of chatctl: `__main__` shows it and exits, the console shows it and goes on.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DONE, FAILED, USAGE, NO_DAEMON, UNKNOWN, REFUSED, CONFLICT, GAP, TIMED_OUT, INTERRUPTED = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    124,
+    130,
+)
+
+# The kinds of the daemon's error table, then those of chatctl itself and of protocol faults.
+EXIT_STATUS = {
+    "unknown_peer": UNKNOWN,
+    "ambiguous_peer": UNKNOWN,
+    "unknown_room": UNKNOWN,
+    "unknown_message": UNKNOWN,
+    "peer_offline": FAILED,
+    "outbox_full": REFUSED,
+    "too_large": REFUSED,
+    "expired": FAILED,
+    "rejected": REFUSED,
+    "bad_text": USAGE,
+    "forbidden": REFUSED,
+    "rate_limited": REFUSED,
+    "conflict": CONFLICT,
+    "timeout": TIMED_OUT,
+    "shutting_down": NO_DAEMON,
+    "cursor_gone": GAP,
+    "connect_failed": FAILED,
+    "storage_full": REFUSED,
+    "outcome_unknown": FAILED,
+    "usage": USAGE,
+    "no_daemon": NO_DAEMON,
+    "invalid_params": USAGE,
+}
+PROTOCOL_KINDS = {
+    -32700: "parse_error",
+    -32600: "invalid_request",
+    -32601: "unknown_method",
+    -32602: "invalid_params",
+    -32603: "internal_error",
+}
+
+
+class Failure(Exception):
+    """A verb that did not do what it says: `kind` decides the exit status, `hint` says what to do about it."""
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+
+    @property
+    def exit_status(self) -> int:
+        """A kind that a newer daemon invented is a plain failure."""
+        return EXIT_STATUS.get(self.kind, FAILED)
+
+
+def refusal(error: "Mapping[str, object]") -> Failure:
+    """The failure that a JSON-RPC error object tells."""
+    data = error.get("data")
+    known = data if isinstance(data, dict) else {}
+    code = error.get("code")
+    kind = known.get("kind") or (PROTOCOL_KINDS.get(code) if isinstance(code, int) else None) or "internal_error"
+    hint = known.get("hint") or ("is the daemon another version? chatctl status" if kind == "unknown_method" else "")
+    return Failure(str(kind), str(error.get("message") or kind), str(hint))

@@ -1,0 +1,83 @@
+"""Records and events as a person reads them: one line each, harmless, times of this place.
+
+Knows the records of the control socket by their fields; a field or type that it does not know is shown or left out,
+never an error.
+"""
+
+import time
+from calendar import timegm
+
+from chatctl.output import short
+from chatctl.sanitize import block, inline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_LINES = {
+    "peer.up": "{name} is connected ({address})",
+    "peer.down": "{name} is gone: {reason}",
+    "peer.pending": "{name} at {address} asks to talk: chatctl peer accept {slot}",
+    "peer.diverged": "{name} has more of our messages than we do: {theirs}, we have {ours}",
+    "daemon.start": "the daemon has started (version {version})",
+    "daemon.stop": "the daemon stops ({reason})",
+}
+_local: dict[str, str] = {}  # the last second that was converted: events come in bursts
+
+
+def local_time(at: object) -> str:
+    """`2026-11-21 04:00:00` of this place, for a time of the daemon."""
+    second = str(at)[:19]
+    known = _local.get(second)
+    if known is None:
+        _local.clear()
+        try:
+            moment = time.localtime(timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S")))
+            known = time.strftime("%Y-%m-%d %H:%M:%S", moment)
+        except ValueError:
+            known = inline(second)
+        _local[second] = known
+    return known
+
+
+def event_line(event: "Mapping[str, Any]") -> str:
+    """One event; a message of several lines takes several, indented."""
+    at = local_time(event.get("at"))
+    if event.get("type") == "message":
+        name = _name(event)
+        arrow = f"-> {name}" if event.get("direction") == "out" else name
+        return f"{at} {arrow}: {block(str(event.get('text')))}"
+    return f"{at} * {_happening(event)}"
+
+
+def peer_line(peer: "Mapping[str, Any]") -> str:
+    """`slot 0, bob, node k3v9abcd (10.0.0.2:7420)`."""
+    node = peer.get("node")
+    what = f"node {short(node)}" if node else "plain"
+    address = peer.get("address")
+    where = f" ({address})" if address else ""
+    return inline(f"slot {peer.get('slot')}, {peer.get('name')}, {what}{where}")
+
+
+def _name(event: "Mapping[str, Any]") -> str:
+    peer = event.get("peer")
+    return inline(str(peer.get("name"))) if isinstance(peer, dict) else "?"
+
+
+def _happening(event: "Mapping[str, Any]") -> str:
+    kind = str(event.get("type"))
+    if kind == "gap":
+        whose = f" of {_name(event)}" if event.get("peer") else ""
+        after = inline(str(event.get("after") or "the beginning"))
+        return f"gap: messages{whose} after {after} through {inline(str(event.get('through')))} are missing"
+    values = {field: inline(str(value)) for field, value in event.items()}
+    peer = event.get("peer")
+    values["name"] = _name(event)
+    values["slot"] = inline(str(peer.get("slot"))) if isinstance(peer, dict) else "?"
+    try:
+        line = _LINES[kind].format_map(values)
+    except KeyError:  # of a newer daemon
+        return inline(kind) + (f" {values['name']}" if peer else "")
+    unsent = event.get("unsent")
+    return f"{line}, {inline(str(unsent))} not written" if unsent else line

@@ -1,0 +1,90 @@
+"""Shows events, and counts them: for `tail` and `history`, which take the same options."""
+
+import json
+
+import click
+
+from chatctl.errors import Failure
+from chatctl.people import event_line
+from chatctl.template import FIELDS, Template
+from chatctl.values import moment_option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from chatctl.app import App
+
+EPILOG = f"Fields of TEMPLATE: {' '.join(FIELDS)}."
+
+
+class Show:
+    """Writes events in the form that was asked for, at most `limit` of them."""
+
+    def __init__(self, app: "App", template: str | None, limit: int | None = None) -> None:
+        if template is not None and app.out.json:
+            raise Failure("usage", "--format and --json exclude each other")
+        self._out = app.out
+        self._line: Callable[[Mapping[str, Any]], str] = event_line if template is None else _parsed(template).line
+        self._limit = limit
+        self.count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether `limit` events were shown."""
+        return self.count == self._limit
+
+    def raw(self, events: list[bytes]) -> None:
+        """Show events as they came."""
+        events = events[: self._room()]
+        if self._out.json:
+            self._out.documents(events)
+        elif events:
+            self._out.line("\n".join([self._line(json.loads(event)) for event in events]))
+        self.count += len(events)
+
+    def decoded(self, events: "Sequence[Mapping[str, Any]]") -> None:
+        """Show events of a page."""
+        events = events[: self._room()]
+        if self._out.json:
+            self._out.results(events)
+        elif events:
+            self._out.line("\n".join([self._line(event) for event in events]))
+        self.count += len(events)
+
+    def _room(self) -> int | None:
+        return None if self._limit is None else self._limit - self.count
+
+
+def _parsed(template: str) -> Template:
+    try:
+        return Template(template)
+    except ValueError as error:
+        raise Failure("usage", f"--format: {error}", "see chatctl tail --help") from None
+
+
+def matching(peer: str | None, everything: bool) -> dict[str, object]:
+    """The filter of the daemon. Gaps match always."""
+    match: dict[str, object] = {} if everything else {"types": ["message"]}
+    return match if peer is None else {**match, "peer": peer}
+
+
+def beginning(since: str | None, position: str | None, last: int | None) -> dict[str, object] | None:
+    """Where to start: the one that was given, or None. More than one is a usage error."""
+    given: dict[str, object] = {"since": since, "position": position, "last": last}
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        raise Failure("usage", "-n, --since and --from exclude each other")
+    return given or None
+
+
+def options() -> list[click.Parameter]:
+    """What `tail` and `history` have in common."""
+    return [
+        click.Argument(["peer"], required=False),
+        click.Option(["--since"], type=moment_option, metavar="TIME", help="Start there: a duration ago, or RFC 3339."),
+        click.Option(["--from", "position"], metavar="POSITION", help="Start behind it."),
+        click.Option(["--events", "everything"], is_flag=True, help="Not only messages."),
+        click.Option(["--format", "template"], metavar="TEMPLATE", help="'{at} {peer} {text}': one line for each."),
+    ]

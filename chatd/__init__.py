@@ -1,0 +1,3 @@
+"""chatd: a headless peer-to-peer chat daemon."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,131 @@
+"""The command `chatd`: flags -> Config -> logging -> trio.run(daemon.run), and exit codes.
+
+Everything is imported where it is used: `--help` is quick, and an interrupt while modules load leaves no traceback.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from chatd.config import Config
+
+USAGE = 2
+INTERRUPTED = 130
+MOST_FILES = 65536  # a descriptor for each link, with room; more only costs
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """Run the daemon; the exit status."""
+    try:
+        return _start(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _start(argv: "Sequence[str]") -> int:
+    """Do what the flags say."""
+    _hold_standard_streams()
+    from chatd import __version__
+    from chatd.config import ConfigError, describe, load
+    from chatd.flags import parse_flags, usage
+
+    try:
+        action = parse_flags(argv).action
+        if action == "help":
+            return _write(1, usage())
+        if action == "version":
+            return _write(1, f"chatd {__version__}\n")
+        loaded = load(argv, os.environ)
+    except ConfigError as error:
+        return _fail(error, USAGE)
+    return _write(1, describe(loaded)) if action == "check" else _run(loaded.config)
+
+
+def _run(config: "Config") -> int:
+    """Run the daemon until it stops."""
+    from chatd import logs
+
+    logs.setup(config.log_level, config.log_format)
+    os.umask(0o077)
+    _raise_file_limit()
+    import trio
+
+    from chatd import daemon
+    from chatd.runtime import Runtime
+
+    try:
+        trio.run(daemon.run, config, Runtime())
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:  # noqa: BLE001  (each gets its exit status)
+        return _explain(error)
+    return 0
+
+
+def _explain(error: BaseException) -> int:
+    """The exit status of what ended the daemon; with its one line, or with a traceback where it is a bug."""
+    import logging
+
+    from chatd.core.failures import StartupFailure
+    from chatd.paths import PathError
+
+    log = logging.getLogger("chatd.main")
+    leaves = list(_leaves(error))
+    for leaf in leaves:
+        if isinstance(leaf, StartupFailure | PathError):
+            log.debug("stopped", exc_info=error)
+            return _fail(leaf, leaf.exit_code if isinstance(leaf, StartupFailure) else USAGE)
+    if all(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+        return INTERRUPTED
+    log.critical("stopped by an error that nobody expected", exc_info=error)
+    return 1
+
+
+def _leaves(error: BaseException) -> "Iterator[BaseException]":
+    """The errors in a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _fail(error: BaseException, status: int) -> int:
+    """Say in one line why there is no daemon."""
+    from chatd.logs import harmless
+
+    _write(2, f"chatd: {harmless(str(error))}\n")
+    return status
+
+
+def _write(descriptor: int, text: str) -> int:
+    """Write all of it; whoever closed the other end does not want it."""
+    data = text.encode(errors="backslashreplace")
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        return 1
+    return 0
+
+
+def _hold_standard_streams() -> None:
+    """Open what was closed of 0, 1 and 2: else the next file that is opened gets the log lines."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _raise_file_limit() -> None:
+    """As many files as the system allows, up to MOST_FILES: the usual 1024 is less than the links alone."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

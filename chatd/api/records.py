@@ -1,0 +1,154 @@
+"""Records: the nouns that results carry and `--json` prints. Fields are only ever added.
+
+Times are RFC 3339 in UTC with milliseconds (`2026-11-21T03:00:00.000Z`); positions are `EPOCH:SEQ`.
+"""
+
+import msgspec
+
+
+class PeerRef(msgspec.Struct, frozen=True, gc=False):
+    """Who a message is with, as events carry it."""
+
+    slot: int
+    name: str
+    kind: str  # "native" | "plain"
+    node: str | None  # 52 characters; None for a plain peer
+
+
+class PeerRecord(msgspec.Struct, frozen=True):
+    """One line of `list`."""
+
+    slot: int
+    name: str
+    kind: str  # "native" | "plain"
+    node: str | None
+    address: str | None  # "HOST:PORT", as connected or last dialed
+    direction: str | None  # "in" | "out": who dialed
+    state: str  # "up" | "dialing" | "down" | "pending"
+    since: str  # when it came into that state
+    reason: str | None  # why it is down
+    rtt_ms: float | None
+    queued: int  # committed here, not acknowledged (native) or not written (plain)
+    received: int  # messages taken from it in this run
+    sent: int  # messages written to it in this run
+    desired: bool  # a standing wish: it is redialed
+    trust: str | None  # "accepted" | "denied" | None: what was decided by `peer accept` and `peer deny`
+
+
+class PeerList(msgspec.Struct, frozen=True):
+    """Result of `list`, in slot order."""
+
+    peers: list[PeerRecord]
+
+
+class PeerResult(msgspec.Struct, frozen=True):
+    """Result of `connect` and the `peer` verbs."""
+
+    peer: PeerRecord
+
+
+class Terminated(msgspec.Struct, frozen=True):
+    """Result of `terminate`: `queued` messages were accepted for it and not delivered within the deadline."""
+
+    peer: PeerRecord
+    queued: int
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """Result of `send`: `id` is the message's position in this node's journal."""
+
+    id: str
+    state: str  # "queued": committed here
+    peer: PeerRef
+
+
+class PeerCounts(msgspec.Struct, frozen=True):
+    """How many peers are in which state."""
+
+    up: int
+    dialing: int
+    down: int
+    pending: int
+
+
+class JournalStatus(msgspec.Struct, frozen=True):
+    """How the journal is doing. Sizes in bytes."""
+
+    path: str
+    synchronous: str  # "full"
+    schema: int
+    position: str  # the newest committed one
+    bytes: int
+    full: bool  # the last write met a full (or read-only) disk
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Result of `status`."""
+
+    node: str
+    name: str
+    epoch: str
+    version: str
+    pid: int
+    listen: list[str]
+    socket: str
+    state: str  # the state directory
+    uptime_s: float
+    security: str  # one sentence: who may talk to this node
+    trust: str
+    plain: str
+    peers: PeerCounts
+    sessions: int
+    journal: JournalStatus
+
+
+class Whoami(msgspec.Struct, frozen=True):
+    """Result of `whoami`."""
+
+    name: str
+    node: str
+
+
+class MyIp(msgspec.Struct, frozen=True):
+    """Result of `myip`: `ip` is the one to give to others; `all` every address of this machine, best first."""
+
+    ip: str
+    all: list[str]
+
+
+class MyPort(msgspec.Struct, frozen=True):
+    """Result of `myport`: the port of the first listener."""
+
+    port: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Result of `health`: `problems` is empty when `healthy`."""
+
+    healthy: bool
+    problems: list[str]
+
+
+class Waited(msgspec.Struct, frozen=True):
+    """Result of `wait`: the peers that fulfilled it."""
+
+    peers: list[PeerRecord]
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """Result of `subscribe`: events after `position` follow; `snapshot` is the state at that position."""
+
+    subscription: int
+    position: str
+    snapshot: PeerList
+
+
+class Empty(msgspec.Struct, frozen=True):
+    """Result of a verb that has nothing to say."""
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Result of `history`: `next` is the position to go on from, None when there is no more."""
+
+    events: list[msgspec.Raw]
+    next: str | None

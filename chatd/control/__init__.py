@@ -1,0 +1,1 @@
+"""The trio shells on the Unix socket: sessions, requests, subscriptions."""

@@ -1,0 +1,168 @@
+"""JSON-RPC 2.0, one object per line: bytes in, requests out; answers in, bytes out. No I/O.
+
+A line is decoded in two steps: the envelope, then its parameters into the struct of the method. Whatever a client
+sends, `parse` gives a Request or raises Fault; nothing else comes out.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+from chatd.api.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    ControlError,
+)
+
+# 63 bits and 256 characters: enough for anybody's counter or UUID, and cheap to carry until the answer.
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=256)] | None
+
+
+class Request(msgspec.Struct, gc=False):
+    """The envelope. Without an `id` it is a notification: executed, not answered."""
+
+    jsonrpc: Literal["2.0"]
+    method: str
+    id: Id | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Reply(msgspec.Struct, gc=False):
+    """The answer of a request that was done."""
+
+    jsonrpc: str
+    id: Id
+    result: msgspec.Struct
+
+
+class Fault(Exception):
+    """A request that is not what the protocol or its method asks for; or a bug of ours."""
+
+    KINDS: ClassVar[dict[int, str]] = {
+        PARSE_ERROR: "parse_error",
+        INVALID_REQUEST: "invalid_request",
+        METHOD_NOT_FOUND: "unknown_method",
+        INVALID_PARAMS: "invalid_params",
+        INTERNAL_ERROR: "internal_error",
+    }
+
+    def __init__(self, code: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.kind = self.KINDS[code]
+        self.message = message
+        self.hint = hint
+        self.retryable = False
+        self.details: dict[str, object] = {}
+
+
+class BadLine(Fault):
+    """A line that is no request at all. `id` is the one it names, where that can be found out."""
+
+    def __init__(self, code: int, message: str, hint: str, line: bytes) -> None:
+        super().__init__(code, message, hint)
+        self.id = _id_of(line)
+
+
+_decode = msgspec.json.Decoder(Request).decode
+_encoder = msgspec.json.Encoder()
+MESSAGE_CHARACTERS = 2000  # a message may quote what the client sent
+ONE_OBJECT = 'a request is one line: {"jsonrpc":"2.0","id":1,"method":"status"}'
+
+
+def parse(line: bytes) -> Request:
+    """The request in a line. Raises BadLine."""
+    try:
+        return _decode(line)
+    except msgspec.ValidationError as error:
+        if line.lstrip()[:1] == b"[":
+            raise BadLine(
+                INVALID_REQUEST, "batches are not supported", "send the requests line by line", line
+            ) from None
+        raise BadLine(INVALID_REQUEST, f"not a request: {error}", ONE_OBJECT, line) from None
+    except RecursionError:
+        raise BadLine(PARSE_ERROR, "nested too deeply", ONE_OBJECT, line) from None
+    except ValueError as error:  # malformed JSON, or not UTF-8
+        raise BadLine(PARSE_ERROR, f"not JSON: {error}", ONE_OBJECT, line) from None
+
+
+def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
+    """The parameters of a request, checked. Raises Fault."""
+    try:
+        return decoder.decode(request.params)
+    except RecursionError:
+        problem = "nested too deeply"
+    except ValueError as error:
+        problem = str(error)
+    fields = [field.encode_name for field in msgspec.structs.fields(decoder.type)]
+    hint = f"{request.method} takes an object of: {', '.join(fields)}" if fields else f"{request.method} takes nothing"
+    raise Fault(INVALID_PARAMS, f"{request.method}: {problem}", hint)
+
+
+def encode(answers: Sequence[Reply | msgspec.Raw]) -> bytes:
+    """A line each."""
+    return _encoder.encode_lines(answers)
+
+
+def result_line(reply: Reply) -> msgspec.Raw:
+    """The same for one."""
+    return msgspec.Raw(_encoder.encode(reply))
+
+
+def error_line(id_: Id, error: ControlError | Fault) -> msgspec.Raw:
+    """The answer to a request that was refused."""
+    data = {"kind": error.kind, "hint": error.hint, "retryable": error.retryable, **error.details}
+    message = error.message if len(error.message) <= MESSAGE_CHARACTERS else error.message[:MESSAGE_CHARACTERS] + "…"
+    body = {"code": error.code, "message": message, "data": data}
+    return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "id": id_, "error": body}))
+
+
+def _id_of(line: bytes) -> Id:
+    """The id in a line that msgspec would not take; the standard library is laxer (lone surrogates, big numbers)."""
+    try:
+        found = json.loads(line)["id"]
+        return msgspec.convert(found, Id)  # type: ignore[no-any-return]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+
+
+class LineBuffer:
+    """Splits what arrives into lines. One over the limit is told once, as None, and skipped without being held."""
+
+    __slots__ = ("_held", "_limit", "_skipping")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = bytearray()
+        self._skipping = False
+
+    def receive(self, data: bytes) -> list[bytes | None]:
+        """The lines that are complete now; empty ones are left out by who parses."""
+        lines: list[bytes | None] = [*data.split(b"\n")]
+        rest = lines.pop()
+        if lines and self._skipping:
+            self._skipping = False
+            del lines[0]
+        elif lines and self._held:
+            lines[0] = bytes(self._held) + (lines[0] or b"")
+            self._held.clear()
+        if len(data) > self._limit or (lines and len(lines[0] or b"") > self._limit):
+            lines = [line if line is None or len(line) <= self._limit else None for line in lines]
+        if rest and not self._skipping:
+            self._held += rest
+            if len(self._held) > self._limit:
+                self._held.clear()
+                self._skipping = True
+                lines.append(None)
+        return lines
+
+    def close(self) -> list[bytes | None]:
+        """The end of the input: an unfinished line counts as a line."""
+        rest = bytes(self._held)
+        self._held.clear()
+        return [rest] if rest else []

@@ -1,0 +1,1 @@
+"""One file per noun; methods.table maps every method name to its handler."""

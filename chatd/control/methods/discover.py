@@ -1,0 +1,69 @@
+"""`rpc.discover`: the table as an OpenRPC document, with the JSON schemas of all parameters, results and events."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from chatd.api.errors import TABLE
+from chatd.api.events import AnyEvent
+from chatd.api.requests import Nothing
+from chatd.control.methods.method import Method
+from chatd.control.session import Session
+from chatd.node import Node
+
+REF = "#/components/schemas/{name}"
+
+
+class EventNote(msgspec.Struct):
+    """The parameters of the notification `event`."""
+
+    subscription: int
+    replay: bool
+    event: AnyEvent
+
+
+class Discovery(msgspec.Struct):
+    """Result of `rpc.discover`."""
+
+    openrpc: str
+    info: dict[str, str]
+    methods: list[dict[str, Any]]
+    components: dict[str, dict[str, Any]]
+    notifications: list[dict[str, Any]] = msgspec.field(name="x-notifications")
+    errors: dict[str, int] = msgspec.field(name="x-errors")  # kind -> code
+
+
+def discover(node: Node, session: Session, _params: Nothing) -> Discovery:
+    """Made when it is asked for, out of the table that the sessions use."""
+    return describe(session.methods, node.version)
+
+
+def describe(methods: Mapping[str, Method], version: str) -> Discovery:
+    """The document."""
+    types: list[type] = [type_ for method in methods.values() for type_ in (method.params, method.result)]
+    _, schemas = msgspec.json.schema_components([*types, EventNote], ref_template=REF)
+    return Discovery(
+        openrpc="1.2.6",
+        info={"title": "chatd", "version": version},
+        methods=[_method(name, method, schemas) for name, method in methods.items()],
+        components={"schemas": schemas},
+        notifications=[{"name": "event", "params": _params(EventNote, schemas)}],
+        errors={kind: row[0] for kind, row in TABLE.items()},
+    )
+
+
+def _method(name: str, method: Method, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "summary": method.summary,
+        "paramStructure": "by-name",
+        "params": _params(method.params, schemas),
+        "result": {"name": method.result.__name__, "schema": {"$ref": REF.format(name=method.result.__name__)}},
+    }
+
+
+def _params(struct: type[msgspec.Struct], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+    schema = schemas[struct.__name__]
+    required = schema.get("required", [])
+    return [{"name": name, "required": name in required, "schema": part} for name, part in schema["properties"].items()]

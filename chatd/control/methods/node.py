@@ -1,0 +1,90 @@
+"""`status`, `whoami`, `myip`, `myport`, `health` and `shutdown`."""
+
+import os
+
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.api.records import Empty, Health, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
+from chatd.api.requests import Nothing
+from chatd.config import parse_address
+from chatd.control import addresses
+from chatd.control.session import Session
+from chatd.node import Node
+
+ANSWER_WITHIN = 2.0  # seconds in which a journal that is alive has answered
+PLAIN = {"on": "plain text from anywhere", "loopback": "plain text from this machine", "off": "no plain text"}
+
+
+def status(node: Node, session: Session, _params: Nothing) -> Status:
+    """All about this node at once."""
+    config, journal = node.config, node.journal
+    states = [peer.state for peer in node.registry]
+    return Status(
+        node=node.identity.node,
+        name=config.name,
+        epoch=journal.epoch,
+        version=node.version,
+        pid=os.getpid(),
+        listen=node.listen,
+        socket=node.socket,
+        state=config.state,
+        uptime_s=round(trio.current_time() - node.started, 3),
+        security=f"{node.trust.sentence}; {PLAIN[config.plain]}",
+        trust=config.trust,
+        plain=config.plain,
+        peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
+        sessions=len(session.siblings),
+        journal=_journal_status(node),
+    )
+
+
+def _journal_status(node: Node) -> JournalStatus:
+    journal = node.journal
+    return JournalStatus(
+        path=journal.store.path,
+        synchronous="full",
+        schema=journal.store.schema,
+        position=journal.position(journal.committed),
+        bytes=journal.store.size(),
+        full=journal.full,
+    )
+
+
+def whoami(node: Node, _session: Session, _params: Nothing) -> Whoami:
+    """Who this node is to others."""
+    return Whoami(node.config.name, node.identity.node)
+
+
+async def myip(node: Node, _session: Session, _params: Nothing) -> MyIp:
+    """Where others reach it."""
+    hosts = [parse_address(address)[0] for address in node.listen]
+    found = await node.runtime.in_thread(addresses.reachable, hosts)
+    return MyIp(found[0], found)
+
+
+def myport(node: Node, _session: Session, _params: Nothing) -> MyPort:
+    """On which port."""
+    if not node.listen:
+        raise ControlError("shutting_down", "the peer port is closed", "this node is stopping")
+    return MyPort(parse_address(node.listen[0])[1])
+
+
+async def health(node: Node, _session: Session, _params: Nothing) -> Health:
+    """Whether it can do its work; asks the journal for a sign of life."""
+    problems = []
+    with trio.move_on_after(ANSWER_WITHIN) as scope:
+        await node.journal.responds()
+    if scope.cancelled_caught:
+        problems.append(f"the journal has not answered within {ANSWER_WITHIN:g} s")
+    if node.journal.full:
+        problems.append("the journal's disk is full")
+    if not node.listen:
+        problems.append("the peer port is not open")
+    return Health(not problems, problems)
+
+
+def shutdown(node: Node, _session: Session, _params: Nothing) -> Empty:
+    """End the daemon; this is still answered."""
+    node.request_stop("shutdown")
+    return Empty()

@@ -1,0 +1,59 @@
+"""`connect`, `terminate`, `list` and the `peer` verbs."""
+
+from chatd.api.errors import INVALID_PARAMS
+from chatd.api.records import PeerList, PeerResult, Terminated
+from chatd.api.requests import ByPeer, Connect, List, Rename
+from chatd.control.jsonrpc import Fault
+from chatd.control.session import Session
+from chatd.node import Node
+
+
+async def connect(node: Node, _session: Session, params: Connect) -> PeerResult:
+    """Answered when the link is up, or every address has failed."""
+    if not params.host:
+        raise Fault(INVALID_PARAMS, "host is empty")
+    if not 0 < params.port < 65536:
+        raise Fault(INVALID_PARAMS, "port is not within 1 to 65535")
+    check_timeout(params.timeout)
+    peer = await node.dialer.connect(
+        params.host, params.port, plain=params.plain, keep=params.keep, timeout=params.timeout
+    )
+    return PeerResult(peer.record())
+
+
+async def terminate(node: Node, _session: Session, params: ByPeer) -> Terminated:
+    """Answered when what was accepted before it is delivered, or its time is over."""
+    peer = node.registry.find(params.peer)
+    queued = await node.dialer.terminate(peer)
+    return Terminated(peer.record(), queued)
+
+
+def list_peers(node: Node, _session: Session, params: List) -> PeerList:
+    """All that are worth listing, in slot order."""
+    return PeerList(node.registry.records(gone=params.all))
+
+
+async def accept(node: Node, _session: Session, params: ByPeer) -> PeerResult:
+    """It may talk from now on."""
+    return PeerResult((await node.trust.accept(params.peer)).record())
+
+
+async def deny(node: Node, _session: Session, params: ByPeer) -> PeerResult:
+    """It may not."""
+    return PeerResult((await node.trust.deny(params.peer)).record())
+
+
+async def forget(node: Node, _session: Session, params: ByPeer) -> PeerResult:
+    """Its name, slot and wish end."""
+    return PeerResult((await node.trust.forget(params.peer)).record())
+
+
+async def rename(node: Node, _session: Session, params: Rename) -> PeerResult:
+    """Another name for it, kept."""
+    return PeerResult((await node.trust.rename(params.peer, params.name)).record())
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raises Fault for one that lies in the past."""
+    if timeout is not None and timeout < 0:
+        raise Fault(INVALID_PARAMS, "timeout is negative")

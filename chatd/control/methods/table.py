@@ -1,0 +1,33 @@
+"""THE table of methods: name, parameters, result, handler, help. A name is a verb of chatctl."""
+
+from chatd.api import records, requests
+from chatd.control.methods import discover, events, messages, node, peers, waiting
+from chatd.control.methods.method import Method
+
+METHODS: dict[str, Method] = {
+    "send": Method(requests.Send, records.Sent, messages.send, "Send a text to a peer; answered when it is on disk"),
+    "history": Method(requests.History, records.HistoryPage, messages.history, "Read past events, oldest first"),
+    "connect": Method(
+        requests.Connect, records.PeerResult, peers.connect, "Connect to a peer; native peers stay wished"
+    ),
+    "terminate": Method(
+        requests.ByPeer, records.Terminated, peers.terminate, "Deliver what waits, then end a connection"
+    ),
+    "list": Method(requests.List, records.PeerList, peers.list_peers, "All peers, in slot order"),
+    "peer.accept": Method(requests.ByPeer, records.PeerResult, peers.accept, "Let a peer talk to this node"),
+    "peer.deny": Method(requests.ByPeer, records.PeerResult, peers.deny, "Keep a peer out, and cut its link"),
+    "peer.forget": Method(requests.ByPeer, records.PeerResult, peers.forget, "End the name, slot and wish of a peer"),
+    "peer.rename": Method(requests.Rename, records.PeerResult, peers.rename, "Give a peer another name, for good"),
+    "subscribe": Method(requests.Subscribe, records.Subscribed, events.subscribe, "Get events, from a start on"),
+    "unsubscribe": Method(requests.Unsubscribe, records.Empty, events.unsubscribe, "End a subscription"),
+    "wait": Method(requests.Wait, records.Waited, waiting.wait, "Wait until the node, a peer or some peers are there"),
+    "status": Method(requests.Nothing, records.Status, node.status, "All about this node"),
+    "whoami": Method(requests.Nothing, records.Whoami, node.whoami, "Name and node id"),
+    "myip": Method(requests.Nothing, records.MyIp, node.myip, "The address at which others reach this node"),
+    "myport": Method(requests.Nothing, records.MyPort, node.myport, "The port of the first listener"),
+    "health": Method(requests.Nothing, records.Health, node.health, "Whether this node can do its work"),
+    "shutdown": Method(requests.Nothing, records.Empty, node.shutdown, "Close all connections and end the daemon"),
+    "rpc.discover": Method(
+        requests.Nothing, discover.Discovery, discover.discover, "This list, with schemas (OpenRPC)"
+    ),
+}

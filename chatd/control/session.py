@@ -1,0 +1,296 @@
+"""Session: one client. A task that reads requests, one that writes answers and events, one for each open request.
+
+Requests start in the order they came. What waits for the journal only is answered in that order too: `_replies` is
+a queue of answers, each with the batch it waits for; the writer takes from its head what is committed, after what
+open requests had to say (`_loose`). Everything that can grow has a bound here, and at a bound the client is not read.
+Knows no methods: it is given the table.
+"""
+
+import difflib
+import logging
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sized
+from typing import Any, NoReturn
+
+import msgspec
+import trio
+
+from chatd.api.errors import METHOD_NOT_FOUND, ControlError
+from chatd.api.records import Subscribed
+from chatd.control import jsonrpc, unix
+from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply
+from chatd.control.methods.method import Method
+from chatd.control.subscription import CHUNK_BYTES, Subscriptions
+from chatd.core.batch import Batch
+from chatd.node import Node
+from chatd.runtime import Broadcast, Waker
+
+READ_BYTES = 64 * 1024
+YIELD_EVERY = 256  # requests handled before others get their turn
+REPLY_COST = 320  # bytes of an answer to `send`, about; it is encoded only when it is written
+SHUTTING_DOWN = ("this node is shutting down", "start it again")
+UNSET = msgspec.UNSET
+log = logging.getLogger("chatd.control")
+
+
+class Session:
+    """One client on the control socket.
+
+    Resource handling: `run` leaves nothing of the session but the socket, which its supervisor closes.
+    Error handling: a client that does anything odd is answered or closed; an exception out of `run` is a bug.
+    """
+
+    def __init__(
+        self, node: Node, methods: Mapping[str, Method], sock: trio.socket.SocketType, siblings: Sized
+    ) -> None:
+        self.node = node
+        self.methods = methods
+        self.siblings = siblings  # all sessions, this one too
+        self.mid_line = False  # a write has begun and not ended
+        self._sock = sock
+        self._lines = LineBuffer(node.config.control_line_bytes)
+        self._replies: deque[_Answers] = deque()
+        self._loose: deque[_Answers] = deque()
+        self._unsent = 0  # bytes in both
+        self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
+        self._waker = Waker()  # of the writer
+        self.subscriptions = Subscriptions(node.journal, self._waker)
+        self._room = Broadcast()  # of the reader
+        self._eof = False
+        self._gone = False  # the client cannot get anything any more
+        self._stopping = False
+        self._ending = False
+
+    async def run(self) -> None:
+        """Serve the client until it has gone, or `finish` was said and everything is written."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, nursery)
+                nursery.start_soon(self._watch_hangup)
+                try:
+                    await self._write()
+                except _Stalled:
+                    log.warning("a client that reads nothing for %g s was cut off", self.node.config.session_stall)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.subscriptions.clear()
+
+    def refuse_requests(self) -> None:
+        """Answer every request with `shutting_down` from now on, and those that are open."""
+        self._stopping = True
+        self._cancel_open()
+
+    def finish(self) -> None:
+        """Write every answer, and every event up to the newest; then end."""
+        self._ending = True
+        self._waker.wake()
+
+    def _cancel_open(self) -> None:
+        for scope in self._open:
+            scope.cancel()
+
+    # -- reading
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        while not self._eof:
+            await self.node.journal.room()
+            try:
+                data = await self._sock.recv(READ_BYTES)
+            except OSError:  # reset: the client closed with answers unread
+                data = b""
+            await self._take(self._lines.receive(data) if data else self._lines.close(), nursery)
+            self._eof = not data
+        self._waker.wake()
+
+    async def _take(self, lines: list[bytes | None], nursery: trio.Nursery) -> None:
+        most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
+        for count, line in enumerate(lines, start=1):
+            while self._unsent >= most_bytes or len(self._open) >= most_open:
+                await self._room.wait()
+            begun = self._start(line)
+            if begun is not None:
+                await nursery.start(self._serve, *begun)
+            if not count % YIELD_EVERY:
+                await trio.lowlevel.checkpoint()
+
+    def _start(self, line: bytes | None) -> tuple[Id | msgspec.UnsetType, Coroutine[Any, Any, msgspec.Struct]] | None:
+        """Do what a line asks for; what takes longer is given back, begun by nobody yet."""
+        if line is None:
+            limit = self.node.config.control_line_bytes
+            self._refuse(None, ControlError("too_large", f"the line is over {limit} bytes and was skipped"))
+            return None
+        try:
+            request = jsonrpc.parse(line)
+        except BadLine as fault:
+            if line.strip():
+                self._refuse(fault.id, fault)
+            return None
+        try:
+            method = self.methods.get(request.method) or self._unknown(request.method)
+            if self._stopping:
+                raise ControlError("shutting_down", *SHUTTING_DOWN)
+            outcome = method.handler(self.node, self, jsonrpc.decode_params(method.decoder, request))
+        except (ControlError, Fault) as error:
+            self._refuse(request.id, error)
+            return None
+        if type(outcome) is tuple:
+            if request.id is not UNSET:
+                self._answer_with(outcome[1], Reply("2.0", request.id, outcome[0]))
+        elif isinstance(outcome, msgspec.Struct):
+            self._answer(request.id, outcome, self._replies)
+        else:
+            return request.id, outcome  # type: ignore[return-value]  # (mypy takes `is tuple` for no proof)
+        return None
+
+    def _unknown(self, name: str) -> NoReturn:
+        near = difflib.get_close_matches(name[:64], self.methods, n=1)
+        hint = f"did you mean {near[0]}?" if near else "rpc.discover lists all methods"
+        raise Fault(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}", hint)
+
+    async def _serve(
+        self,
+        id_: Id | msgspec.UnsetType,
+        work: Coroutine[Any, Any, msgspec.Struct],
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        """Do one open request. It runs up to its first wait before the next one starts: hence `started` in here."""
+        with trio.CancelScope() as scope:
+            self._open.add(scope)
+            if self._gone or self._stopping:
+                scope.cancel()
+            task_status.started()
+            try:
+                self._answer(id_, await work, self._loose)
+            except (ControlError, Fault) as error:
+                self._refuse(id_, error, self._loose)
+        self._open.discard(scope)
+        if scope.cancelled_caught:
+            self._refuse(id_, ControlError("shutting_down", *SHUTTING_DOWN), self._loose)
+        self._room.notify()
+        self._waker.wake()
+
+    # -- answers
+
+    def _answer_with(self, batch: Batch, reply: Reply) -> None:
+        """Once the batch is committed. Neighbours wait together."""
+        replies = self._replies
+        if replies and replies[-1].batch is batch:
+            answers = replies[-1]
+        else:
+            answers = _Answers(batch)
+            replies.append(answers)
+            batch.when_done(self._waker)
+        answers.lines.append(reply)
+        answers.size += REPLY_COST
+        self._unsent += REPLY_COST
+
+    def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, queue: "deque[_Answers]") -> None:
+        number = result.subscription if type(result) is Subscribed else None
+        if id_ is not UNSET:
+            self._queue(queue, jsonrpc.result_line(Reply("2.0", id_, result)), number)
+        elif number is not None:
+            self.subscriptions.announce(number)
+            self._waker.wake()
+
+    def _refuse(
+        self, id_: Id | msgspec.UnsetType, error: ControlError | Fault, queue: "deque[_Answers] | None" = None
+    ) -> None:
+        if id_ is not UNSET:
+            self._queue(self._replies if queue is None else queue, jsonrpc.error_line(id_, error))
+
+    def _queue(self, queue: "deque[_Answers]", line: msgspec.Raw, number: int | None = None) -> None:
+        answers = _Answers(None)
+        answers.lines.append(line)
+        answers.size = len(bytes(line))
+        answers.announces = number
+        queue.append(answers)
+        self._unsent += answers.size
+        self._waker.wake()
+
+    # -- writing
+
+    async def _write(self) -> None:
+        while True:
+            parts, size = self._take_replies()
+            moved = await self.subscriptions.pull(parts)
+            if parts:
+                await self._send(b"".join(parts))
+                self._unsent -= size
+                self._room.notify()
+            elif moved:
+                await trio.lowlevel.checkpoint()
+            elif self._is_over():
+                return
+            else:
+                await self._waker.wait()
+
+    def _is_over(self) -> bool:
+        """Asked when there is nothing to write."""
+        if self._replies or self._loose or self._open:
+            return False
+        return self._ending or (self._eof and not self.subscriptions)
+
+    def _take_replies(self) -> tuple[list[bytes], int]:
+        """What can be answered now, from the heads of the queues, and its size there."""
+        ready: list[Reply | msgspec.Raw] = []
+        size = 0
+        for queue in (self._loose, self._replies):
+            while queue and size < CHUNK_BYTES:
+                answers = queue[0]
+                if answers.batch is not None and not answers.batch.done:
+                    break
+                queue.popleft()
+                ready += answers.outcome()
+                size += answers.size
+                if answers.announces is not None:
+                    self.subscriptions.announce(answers.announces)
+        return ([jsonrpc.encode(ready)] if ready else []), size
+
+    async def _send(self, data: bytes) -> None:
+        """Write it all, while the client takes some of it in time. Raises _Stalled."""
+        rest, stall = memoryview(data), self.node.config.session_stall
+        self.mid_line = True
+        while rest and not self._gone:
+            with trio.move_on_after(stall) as scope:
+                try:
+                    rest = rest[await self._sock.send(rest) :]
+                except OSError:
+                    self._hang_up()
+            if scope.cancelled_caught:
+                raise _Stalled
+        self.mid_line = False
+
+    # -- the end of the client
+
+    async def _watch_hangup(self) -> None:
+        await unix.hung_up(self._sock)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Nobody gets answers any more. What the client had sent before is still done."""
+        self._gone = True
+        self.subscriptions.clear()
+        self._cancel_open()
+        self._waker.wake()
+
+
+class _Answers:
+    """Answers in a queue, and the batch they wait for."""
+
+    __slots__ = ("announces", "batch", "lines", "size")
+
+    def __init__(self, batch: Batch | None) -> None:
+        self.batch = batch
+        self.lines: list[Reply | msgspec.Raw] = []
+        self.size = 0  # bytes; for those that are encoded when they are written, about
+        self.announces: int | None = None  # the subscription whose number is told
+
+    def outcome(self) -> list[Reply | msgspec.Raw]:
+        """What they are, now that the batch is done."""
+        if self.batch is None or self.batch.error is None:
+            return self.lines
+        return [jsonrpc.error_line(reply.id, self.batch.error) for reply in self.lines if isinstance(reply, Reply)]
+
+
+class _Stalled(Exception):
+    """The client has not taken a byte for too long."""

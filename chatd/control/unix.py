@@ -1,0 +1,149 @@
+"""The Unix socket dance, all of it: bind, replace what is stale, check who connects, remove what is ours.
+
+The caller holds the state lock, so of two daemons with one state only one gets here.
+"""
+
+import errno
+import grp
+import os
+import select
+import socket
+import stat
+import struct
+
+import trio
+
+from chatd.core.failures import AlreadyRunning, StartupFailure
+from chatd.paths import SOCKET_PATH_LIMIT, ensure_socket_dir
+
+BACKLOG = 128
+UMASK = 0o177  # so that it is 0600 from the first moment
+GROUP_MODE = 0o660
+SO_PEERGROUPS = 59  # Linux 4.13; not in the socket module
+MAX_GROUPS = 255  # getsockopt takes at most 1,024 bytes
+
+
+class BoundSocket:
+    """A listening socket and the file it is reached by.
+
+    Resource handling: who holds it closes `sock`, then calls `unlink`.
+    """
+
+    __slots__ = ("_inode", "path", "sock")
+
+    def __init__(self, sock: socket.socket, path: str) -> None:
+        self.sock = sock
+        self.path = path
+        self._inode = _inode(path)
+
+    def unlink(self) -> None:
+        """Remove the file, if it still is the one that we made."""
+        try:
+            if _inode(self.path) == self._inode:
+                os.unlink(self.path)
+        except OSError:
+            return
+
+
+def bind(path: str, gid: int | None) -> BoundSocket:
+    """Listen on `path` (blocking), for ourselves or for the members of a group too.
+
+    Raises PathError, StartupFailure, and AlreadyRunning when somebody answers there.
+    """
+    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+        raise StartupFailure(f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path}")
+    ensure_socket_dir(path, os.getuid())
+    _make_way(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        before = os.umask(UMASK)
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(before)
+        bound = BoundSocket(sock, path)
+    except OSError as error:
+        sock.close()
+        raise StartupFailure(f"the control socket {path} cannot be made: {error.strerror}") from None
+    try:
+        if gid is not None:
+            os.chown(path, -1, gid)
+            os.chmod(path, GROUP_MODE)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        bound.unlink()
+        raise StartupFailure(f"the control socket {path} cannot be opened: {error.strerror}") from None
+    return bound
+
+
+def group_id(group: str) -> int | None:
+    """The number of a group by its name or number; None for "". Raises StartupFailure."""
+    if not group:
+        return None
+    try:
+        return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise StartupFailure(f"socket_group: there is no group {group!r}") from None
+
+
+def _make_way(path: str) -> None:
+    """Remove a socket at which nobody answers. Raises AlreadyRunning, StartupFailure."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StartupFailure(f"the control socket {path} cannot be made: {error.strerror}") from None
+    if not stat.S_ISSOCK(found.st_mode):
+        raise StartupFailure(f"{path} is in the way and is not a socket: move it, or name another with --socket")
+    if _answers(path):
+        raise AlreadyRunning(f"another program answers on {path}")
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise StartupFailure(f"the stale socket {path} cannot be removed: {error.strerror}") from None
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens there. A full backlog (EAGAIN) or a socket that is not ours to ask counts as yes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0)
+        return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
+
+
+def _inode(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+async def hung_up(sock: trio.socket.SocketType) -> None:
+    """Wait until the other end is closed for good: there is no HUP for one that ended its writing and still reads."""
+    with select.epoll() as watch:
+        watch.register(sock.fileno(), 0)
+        await trio.lowlevel.wait_readable(watch.fileno())
+
+
+class Credentials:
+    """Who is at the other end, as the kernel says."""
+
+    __slots__ = ("groups", "pid", "uid")
+
+    def __init__(self, sock: socket.socket | trio.socket.SocketType) -> None:
+        size = struct.calcsize("3i")
+        self.pid, self.uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        self.groups = {gid, *_peer_groups(sock)}
+
+    def may_enter(self, gid: int | None) -> bool:
+        """The same user, root, or a member of the group that the socket is for."""
+        return self.uid in (os.getuid(), 0) or (gid is not None and gid in self.groups)
+
+
+def _peer_groups(sock: socket.socket | trio.socket.SocketType) -> tuple[int, ...]:
+    """The supplementary groups; none where the kernel cannot tell (or there are too many to ask)."""
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MAX_GROUPS * 4)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(raw) // 4}i", raw)

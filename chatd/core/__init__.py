@@ -1,0 +1,1 @@
+"""What the node knows and decides. No sockets, no nurseries, no timers."""

@@ -1,0 +1,91 @@
+"""Batch: what goes into one transaction of the journal, and the ticket of everybody who waits for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.api.events import AnyEvent
+from chatd.runtime import Waker
+
+ENTRY_COST = 250  # bytes that an entry takes beside its JSON, measured
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One event as the journal holds it: columns to select by, and the JSON that subscribers get."""
+
+    seq: int
+    at_ms: int
+    type: str
+    direction: str | None
+    topic: int | None
+    raw: bytes
+
+    @property
+    def event(self) -> AnyEvent:
+        """The decoded event. Select by the columns instead where many are read."""
+        return _decoder.decode(self.raw)
+
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+class Batch:
+    """Everything that was appended between two commits. `done` with `error` None: it is on disk.
+
+    One object serves all its messages: a ticket for each would cost more than the message.
+    """
+
+    __slots__ = ("_event", "_failed", "_wakers", "acks", "done", "entries", "error", "marks", "size", "statements")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.marks: dict[tuple[str, str], int] = {}
+        self.acks: dict[str, int] = {}
+        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.size = 0  # bytes, roughly
+        self.done = False
+        self.error: ControlError | None = None
+        self._event: trio.Event | None = None
+        self._wakers: set[Waker] = set()
+        self._failed: dict[object, Callable[[], None]] = {}
+
+    def __bool__(self) -> bool:
+        """Whether it is worth a commit; acknowledgements alone wait for the next one."""
+        return bool(self.entries or self.marks or self.statements)
+
+    async def wait(self) -> None:
+        """Wait for the commit. Raises ControlError: storage_full, or outcome_unknown."""
+        if not self.done:
+            if self._event is None:
+                self._event = trio.Event()
+            await self._event.wait()
+        if self.error is not None:
+            raise self.error.again()
+
+    def when_done(self, waker: Waker) -> None:
+        """Wake it once, at the commit or its failure; at once if that was before."""
+        if self.done:
+            waker.wake()
+        else:
+            self._wakers.add(waker)
+
+    def if_failed(self, key: object, undo: Callable[[], None]) -> None:
+        """Call `undo` when the batch fails, before anybody who waits for it runs; one for each `key`."""
+        self._failed[key] = undo
+
+    def settle(self, error: ControlError | None) -> None:
+        """Called by the journal, once."""
+        self.done = True
+        self.error = error
+        if error is not None:
+            for undo in self._failed.values():
+                undo()
+        self._failed.clear()
+        for waker in self._wakers:
+            waker.wake()
+        self._wakers.clear()
+        if self._event is not None:
+            self._event.set()

@@ -1,0 +1,184 @@
+"""Chat: every decision about a message, in either direction.
+
+Outgoing: is the text allowed, is there a link, then the journal. Incoming: is it new, then the journal and the mark
+in one transaction. What links write they read from the journal; only plain links are handed their texts. Nothing in
+here waits: a caller awaits the batch it gets.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+from chatd.api.errors import ControlError
+from chatd.api.events import Gap, Message, PeerDiverged
+from chatd.config import Config
+from chatd.core.batch import Batch
+from chatd.core.journal import Journal
+from chatd.core.peer import Link, Peer, PlainLink
+from chatd.core.registry import Registry
+from chatd.wire import lines
+from chatd.wire.frames import Text
+
+# What may stand in a native text beside printable characters. The rest would write on somebody's terminal.
+ALLOWED_CONTROLS = frozenset("\n\t")
+CONTROLS = frozenset(map(chr, [*range(32), *range(127, 160)])) - ALLOWED_CONTROLS
+log = logging.getLogger("chatd.chat")
+
+
+class Chat:
+    """The decisions of one node."""
+
+    def __init__(self, config: Config, journal: Journal, registry: Registry) -> None:
+        self._config = config
+        self._journal = journal
+        self._registry = registry
+
+    # -- out
+
+    def send(self, peer: Peer, text: str) -> tuple[Message, Batch]:
+        """Accept a message for a peer, or raise ControlError; it is accepted when the batch is committed."""
+        link = peer.links[-1] if peer.links else None
+        if link is None or link.reason is not None:
+            raise _offline(peer)
+        if peer.kind == "plain":
+            return self._send_plain(peer, text, cast(PlainLink, link))
+        self._check(text)
+        self._check_length(text, peer.text_bytes, peer.text_chars)
+        message, batch = self._append_out(peer, text)
+        peer.unacked.append(self._journal.appended)
+        batch.if_failed(("out", peer.key), partial(self._take_back, peer))
+        return message, batch
+
+    def _send_plain(self, peer: Peer, text: str, link: PlainLink) -> tuple[Message, Batch]:
+        try:
+            lines.check_text(text, self._config.plain_send_bytes)
+        except lines.TextRefused as error:
+            raise ControlError(error.kind, str(error), error.hint) from None
+        self._check_length(text, self._config.text_bytes, 0)
+        if link.full:
+            raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
+        message, batch = self._append_out(peer, text)
+        link.enqueue(text, batch)
+        return message, batch
+
+    def _append_out(self, peer: Peer, text: str) -> tuple[Message, Batch]:
+        journal = self._journal
+        message = Message(direction="out", peer=peer.ref, id=journal.next_position(), text=text, state="queued")
+        return message, journal.append(message, peer.key, "out")
+
+    def _take_back(self, peer: Peer) -> None:
+        while peer.unacked and peer.unacked[-1] > self._journal.committed:
+            peer.unacked.pop()
+
+    def _check(self, text: str) -> None:
+        """Raise ControlError where a native text is empty or not text."""
+        if not text:
+            raise ControlError("bad_text", "the text is empty", "say something")
+        if not text.isprintable():
+            self._check_characters(text)
+
+    def _check_characters(self, text: str) -> None:
+        bad = next((character for character in text if character in CONTROLS), None)
+        if bad is not None:
+            hint = "only line breaks and tabs are allowed beside printable characters"
+            raise ControlError("bad_text", f"the text has the control character U+{ord(bad):04X}", hint)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ControlError("bad_text", "the text has half a surrogate pair", "send UTF-8") from None
+
+    def _check_length(self, text: str, peer_bytes: int, peer_chars: int) -> None:
+        """Our limits and the peer's; 0 is no limit."""
+        limit = min(self._config.text_bytes, peer_bytes or self._config.text_bytes)
+        if len(text) * 4 > limit and len(text.encode()) > limit:
+            raise ControlError("too_large", f"the text is over {limit} bytes of UTF-8", "send it in pieces")
+        for characters in (self._config.max_text, peer_chars):
+            if characters and len(text) > characters:
+                raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
+
+    # -- in
+
+    def receive(self, peer: Peer, link: Link, texts: Sequence[Text]) -> Batch | None:
+        """Take a native peer's messages, in order; None if all of them were duplicates."""
+        node = peer.node or ""
+        journal, marks, batch = self._journal, self._journal.marks, None
+        ref, key, epoch, mark = peer.ref, peer.key, "", 0
+        for text in texts:
+            if text.epoch != epoch:
+                if epoch and batch is not None:
+                    journal.raise_mark(node, epoch, mark)
+                epoch, mark = text.epoch, marks.appended(node, text.epoch)
+            if text.seq <= mark:
+                continue
+            mark = text.seq
+            message = Message(direction="in", peer=ref, id=f"{epoch}:{mark}", text=text.text, re=text.re)
+            batch = journal.append(message, key, "in")
+            peer.received += 1
+        if batch is not None:
+            journal.raise_mark(node, epoch, mark)
+            self._took(peer, link, batch)
+        return batch
+
+    def _took(self, peer: Peer, link: Link, batch: Batch) -> None:
+        """If the batch fails, nothing more may be taken from this link: a mark would pass what was lost."""
+        batch.if_failed(("in", link), partial(link.close, "storage_full"))
+        if not peer.remembered:
+            self._registry.remember(peer)
+
+    def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
+        """Take a plain peer's messages."""
+        batch = Batch()
+        for text in texts:
+            batch = self._journal.append(Message(direction="in", peer=peer.ref, text=text), peer.key, "in")
+        peer.received += len(texts)
+        return batch
+
+    # -- positions
+
+    def start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
+        """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote."""
+        acked = self._journal.marks.acked.get(peer.node or "", 0)
+        span = self._journal.span(epoch) if epoch else None
+        if span is None or epoch is None:
+            return acked
+        if seq <= span[1]:
+            return max(acked, seq)
+        if epoch == self._journal.epoch:
+            return None
+        theirs, ours = f"{epoch}:{seq}", self._journal.position(max(span[1], 0))
+        self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.key)
+        return max(acked, span[1])
+
+    def resumed(self, peer: Peer, epoch: str, seq: int) -> None:
+        """The peer goes on after that position of its journal: what we lack before it is not coming."""
+        node = peer.node or ""
+        mark = self._journal.marks.appended(node, epoch)
+        if seq <= mark:
+            return
+        after = f"{epoch}:{mark}" if mark else None
+        self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.key)
+        self._journal.raise_mark(node, epoch, seq)
+        log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
+
+    def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
+        """The peer has committed everything up to there; False if that is not a position of ours."""
+        span = self._journal.span(epoch)
+        if span is None or not span[0] <= seq <= span[1]:
+            return False
+        node = peer.node or ""
+        if seq > self._journal.marks.acked.get(node, 0):
+            self._journal.note_ack(node, seq)
+            while peer.unacked and peer.unacked[0] <= seq:
+                peer.unacked.popleft()
+            peer.acked.notify()
+        return True
+
+
+def _offline(peer: Peer) -> ControlError:
+    if peer.terminated:
+        return ControlError("peer_offline", f"{peer.name} was terminated", "`chatctl connect` to it again")
+    hint = "connect to it, or `chatctl wait peer NAME` until it is back"
+    if peer.state == "pending":
+        hint = "it is pending: `chatctl peer accept` has to be said on the side that asks for it"
+    return ControlError("peer_offline", f"{peer.name} is not connected ({peer.reason or peer.state})", hint)

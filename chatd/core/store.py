@@ -1,0 +1,210 @@
+"""Store: the journal's SQLite database. Blocking; used from one thread at a time, and by `journal.py` alone.
+
+WAL with `synchronous=FULL`, and one connection that locks the file against every other. Whatever is wrong with the
+file at the start is a StorageFailure with its path and what to do; it is never recreated over.
+"""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from chatd.core.batch import Batch, Entry
+from chatd.core.failures import StorageFailure
+from chatd.core.schema import NewerSchema, migrate
+
+APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
+ROWS = 128  # per INSERT: half the price of one each, and fewer trips for Python's lock
+QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
+PAGE_BYTES = 1 << 20  # of bodies in one page
+CHECKPOINT_PAGES = 4000
+
+_ROW = "(?,?,?,?,?,?)"
+_COLUMNS = "seq, at, type, direction, topic, body"
+_FIRST = "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
+_INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES "
+
+
+class DiskFull(Exception):
+    """Nothing was written, and nothing is damaged: the disk is full, or cannot be written any more."""
+
+
+class Store:
+    """The open database.
+
+    Resource handling: holds one connection until `close`. Error handling: see each method; after any
+    `sqlite3.Error` out of `write` the outcome is unknown, and the store must not be written again.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Open or create, check and migrate. Raises StorageFailure."""
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        except sqlite3.Error as error:
+            raise _refusal(path, error) from None
+        try:
+            self._prepare()
+        except NewerSchema as error:
+            self._db.close()
+            raise StorageFailure(f"{path} was written by a newer chatd ({error}): start that version") from None
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _refusal(path, error) from None
+
+    def _prepare(self) -> None:
+        run = self._db.execute
+        run("PRAGMA locking_mode = EXCLUSIVE")  # no shared memory file, and a second program cannot open it
+        tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise sqlite3.DatabaseError("it is a database of another program")
+        if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise sqlite3.OperationalError("WAL is not possible on this file system")
+        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        run("PRAGMA temp_store = MEMORY")
+        if os.path.getsize(self.path) <= QUICK_CHECK_BYTES:
+            verdict = run("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        run(f"PRAGMA application_id = {APPLICATION_ID}")
+        self.schema = migrate(self._db)
+
+    def query(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Small reads. Raises sqlite3.Error."""
+        return self._db.execute(sql, params).fetchall()
+
+    def last_seq(self) -> int:
+        """The newest seq that was ever given; 0 in a new journal."""
+        newest = self.query("SELECT coalesce(max(seq), 0) FROM events")[0][0]
+        first = self.query("SELECT coalesce(max(first_seq), 1) FROM epochs")[0][0]
+        return int(max(newest, first - 1))
+
+    def add_epoch(self, epoch: str, first_seq: int) -> None:
+        """Begin an epoch. Raises StorageFailure."""
+        try:
+            self._db.execute("INSERT INTO epochs (first_seq, epoch) VALUES (?, ?)", (first_seq, epoch))
+        except sqlite3.Error as error:
+            raise _refusal(self.path, error) from None
+
+    def write(self, batch: Batch) -> None:
+        """One transaction. Raises DiskFull (nothing was written) or sqlite3.Error (nobody knows)."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            self._insert(batch.entries)
+            for sql, params in batch.statements:
+                db.execute(sql, params)
+            db.executemany(
+                "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
+                "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)",
+                [(node, epoch, seq) for (node, epoch), seq in batch.marks.items()],
+            )
+            db.executemany(
+                "INSERT INTO acks (node, seq) VALUES (?, ?) "
+                "ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)",
+                list(batch.acks.items()),
+            )
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if not self._is_full(error):
+                raise
+            self._give_way()
+            raise DiskFull(str(error)) from None
+
+    def _insert(self, entries: list[Entry]) -> None:
+        for start in range(0, len(entries), ROWS):
+            values: list[Any] = []
+            chunk = entries[start : start + ROWS]
+            for entry in chunk:
+                values += (entry.seq, entry.at_ms, entry.type, entry.direction, entry.topic, entry.raw)
+            self._db.execute(_INSERT + ",".join([_ROW] * len(chunk)), values)
+
+    def _is_full(self, error: sqlite3.Error) -> bool:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
+            return True
+        return code == sqlite3.SQLITE_IOERR and _is_read_only(self.path)
+
+    def _give_way(self) -> None:
+        """Roll back what SQLite has not rolled back itself; the log may be what fills the disk."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            return  # it stays full; the next write tries again
+
+    def page(self, after: int, through: int, topic: int | None, limit: int) -> tuple[list[Entry], int]:
+        """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error."""
+        where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
+        sql = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ?{where} ORDER BY seq LIMIT ?"
+        entries: list[Entry] = []
+        size = 0
+        for row in self._db.execute(sql, (after, through, *params, limit)):
+            entries.append(Entry(*row))
+            size += len(row[5])
+            if size >= PAGE_BYTES:
+                break
+        whole = len(entries) < limit and size < PAGE_BYTES
+        return entries, through if whole else entries[-1].seq
+
+    def page_back(self, before: int, topic: int | None, limit: int) -> list[Entry]:
+        """The newest entries with a seq below `before`, newest first and without bodies."""
+        where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
+        sql = f"SELECT seq, at, type, direction, topic FROM events WHERE seq < ?{where} ORDER BY seq DESC LIMIT ?"
+        rows = self._db.execute(sql, (before, *params, limit))
+        return [Entry(seq, at, kind, direction, found, b"") for seq, at, kind, direction, found in rows]
+
+    def first_at_or_after(self, at_ms: int, low: int, high: int) -> int:
+        """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search."""
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._db.execute(
+                "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
+            ).fetchone()
+            if row is None or row[1] >= at_ms:
+                high = middle - 1
+            else:
+                low = min(row[0], high)
+        return low + 1
+
+    def size(self) -> int:
+        """Bytes on disk, with the write-ahead log."""
+        return sum(os.path.getsize(path) for path in self._files() if os.path.exists(path))
+
+    def _files(self) -> Iterator[str]:
+        yield self.path
+        yield self.path + "-wal"
+
+    def close(self) -> None:
+        """Checkpoint and close. Never raises: what was committed is safe in the log."""
+        try:
+            self._db.close()
+        except sqlite3.Error:
+            return
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError as error:
+        return error.errno == errno.EROFS
+
+
+def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
+    """One line for the person who starts the node."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    hints: dict[int, Callable[[], str]] = {
+        sqlite3.SQLITE_READONLY: lambda: "it cannot be written: check its owner and mode",
+        sqlite3.SQLITE_CANTOPEN: lambda: "it cannot be opened: check that its directory exists and can be written",
+        sqlite3.SQLITE_FULL: lambda: "the disk is full: make room and start again",
+        sqlite3.SQLITE_BUSY: lambda: "another program has it open: stop that first",
+        sqlite3.SQLITE_IOERR: lambda: f"it cannot be read or written ({error})",
+    }
+    if code in hints:
+        return StorageFailure(f"journal {path}: {hints[code]()}")
+    return StorageFailure(
+        f"journal {path} is damaged ({error}): restore a copy, or move it away to start with an empty one"
+    )

@@ -1,0 +1,170 @@
+"""The nursery tree of the daemon: open the journal, bind, run, drain. Its indentation is the shutdown order.
+
+The journal is outermost, then the sessions of the control socket, then the links, then the intake: listeners, dialer
+and signals. Stopping ends the intake; links say goodbye; `daemon.stop` is the last event; sessions get what they
+have not got yet; the journal closes last. From SIGTERM to the end it takes 5 s at most, whatever peers and clients do.
+"""
+
+import fcntl
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import trio
+
+from chatd import __version__
+from chatd.api.errors import ControlError
+from chatd.api.events import DaemonStart, DaemonStop
+from chatd.config import Config
+from chatd.control.server import ControlServer
+from chatd.core.chat import Chat
+from chatd.core.failures import AlreadyRunning, StorageFailure
+from chatd.core.identity import load_or_create, prepare_state_dir
+from chatd.core.journal import Journal
+from chatd.core.registry import Registry
+from chatd.core.store import Store
+from chatd.core.trust import Trust
+from chatd.node import Node
+from chatd.peers.dialer import Dialer
+from chatd.peers.links import Links
+from chatd.peers.listener import Listener
+from chatd.runtime import Runtime
+
+JOURNAL_FILE = "journal.db"
+LOCK_FILE = "chatd.lock"
+LAST_COMMIT_S = 1.0
+SESSIONS_S = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+log = logging.getLogger("chatd")
+
+
+async def run(config: Config, runtime: Runtime) -> None:
+    """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on."""
+    prepare_state_dir(config.state)
+    with _locked(config.state):
+        node, links, listener = await runtime.in_thread(_assemble, config, runtime)
+        node.started = trio.current_time()
+        server = ControlServer(node)
+        failures: list[StorageFailure] = []
+        try:
+            await listener.bind()
+            async with trio.open_nursery() as everything:
+                everything.start_soon(_heed_signals, node, everything.cancel_scope)
+                await _live(node, links, listener, server, failures)
+                everything.cancel_scope.cancel()
+        finally:
+            await listener.close()
+            node.journal.close()
+    if failures:
+        raise failures[0]
+
+
+def _assemble(config: Config, runtime: Runtime) -> tuple[Node, Links, Listener]:
+    """Open what is on disk and put the parts together (blocking)."""
+    identity = load_or_create(config.state)
+    store = Store(os.path.join(config.state, JOURNAL_FILE))
+    journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
+    registry = Registry(journal, runtime)
+    trust = Trust(config.trust, config.known, registry, journal)
+    chat = Chat(config, journal, registry)
+    links = Links(config, runtime, identity, journal, registry, trust, chat)
+    listener, dialer = Listener(config, links), Dialer(links)
+    node = Node(config, runtime, identity, journal, registry, trust, chat, dialer, listener, __version__)
+    return node, links, listener
+
+
+async def _live(
+    node: Node, links: Links, listener: Listener, server: ControlServer, failures: list[StorageFailure]
+) -> None:
+    """From the first event to the last."""
+    journal = node.journal
+    journal.append(DaemonStart(version=node.version))
+    async with _nursery() as keeping:
+        keeping.start_soon(_keep_journal, node, failures)
+        async with _nursery() as sessions:
+            await server.bind()
+            async with _nursery() as linking:
+                await linking.start(links.run)
+                async with _nursery() as intake:
+                    await intake.start(node.dialer.run)
+                    intake.start_soon(listener.run)
+                    await sessions.start(server.serve)
+                    _announce(node)
+                    await node.stopped()
+                log.info("stopping: %s", node.stop_reason)
+                server.begin_stop()
+                await links.goodbye()
+            await _commit_last(journal, node.stop_reason)
+            await server.drain(SESSIONS_S)
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def _nursery() -> AsyncIterator[trio.Nursery]:
+    """One level of the tree: when its body has ended in order, whatever still runs in it is cancelled."""
+    async with trio.open_nursery() as nursery:
+        yield nursery
+        nursery.cancel_scope.cancel()
+
+
+async def _keep_journal(node: Node, failures: list[StorageFailure]) -> None:
+    """Run the journal; when it can no longer be trusted, stop in order, so that clients are told."""
+    try:
+        await node.journal.run()
+    except StorageFailure as failure:
+        failures.append(failure)
+        node.request_stop("storage")
+
+
+async def _commit_last(journal: Journal, reason: str) -> None:
+    """`daemon.stop`, with the acknowledgements that waited for a commit; in vain on a full or broken disk."""
+    with trio.move_on_after(LAST_COMMIT_S):
+        try:
+            await journal.append(DaemonStop(reason=reason)).wait()
+        except ControlError as error:
+            log.warning("the last event could not be written: %s", error)
+
+
+async def _heed_signals(node: Node, everything: trio.CancelScope) -> None:
+    """The first signal stops in order, a second one at once."""
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        async for number in signals:
+            if node.stop_reason == "signal":
+                log.warning("stopping at once: %s", signal.Signals(number).name)
+                everything.cancel()
+            node.request_stop("signal")
+
+
+def _announce(node: Node) -> None:
+    gc.freeze()  # what is here now stays: no collection needs to look at it again
+    listen = ", ".join(node.listen)
+    log.info("%s (%s) runs on %s; control socket %s", node.config.name, node.identity.node, listen, node.socket)
+
+
+@contextmanager
+def _locked(state: str) -> Iterator[None]:
+    """One daemon for each state directory: a lock on a file of its own, held for the daemon's life."""
+    path = os.path.join(state, LOCK_FILE)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailure(f"{path} cannot be opened: {error.strerror}") from None
+    try:
+        _lock(descriptor, state)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, state: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        raise AlreadyRunning(f"chatd is running already on {state} (process {pid})") from None
+    with suppress(OSError):  # for people only, and the disk may be full
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())

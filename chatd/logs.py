@@ -1,0 +1,120 @@
+"""Log lines on standard error: text for a person at a terminal, one JSON object per line for everything else.
+
+A record is one line, whatever it quotes: peers choose names and texts, and must not be able to forge lines or to move
+a cursor. Standard error may be gone, or a pipe that nobody reads: then lines are lost and counted, and nobody waits.
+"""
+
+import json
+import logging
+import os
+import select
+import time
+import traceback
+import unicodedata
+
+PIECE = 4096  # what a pipe that is ready takes without blocking (PIPE_BUF)
+# Control and format characters (some turn the direction of what follows), unassigned ones, line separators.
+UNSAFE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
+    """Send what chatd logs from `level` on to `descriptor`, as "text", "json" or by what it is ("auto")."""
+    text = format == "text" or (format == "auto" and os.isatty(descriptor))
+    handler = LineHandler(descriptor)
+    handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    logging.raiseExceptions = False  # the daemon outlives its log
+    logging.captureWarnings(capture=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("chatd").setLevel(level.upper())
+
+
+def harmless(text: str) -> str:
+    r"""The text on one line, without anything that a terminal would obey: `\n`, `\x1b`, `\u202e`."""
+    if text.isprintable():
+        return text
+    return "".join(_escape(c) if unicodedata.category(c) in UNSAFE else c for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in record.__dict__.items() if key not in STANDARD}
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    return "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+
+
+class TextFormatter(logging.Formatter):
+    """`07:25:01.042 warning peers  the message  key=value`; a traceback follows, each of its lines marked with `|`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        name = record.name.removeprefix("chatd.")
+        extra = "".join(f"  {key}={value}" for key, value in _extra(record).items())
+        line = harmless(f"{record.levelname.lower():7} {name:9} {record.getMessage()}{extra}")
+        trace = "".join(f"\n  | {harmless(each)}" for each in _traceback(record).splitlines())
+        return f"{clock}.{int(record.msecs):03d} {line}{trace}"
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"ts", "level", "logger", "msg"}`, further fields as they were logged, and a traceback as `exc`. ASCII only."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one JSON object."""
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        fields: dict[str, object] = {
+            "ts": f"{second}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        for key, value in _extra(record).items():
+            fields.setdefault(key, value)
+        trace = _traceback(record)
+        if trace:
+            fields["exc"] = trace
+        return json.dumps(fields, default=str, separators=(",", ":"))
+
+
+class LineHandler(logging.Handler):
+    """Writes lines to a descriptor as long as that takes them at once; says how many were lost when it does again."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._lost = 0
+        self._torn = False  # the last line was cut in the middle
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, or count it as lost. Never raises, never waits."""
+        try:
+            line = self.format(record)
+            if self._lost and self._write(self.format(self._report())):
+                self._lost = 0
+            if self._lost or not self._write(line):
+                self._lost += 1
+        except Exception:  # noqa: BLE001  (a bad log call or a failing descriptor must not reach the caller)
+            self._lost += 1
+
+    def _report(self) -> logging.LogRecord:
+        return logging.LogRecord("chatd.logs", logging.WARNING, "", 0, "%d log lines were lost", (self._lost,), None)
+
+    def _write(self, line: str) -> bool:
+        """Write the line as far as the descriptor takes it; whether that was all of it."""
+        data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
+        done = 0
+        while done < len(data) and self._ready():
+            done += os.write(self._descriptor, data[done : done + PIECE])
+        if done:
+            self._torn = done < len(data)
+        return done == len(data)
+
+    def _ready(self) -> bool:
+        return any(event & select.POLLOUT for _, event in self._poll.poll(0))

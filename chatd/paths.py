@@ -1,0 +1,173 @@
+"""Where a node's socket, state and configuration are. The daemon and chatctl must agree, so both ask here.
+
+Standard library only, and of that only `os`: every `chatctl send` pays for what this file imports. Nothing here
+reads the environment by itself; `env` and `uid` are given, so that a test can be anybody.
+"""
+
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_NODE = "default"
+DEFAULT_PORT = 7420
+SOCKET_PATH_LIMIT = 103  # sun_path is 104 bytes on some systems, and ends with a NUL
+NAME_LIMIT = 63
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+NAME_RULE = f"1 to {NAME_LIMIT} of a-z 0-9 . _ - and not digits only"
+RUN_DIRECTORY = "/run/chatd"
+SYSTEM_STATE = "/var/lib/chatd"
+SYSTEM_CONFIG = "/etc/chatd"
+
+
+class PathError(ValueError):
+    """A name or path that cannot be used, in one line."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether `name` can be the name of a node: NAME_RULE. Digits only would read as a slot."""
+    return 0 < len(name) <= NAME_LIMIT and NAME_CHARACTERS.issuperset(name) and not name.isdigit()
+
+
+def node_of(flag: str | None, env: "Mapping[str, str]") -> str:
+    """NODE: `-n`, else CHATD_NODE, else "default". Raises PathError."""
+    name = flag if flag is not None else env.get("CHATD_NODE") or DEFAULT_NODE
+    if not valid_name(name) or name in (".", ".."):
+        raise PathError(f"{'-n' if flag is not None else 'CHATD_NODE'}: {name!r} is no node name ({NAME_RULE})")
+    return name
+
+
+def socket_path(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]", uid: int) -> str:
+    """The socket that the daemon binds. Raises PathError."""
+    return _given_socket(node_flag, socket_flag, env) or _bindable(
+        os.path.join(_socket_directory(env, uid), node_of(node_flag, env) + ".sock")
+    )
+
+
+def socket_candidates(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]", uid: int) -> list[str]:
+    """What a client tries, in order: the daemon's path, then the system's. Raises PathError.
+
+    A directory in the temporary directory that somebody else has put there in our name is left out.
+    """
+    given = _given_socket(node_flag, socket_flag, env)
+    if given is not None:
+        return [given]
+    own, system = socket_path(node_flag, None, env, uid), os.path.join(RUN_DIRECTORY, node_of(node_flag, env) + ".sock")
+    trusted = [own] if _foreign(os.path.dirname(own), uid) is None else []
+    return trusted if own == system else [*trusted, system]
+
+
+def state_dir(node_flag: str | None, state_flag: str | None, env: "Mapping[str, str]", uid: int) -> str:
+    """The directory of key, certificate, journal and lock. Raises PathError."""
+    if state_flag is not None:
+        return _path(state_flag, "--state")
+    given = env.get("CHATD_STATE") if node_flag is None else None
+    if given:
+        return _path(given, "CHATD_STATE")
+    managed = env.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd gives a list
+    if managed:
+        return _path(managed, "STATE_DIRECTORY")
+    node = node_of(node_flag, env)
+    if uid == 0:
+        return os.path.join(SYSTEM_STATE, node)
+    return os.path.join(_base(env, "XDG_STATE_HOME", ".local/state", "--state"), "chatd", node)
+
+
+def config_files(node_flag: str | None, config_flag: str | None, env: "Mapping[str, str]") -> list[str]:
+    """The configuration files to try; the first that exists is used. One that was named is the only one."""
+    if config_flag is not None:
+        return [_path(config_flag, "--config")]
+    given = env.get("CHATD_CONFIG") if node_flag is None else None
+    if given:
+        return [_path(given, "CHATD_CONFIG")]
+    name = node_of(node_flag, env) + ".toml"
+    system = os.path.join(SYSTEM_CONFIG, name)
+    try:
+        return [system, os.path.join(_base(env, "XDG_CONFIG_HOME", ".config", "--config"), "chatd", name)]
+    except PathError:  # without a home there is only the system's file
+        return [system]
+
+
+def ensure_socket_dir(path: str, uid: int) -> None:
+    """Make the directory of the socket at `path`, for the daemon. Raises PathError.
+
+    Ours in the temporary directory, where anybody can put one first, must be our own and closed to others. The system's
+    is open to look into, because the mode of the socket says who may connect; any other that we make is 0700.
+    """
+    directory = os.path.dirname(path)
+    try:
+        try:
+            os.makedirs(directory, mode=0o700)
+            os.chmod(directory, 0o755 if directory == RUN_DIRECTORY else 0o700)
+        except FileExistsError:
+            pass
+        found = os.stat(directory)
+    except OSError as error:
+        raise PathError(
+            f"the directory of the socket, {directory}, cannot be made: {error.strerror} (--socket names another)"
+        ) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise PathError(f"the directory of the socket, {directory}, is not a directory (--socket names another)")
+    reason = _foreign(directory, uid)
+    if reason is not None:
+        raise PathError(f"the directory of the socket, {directory}, {reason}: remove it, or name another with --socket")
+
+
+def _given_socket(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]") -> str | None:
+    """The socket that was named: by the flag or, without `-n`, by the variable."""
+    if socket_flag is not None:
+        return _bindable(_path(socket_flag, "--socket"))
+    given = env.get("CHATD_SOCKET") if node_flag is None else None
+    return _bindable(_path(given, "CHATD_SOCKET")) if given else None
+
+
+def _socket_directory(env: "Mapping[str, str]", uid: int) -> str:
+    if uid == 0:
+        return RUN_DIRECTORY
+    runtime = env.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime):
+        return os.path.join(runtime, "chatd")
+    return os.path.join(os.path.abspath(env.get("TMPDIR") or "/tmp"), f"chatd-{uid}")
+
+
+def _foreign(directory: str, uid: int) -> str | None:
+    """Why the `chatd-UID` of the temporary directory is not to be trusted; None where it is, or is not there."""
+    if os.path.basename(directory) != f"chatd-{uid}":
+        return None
+    try:
+        found = os.lstat(directory)
+    except OSError:
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return "is not a directory"
+    if found.st_uid != uid:
+        return f"belongs to somebody else (uid {found.st_uid})"
+    if found.st_mode & 0o077:
+        return f"is open to others (mode {found.st_mode & 0o777:04o})"
+    return None
+
+
+def _base(env: "Mapping[str, str]", variable: str, below_home: str, flag: str) -> str:
+    """A directory of the XDG specification, which ignores relative paths in its variables."""
+    given = env.get(variable, "")
+    if os.path.isabs(given):
+        return given
+    home = env.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise PathError(f"there is no home directory: name a path with {flag}, or set HOME or {variable}")
+    return os.path.join(home, below_home)
+
+
+def _path(text: str, source: str) -> str:
+    if not text or "\0" in text:
+        raise PathError(f"{source}: {text!r} is no path")
+    return os.path.abspath(text)
+
+
+def _bindable(path: str) -> str:
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_LIMIT:
+        raise PathError(f"the socket path is {length} bytes long, the limit is {SOCKET_PATH_LIMIT}: {path}")
+    return path

@@ -1,0 +1,1 @@
+"""The trio shells on the network side: listeners, handshakes, links, dialers."""

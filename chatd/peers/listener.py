@@ -1,0 +1,220 @@
+"""Listener: the peer port. What is accepted is sniffed, bounded, and becomes a native or a plain link.
+
+Bounds: all links together, those that have not said who they are (the oldest is dropped for a new one), and those of
+one public source address, at a time and newly in ten minutes; loopback and private addresses are exempt from that.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
+from ipaddress import ip_address
+
+import trio
+
+from chatd.config import Config, format_address, parse_address
+from chatd.core.failures import AddressInUse
+from chatd.peers import handshake
+from chatd.peers.links import Links, supervised
+from chatd.peers.native import NativeLink
+from chatd.peers.plain import PlainLink
+from chatd.peers.sniff import SILENCE_S, sniff
+from chatd.runtime import prepare
+
+WINDOW_S = 600.0  # for new links of one public address
+COMPLAIN_EVERY_S = 60.0
+NO_IPV6 = (EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL)
+log = logging.getLogger("chatd.listener")
+
+
+class Listener:
+    """The bound addresses and what comes in through them.
+
+    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; links live in `links`.
+    Error handling: AddressInUse out of `bind`; nothing out of `run`.
+    """
+
+    def __init__(self, config: Config, links: Links) -> None:
+        self._config = config
+        self._links = links
+        self._listeners: list[trio.SocketListener] = []
+        self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
+        self._open = 0
+        self._sources = _Sources(config)
+        self._complained = float("-inf")
+        self.addresses: list[str] = []
+
+    async def bind(self) -> None:
+        """Bind all addresses. `[::]` may be missing where it stands beside `0.0.0.0`: there is no IPv6 then."""
+        addresses = [parse_address(text, lowest_port=0) for text in self._config.listen]
+        try:
+            for host, port in addresses:
+                await self._bind(host, port, optional=host == "::" and ("0.0.0.0", port) in addresses)
+        except BaseException:
+            await self.close()
+            raise
+        self._warn_if_open()
+
+    async def _bind(self, host: str, port: int, *, optional: bool) -> None:
+        if port == 0 and self._listeners:
+            port = self._port_of(self._listeners[0]) if optional else 0
+        try:
+            listener = await self._links.runtime.listen(host, port)
+        except OSError as error:
+            if optional and error.errno in NO_IPV6:
+                return
+            shown, why = format_address(host, port), (error.strerror or str(error)).lower()
+            hint = "another program has it: stop that, or choose another with --listen"
+            raise AddressInUse(f"cannot listen on {shown} ({why}); {hint}") from None
+        self._listeners.append(listener)
+        self.addresses.append(format_address(host, self._port_of(listener)))
+
+    def _port_of(self, listener: trio.SocketListener) -> int:
+        return int(listener.socket.getsockname()[1])
+
+    def _warn_if_open(self) -> None:
+        reachable = [text for text in self.addresses if not is_loopback(parse_address(text)[0])]
+        if reachable and self._config.trust == "open":
+            shown = ", ".join(reachable)
+            log.warning("whoever reaches %s may talk to this node; --trust known or pending closes it", shown)
+
+    async def run(self) -> None:
+        """Accept until cancelled."""
+        try:
+            await trio.serve_listeners(self._serve, self._listeners, handler_nursery=self._links.nursery)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                await self.close()
+
+    async def close(self) -> None:
+        """Free the addresses."""
+        for listener in self._listeners:
+            await listener.aclose()
+
+    # -- one connection
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            await supervised("an accepted connection", lambda: self._admit(stream))
+        finally:
+            stream.socket.close()
+
+    async def _admit(self, stream: trio.SocketStream) -> None:
+        try:
+            host, port = stream.socket.getpeername()[:2]
+            prepare(stream)
+        except OSError:
+            return  # gone before we looked
+        if self._open >= self._config.links or not self._sources.enter(host, trio.current_time()):
+            self._complain(host)
+            return
+        self._open += 1
+        try:
+            await self._welcome(stream, host, format_address(host, port))
+        finally:
+            self._open -= 1
+            self._sources.leave(host)
+
+    def _complain(self, host: str) -> None:
+        if trio.current_time() - self._complained >= COMPLAIN_EVERY_S:
+            self._complained = trio.current_time()
+            log.warning("too many connections: refused one from %s (told once a minute)", host)
+
+    async def _welcome(self, stream: trio.SocketStream, host: str, address: str) -> None:
+        plain = self._config.plain == "on" or (self._config.plain == "loopback" and is_loopback(host))
+        kind: str = "gone"
+        with self._nameless():
+            kind = await sniff(stream, SILENCE_S if plain else self._config.handshake_timeout)
+        if plain and kind in ("plain", "silent"):
+            kind = await self._plain(stream, address, provisional=kind == "silent")
+        if kind == "native":
+            await self._native(stream, address)
+
+    @contextmanager
+    def _nameless(self) -> Iterator[None]:
+        """The part before we know who it is; of too many in it the oldest is dropped."""
+        scope = trio.CancelScope()
+        self._unknown[scope] = None
+        if len(self._unknown) > self._config.unauthenticated:
+            next(iter(self._unknown)).cancel()
+        try:
+            with scope:
+                yield
+        finally:
+            del self._unknown[scope]
+
+    async def _plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
+        """Serve a plain link; answers "native" if it turned out to be one."""
+        links = self._links
+        peer = links.registry.plain(address)
+        link = PlainLink(
+            *(stream, peer, links.chat, links.journal, self._config),
+            direction="in",
+            address=address,
+            provisional=provisional,
+        )
+        links.attach(peer, link)
+        await links.serve(peer, link, link.run)
+        return str(link.reason)
+
+    async def _native(self, stream: trio.SocketStream, address: str) -> None:
+        established = None
+        with self._nameless():
+            try:
+                established = await handshake.as_acceptor(self._links, stream, address)
+            except handshake.Refused as refused:
+                log.info("no link with %s: %s", address, refused)
+        if established is not None:
+            link = NativeLink(self._links, established, direction="in", address=address)
+            self._links.attach(established.peer, link)
+            await self._links.serve(established.peer, link, link.run)
+
+
+class _Sources:
+    """How many links each public source address has, and how many new ones it had in the last ten minutes."""
+
+    def __init__(self, config: Config) -> None:
+        self._at_a_time = config.links_per_address
+        self._new = config.dials_per_address
+        self._open: dict[str, int] = {}
+        self._recent: dict[str, deque[float]] = {}
+
+    def enter(self, host: str, now: float) -> bool:
+        """Count one more, or refuse it."""
+        if _is_exempt(host):
+            return True
+        self._forget(now)
+        recent = self._recent.setdefault(host, deque())
+        if self._open.get(host, 0) >= self._at_a_time or len(recent) >= self._new:
+            return False
+        recent.append(now)
+        self._open[host] = self._open.get(host, 0) + 1
+        return True
+
+    def leave(self, host: str) -> None:
+        """One that entered is gone."""
+        if host in self._open:
+            self._open[host] -= 1
+            if not self._open[host]:
+                del self._open[host]
+
+    def _forget(self, now: float) -> None:
+        for host, recent in list(self._recent.items()):
+            while recent and recent[0] <= now - WINDOW_S:
+                recent.popleft()
+            if not recent:
+                del self._recent[host]
+
+
+def _is_exempt(host: str) -> bool:
+    address = ip_address(host.partition("%")[0])
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of an address is this machine itself."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,339 @@
+"""Native links: frames in, frames out, for one connection to another chatd.
+
+The reader takes frames to core/chat.py and reads on as fast as the journal takes them. The writer is a cursor: what it
+sends it reads from the journal, after where the peer's `Hello` says, so that nothing waits in a queue; an `Ack` is
+the newest committed mark at the time it is written. A slow peer costs nothing, and a dead one is noticed by silence.
+"""
+
+import errno
+import logging
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+from chatd.core.batch import Entry
+from chatd.peers.handshake import RECEIVE_BYTES, Established
+from chatd.peers.links import Links
+from chatd.peers.pings import Pings
+from chatd.runtime import Waker
+from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, RemoteError, Resume, Text, encode_many
+
+WRITE_ROWS = 1024  # entries looked at for one write
+PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more
+LAST_WORDS_S = 1.0  # to read to the end once we have said Bye
+PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against another one
+log = logging.getLogger("chatd.native")
+
+# What a Bye means for `list`, `tail` and the log.
+ENDED = {
+    "shutdown": "peer stopped",
+    "storage_full": "peer's disk is full",
+    "terminated": "terminated by peer",
+    "duplicate": "duplicate",
+    "denied": "denied by peer",
+    "pending": "peer waits for `peer accept`",
+}
+BYE_OF = {"terminated", "shutdown", "storage_full", "denied", "duplicate", "protocol"}  # our reasons that are said
+
+
+class _Out(msgspec.Struct, gc=False):
+    """What of a stored message goes over the wire."""
+
+    text: str
+    re: str | None = None
+
+
+_decode_out = msgspec.json.Decoder(_Out).decode
+
+
+class _Limits(NamedTuple):
+    ping_after: float
+    dead_after: float
+    text_bytes: int
+    text_chars: int
+
+
+class NativeLink:
+    """One connection. `reason` is None while it is open, then why it ended; `bye` is the peer's, if it said one.
+
+    Resource handling: owns the stream and closes it when `run` ends. Error handling: what the peer does wrong ends the
+    link with a `reason`; only bugs come out of `run`.
+    """
+
+    unsent = 0  # what was not sent stays in the journal
+
+    def __init__(self, links: Links, established: Established, *, direction: str, address: str) -> None:
+        self.direction = direction
+        self.address = address
+        self.peer = established.peer
+        self.epoch = established.hello.epoch
+        self.reason: str | None = None
+        self.bye: str | None = None
+        self._links = links
+        self._chat = links.chat
+        self._journal = links.journal
+        self._stream = established.stream
+        self._decoder = established.decoder
+        self._hello = established.hello
+        self._rest = established.rest
+        config = links.config
+        self._limits = _Limits(config.ping_after, config.dead_after, config.text_bytes, config.max_text)
+        self._scope = trio.CancelScope()
+        self._waker = Waker()
+        self._cursor = 0
+        self._said: tuple[str, int] | None = None  # the mark that was acknowledged last
+        self._repeat_ack = False
+        self._resumed = False
+        self._pongs: list[int] = []
+        self._pings = Pings(links.runtime.random)
+        self._heard = trio.current_time()
+        self._over = trio.Event()  # the reader has come to the end
+
+    # -- what the core calls; nothing here waits
+
+    def close(self, reason: str) -> None:
+        """Say goodbye and close; from now on nothing is taken from it. The first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+            self._waker.wake()
+
+    def drop(self, reason: str) -> None:
+        """End it at once, without a word."""
+        self.close(reason)
+        self._scope.cancel()
+
+    # -- the link's life
+
+    async def run(self) -> None:
+        """Serve the link until it has ended."""
+        self._journal.watch(self._waker, self.peer.key)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read)
+                    nursery.start_soon(self._write, nursery.cancel_scope)
+                    self._settle_duplicates(nursery)
+        finally:
+            self._journal.unwatch(self._waker, self.peer.key)
+            self.close("closed")
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
+                await trio.aclose_forcefully(self._stream)
+
+    def _ended(self, error: BaseException) -> None:
+        """The connection is gone: how, in the words of `list`."""
+        cause = error.__cause__
+        gone = isinstance(cause, OSError) and cause.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+        self.close("reset" if gone else "closed by peer")
+        self._scope.cancel()
+
+    # -- in
+
+    async def _read(self) -> None:
+        """Until the end, a fault of the peer, or silence for too long."""
+        life = trio.CancelScope()
+        try:
+            with life:
+                self._take(self._rest)
+                self._rest = []
+                while self.bye is None:
+                    await self._room(life)
+                    life.deadline = trio.current_time() + self._limits.dead_after
+                    data = await self._stream.receive_some(RECEIVE_BYTES)
+                    self._heard = trio.current_time()
+                    self._take(self._decoder.receive(data))
+                    if not data:
+                        self.close("closed by peer")
+                        break
+            if life.cancelled_caught:
+                self.close("no answer")
+                self._scope.cancel()
+        except RemoteError as error:
+            log.warning("%s: protocol error: %s", self.peer.shown, error)
+            self.close("protocol")
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._ended(error)
+        finally:
+            self._over.set()
+            self._waker.wake()
+
+    async def _room(self, life: trio.CancelScope) -> None:
+        """Wait for the journal; the peer hears from us meanwhile, though its Pings are not read."""
+        while not self._journal.has_room and self.reason is None:
+            life.deadline = float("inf")
+            with trio.move_on_after(self._limits.ping_after):
+                await self._journal.room()
+                return
+            self._pongs.append(0)
+            self._waker.wake()
+
+    def _take(self, frames: list[Frame]) -> None:
+        """Handle frames in order, texts by the run. No await: what is taken and what is told change together."""
+        texts: list[Text] = []
+        for frame in frames:
+            if type(frame) is Text:
+                texts.append(frame)
+                continue
+            if texts:
+                self._take_texts(texts)
+                texts = []
+            self._handle(frame)
+        if texts:
+            self._take_texts(texts)
+
+    def _take_texts(self, texts: list[Text]) -> None:
+        if self.reason is not None:
+            return  # it is closing, or lost to another link: what comes now comes again
+        if not self._resumed:
+            raise RemoteError("Text before Resume")
+        limits = self._limits
+        for text in texts:
+            length = len(text.text)
+            if length * 4 > limits.text_bytes and len(text.text.encode()) > limits.text_bytes:
+                raise RemoteError(f"a text over {limits.text_bytes} bytes")
+            if limits.text_chars and length > limits.text_chars:
+                raise RemoteError(f"a text over {limits.text_chars} characters")
+        if self._chat.receive(self.peer, self, texts) is None:
+            self._repeat_ack = True
+            self._waker.wake()
+
+    def _handle(self, frame: Frame) -> None:
+        match frame:
+            case Ack(epoch=epoch, seq=seq):
+                if not self._chat.acknowledged(self.peer, epoch, seq):
+                    raise RemoteError(f"an acknowledgement of {epoch}:{seq}, which was never sent")
+            case Ping(token=token):
+                self._pongs = [*self._pongs[-PONGS:], token]
+                self._waker.wake()
+            case Pong(token=token):
+                self._take_pong(token)
+            case Resume(epoch=epoch, seq=seq):
+                self._take_resume(epoch, seq)
+            case Bye(reason=reason):
+                self._take_bye(reason)
+            case Hello():
+                raise RemoteError("a second Hello")
+
+    def _take_resume(self, epoch: str, seq: int) -> None:
+        if self._resumed:
+            raise RemoteError("a second Resume")
+        self._resumed = True
+        if seq and self.reason is None:
+            self._chat.resumed(self.peer, epoch, seq)
+
+    def _take_bye(self, reason: str) -> None:
+        self.bye = reason
+        if reason in ("terminated", "denied"):
+            self.peer.wish = None
+        self.close(ENDED.get(reason, "peer reports a protocol error"))
+
+    def _take_pong(self, token: int) -> None:
+        rtt_ms = self._pings.answered(token)
+        if rtt_ms is not None:
+            self.peer.rtt_ms = rtt_ms
+
+    # -- out
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        """Send what there is, then wait for more; at the end say goodbye and stop the reader."""
+        try:
+            start = self._chat.start_of(self.peer, self._hello.mark_epoch, self._hello.mark_seq)
+            if start is None:
+                log.warning("%s claims to have more of this journal than was written", self.peer.shown)
+                self.close("protocol")
+            else:
+                self._cursor = start
+                await self._send([Resume(epoch=self._journal.epoch_of(start), seq=start)])
+                self._pings.ask()
+                await self._serve()
+            await self._say_goodbye()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._ended(error)
+        scope.cancel()
+
+    async def _serve(self) -> None:
+        while self.reason is None:
+            frames = self._due()
+            texts = await self._texts()
+            if frames or texts:
+                await self._send(frames + texts)
+                self.peer.sent += len(texts)
+            elif self._at_tail:
+                await self._rest_until_woken()
+
+    async def _rest_until_woken(self) -> None:
+        """Wait for a commit, a Ping or the end; ask after silence, and use the quiet to note acknowledgements."""
+        quiet = max(self._heard, self._pings.last_asked)
+        with trio.move_on_at(quiet + self._limits.ping_after) as asking:
+            await self._waker.wait()
+        if asking.cancelled_caught:
+            self._journal.flush()
+            self._pings.ask()
+
+    def _due(self) -> list[Frame]:
+        """Frames that are values of now: the mark, answers and questions."""
+        frames: list[Frame] = []
+        mark = self._journal.marks.committed(self.peer.node or "")
+        if mark is not None and (mark != self._said or self._repeat_ack):
+            self._said, self._repeat_ack = mark, False
+            frames.append(Ack(epoch=mark[0], seq=mark[1]))
+        frames += [Pong(token=token) for token in self._pongs]
+        frames += [Ping(token=token) for token in self._pings.take()]
+        self._pongs = []
+        return frames
+
+    @property
+    def _at_tail(self) -> bool:
+        return self._cursor >= self._journal.committed
+
+    async def _texts(self) -> list[Frame]:
+        """The next messages for the peer, and the cursor moved behind them."""
+        if self._at_tail:
+            return []
+        entries, through = await self._journal.read(self._cursor, self.peer.key, WRITE_ROWS)
+        texts = [self._text(entry) for entry in entries if entry.direction == "out"]
+        self._cursor = through
+        return texts
+
+    def _text(self, entry: Entry) -> Frame:
+        out = _decode_out(entry.raw)
+        return Text(epoch=self._journal.epoch_of(entry.seq), seq=entry.seq, text=out.text, re=out.re)
+
+    async def _send(self, frames: list[Frame]) -> None:
+        """One write. Its deadline is the reader's: a peer that takes nothing answers no Ping, and is dead by that."""
+        await self._stream.send_all(encode_many(frames, self._hello.frame_bytes))
+
+    async def _say_goodbye(self) -> None:
+        """The last acknowledgement and why, then half-close and wait for the reader to come to the end."""
+        if self.bye is not None or (self._over.is_set() and self.reason != "protocol"):
+            return
+        reason = self.reason if self.reason in BYE_OF else "protocol"
+        with trio.move_on_after(LAST_WORDS_S):
+            await self._send([*self._due(), Bye(reason=str(reason))])
+            await self._stream.transport_stream.send_eof()
+            await self._over.wait()
+
+    # -- is it one too many
+
+    async def answers(self) -> bool:
+        """Whether a Ping is answered within PROBE_S."""
+        pong = self._pings.ask()
+        self._waker.wake()
+        with trio.move_on_after(PROBE_S):
+            await pong.wait()
+        return pong.is_set()
+
+    def _settle_duplicates(self, nursery: trio.Nursery) -> None:
+        """Both sides dialed: the node with the smaller id decides which link stays."""
+        if self._links.identity.node > (self.peer.node or ""):
+            return
+        for other in self.peer.links:
+            if isinstance(other, NativeLink) and other.reason is None and other.direction != self.direction:
+                dialed, accepted = (self, other) if self.direction == "out" else (other, self)
+                nursery.start_soon(_keep_one, dialed, accepted)
+
+
+async def _keep_one(dialed: NativeLink, accepted: NativeLink) -> None:
+    """Of two links keep the one that we dialed, if it is alive."""
+    loser = accepted if await dialed.answers() else dialed
+    loser.close("duplicate")

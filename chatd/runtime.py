@@ -1,0 +1,154 @@
+"""The seams to the world outside: wall clock, randomness, the thread runner, TCP.
+
+Everything that a simulation must own goes through a `Runtime`; nothing else in chatd reads the wall clock,
+draws random numbers, starts threads or makes TCP connections.
+"""
+
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+# The kernel's keepalive finds peers that vanished without a FIN: silent for 60 s, then 4 probes 15 s apart.
+KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+ACCEPT_BACKLOG = 1024
+STAGGER_S = 0.25  # between attempts at several addresses of one name (RFC 8305)
+
+
+class DialFailed(Exception):
+    """Nothing answered: every address that was tried, with its reason."""
+
+    def __init__(self, attempts: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{address}: {reason}" for address, reason in attempts))
+        self.attempts = attempts
+
+
+class Waker:
+    """An edge-triggered flag for one waiter: `wait` returns at once if woken since the last `wait`."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def wake(self) -> None:
+        """Let the waiter run; further calls before it does are one."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait for the next `wake`."""
+        await self._event.wait()
+        self._event = trio.Event()
+
+
+class Broadcast:
+    """Wakes everybody that waits, for conditions that are looked at again."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: trio.Event | None = None
+
+    def notify(self) -> None:
+        """Let all current waiters look again."""
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        """Wait for the next `notify`."""
+        if self._event is None:
+            self._event = trio.Event()
+        await self._event.wait()
+
+
+class Runtime:
+    """The real world. A simulation replaces it whole."""
+
+    def __init__(self) -> None:
+        self.random = random.Random()
+        self._threads = trio.CapacityLimiter(4)  # of its own: a dozen slow name servers must not hold up the journal
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for display only: order is seq, timeouts are monotonic."""
+        return time.time()
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        """Run blocking work in a worker thread; a cancelled caller still waits for it to end."""
+        return await trio.to_thread.run_sync(function, *args, limiter=self._threads)
+
+    async def dial(self, host: str, port: int) -> trio.SocketStream:
+        """Connect to the first address of `host` that answers. Raises DialFailed with every reason."""
+        try:
+            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise DialFailed([(f"{host}:{port}", f"the name cannot be resolved ({_reason(error)})")]) from None
+        try:
+            stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=STAGGER_S)
+        except OSError as error:
+            raise DialFailed(_attempts(error, found)) from None
+        prepare(stream)
+        return stream
+
+    async def listen(self, host: str, port: int) -> trio.SocketListener:
+        """Bind one address and listen. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = trio.socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            await sock.bind((host, port))
+            sock.listen(ACCEPT_BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        return trio.SocketListener(sock)
+
+
+def prepare(stream: trio.SocketStream) -> None:
+    """Switch on keepalive; trio has switched off Nagle's delay already."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE:
+        stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _attempts(error: OSError, found: Sequence[tuple[object, ...]]) -> list[tuple[str, str]]:
+    """One (address, reason) each, in the order of the name's addresses."""
+    addresses = list(dict.fromkeys(_shown(entry[4]) for entry in found))
+    causes = (
+        error.__cause__.exceptions if isinstance(error.__cause__, BaseExceptionGroup) else [error.__cause__ or error]
+    )
+    reasons = [_reason(cause) for cause in causes]
+    if len(reasons) != len(addresses):
+        reasons = [reasons[0]] * len(addresses)
+    return list(zip(addresses, reasons, strict=True))
+
+
+def _shown(sockaddr: object) -> str:
+    host, port = sockaddr[:2]  # type: ignore[index]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]
+
+
+def stamp(seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-11-21T03:00:00.000Z`."""
+    millis = int(seconds * 1000)
+    whole = datetime.fromtimestamp(millis // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+
+
+def parse_stamp(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time; without an offset it is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,207 @@
+"""The kinds of values that settings have: how each is read, what it allows, and how it is shown.
+
+A value is always read from text, wherever it was written, so that a flag, a variable and a key of the
+configuration file agree. Whoever reads one names the source in the error: a `Kind` only says no (ValueError).
+"""
+
+import grp
+import math
+import os
+import re
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from chatd import paths
+
+Number = TypeVar("Number", int, float)
+
+DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?(ms|s|m|h)?", re.ASCII)
+DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?", re.ASCII)
+SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+HOST = re.compile(r"(?!-)[\w.-]{1,253}")
+NODE_ID = re.compile(r"[a-z2-7]{52}")
+PORT = re.compile(r"[0-9]{1,5}")
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """One kind of value. Of a list, `parse` and `show` are about one element."""
+
+    metavar: str
+    allowed: str  # completes "expected …"
+    parse: Callable[[str], object]
+    show: Callable[[object], str] = str
+    many: bool = False
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `200ms`, `5s`, `2m`, `1h` or bare seconds. Raises ValueError."""
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration")
+    unit = match[2] or ""
+    seconds = float(text.removesuffix(unit)) * DURATION_UNITS.get(unit, 1.0)
+    if not math.isfinite(seconds):
+        raise ValueError(f"{text!r} is too long")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that `parse_duration` reads as the same."""
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    for unit in ("h", "m"):
+        if seconds and seconds % DURATION_UNITS[unit] == 0:
+            return f"{seconds / DURATION_UNITS[unit]:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `65536`, `64KiB`, `8MiB` or `1GiB`. Raises ValueError."""
+    match = SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no size")
+    return int(match[1]) * SIZE_UNITS[match[2] or "B"]
+
+
+def format_size(size: int) -> str:
+    """The shortest spelling that `parse_size` reads as the same."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % SIZE_UNITS[unit] == 0:
+            return f"{size // SIZE_UNITS[unit]}{unit}"
+    return str(size)
+
+
+def parse_address(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
+    """Host and port of `HOST[:PORT]`, `[V6][:PORT]` or a bare IPv6 address. Raises ValueError.
+
+    A host of digits only is refused: it would be a forgotten host far more often than the address 0.0.28.252.
+    """
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        good = bracket and _is_v6(host) and (not rest or rest.startswith(":"))
+        port = rest[1:] if rest else str(paths.DEFAULT_PORT)
+    elif text.count(":") > 1:
+        host, port, good = text, str(paths.DEFAULT_PORT), _is_v6(text)
+    else:
+        host, colon, rest = text.partition(":")
+        port = rest if colon else str(paths.DEFAULT_PORT)
+        good = HOST.fullmatch(host) is not None and not host.isdigit()
+    if not good or not PORT.fullmatch(port) or not lowest_port <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is no address: expected HOST[:PORT], PORT {lowest_port} to 65535")
+    return host, int(port)
+
+
+def format_address(host: str, port: int) -> str:
+    """`HOST:PORT`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def count(low: int, high: int, *, zero: str = "") -> Kind:
+    """Whole numbers; `zero` says what 0 means where it is special."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit():
+            raise ValueError
+        return _within(int(text), low, high)
+
+    return Kind("N", f"a whole number from {low} to {high}{f' ({zero})' if zero else ''}", parse)
+
+
+def size(low: int, high: int) -> Kind:
+    """Numbers of bytes."""
+
+    def show(value: object) -> str:
+        assert isinstance(value, int)
+        return format_size(value)
+
+    allowed = f"a size from {format_size(low)} to {format_size(high)}, in bytes or like 64KiB, 8MiB, 1GiB"
+    return Kind("SIZE", allowed, lambda text: _within(parse_size(text), low, high), show)
+
+
+def duration(low: float, high: float) -> Kind:
+    """Spans of time in seconds."""
+
+    def show(value: object) -> str:
+        assert isinstance(value, float)
+        return format_duration(value)
+
+    allowed = (
+        f"a duration from {format_duration(low)} to {format_duration(high)}, like 200ms, 5s, 2m, 1h or bare seconds"
+    )
+    return Kind("TIME", allowed, lambda text: _within(parse_duration(text), low, high), show)
+
+
+def choice(*words: str) -> Kind:
+    """One word of a few."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return Kind("|".join(words), f"{', '.join(words[:-1])} or {words[-1]}", parse)
+
+
+def addresses(*, lowest_port: int) -> Kind:
+    """Lists of addresses, each with its port."""
+
+    def parse(text: str) -> str:
+        return format_address(*parse_address(text, lowest_port=lowest_port))
+
+    allowed = (
+        f"addresses HOST[:PORT], comma-separated, PORT {lowest_port} to 65535 (IPv6 as [::1]:{paths.DEFAULT_PORT})"
+    )
+    return Kind("HOST[:PORT],…", allowed, parse, many=True)
+
+
+def _within(value: Number, low: Number, high: Number) -> Number:
+    if not low <= value <= high:
+        raise ValueError
+    return value
+
+
+def _name(text: str) -> str:
+    if not paths.valid_name(text):
+        raise ValueError
+    return text
+
+
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError
+    return os.path.abspath(text)
+
+
+def _node_id(text: str) -> str:
+    if not NODE_ID.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _group(text: str) -> str:
+    try:
+        if text.isdigit():
+            grp.getgrgid(int(text))
+        else:
+            grp.getgrnam(text)
+    except (KeyError, OverflowError):
+        raise ValueError from None
+    return text
+
+
+NAME = Kind("NAME", paths.NAME_RULE, _name)
+PATH = Kind("PATH", "a path", _path)
+NODE_IDS = Kind("ID,…", "node ids of 52 characters each (a-z 2-7), comma-separated", _node_id, many=True)
+GROUP = Kind("GROUP", "the name or number of a group of this machine", _group)

@@ -1,0 +1,285 @@
+"""Native frames: what two chatd nodes say to each other inside TLS, and the codec for it.
+
+A frame is a 4-byte big-endian length and that many bytes of msgpack: one array, its first element the tag.
+Trailing elements and tags that this version does not know are ignored, so that versions can grow.
+
+Sans-IO: bytes in, frames out, and the other way round. It does not know links, marks or limits on texts
+(those are the link's), only what a well-formed frame is. Whatever bytes arrive, in whatever chunks, the only
+exception is RemoteError; what our own side does wrong is a LocalError; anything else is a bug here. Called by
+`peers/handshake.py` and `peers/native.py`; the layout is written down in docs/wire.md.
+"""
+
+from collections.abc import Callable, Iterable
+from struct import Struct as Packing
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+VERSION: Final = 1
+FRAME_BYTES: Final = 65536  # what a Hello may be at most, and the default of Config.frame_bytes
+LEAST_FRAME_BYTES: Final = 1024  # a side that takes less than this cannot be talked to
+TEXT_OVERHEAD: Final = 64  # of a Text frame beside its text, at most; frame_bytes must have room for both
+HEADER: Final = 4
+
+# What `Bye` may say today. A later version may have others: they are taken, and mean what `protocol` means.
+BYE_REASONS: Final = ("shutdown", "storage_full", "terminated", "duplicate", "denied", "pending", "protocol")
+
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # SQLite's integer
+Token = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class RemoteError(Exception):
+    """The other side broke the protocol: one line that says how. The link has to end."""
+
+
+class LocalError(Exception):
+    """This side asked for something that the protocol cannot carry, or used the codec wrongly."""
+
+
+class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """The first frame of each side: who it is, what it has of the other's journal, and what it takes.
+
+    `mark_epoch` and `mark_seq` are its newest committed mark of the receiver's journal (None and 0: none). `dial`
+    is why the dialer dialed; the other side says "answer". `text_chars` 0 means no limit in characters.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    name: str
+    epoch: str
+    mark_epoch: str | None
+    mark_seq: Seq
+    dial: Literal["connect", "redial", "answer"]
+    text_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    text_chars: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    frame_bytes: Annotated[int, msgspec.Meta(ge=LEAST_FRAME_BYTES, le=2**63 - 1)]
+
+
+class Resume(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
+    """What follows starts after this position of the sender's journal."""
+
+    epoch: str
+    seq: Seq
+
+
+class Text(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
+    """One message: its position in the sender's journal, its text, and the id it answers (`EPOCH:SEQ`)."""
+
+    epoch: str
+    seq: Seq
+    text: str
+    re: str | None = None
+
+
+class Ack(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
+    """Everything of the receiver's journal up to and with this position is committed at the sender of this."""
+
+    epoch: str
+    seq: Seq
+
+
+class Ping(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
+    """Answer with a Pong of the same token."""
+
+    token: Token
+
+
+class Pong(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
+    """The answer to a Ping."""
+
+    token: Token
+
+
+class Bye(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
+    """The last frame of a side: why it ends the link."""
+
+    reason: str
+
+
+Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye
+
+
+class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The tag alone: tells a frame of a later version from a broken one of this version."""
+
+    tag: Annotated[int, msgspec.Meta(ge=0)]
+
+
+_KNOWN_TAGS: Final = frozenset(range(1, 8))
+_EPOCH_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+_NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+_REASON_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz_")
+_DIGITS: Final = frozenset("0123456789")
+
+_length = Packing(">I")
+_unpack = _length.unpack_from
+_decode: Callable[[bytes | bytearray | memoryview], Frame] = msgspec.msgpack.Decoder(Frame).decode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Decoder:
+    """The bytes of one direction of a link -> frames.
+
+    At most one unfinished frame is kept between calls. After a RemoteError every further call raises it again.
+    """
+
+    __slots__ = ("_epoch", "_error", "_frame_bytes", "_held")
+
+    def __init__(self, frame_bytes: int = FRAME_BYTES) -> None:
+        self._frame_bytes = frame_bytes
+        self._held = bytearray()
+        self._error: Exception | None = None
+        self._epoch = ""  # the last good one: nearly every frame repeats it
+
+    def receive(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+        """The frames that `data` completes, in order. `b""` is the end of the stream.
+
+        Raises RemoteError for bytes that are no frame, and for an end in the middle of one; what stood before
+        the fault in the same chunk is dropped with it (nobody has acknowledged it). Raises LocalError for data
+        after the end.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._split(data) if data else self._end()
+        except RemoteError as error:
+            self._held = bytearray()
+            self._error = error
+            raise
+
+    def _end(self) -> list[Frame]:
+        if self._held:
+            raise RemoteError("the stream ended in the middle of a frame")
+        self._error = LocalError("data after the end of the stream")
+        return []
+
+    def _split(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+        """Frames out of what is held and `data`, in linear time whatever the chunks."""
+        held = self._held
+        if held:
+            held += data
+            if self._incomplete(held):
+                return []
+            data = bytes(held)
+            held.clear()
+        frames: list[Frame] = []
+        size = len(data)
+        limit = self._frame_bytes
+        start = 0
+        while size - start >= HEADER:
+            length = _unpack(data, start)[0]
+            if not 0 < length <= limit:
+                raise RemoteError(f"a frame of {length} bytes (1 to {limit} are allowed)")
+            body = start + HEADER
+            end = body + length
+            if end > size:
+                break
+            start = end
+            try:
+                frame = _decode(data[body:end])
+            except _UNDECODABLE as error:
+                _skip_unknown(data[body:end], error)
+                continue
+            if type(frame) is not Text or frame.epoch != self._epoch or frame.re is not None:
+                self._check(frame)
+            frames.append(frame)
+        if start < size:
+            held += data[start:]
+        return frames
+
+    def _incomplete(self, held: bytearray) -> bool:
+        """Whether the first frame in `held` still lacks bytes; one that is too long is not waited for."""
+        if len(held) < HEADER:
+            return True
+        length: int = _unpack(held, 0)[0]
+        return 0 < length <= self._frame_bytes and len(held) < HEADER + length
+
+    def _check(self, frame: Frame) -> None:
+        fault = _fault(frame)
+        if fault:
+            raise RemoteError(f"{type(frame).__name__}: {fault}")
+        if type(frame) is Text:
+            self._epoch = frame.epoch
+
+
+# What msgspec raises for bytes that are no msgpack, not of the right shape, no UTF-8, or nested too deeply.
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+
+
+def _skip_unknown(body: bytes | bytearray | memoryview, error: Exception) -> None:
+    """Returns for a well-formed frame of a later version; everything else is a RemoteError."""
+    try:
+        tag = _decode_head(body).tag
+    except _UNDECODABLE as undecodable:
+        raise RemoteError(f"not a frame: {undecodable}") from None
+    if tag in _KNOWN_TAGS:
+        raise RemoteError(f"frame {tag}: {error}") from None
+
+
+def _fault(frame: Frame) -> str:
+    """What the types above do not say: the shape of names, epochs, ids and reasons. Empty when it is all right."""
+    if type(frame) is Text:
+        if not valid_epoch(frame.epoch):
+            return "no such epoch"
+        return "" if frame.re is None or _valid_id(frame.re) else "no such id"
+    if type(frame) is Resume or type(frame) is Ack:
+        return "" if valid_epoch(frame.epoch) else "no such epoch"
+    if type(frame) is Hello:
+        return _hello_fault(frame)
+    if type(frame) is Bye:
+        good = 0 < len(frame.reason) <= 32 and _REASON_LETTERS.issuperset(frame.reason)
+        return "" if good else "no such reason"
+    return ""
+
+
+def _hello_fault(hello: Hello) -> str:
+    if not valid_name(hello.name):
+        return "no such name"
+    if not valid_epoch(hello.epoch):
+        return "no such epoch"
+    if hello.text_bytes + TEXT_OVERHEAD > hello.frame_bytes:
+        return "its texts do not fit into its frames"
+    if hello.mark_epoch is None:
+        return "" if hello.mark_seq == 0 else "a mark without an epoch"
+    return "" if valid_epoch(hello.mark_epoch) else "no such epoch"
+
+
+def valid_epoch(epoch: str) -> bool:
+    """8 characters of lower-case base32."""
+    return len(epoch) == 8 and _EPOCH_LETTERS.issuperset(epoch)
+
+
+def valid_name(name: str) -> bool:
+    """What a node may be called: 1 to 63 of `a-z 0-9 . _ -`, not digits only."""
+    return 0 < len(name) <= 63 and _NAME_LETTERS.issuperset(name) and not _DIGITS.issuperset(name)
+
+
+def _valid_id(message_id: str) -> bool:
+    epoch, colon, seq = message_id.partition(":")
+    return colon == ":" and valid_epoch(epoch) and 0 < len(seq) <= 19 and _DIGITS.issuperset(seq)
+
+
+def encode(frame: Frame, frame_bytes: int = FRAME_BYTES) -> bytes:
+    """The bytes of one frame, checked as the receiver will check them. Raises LocalError."""
+    fault = _fault(frame)
+    if fault:
+        raise LocalError(f"{type(frame).__name__}: {fault}")
+    return encode_many((frame,), frame_bytes)
+
+
+def encode_many(frames: Iterable[Frame], frame_bytes: int = FRAME_BYTES) -> bytes:
+    """The bytes of many frames, for one write. Raises LocalError for a frame that is over `frame_bytes`.
+
+    Nothing but the size is checked: what came out of our own journal is known to be well-formed.
+    """
+    parts: list[bytes] = []
+    pack = _length.pack
+    for frame in frames:
+        try:
+            body = _encode(frame)
+        except (UnicodeError, OverflowError) as error:
+            raise LocalError(f"{type(frame).__name__}: {error}") from None
+        if len(body) > frame_bytes:
+            raise LocalError(f"{type(frame).__name__} of {len(body)} bytes (at most {frame_bytes} are allowed)")
+        parts += pack(len(body)), body
+    return b"".join(parts)

@@ -1,0 +1,105 @@
+"""What the tests of chatctl share: a fake daemon, chatctl run in this process or in one of its own, a hard timeout."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from chatctl.__main__ import run
+from tests.chatctl.fake import FakeDaemon
+
+DEADLINE_S = 30
+
+
+class Ran(NamedTuple):
+    """What one run of chatctl left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[Any]:
+        """The lines of stdout as JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The error that `--json` told."""
+        error: dict[str, str] = json.loads(self.err)["error"]
+        return error
+
+
+Chatctl = Callable[..., Ran]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _hard_timeout() -> Iterator[None]:
+    """A test that hangs fails: everything here is done in a moment."""
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"still running after {DEADLINE_S} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(DEADLINE_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def socket_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the fake daemon listens, and where chatctl looks for it."""
+    path = str(tmp_path / "chatd.sock")
+    for name in [name for name in os.environ if name.startswith("CHATD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CHATD_SOCKET", path)
+    return path
+
+
+@pytest.fixture
+def daemon(socket_path: str) -> Iterator[FakeDaemon]:
+    """A daemon that answers every method with an empty result until it is told otherwise."""
+    fake = FakeDaemon(socket_path)
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def chatctl(capfd: pytest.CaptureFixture[str]) -> Chatctl:
+    """Runs one command line in this process; stdout is no terminal."""
+
+    def call(*argv: str) -> Ran:
+        status = run(["--connect-timeout", "200ms", *argv])
+        captured = capfd.readouterr()
+        return Ran(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts one command line in a process of its own, with pipes; what still runs at the end is killed."""
+    with contextlib.ExitStack() as stack:
+
+        def popen(*argv: str | bytes, **options: Any) -> "subprocess.Popen[str]":
+            given: dict[str, Any] = {
+                "stdin": subprocess.PIPE,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "text": True,
+            }
+            process = subprocess.Popen([sys.executable, "-m", "chatctl", *argv], **{**given, **options})
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield popen

@@ -1,0 +1,171 @@
+"""A daemon made of threads: answers scripted JSON-RPC on a Unix socket, and remembers what it was asked."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+BOB = {"slot": 0, "name": "bob", "kind": "native", "node": "k3v9abcd" * 6 + "abcd"}
+BOB_RECORD = {
+    **BOB,
+    "address": "10.0.0.2:7420",
+    "direction": "out",
+    "state": "up",
+    "since": "2026-11-21T03:00:00.000Z",
+    "reason": None,
+    "rtt_ms": 0.4,
+    "queued": 0,
+    "received": 12,
+    "sent": 9,
+    "desired": True,
+    "trust": None,
+}
+Handler = Callable[["Session", dict[str, Any]], Any]
+
+
+class Refusal(Exception):
+    """What a handler raises to answer with an error."""
+
+    def __init__(self, kind: str, code: int = 201, message: str = "refused", hint: str = "") -> None:
+        super().__init__(kind)
+        self.error = {"code": code, "message": message, "data": {"kind": kind, "hint": hint, "retryable": False}}
+
+
+class Session:
+    """One connection. A handler may leave lines and the end to be sent behind its reply."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.behind = b""
+        self.hang_up = False
+
+    def event(self, *events: dict[str, Any], replay: bool = False) -> None:
+        """Send events behind the reply that is being made."""
+        self.behind += b"".join(notification(event, replay) for event in events)
+
+    def push(self, *events: dict[str, Any]) -> None:
+        """Send events now."""
+        self.sock.sendall(b"".join(notification(event) for event in events))
+
+    def end(self) -> None:
+        """End the session now."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class FakeDaemon:
+    """Listens at `path` until `stop`. `on` has a handler, or a plain result, for each method."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.on: dict[str, Any] = {}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.sessions: list[Session] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(path)
+        self._listener.listen()
+        self._spawn(self._accept)
+
+    def params(self, method: str) -> list[dict[str, Any]]:
+        """What the requests of one method said."""
+        return [params for name, params in self.asked if name == method]
+
+    def stop(self) -> None:
+        """Close everything and wait for the threads."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for session in self.sessions:
+            session.end()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _spawn(self, function: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=function, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            session = Session(sock)
+            self.sessions.append(session)
+            self._spawn(self._serve, session)
+
+    def _serve(self, session: Session) -> None:
+        with session.sock, contextlib.suppress(OSError), session.sock.makefile("rb") as lines:
+            for line in lines:
+                request = json.loads(line)
+                self.asked.append((request["method"], request["params"]))
+                self._answer(session, request)
+                if session.hang_up:
+                    session.end()
+                    return
+
+    def _answer(self, session: Session, request: dict[str, Any]) -> None:
+        handler = self.on.get(request["method"], {})
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+        try:
+            answer["result"] = handler(session, request["params"]) if callable(handler) else handler
+        except Refusal as refusal:
+            answer["error"] = refusal.error
+        data = b"" if answer.get("result", ...) is None else encode(answer)
+        session.sock.sendall(data + session.behind)
+        session.behind = b""
+
+
+def encode(message: object) -> bytes:
+    """One line, compact as the daemon writes it."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def notification(event: dict[str, Any], replay: bool = False) -> bytes:
+    """One event as a line."""
+    params = {"subscription": 1, "replay": replay, "event": event}
+    return encode({"jsonrpc": "2.0", "method": "event", "params": params})
+
+
+def message(seq: int, text: str = "hi", direction: str = "in", **fields: Any) -> dict[str, Any]:
+    """A message event at `aaaaaaaa:SEQ`, with bob."""
+    position = f"aaaaaaaa:{seq}"
+    event = {
+        "type": "message",
+        "position": position,
+        "at": "2026-11-21T03:00:00.000Z",
+        "direction": direction,
+        "peer": BOB,
+        "room": None,
+        "nick": None,
+        "id": position,
+        "re": None,
+        "text": text,
+    }
+    return {**event, **fields}
+
+
+def subscribed(*events: dict[str, Any], position: str = "aaaaaaaa:0", end: bool = False) -> Handler:
+    """A handler of `subscribe` that answers, sends the events, and may end the session."""
+
+    def handler(session: Session, params: dict[str, Any]) -> dict[str, Any]:
+        session.event(*events)
+        session.hang_up = end
+        return {"subscription": 1, "position": position, "snapshot": {"peers": []}}
+
+    return handler
+
+
+def in_turn(*handlers: Any) -> Handler:
+    """A handler that is the next of `handlers` for each request, and then stays the last."""
+    left = list(handlers)
+
+    def handler(session: Session, params: dict[str, Any]) -> Any:
+        chosen = left.pop(0) if len(left) > 1 else left[0]
+        return chosen(session, params) if callable(chosen) else chosen
+
+    return handler

@@ -1,0 +1,177 @@
+"""The verbs that ask one question: what they send, what people see, what `--json` says."""
+
+from typing import Any
+
+import pytest
+
+from tests.chatctl.conftest import Chatctl
+from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session
+
+STATUS: dict[str, Any] = {
+    "node": BOB["node"],
+    "name": "alice",
+    "epoch": "aaaaaaaa",
+    "version": "0.1.0",
+    "pid": 7,
+    "listen": ["0.0.0.0:7420", "[::]:7420"],
+    "socket": "/run/chatd/default.sock",
+    "state": "/var/lib/chatd/default",
+    "uptime_s": 7384.2,
+    "security": "anyone may talk",
+    "trust": "open",
+    "plain": "loopback",
+    "peers": {"up": 2, "dialing": 0, "down": 1, "pending": 0},
+    "sessions": 1,
+    "journal": {"path": "x", "synchronous": "full", "schema": 1, "position": "a:9", "bytes": 20480, "full": True},
+}
+QUESTIONS: list[tuple[list[str], str, dict[str, object], dict[str, object], str]] = [
+    (["whoami"], "whoami", {}, {"name": "alice", "node": "k3v9"}, "alice k3v9\n"),
+    (["myip"], "myip", {}, {"ip": "10.0.0.1", "all": ["10.0.0.1"]}, "10.0.0.1\n"),
+    (["myport"], "myport", {}, {"port": 7420}, "7420\n"),
+    (["health"], "health", {}, {"healthy": True, "problems": []}, "healthy\n"),
+    (
+        ["connect", "10.0.0.2"],
+        "connect",
+        {"host": "10.0.0.2", "port": 7420, "plain": False, "keep": False},
+        {"peer": BOB_RECORD},
+        "connected: slot 0, bob, node k3v9abcd (10.0.0.2:7420)\n",
+    ),
+    (
+        ["connect", "h", "7421", "--plain", "--keep"],
+        "connect",
+        {"host": "h", "port": 7421, "plain": True, "keep": True},
+        {"peer": {**BOB_RECORD, "kind": "plain", "node": None}},
+        "connected: slot 0, bob, plain (10.0.0.2:7420)\n",
+    ),
+    (
+        ["terminate", "bob"],
+        "terminate",
+        {"peer": "bob"},
+        {"peer": BOB_RECORD, "queued": 3},
+        "terminated: slot 0, bob, node k3v9abcd (10.0.0.2:7420); not delivered: 3\n",
+    ),
+    (["peer", "accept", "0"], "peer.accept", {"peer": "0"}, {"peer": BOB_RECORD}, "accepted: slot 0, bob"),
+    (["peer", "deny", "0"], "peer.deny", {"peer": "0"}, {"peer": BOB_RECORD}, "denied: slot 0, bob"),
+    (["peer", "forget", "0"], "peer.forget", {"peer": "0"}, {"peer": BOB_RECORD}, "forgotten: slot 0, bob"),
+    (
+        ["peer", "rename", "0", "bob"],
+        "peer.rename",
+        {"peer": "0", "name": "bob"},
+        {"peer": BOB_RECORD},
+        "renamed: slot 0, bob",
+    ),
+    (["wait", "peer", "bob"], "wait", {"for": "peer", "peer": "bob"}, {"peers": [BOB_RECORD]}, "up: slot 0, bob"),
+    (["wait", "peers", "1"], "wait", {"for": "peers", "count": 1}, {"peers": [BOB_RECORD]}, "up: slot 0, bob"),
+    (["wait", "ready"], "wait", {"for": "ready"}, {"peers": []}, "ready\n"),
+    (["list", "--all"], "list", {"all": True}, {"peers": [BOB_RECORD]}, "SLOT  NAME"),
+    (["status"], "status", {}, STATUS, "node      alice (k3v9abcd)\n"),
+]
+
+
+@pytest.mark.parametrize(("argv", "method", "params", "result", "shown"), QUESTIONS)
+def test_a_verb_asks_its_method_and_shows_the_result(
+    daemon: FakeDaemon,
+    chatctl: Chatctl,
+    argv: list[str],
+    method: str,
+    params: dict[str, object],
+    result: dict[str, object],
+    shown: str,
+) -> None:
+    daemon.on[method] = result
+    ran = chatctl(*argv)
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith(shown)
+    assert daemon.asked == [(method, params)]
+    assert chatctl("--json", *argv).records == [result]
+    assert chatctl(*argv[:1], "--json", *argv[1:]).records == [result]
+    assert chatctl(*argv, "--json").records == [result]
+
+
+def test_the_list_is_aligned_and_harmless(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    long = {**BOB_RECORD, "slot": 12, "name": "wide名前\x1b", "address": None, "state": "down", "reason": "reset"}
+    daemon.on["list"] = {"peers": [BOB_RECORD, long]}
+    lines = chatctl("list").out.splitlines()
+    assert lines[0] == "SLOT  NAME          ADDRESS        DIR  STATE         SINCE"
+    assert lines[1].startswith("0     bob           10.0.0.2:7420  out  up            2026-11-2")
+    assert lines[2].startswith("12    wide名前\\x1b  -              out  down (reset)  2026-11-2")
+
+
+def test_an_empty_list_is_no_data(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["list"] = {"peers": []}
+    assert chatctl("list") == (0, "", "no peers\n")
+
+
+def test_status_tells_the_things_that_matter(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["status"] = STATUS
+    told = chatctl("status").out
+    assert "up 2h 3m" in told
+    assert "2 up, 0 dialing, 1 down, 0 pending" in told
+    assert "20.0 KiB — FULL" in told
+
+
+def test_health_is_1_when_the_daemon_is_not_well(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["health"] = {"healthy": False, "problems": ["the disk is full"]}
+    assert chatctl("health") == (1, "the disk is full\n", "")
+    assert chatctl("--json", "health").status == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "host", "port"),
+    [
+        (["h:1"], "h", 1),
+        (["h", "1"], "h", 1),
+        (["[::1]:1"], "::1", 1),
+        (["[::1]"], "::1", 7420),
+        (["[::1]", "1"], "::1", 1),
+        (["fe80::1"], "fe80::1", 7420),
+        (["fe80::1", "65535"], "fe80::1", 65535),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(
+    daemon: FakeDaemon, chatctl: Chatctl, words: list[str], host: str, port: int
+) -> None:
+    chatctl("connect", *words)
+    assert [(params["host"], params["port"]) for params in daemon.params("connect")] == [(host, port)]
+
+
+@pytest.mark.parametrize(
+    "words", [["h:0"], ["h:65536"], ["h:x"], ["h:"], ["h:1", "1"], [":1"], [""], ["[::1"], ["[::1]x"], ["h", "9" * 30]]
+)
+def test_anything_else_is_no_address(daemon: FakeDaemon, chatctl: Chatctl, words: list[str]) -> None:
+    assert chatctl("connect", *words).status == 2
+    assert daemon.asked == []
+
+
+@pytest.mark.parametrize("argv", [["connect", "h"], ["wait", "peer", "bob"], ["wait", "ready"]])
+def test_verbs_that_wait_let_the_daemon_keep_the_time(daemon: FakeDaemon, chatctl: Chatctl, argv: list[str]) -> None:
+    def late(session: Session, params: dict[str, Any]) -> None:
+        raise Refusal("timeout", 502, "bob is not up")
+
+    daemon.on["connect"] = daemon.on["wait"] = late
+    ran = chatctl(*argv, "--timeout", "5s")
+    assert (ran.status, ran.err) == (124, "chatctl: bob is not up\n")
+    assert 4 < daemon.asked[0][1]["timeout"] <= 5
+
+
+@pytest.mark.parametrize("verb", ["shutdown", "exit"])
+def test_stopping_is_done_when_the_session_has_ended(daemon: FakeDaemon, chatctl: Chatctl, verb: str) -> None:
+    def stop(session: Session, params: dict[str, Any]) -> dict[str, Any]:
+        session.hang_up = True
+        return {}
+
+    daemon.on["shutdown"] = stop
+    assert chatctl(verb) == (0, "stopped\n", "")
+    assert chatctl("--json", verb).records == [{}]
+
+
+def test_a_daemon_that_stops_without_an_answer_has_stopped(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    def stop(session: Session, params: dict[str, Any]) -> None:
+        session.hang_up = True
+
+    daemon.on["shutdown"] = stop
+    assert chatctl("exit").status == 0
+
+
+def test_a_daemon_that_does_not_stop_is_a_timeout(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    assert chatctl("exit", "--timeout", "50ms").status == 124

@@ -1,0 +1,78 @@
+"""`rpc.discover`: the whole table, with schemas that hold together."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from chatd.api.errors import TABLE
+from chatd.api.events import EVENT_TYPES
+from chatd.control.methods.table import METHODS
+from tests.control.stand import Client, Stand
+
+PREFIX = "#/components/schemas/"
+VERBS = {
+    *("send", "history", "connect", "terminate", "list", "peer.accept", "peer.deny", "peer.forget", "peer.rename"),
+    *("subscribe", "unsubscribe", "wait", "status", "whoami", "myip", "myport", "health", "shutdown", "rpc.discover"),
+}
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+async def test_every_method_is_listed_with_its_schemas(stand: Stand, client: Client) -> None:
+    document = await client.ask("rpc.discover")
+    schemas = document["components"]["schemas"]
+    assert {method["name"] for method in document["methods"]} == set(METHODS) == VERBS
+    for method in document["methods"]:
+        struct = METHODS[method["name"]].params
+        fields = {field.encode_name: field.required for field in msgspec.structs.fields(struct)}
+        assert {param["name"]: param["required"] for param in method["params"]} == fields
+        assert method["result"]["schema"]["$ref"].removeprefix(PREFIX) in schemas
+        assert method["summary"]
+    found = set(references(document))
+    assert found
+    assert all(reference.removeprefix(PREFIX) in schemas for reference in found)
+
+
+async def test_events_and_errors_are_described_too(stand: Stand, client: Client) -> None:
+    document = await client.ask("rpc.discover")
+    (note,) = document["x-notifications"]
+    assert [param["name"] for param in note["params"]] == ["subscription", "replay", "event"]
+    told = {
+        schema["properties"]["type"]["enum"][0]
+        for schema in document["components"]["schemas"].values()
+        if "type" in schema.get("properties", {}) and "enum" in schema["properties"]["type"]
+    }
+    assert told == set(EVENT_TYPES)
+    assert document["x-errors"] == {kind: row[0] for kind, row in TABLE.items()}
+
+
+async def test_results_are_what_the_table_says(stand: Stand, client: Client) -> None:
+    await stand.say("one")
+    stand.dialer.let_go.set()
+    asked: dict[str, dict[str, Any]] = {
+        "send": {"peer": 0, "text": "x"},
+        "connect": {"host": "h"},
+        "terminate": {"peer": 0},
+        "peer.accept": {"peer": 0},
+        "peer.rename": {"peer": 0, "name": "rob"},
+        "peer.deny": {"peer": 0},
+        "wait": {"for_": "ready"},
+        "unsubscribe": {"subscription": 1},
+    }
+    last = {"peer.forget": {"peer": 0}}
+    for name in [*(name for name in METHODS if name not in last), *last]:
+        if name == "connect":
+            await client.ask("subscribe")
+        result = await client.ask(name, **asked.get(name, last.get(name, {})))
+        if name != "history":
+            msgspec.convert(result, METHODS[name].result)

@@ -1,0 +1,114 @@
+"""`history`; `send` is tested with the session."""
+
+from typing import Any
+
+import pytest
+
+from chatd.api.events import Gap
+from chatd.control.methods.messages import PAGE_BYTES
+from chatd.runtime import stamp
+from tests.control.stand import Client, Refused, Stand
+
+ONLY = {"types": ["message"]}
+
+
+def texts(page: dict[str, Any]) -> list[str]:
+    return [event["text"] for event in page["events"]]
+
+
+async def paged(client: Client, **params: Any) -> list[dict[str, Any]]:
+    """All pages, as a client goes through them."""
+    pages = [await client.ask("history", **params)]
+    while pages[-1]["next"] is not None:
+        left = params["n"] - sum(len(page["events"]) for page in pages)
+        pages.append(await client.ask("history", **params | {"from_": {"position": pages[-1]["next"]}, "n": left}))
+    return pages
+
+
+async def test_without_a_start_it_is_the_newest_oldest_first(stand: Stand, client: Client) -> None:
+    await stand.say("one", "two", "three")
+    page = await client.ask("history", n=2)
+    assert texts(page) == ["two", "three"]
+    assert page["next"] is None
+
+
+async def test_it_ends_with_what_was_committed(stand: Stand, client: Client) -> None:
+    page = await client.ask("history")
+    assert [event["type"] for event in page["events"]] == ["peer.up"]
+    assert page["next"] is None
+
+
+@pytest.mark.parametrize("start", ["start", None])
+async def test_pages_are_bounded_and_give_everything_once(stand: Stand, client: Client, start: Any) -> None:
+    count = 60
+    await stand.say(*(f"{number} " + "x" * 16_000 for number in range(count)))
+    pages = await paged(client, n=count + 10, filter=ONLY, **({"from_": start} if start else {}))
+    assert len(pages) >= count * 16_000 // PAGE_BYTES
+    assert [text.split()[0] for page in pages for text in texts(page)] == [str(number) for number in range(count)]
+
+
+async def test_next_leads_on_from_a_start(stand: Stand, client: Client) -> None:
+    await stand.say("one", "two", "three")
+    first = await client.ask("history", from_="start", n=2, filter=ONLY)
+    assert texts(first) == ["one", "two"]
+    second = await client.ask("history", from_={"position": first["next"]}, n=2, filter=ONLY)
+    assert (texts(second), second["next"]) == (["three"], None)
+    none = await client.ask("history", from_={"position": first["next"]}, n=0)
+    assert none == {"events": [], "next": None}
+
+
+async def test_one_event_over_the_size_of_a_page_is_a_page(stand: Stand, client: Client) -> None:
+    await stand.say("x" * PAGE_BYTES, "y")
+    pages = await paged(client, from_="start", n=10, filter=ONLY)
+    assert [len(page["events"]) for page in pages] == [1, 1]
+
+
+async def test_from_since_and_until(stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = int(stand.runtime.wall()) + 100
+    for seconds in range(5):
+        monkeypatch.setattr(stand.runtime, "wall", lambda at=base + seconds: float(at))
+        await stand.say(str(seconds))
+    page = await client.ask("history", from_={"since": stamp(base + 1)}, until=stamp(base + 4))
+    assert texts(page) == ["1", "2", "3"]
+    assert texts(await client.ask("history", until=stamp(base + 3), n=2)) == ["1", "2"]
+    assert texts(await client.ask("history", from_={"last": 2})) == ["3", "4"]
+
+
+async def test_a_filter_by_peer_and_direction(stand: Stand, client: Client) -> None:
+    carol = stand.registry.native("c" * 52, "carol", "x:1")
+    await stand.say("from bob")
+    await stand.say("from carol", peer=carol)
+    await client.ask("send", peer="bob", text="to bob")
+    assert texts(await client.ask("history", filter={"peer": "bob", "direction": "in"})) == ["from bob"]
+    assert texts(await client.ask("history", filter={"peer": "bob", "direction": "out"})) == ["to bob"]
+    assert texts(await client.ask("history", filter={"peer": carol.slot, "types": ["message"]})) == ["from carol"]
+
+
+async def test_a_gap_is_always_shown(stand: Stand, client: Client) -> None:
+    stand.journal.append(Gap(peer=None, after=None, through="x:5"))
+    await stand.journal.settled()
+    page = await client.ask("history", filter=ONLY)
+    assert [event["type"] for event in page["events"]] == ["gap"]
+
+
+async def test_a_filter_that_matches_little_looks_at_everything(stand: Stand, client: Client) -> None:
+    await stand.say("needle", *("hay" for _ in range(3000)))
+    await client.ask("send", peer=0, text="pin")
+    page = await client.ask("history", from_="start", n=1, filter={"types": ["message"], "direction": "out"})
+    assert texts(page) == ["pin"]
+
+
+@pytest.mark.parametrize("stand", [{"tail_bytes": 65536}], indirect=True)
+async def test_it_reads_what_memory_has_let_go(stand: Stand, client: Client) -> None:
+    await stand.say(*(f"{number} " + "x" * 200 for number in range(2000)))
+    pages = await paged(client, from_="start", n=2000, filter=ONLY)
+    assert [text.split()[0] for page in pages for text in texts(page)] == [str(number) for number in range(2000)]
+
+
+@pytest.mark.parametrize(
+    "params", [{"n": -1}, {"until": "soon"}, {"from_": "then"}, {"n": 1.5}, {"n": "2"}, {"filter": []}], ids=str
+)
+async def test_what_makes_no_sense_is_refused(stand: Stand, client: Client, params: Any) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("history", **params)
+    assert caught.value.kind == "invalid_params"

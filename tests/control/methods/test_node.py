@@ -1,0 +1,76 @@
+"""`status`, `whoami`, `myip`, `myport`, `health`, `shutdown`."""
+
+import os
+
+import msgspec
+import pytest
+
+from chatd.api import records
+from chatd.control.methods import node as methods
+from chatd.core.store import DiskFull
+from tests.control.stand import NODE_ID, Client, Refused, Stand
+
+
+async def test_status_says_all_about_the_node(stand: Stand, client: Client) -> None:
+    await stand.say("one")
+    status = msgspec.convert(await client.ask("status"), records.Status)
+    assert (status.node, status.name, status.epoch) == (NODE_ID, "alice", stand.journal.epoch)
+    assert (status.pid, status.sessions, status.listen) == (os.getpid(), 1, ["127.0.0.1:7420"])
+    assert (status.socket, status.state) == (stand.config.socket, stand.config.state)
+    assert status.peers == records.PeerCounts(up=1, dialing=0, down=0, pending=0)
+    assert status.security == "open: whoever reaches the port may talk; plain text from this machine"
+    assert status.uptime_s >= 0
+    journal = status.journal
+    assert journal.position == stand.journal.position(stand.journal.committed)
+    assert (journal.synchronous, journal.full) == ("full", False)
+    assert journal.bytes >= os.path.getsize(journal.path) > 0
+
+
+async def test_whoami_myport_and_myip(stand: Stand, client: Client) -> None:
+    assert await client.ask("whoami") == {"name": "alice", "node": NODE_ID}
+    assert await client.ask("myport") == {"port": 7420}
+    found = await client.ask("myip")
+    assert found["ip"] == found["all"][0]
+
+
+async def test_a_node_that_can_work_is_healthy(stand: Stand, client: Client) -> None:
+    assert await client.ask("health") == {"healthy": True, "problems": []}
+
+
+async def test_a_full_disk_is_a_problem(stand: Stand, client: Client) -> None:
+    with stand.holding_commits() as disk:
+        disk.failure = DiskFull("full")
+        await client.post("send", peer=0, text="x")
+        disk.release()
+        await client.line()
+    answer = await client.ask("health")
+    assert answer == {"healthy": False, "problems": ["the journal's disk is full"]}
+
+
+async def test_a_journal_that_does_not_answer_is_a_problem(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "ANSWER_WITHIN", 0.05)
+    with stand.holding_commits():
+        await client.post("send", peer=0, text="x")
+        id_ = await client.post("health")
+        answer = await client.answer(id_)
+    assert answer["result"]["healthy"] is False
+    assert "has not answered" in answer["result"]["problems"][0]
+
+
+async def test_a_closed_port_is_a_problem(stand: Stand, client: Client) -> None:
+    stand.node.listen.clear()
+    assert (await client.ask("health"))["problems"] == ["the peer port is not open"]
+
+
+async def test_a_port_that_is_closed_has_no_number(stand: Stand, client: Client) -> None:
+    stand.node.listen.clear()
+    with pytest.raises(Refused) as caught:
+        await client.ask("myport")
+    assert caught.value.kind == "shutting_down"
+
+
+async def test_shutdown_is_answered_and_asked_of_the_node(stand: Stand, client: Client) -> None:
+    assert await client.ask("shutdown") == {}
+    assert stand.stops == ["shutdown"]

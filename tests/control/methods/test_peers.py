@@ -1,0 +1,54 @@
+"""`connect`, `terminate`, `list`, `peer …`: what goes in to the node, and what comes out."""
+
+from typing import Any
+
+import pytest
+
+from tests.control.stand import Client, FakeLink, Refused, Stand
+
+
+async def test_connect_dials_and_answers_with_the_peer(stand: Stand, client: Client) -> None:
+    stand.dialer.let_go.set()
+    answer = await client.ask("connect", host="h", port=7, plain=True, keep=True, timeout=2.5)
+    assert answer["peer"]["name"] == "bob"
+    assert stand.dialer.asked == [("connect", "h", 7, True, True, 2.5)]
+    await client.ask("connect", host="h")
+    assert stand.dialer.asked[1] == ("connect", "h", 7420, False, False, None)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"host": ""}, {"host": "h", "port": 0}, {"host": "h", "port": 65536}, {"host": "h", "timeout": -1}],
+    ids=str,
+)
+async def test_connect_needs_a_place(stand: Stand, client: Client, params: Any) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("connect", **params)
+    assert caught.value.kind == "invalid_params"
+    assert not stand.dialer.asked
+
+
+async def test_terminate_answers_what_stays_queued(stand: Stand, client: Client) -> None:
+    answer = await client.ask("terminate", peer=0)
+    assert (answer["peer"]["slot"], answer["queued"]) == (0, 3)
+
+
+async def test_list_leaves_out_plain_peers_that_are_gone(stand: Stand, client: Client) -> None:
+    plain = stand.registry.plain("10.0.0.9:1234")
+    link = FakeLink("in", "10.0.0.9:1234")
+    stand.registry.link_up(plain, link)
+    assert [peer["slot"] for peer in (await client.ask("list"))["peers"]] == [0, plain.slot]
+    stand.registry.link_down(plain, link)
+    assert [peer["slot"] for peer in (await client.ask("list"))["peers"]] == [0]
+    everyone = (await client.ask("list", all=True))["peers"]
+    assert [(peer["slot"], peer["state"]) for peer in everyone] == [(0, "up"), (plain.slot, "down")]
+
+
+async def test_decisions_about_a_peer_are_told_with_its_record(stand: Stand, client: Client) -> None:
+    assert (await client.ask("peer.accept", peer="bob"))["peer"]["trust"] == "accepted"
+    assert (await client.ask("peer.rename", peer="bob", name="robert"))["peer"]["name"] == "robert"
+    assert (await client.ask("peer.deny", peer="robert"))["peer"]["trust"] == "denied"
+    assert (await client.ask("peer.forget", peer=0))["peer"]["slot"] == 0
+    with pytest.raises(Refused) as caught:
+        await client.ask("peer.forget", peer=0)
+    assert caught.value.kind == "unknown_peer"

@@ -1,0 +1,263 @@
+"""Events to a client: every one once, in order, from wherever it asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from chatd.api.events import Gap, PeerUp
+from chatd.control.subscription import CHUNK_BYTES
+from chatd.runtime import parse_stamp, stamp
+from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of, standing
+
+
+async def texts(client: Client, count: int) -> list[str]:
+    return [(await client.event())["event"]["text"] for _ in range(count)]
+
+
+async def quiet(client: Client) -> bool:
+    """Nothing has come that was not taken: an answer arrives next."""
+    await client.ask("whoami")
+    return not client.events
+
+
+async def test_now_is_after_everything_committed(stand: Stand, client: Client) -> None:
+    await stand.say("old")
+    subscribed = await client.ask("subscribe")
+    assert subscribed["position"] == stand.journal.position(stand.journal.committed)
+    assert subscribed["snapshot"] == await client.ask("list")
+    await stand.say("new")
+    note = await client.event()
+    assert note["subscription"] == subscribed["subscription"]
+    assert note["replay"] is False
+    assert note["event"]["text"] == "new"
+    assert note["event"]["peer"]["name"] == "bob"
+
+
+async def test_start_replays_and_then_follows(stand: Stand, client: Client) -> None:
+    await stand.say("one", "two")
+    await client.ask("subscribe", from_="start")
+    await stand.say("three")
+    notes = [await client.event() for _ in range(4)]
+    assert [note["event"]["type"] for note in notes] == ["peer.up", "message", "message", "message"]
+    assert [note["replay"] for note in notes] == [True, True, True, False]
+
+
+async def test_a_position_is_resumed_behind_it(stand: Stand, client: Client) -> None:
+    positions = await stand.say("one", "two", "three")
+    await client.ask("subscribe", from_={"position": positions[0]})
+    assert await texts(client, 2) == ["two", "three"]
+
+
+async def test_the_position_of_a_subscription_can_be_resumed(stand: Stand, client: Client) -> None:
+    await stand.say("one")
+    subscribed = await client.ask("subscribe")
+    await stand.say("two")
+    await client.ask("subscribe", from_={"position": subscribed["position"]})
+    assert await texts(client, 2) == ["two", "two"]
+
+
+async def test_since_is_a_point_in_time(stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = stand.runtime.wall()
+    for seconds, text in ((now + 10, "early"), (now + 20, "exact"), (now + 30, "late")):
+        monkeypatch.setattr(stand.runtime, "wall", lambda at=seconds: at)
+        await stand.say(text)
+    since = stamp(int(parse_stamp(stamp(now + 20)) * 1000) / 1000)
+    await client.ask("subscribe", from_={"since": since})
+    assert await texts(client, 2) == ["exact", "late"]
+
+
+async def test_last_counts_what_matches(stand: Stand, client: Client) -> None:
+    await stand.say("one", "two", "three")
+    stand.registry.link_up(stand.registry.native("c" * 52, "carol", "x:1"), FakeLink())
+    await stand.journal.settled()
+    await client.ask("subscribe", from_={"last": 2}, filter={"types": ["message"]})
+    assert await texts(client, 2) == ["two", "three"]
+    await client.ask("subscribe", from_={"last": 0})
+    await client.ask("subscribe", from_={"last": 99}, filter={"types": ["message"]})
+    assert await texts(client, 3) == ["one", "two", "three"]
+    assert await quiet(client)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "then",
+        {},
+        {"last": -1},
+        {"last": 1, "since": "2026-01-01T00:00:00Z"},
+        {"since": "yesterday"},
+        {"other": 1},
+        5,
+    ],
+    ids=str,
+)
+async def test_a_start_that_is_none_is_refused(stand: Stand, client: Client, start: Any) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("subscribe", from_=start)
+    assert caught.value.code == -32602
+    assert not stand.journal._watchers
+
+
+@pytest.mark.parametrize(
+    "position", ["", "x", "x:1", "EPOCH:0", "EPOCH:99", "EPOCH:-1", "EPOCH:1x", "EPOCH:" + "9" * 5000]
+)
+async def test_a_position_of_nowhere_is_gone(stand: Stand, client: Client, position: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("subscribe", from_={"position": position.replace("EPOCH", stand.journal.epoch)})
+    assert caught.value.kind == "cursor_gone"
+
+
+async def test_filters_are_all_to_be_met_and_a_gap_always_is(stand: Stand, client: Client) -> None:
+    carol = stand.registry.native("c" * 52, "carol", "x:1")
+    stand.registry.link_up(carol, FakeLink())
+    await client.ask("subscribe", filter={"types": ["message"], "direction": "in", "peer": "carol"})
+    await stand.say("from bob")
+    await client.ask("send", peer="carol", text="to carol")
+    stand.journal.append(PeerUp(peer=carol.ref, address="x:1", direction="in"), carol.key)
+    stand.journal.append(Gap(peer=carol.ref, after=None, through="x:5"), carol.key)
+    await stand.say("from carol", peer=carol)
+    assert (await client.event())["event"]["type"] == "gap"
+    assert await texts(client, 1) == ["from carol"]
+
+
+async def test_nothing_is_in_a_room_yet(stand: Stand, client: Client) -> None:
+    await client.ask("subscribe", from_="start", filter={"room": "lobby@alice"})
+    stand.journal.append(Gap(peer=None, after=None, through="x:5"))
+    await stand.say("not in a room")
+    assert (await client.event())["event"]["type"] == "gap"
+    assert await quiet(client)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"),
+    [
+        ({"types": ["messages"]}, "invalid_params"),
+        ({"direction": "up"}, "invalid_params"),
+        ({"peer": "nobody"}, "unknown_peer"),
+        ({"colour": "red"}, "invalid_params"),
+    ],
+    ids=str,
+)
+async def test_a_filter_that_is_none_is_refused(stand: Stand, client: Client, wanted: Any, kind: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("subscribe", filter=wanted)
+    assert caught.value.kind == kind
+    if "types" in wanted:
+        assert caught.value.data["hint"] == "did you mean message?"
+
+
+async def test_the_answer_comes_before_the_first_event(stand: Stand, client: Client) -> None:
+    await stand.say(*(str(number) for number in range(2000)))
+    await client.write(request("send", 1, peer=0, text="x") + request("subscribe", 2, from_="start"))
+    lines = await client.lines(5)
+    assert [line.get("id") for line in lines[:2]] == [1, 2]
+    assert all(line["method"] == "event" for line in lines[2:])
+
+
+async def test_a_subscription_starts_before_the_next_request(stand: Stand, client: Client) -> None:
+    await client.write(request("subscribe", 1) + request("send", 2, peer=0, text="mine"))
+    lines = await client.lines(3)
+    assert [line.get("id") for line in lines].count(None) == 1
+    assert next(line for line in lines if "method" in line)["params"]["event"]["text"] == "mine"
+
+
+@pytest.mark.parametrize("tail", ["memory", "disk"])
+@pytest.mark.parametrize(
+    "start", ["start", {"last": 5}, {"position": 0}, {"since": 0}], ids=["start", "last", "position", "since"]
+)
+async def test_no_event_is_missed_or_doubled_under_concurrent_commits(short_path: Path, start: Any, tail: str) -> None:
+    settings = {"tail_bytes": 65536} if tail == "disk" else {}
+    async with standing(short_path, **settings) as stand:
+        began = stamp(stand.runtime.wall() - 1)
+        first = (await stand.say(*(f"old {number}" for number in range(300))))[0]
+        client = await stand.connect()
+        if isinstance(start, dict):
+            start = {name: {"position": first, "since": began, "last": 5}[name] for name in start}
+        async with client.stream, trio.open_nursery() as nursery:
+
+            async def keep_saying() -> None:
+                for round_ in range(60):
+                    await stand.say(*(f"new {round_}.{number}" for number in range(20)))
+                await stand.say("end")
+
+            nursery.start_soon(keep_saying)
+            subscribed = await client.ask("subscribe", from_=start, filter={"types": ["message"]})
+            notes: list[dict[str, Any]] = []
+            while not notes or notes[-1]["event"]["text"] != "end":
+                notes.append(await client.event())
+        seqs = [int(note["event"]["position"].partition(":")[2]) for note in notes]
+        assert seqs == list(range(seqs[0], stand.journal.committed + 1))
+        boundary = int(subscribed["position"].partition(":")[2])
+        assert [note["replay"] for note in notes] == [seq <= boundary for seq in seqs]
+        if start == {"last": 5}:
+            assert sum(note["replay"] for note in notes) == 5
+
+
+async def test_a_slow_reader_gets_everything_in_chunks(stand: Stand, client: Client) -> None:
+    count = 200
+    await stand.say(*("x" * 16_000 + str(number) for number in range(count)))
+    assert count * 16_000 > 4 * CHUNK_BYTES
+    await client.ask("subscribe", from_="start", filter={"types": ["message"]})
+    received = await texts(client, count)
+    assert [text[16_000:] for text in received] == [str(number) for number in range(count)]
+
+
+async def test_subscriptions_take_turns(stand: Stand, client: Client) -> None:
+    """Both have more than a chunk to read; neither waits for the other one to be through."""
+    await stand.say(*("x" * 10_000 for _ in range(200)))
+    await client.write(request("subscribe", 1, from_="start") + request("subscribe", 2, from_="start"))
+    order = []
+    for _ in range(2 + 402):
+        line = await client.line()
+        assert line is not None
+        if "method" in line:
+            order.append(line["params"]["subscription"])
+    assert sorted(order) == [1] * 201 + [2] * 201
+    assert order.index(2) < 200
+
+
+async def test_after_unsubscribe_no_event_follows(stand: Stand, client: Client) -> None:
+    await stand.say(*("x" * 1000 for _ in range(3000)))
+    number = (await client.ask("subscribe", from_="start"))["subscription"]
+    other = (await client.ask("subscribe"))["subscription"]
+    assert await client.ask("unsubscribe", subscription=number) == {}
+    client.events.clear()
+    await stand.say("for the other")
+    note = await client.event()
+    assert (note["subscription"], note["event"]["text"]) == (other, "for the other")
+    await client.ask("unsubscribe", subscription=other)
+    assert not stand.journal._watchers
+    with pytest.raises(Refused):
+        await client.ask("unsubscribe", subscription=number)
+
+
+@pytest.mark.parametrize("stand", [{"requests_per_session": 3}], indirect=True)
+async def test_a_session_has_so_many_subscriptions_and_no_more(stand: Stand, client: Client) -> None:
+    for _ in range(3):
+        await client.ask("subscribe")
+    with pytest.raises(Refused) as caught:
+        await client.ask("subscribe")
+    assert caught.value.kind == "rate_limited"
+
+
+async def test_a_subscription_without_an_id_works_too(stand: Stand, client: Client) -> None:
+    await client.write(request("subscribe", from_="start"))
+    assert (await client.event())["event"]["type"] == "peer.up"
+
+
+async def test_an_idle_topic_is_followed_across_what_memory_has_let_go(short_path: Path) -> None:
+    async with standing(short_path, tail_bytes=65536) as stand:
+        carol = stand.registry.native("c" * 52, "carol", "x:1")
+        client = await stand.connect()
+        async with client.stream:
+            await client.ask("subscribe", filter={"peer": "carol"})
+            await stand.say(*("x" * 1000 for _ in range(500)))
+            await stand.say("from carol", peer=carol)
+            assert await texts(client, 1) == ["from carol"]
+
+
+async def test_results_of_the_snapshot_name_the_peers(stand: Stand, client: Client) -> None:
+    answer = await client.answer(await client.post("subscribe"))
+    assert [peer["name"] for peer in result_of(answer)["snapshot"]["peers"]] == ["bob"]

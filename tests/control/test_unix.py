@@ -1,0 +1,176 @@
+"""The socket file: who may have it, and whose it is."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from chatd.control import unix
+from chatd.core.failures import AlreadyRunning, StartupFailure
+from chatd.paths import PathError
+
+
+def test_the_socket_is_ours_alone(short_path: Path) -> None:
+    path = short_path / "s"
+    before = os.umask(0)
+    try:
+        bound = unix.bind(str(path), None)
+    finally:
+        os.umask(before)
+    with bound.sock:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert os.umask(before) == before
+
+
+def test_with_a_group_its_members_may_connect(short_path: Path) -> None:
+    path = short_path / "s"
+    gid = os.getgid()
+    with unix.bind(str(path), gid).sock:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert path.stat().st_gid == gid
+
+
+def test_a_group_is_named_or_numbered() -> None:
+    assert unix.group_id("") is None
+    assert unix.group_id("0") == 0
+    assert unix.group_id("root") == 0
+    with pytest.raises(StartupFailure, match="no group 'nosuchgroup'"):
+        unix.group_id("nosuchgroup")
+
+
+def test_a_missing_directory_is_made_for_us_alone(short_path: Path) -> None:
+    bound = unix.bind(str(short_path / "run" / "s"), None)
+    bound.sock.close()
+    assert stat.S_IMODE((short_path / "run").stat().st_mode) == 0o700
+
+
+def test_a_stale_socket_is_replaced(short_path: Path) -> None:
+    path = str(short_path / "s")
+    unix.bind(path, None).sock.close()
+    assert os.path.exists(path)
+    with unix.bind(path, None).sock, socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(path)
+
+
+def test_a_live_socket_is_left_alone(short_path: Path) -> None:
+    path = str(short_path / "s")
+    with unix.bind(path, None).sock, pytest.raises(AlreadyRunning, match="answers on"):
+        unix.bind(path, None)
+    assert os.path.exists(path)
+
+
+def test_a_live_socket_with_a_full_backlog_is_left_alone(short_path: Path) -> None:
+    path = str(short_path / "s")
+    waiting = []
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(path)
+        busy.listen(0)
+        for _ in range(2):
+            waiting.append(client := socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(path)
+        with pytest.raises(AlreadyRunning):
+            unix.bind(path, None)
+    for client in waiting:
+        client.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_is_left_alone(short_path: Path, kind: str) -> None:
+    path = short_path / "s"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(short_path / "elsewhere")
+    with pytest.raises(StartupFailure, match="is not a socket") as caught:
+        unix.bind(str(path), None)
+    assert str(path) in str(caught.value)
+    assert os.path.lexists(path)
+
+
+def test_a_path_over_the_limit_is_refused_by_name(short_path: Path) -> None:
+    path = str(short_path / ("x" * 100))
+    with pytest.raises(StartupFailure, match="103 bytes") as caught:
+        unix.bind(path, None)
+    assert path in str(caught.value)
+
+
+def test_a_directory_that_cannot_be_made_is_named(short_path: Path) -> None:
+    (short_path / "file").write_text("")
+    with pytest.raises(PathError, match="file"):
+        unix.bind(str(short_path / "file" / "s"), None)
+
+
+def test_only_our_own_file_is_removed(short_path: Path) -> None:
+    path = short_path / "s"
+    bound = unix.bind(str(path), None)
+    bound.sock.close()
+    path.rename(short_path / "moved")
+    path.write_text("somebody else's")
+    bound.unlink()
+    assert path.read_text() == "somebody else's"
+    path.unlink()
+    bound.unlink()
+    (short_path / "moved").rename(path)
+    bound.unlink()
+    assert not path.exists()
+
+
+def test_the_kernel_says_who_connects(short_path: Path) -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        who = unix.Credentials(here)
+    assert (who.pid, who.uid) == (os.getpid(), os.getuid())
+    assert {os.getgid(), *os.getgroups()} <= who.groups
+
+
+def test_the_same_user_root_and_the_group_may_enter() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        who = unix.Credentials(here)
+    assert who.may_enter(None)
+    who.uid, who.groups = os.getuid() + 4711, {7, 8}
+    assert not who.may_enter(None)
+    assert not who.may_enter(9)
+    assert who.may_enter(8)
+    who.uid = 0
+    assert who.may_enter(None)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_supplementary_groups_count(short_path: Path) -> None:
+    path = str(short_path / "s")
+    with unix.bind(path, None).sock as listening:
+        os.chmod(path, 0o666)
+        os.chmod(short_path, 0o755)
+        code = (
+            "import os, socket; os.setgroups([7001, 7002]); os.setgid(65534); os.setuid(65534); "
+            f"s = socket.socket(socket.AF_UNIX); s.connect({path!r}); input()"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+        listening.settimeout(20)
+        accepted, _ = listening.accept()
+        with accepted:
+            who = unix.Credentials(accepted)
+        process.communicate(b"\n")
+    assert (who.uid, who.groups) == (65534, {65534, 7001, 7002})
+    assert not who.may_enter(None)
+    assert who.may_enter(7002)
+
+
+async def test_a_half_close_is_no_hangup_and_a_close_is() -> None:
+    here, there = trio.socket.socketpair(trio.socket.AF_UNIX)
+    with here, there:
+        there.shutdown(trio.socket.SHUT_WR)
+        with trio.move_on_after(0.05) as scope:
+            await unix.hung_up(here)
+        assert scope.cancelled_caught
+        there.close()
+        await unix.hung_up(here)

@@ -1,0 +1,69 @@
+"""docker compose on the repository's own docker-compose.yml, as a project of its own that leaves nothing behind."""
+
+import json
+import os
+import secrets
+import subprocess
+from typing import Any
+
+from tests.e2e.processes import ROOT
+
+Json = dict[str, Any]
+
+LIMIT_S = 300
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+class Compose:
+    """One compose project. Every call raises subprocess.CalledProcessError when the command fails."""
+
+    def __init__(self) -> None:
+        self.project = f"chatd-e2e-{secrets.token_hex(4)}"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
+        self.environment = {**kept, "CHATD_PLAIN": "on"}
+
+    def docker(self, *words: str) -> str:
+        """What `docker WORDS` prints."""
+        done = subprocess.run(
+            ["docker", *words],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"docker {' '.join(words)} failed ({done.returncode}):\n{done.stdout}")
+        return done.stdout
+
+    def __call__(self, *words: str) -> str:
+        """What `docker compose WORDS` prints."""
+        return self.docker("compose", "--project-name", self.project, *words)
+
+    def exec(self, service: str, *words: str) -> str:
+        """What a command in a service's container prints."""
+        return self("exec", "-T", service, *words)
+
+    def ctl(self, service: str, *words: str) -> Json:
+        """The object that a service's `chatctl --json` prints."""
+        found: Json = json.loads(self.exec(service, "chatctl", "--json", *words))
+        return found
+
+    def events(self, service: str, *words: str) -> list[Json]:
+        """The objects that a service's `chatctl --json` prints, one a line."""
+        return [json.loads(line) for line in self.exec(service, "chatctl", "--json", *words).splitlines()]
+
+    def containers(self) -> list[Json]:
+        """What `docker inspect` says about every container of the project."""
+        found: list[Json] = json.loads(self.docker("inspect", *self("ps", "-aq").split()))
+        return found
+
+    def remove(self) -> None:
+        """Containers, networks, volumes and images (one for each service, of the same layers)."""
+        self("down", "--volumes", "--timeout", "5", "--remove-orphans")
+        images = self.docker("image", "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={self.project}").split()
+        if images:
+            self.docker("image", "rm", "--force", *sorted(set(images)))

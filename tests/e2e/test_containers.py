@@ -1,0 +1,109 @@
+"""The real containers on a real engine: build, line, exec, limits, stop, scale."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.compose import Compose
+
+pytestmark = [pytest.mark.long, pytest.mark.deadline(300)]
+
+STOP_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Compose]:
+    """alice, bob and carol, built, started and healthy."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no Docker engine is running")
+    compose = Compose()
+    try:
+        compose("build")
+        compose("up", "-d", "--wait")
+        compose.ctl("alice", "wait", "peer", "bob", "--timeout", "60s")
+        compose.ctl("carol", "wait", "peer", "bob", "--timeout", "60s")
+        yield compose
+    finally:
+        compose.remove()
+
+
+def test_they_are_connected_in_a_line(network: Compose) -> None:
+    names = {
+        service: sorted(peer["name"] for peer in network.ctl(service, "list")["peers"])
+        for service in ("alice", "bob", "carol")
+    }
+    assert names == {"alice": ["bob"], "bob": ["alice", "carol"], "carol": ["bob"]}
+
+
+def test_what_alice_sends_bob_shows(network: Compose) -> None:
+    sent = network.ctl("alice", "send", "bob", "hi")
+    (message,) = network.events("bob", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
+    assert (message["text"], message["id"], message["peer"]["name"]) == ("hi", sent["id"], "alice")
+
+
+def test_a_plain_program_of_the_host_can_talk_to_a_container(network: Compose) -> None:
+    address = network.exec("carol", "chatctl", "myip").strip()
+    with socket.create_connection((address, 7420)) as stranger:
+        stranger.sendall(b"hello from the host\n")
+        (message,) = network.events("carol", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
+        assert (message["text"], message["peer"]["kind"]) == ("hello from the host", "plain")
+        network.ctl("carol", "send", str(message["peer"]["slot"]), "hello yourself")
+        assert stranger.recv(100) == b"hello yourself\n"
+
+
+def test_the_container_may_do_nothing_that_chatd_does_not_need(network: Compose) -> None:
+    for container in network.containers():
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert network.exec("alice", "id", "-u").strip() == "10001"
+    assert network.exec("alice", "stat", "-c", "%u %a", "/var/lib/chatd", "/run/chatd").split() == ["10001", "700"] * 2
+    assert network.exec("alice", "sh", "-c", "touch /opt/chatd/x 2>/dev/null || echo refused").strip() == "refused"
+    assert network.exec("alice", "sh", "-c", "command -v cc gcc || echo none").strip() == "none"
+
+
+def test_a_restarted_container_is_the_same_node_with_the_same_history(network: Compose) -> None:
+    node = network.ctl("bob", "whoami")["node"]
+    history = network.events("bob", "history")
+    network("restart", "bob")
+    network("up", "-d", "--wait")
+    assert network.ctl("bob", "whoami")["node"] == node
+    assert network.events("bob", "history") == history
+    network.ctl("bob", "wait", "peers", "2", "--timeout", "60s")
+
+
+def test_ten_more_connect_to_alice(network: Compose) -> None:
+    network("up", "-d", "--wait", "--scale", "node=10")
+    network.ctl("alice", "wait", "peers", "11", "--timeout", "120s")
+    peers = network.ctl("alice", "list")["peers"]
+    assert len({peer["node"] for peer in peers if peer["state"] == "up"}) == 11
+    states = {
+        mount["Name"]
+        for container in network.containers()
+        for mount in container["Mounts"]
+        if mount["Destination"] == "/var/lib/chatd"
+    }
+    assert len(states) == 13
+    network("rm", "--stop", "--force", "--volumes", "node")
+
+
+def test_all_stop_cleanly_within_five_seconds(network: Compose) -> None:
+    network("up", "-d", "--wait")
+    network.ctl("bob", "wait", "peers", "2", "--timeout", "60s")
+    began = time.monotonic()
+    network("stop")
+    took = time.monotonic() - began
+    assert {container["Name"]: container["State"]["ExitCode"] for container in network.containers()} == {
+        f"/{network.project}-{service}-1": 0 for service in ("alice", "bob", "carol")
+    }
+    assert took < STOP_S
+    network("up", "-d", "--wait")

@@ -1,0 +1,243 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from chatd import config, flags
+from chatd.config import Config, ConfigError, describe, load
+from chatd.settings import SETTINGS
+
+ID = "k3v" + "a" * 49
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no file of this machine is found."""
+    return {"HOME": str(tmp_path), "CHATD_NODE": "testnode"}
+
+
+def at(env: dict[str, str], *argv: str, uid: int = 1000) -> Config:
+    return load(argv, env, uid).config
+
+
+def refusal(env: dict[str, str], *argv: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(argv, env, 1000)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def write_file(env: dict[str, str], text: str) -> Path:
+    path = Path(env["HOME"], ".config/chatd/testnode.toml")
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+def test_without_anything_the_defaults_are_those_of_the_design(env: dict[str, str]) -> None:
+    found = at(env)
+    assert found.listen == ["0.0.0.0:7420", "[::]:7420"]
+    assert (found.trust, found.plain, found.max_text, found.text_bytes) == ("open", "loopback", 0, 16384)
+    assert (found.frame_bytes, found.links, found.handshake_timeout) == (65536, 1024, 10.0)
+    assert (found.name, found.node, found.config) == ("testnode", "testnode", "")
+    assert found.state == f"{env['HOME']}/.local/state/chatd/testnode"
+
+
+def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(env: dict[str, str]) -> None:
+    path = write_file(env, "links = 1\nsessions = 1\nplain_queue = 1\n")
+    found = load(["--links", "3"], env | {"CHATD_LINKS": "2", "CHATD_SESSIONS": "2"}, 1000)
+    assert (found.config.links, found.config.sessions, found.config.plain_queue) == (3, 2, 1)
+    assert [found.origins[name] for name in ("links", "sessions", "plain_queue", "trust")] == [
+        "--links",
+        "CHATD_SESSIONS",
+        f"{path}: plain_queue",
+        "default",
+    ]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_is_a_flag_a_variable_and_a_key(env: dict[str, str], name: str) -> None:
+    kind = SETTINGS[name].kind
+    default = getattr(at(env), name)
+    text = ",".join(map(kind.show, default)) if isinstance(default, list) else kind.show(default)
+    flag = flags.flag_of(name)
+    if text and name != "config":
+        assert getattr(at(env, flag, text), name) == default
+        assert getattr(at(env | {f"CHATD_{name.upper()}": text}), name) == default
+        assert getattr(at(env, f"{flag}={text}"), name) == default
+    if text and name not in config.NOT_IN_FILES:
+        write_file(env, f"{name} = '{text}'\n")
+        assert getattr(at(env), name) == default
+
+
+def test_the_file_has_numbers_texts_and_lists(env: dict[str, str]) -> None:
+    write_file(
+        env,
+        'links = 7\nredial_min = 1.5\nredial_max = "2m"\ntext_bytes = "8KiB"\npeers = ["bob", "carol:1"]\n'
+        f'known = "{ID}"\nlisten = ["127.0.0.1:0"]\n',
+    )
+    found = at(env)
+    assert (found.links, found.redial_min, found.redial_max, found.text_bytes) == (7, 1.5, 120.0, 8192)
+    assert (found.peers, found.known, found.listen) == (["bob:7420", "carol:1"], [ID], ["127.0.0.1:0"])
+
+
+def test_lists_are_repeated_flags_or_have_commas_and_hold_nothing_twice(env: dict[str, str]) -> None:
+    found = at(env, "--peer", "a,b:1", "--peers", "[::1], a:7420 ,", "--listen=127.0.0.1:1", "--listen", "[::1]:2")
+    assert found.peers == ["a:7420", "b:1", "[::1]:7420"]
+    assert found.listen == ["127.0.0.1:1", "[::1]:2"]
+    assert at(env | {"CHATD_PEERS": "a,b"}).peers == ["a:7420", "b:7420"]
+
+
+def test_an_empty_variable_is_as_good_as_none(env: dict[str, str]) -> None:
+    assert at(env | {"CHATD_TRUST": "", "CHATD_LISTEN": "", "CHATD_CONFIG": "", "CHATD_STATE": ""}) == at(env)
+
+
+def test_variables_of_other_programs_are_left_alone(env: dict[str, str]) -> None:
+    assert at(env | {"HOSTNAME": "x", "CHATCTL_X": "1", "chatd_links": "2"}) == at(env)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--lisen", "x"], "--lisen: no such flag; did you mean --listen?"),
+        (["--zzzzzzzz=1"], "--zzzzzzzz: no such flag (chatd --help lists all)"),
+        (["--list", "x"], "--list: no such flag; did you mean --listen?"),
+        (["-q"], "-q: no such flag (chatd --help lists all)"),
+        (["bob"], "'bob' is not understood: there are only flags (chatd --help)"),
+        (["--trust"], "--trust needs a value: open, known or pending"),
+        (["--trust", "opne"], "--trust: 'opne': expected open, known or pending"),
+        (["--links", "0"], "--links: '0': expected a whole number from 1 to 65536"),
+        (["--links", "1.5"], "--links: '1.5': expected a whole number from 1 to 65536"),
+        (["--links", "9" * 5000], f"--links: '{'9' * 5000}': expected a whole number from 1 to 65536"),
+        (["--name", "A"], "--name: 'A': expected 1 to 63 of a-z 0-9 . _ - and not digits only"),
+        (["--socket", ""], "--socket: '': expected a path"),
+        (["--listen", ","], "listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)"),
+        (["--text-bytes", "64KiB"], "frame_bytes is 64KiB: it must be 66048 or more, because text_bytes is 64KiB"),
+        (["--ping-after", "50"], "dead_after is 45s: it must be 50s or more, because ping_after is 50s"),
+        (["--redial-max", "100ms"], "redial_max is 100ms: it must be 500ms or more, because redial_min is 500ms"),
+        (["-n", "A/B"], "-n: 'A/B' is no node name (1 to 63 of a-z 0-9 . _ - and not digits only)"),
+        (["--config", "/none.toml"], "/none.toml: No such file or directory"),
+    ],
+)
+def test_a_wrong_flag_is_refused_with_what_is_allowed(env: dict[str, str], argv: list[str], message: str) -> None:
+    assert refusal(env, *argv) == message
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("--peers", "bob:0", "addresses HOST"),
+        ("--peers", "7421", "addresses HOST"),
+        ("--listen", ":7420", "addresses HOST"),
+        ("--known", ID[:-1], "node ids of 52 characters"),
+        ("--known", ID.upper(), "node ids of 52 characters"),
+        ("--redial-min", "5 s", "a duration from 10ms to 1h"),
+        ("--redial-min", "9" * 400, "a duration from 10ms to 1h"),
+        ("--redial-min", "nan", "a duration from 10ms to 1h"),
+        ("--redial-min", "-1", "a duration from 10ms to 1h"),
+        ("--frame-bytes", "64KB", "a size from 1KiB to 16MiB"),
+        ("--socket-group", "no such group", "the name or number of a group"),
+        ("--socket-group", "4294967290", "the name or number of a group"),
+        ("--state", "a\0b", "a path"),
+    ],
+)
+def test_a_wrong_value_is_named(env: dict[str, str], flag: str, value: str, expected: str) -> None:
+    message = refusal(env, flag, value)
+    assert message.startswith(f"{flag}: {value!r}: expected {expected}")
+
+
+def test_a_group_may_be_given_by_name_or_number(env: dict[str, str]) -> None:
+    assert at(env, "--socket-group", "root").socket_group == "root"
+    assert at(env, "--socket-group", "0").socket_group == "0"
+
+
+def test_a_wrong_variable_is_refused_even_where_a_flag_wins(env: dict[str, str]) -> None:
+    wrong = env | {"CHATD_LINKS": "many"}
+    assert refusal(wrong, "--links", "5") == "CHATD_LINKS: 'many': expected a whole number from 1 to 65536"
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest(env: dict[str, str]) -> None:
+    message = refusal(env | {"CHATD_LOGLEVEL": "debug"})
+    assert message == "CHATD_LOGLEVEL: no such variable; did you mean CHATD_LOG_LEVEL?"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("log-level = 'info'", "log-level: no such setting; did you mean log_level?"),
+        ("[limits]\nlinks = 1", "limits: no such setting"),
+        ("node = 'x'", "node says which file is read and cannot stand in one"),
+        ("links = true", "links: True: expected a whole number from 1 to 65536"),
+        ("links = [1]", "links: [1]: expected a whole number from 1 to 65536"),
+        ("links = -1", "links: '-1': expected a whole number from 1 to 65536"),
+        ("trust = 'x'", "trust: 'x': expected open, known or pending"),
+        ("peers = [['a']]", "peers: [['a']]: expected addresses"),
+        ("redial_min = inf", "redial_min: 'inf': expected a duration"),
+        ("links = \n", "not TOML: Invalid value (at line 1, column 9)"),
+        ("links = 1\nlinks = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 10)"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_path(env: dict[str, str], text: str, message: str) -> None:
+    path = write_file(env, text)
+    assert refusal(env).startswith(f"{path}: {message}")
+
+
+def test_a_file_that_is_not_text_or_cannot_be_read_is_refused(env: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xff")
+    assert refusal(env, "--config", str(path)).startswith(f"{path}: not TOML: ")
+    assert refusal(env, "--config", str(tmp_path)) == f"{tmp_path}: Is a directory"
+    assert refusal(env | {"CHATD_NODE": "", "CHATD_CONFIG": "/none.toml"}) == "/none.toml: No such file or directory"
+
+
+def test_with_a_node_given_the_places_of_the_environment_are_another_nodes(env: dict[str, str]) -> None:
+    other = env | {"CHATD_SOCKET": "/e.sock", "CHATD_STATE": "/e", "CHATD_CONFIG": "/none.toml", "CHATD_LINKS": "5"}
+    found = load(["-nbob"], other, 1000)
+    assert (found.config.node, found.config.links, found.origins["socket"]) == ("bob", 5, "default")
+    assert found.config.socket.endswith("/bob.sock")
+    assert found.config.state.endswith("/chatd/bob")
+
+
+def test_the_file_may_say_where_socket_and_state_are(env: dict[str, str]) -> None:
+    write_file(env, "socket = '/x.sock'\nstate = '/x'\n")
+    found = at(env | {"STATE_DIRECTORY": "/s"})
+    assert (found.socket, found.state) == ("/x.sock", "/x")
+
+
+def test_a_state_directory_of_systemd_is_said_to_be_its(env: dict[str, str]) -> None:
+    found = load([], env | {"STATE_DIRECTORY": "/s"}, 1000)
+    assert (found.config.state, found.origins["state"]) == ("/s", "STATE_DIRECTORY")
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("Alice.example.org", "alice"),
+        ("my host!", "my-host"),
+        ("123456789012", "node-123456789012"),
+        ("", "node"),
+        ("é", "node"),
+        ("X" * 64, "x" * 63),
+    ],
+)
+def test_the_default_node_is_called_by_the_host_name(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch, host: str, name: str
+) -> None:
+    class Uname:
+        nodename = host
+
+    monkeypatch.setattr("os.uname", Uname)
+    assert at(env | {"CHATD_NODE": ""}).name == name
+    assert at(env).name == "testnode"
+    assert at(env, "--name", "zoe").name == "zoe"
+
+
+def test_a_described_configuration_can_be_used_as_a_file(env: dict[str, str], tmp_path: Path) -> None:
+    found = load(["--peers", "b", "--plain-pace", "20ms", "--socket", "/tmp/é 'x'.sock"], env, 1000)
+    text = describe(found)
+    assert [line.split(" = ")[0] for line in text.splitlines()] == list(SETTINGS)
+    assert "# --peers" in text
+    assert "# CHATD_NODE" in text
+    table = {key: value for key, value in tomllib.loads(text).items() if key not in config.NOT_IN_FILES}
+    assert all(table[name] == getattr(found.config, name) for name in table)

@@ -1,0 +1,168 @@
+"""What README, Makefile, requirements, image and unit promise, and the rules of the test run itself."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chatctl.verbs import SUMMARY
+
+ROOT = Path(__file__).parent.parent
+NURSERY_HOMES = ("daemon.py", "peers/", "control/")
+TIMERS = ("sleep", "sleep_until", "fail_after", "move_on_after", "fail_at", "move_on_at", "open_nursery")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def sources(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def trio_calls(tree: ast.Module) -> set[str]:
+    """The names that are called as `trio.NAME`."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        func.attr
+        for func in calls
+        if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "trio"
+    }
+
+
+def run_pytest(folder: Path, source: str, **env: str) -> tuple[int, str]:
+    """Run `source` as a test file under the real conftest; its exit status and what it printed."""
+    (folder / "conftest.py").write_text(text("tests/conftest.py"), encoding="utf-8")
+    (folder / "test_it.py").write_text(source, encoding="utf-8")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\ntrio_mode = true\nmarkers =\n    deadline(seconds): see conftest\n", encoding="utf-8"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "TEST_NO_SKIP"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(folder)],
+        cwd=folder,
+        env={**clean, **env},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_an_async_test_that_hangs_is_ended_by_its_deadline(tmp_path: Path) -> None:
+    status, output = run_pytest(
+        tmp_path,
+        """
+import pytest, trio, trio.testing
+
+@pytest.mark.deadline(0.2)
+async def test_real_clock():
+    await trio.sleep_forever()
+
+@pytest.mark.deadline(0.2)
+async def test_mock_clock(mock_clock):
+    await trio.sleep(1)
+
+@pytest.mark.deadline(5)
+async def test_in_time(autojump_clock):
+    await trio.sleep(1000)
+""",
+    )
+    assert status == 1
+    assert "1 passed" in output
+    assert "2 failed" in output
+    assert "TimeoutError: the test did not end before its deadline" in output
+
+
+def test_a_blocking_test_that_hangs_is_ended_by_its_deadline(tmp_path: Path) -> None:
+    status, output = run_pytest(
+        tmp_path,
+        "import pytest, threading\n@pytest.mark.deadline(0.2)\ndef test_it():\n    threading.Event().wait()\n",
+    )
+    assert status == 1
+    assert "1 failed" in output
+    assert "TimeoutError: the test did not end before its deadline" in output
+
+
+def test_in_ci_a_skip_is_a_failure(tmp_path: Path) -> None:
+    source = "import pytest\ndef test_it():\n    pytest.skip('no reason')\n"
+    assert run_pytest(tmp_path, source)[0] == 0
+    status, output = run_pytest(tmp_path, source, TEST_NO_SKIP="1")
+    assert status == 1
+    assert "1 failed" in output
+
+
+@pytest.mark.parametrize("command", ["make run", "make test", "docker compose up -d --wait", "systemctl enable --now"])
+def test_the_readme_shows_the_commands(command: str) -> None:
+    assert command in text("README.md")
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", text("README.md"))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_names_every_verb_of_chatctl() -> None:
+    shown = text("README.md")
+    assert [verb for verb in SUMMARY if not re.search(f"`{verb}[` ]", shown)] == []
+
+
+def test_the_makefile_has_its_targets() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    assert targets >= {"run", "test", "test-long", "lint", "bench", "format", "help", "clean"}
+
+
+def test_the_requirements_are_exact_and_name_no_host() -> None:
+    lines = [line for line in text("requirements-dev.txt").splitlines() if line and not line.startswith("#")]
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9.]+", line)] == []
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["console"]]
+    wanted += [name for name in project["optional-dependencies"]["dev"] if not name.startswith("chatd[")]
+    names = {re.split(r"[<>=]", each)[0] for each in wanted}
+    pinned = {line.split("==")[0] for line in text("requirements-dev.txt").splitlines()}
+    assert names - pinned == set()
+
+
+def test_the_image_runs_as_nobody_special_and_is_asked_for_its_health() -> None:
+    dockerfile = text("Dockerfile")
+    for line in (
+        "USER 10001",
+        "VOLUME /var/lib/chatd",
+        'ENTRYPOINT ["chatd"]',
+        "EXPOSE 7420",
+        "HEALTHCHECK --interval=5s",
+        "STOPSIGNAL SIGTERM",
+    ):
+        assert line in dockerfile
+    assert "start_interval" not in dockerfile
+    assert "start-interval" not in dockerfile
+
+
+def test_the_unit_waits_for_exec_and_owns_its_directories() -> None:
+    unit = text("packaging/chatd.service").splitlines()
+    for line in ("Type=exec", "DynamicUser=yes", "StateDirectory=chatd", "RuntimeDirectory=chatd"):
+        assert line in unit
+
+
+def test_nurseries_are_opened_only_in_daemon_peers_and_control() -> None:
+    homes = tuple(f"chatd/{home}" for home in NURSERY_HOMES)
+    found = [name for name, tree in sources("chatd") if "open_nursery" in trio_calls(tree)]
+    assert [name for name in found if not name.startswith(homes)] == []
+
+
+def test_the_core_has_no_timers_and_no_nurseries() -> None:
+    found = {name: trio_calls(tree) & set(TIMERS) for name, tree in sources("chatd/core")}
+    assert {name: calls for name, calls in found.items() if calls} == {}
