@@ -54,6 +54,16 @@ class Output:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
+    def entries(self, texts: "Iterable[str]") -> None:
+        """Entries of a stream, for people. A terminal would break a long one anywhere, and what follows could pass for
+        another entry: there it is folded, and indented."""
+        if self.on_terminal:
+            from shutil import get_terminal_size
+
+            columns = get_terminal_size().columns
+            texts = [fold(line, columns) for text in texts for line in text.split("\n")]
+        self.line("\n".join(texts))
+
     def note(self, text: str) -> None:
         """Something that is not data: to stderr, and not under `--json`."""
         if not self.json:
@@ -89,6 +99,22 @@ def table(head: "Sequence[str]", rows: "Iterable[Sequence[object]]") -> list[str
         _GAP.join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
+
+
+def fold(line: str, columns: int) -> str:
+    """`line` in pieces of at most `columns`, each but the first indented."""
+    from chatctl.sanitize import INDENT
+
+    if columns <= 2 * len(INDENT) or _width(line) <= columns:
+        return line
+    pieces, start, taken = [], 0, 0
+    for at, character in enumerate(line):
+        width = _width(character)
+        if taken + width > columns:
+            pieces.append(line[start:at])
+            start, taken = at, len(INDENT)
+        taken += width
+    return f"\n{INDENT}".join([*pieces, line[start:]])
 
 
 def _width(text: str) -> int:

@@ -41,7 +41,7 @@ class Show:
         if self._out.json:
             self._out.documents(events)
         elif events:
-            self._out.line("\n".join([self._line(json.loads(event)) for event in events]))
+            self._out.entries([self._line(json.loads(event)) for event in events])
         self.count += len(events)
 
     def decoded(self, events: "Sequence[Mapping[str, Any]]") -> None:
@@ -50,7 +50,7 @@ class Show:
         if self._out.json:
             self._out.results(events)
         elif events:
-            self._out.line("\n".join([self._line(event) for event in events]))
+            self._out.entries([self._line(event) for event in events])
         self.count += len(events)
 
     def _room(self) -> int | None:

@@ -77,7 +77,7 @@ class Watcher:
         """All but our own messages: those were typed here."""
         for event in events:
             if event.get("type") != "message" or event.get("direction") != "out":
-                self._app.out.line(event_line(event))
+                self._app.out.entries([event_line(event)])
 
 
 def run(app: "App") -> None:

@@ -55,9 +55,9 @@ def _default_routes() -> Iterator[str]:
             continue
 
 
-def _ipv4() -> list[str]:
-    """The addresses of all interfaces that are up."""
-    room = 64 * IFREQ_BYTES
+def _ipv4(rows: int = 64) -> list[str]:
+    """The addresses of all interfaces that are up; `rows` is a first guess of how many."""
+    room = rows * IFREQ_BYTES
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         while True:
             names = array.array("B", bytes(room))

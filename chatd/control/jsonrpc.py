@@ -95,9 +95,7 @@ def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
     """The parameters of a request, checked. Raises Fault."""
     try:
         return decoder.decode(request.params)
-    except RecursionError:
-        problem = "nested too deeply"
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         problem = str(error)
     fields = [field.encode_name for field in msgspec.structs.fields(decoder.type)]
     hint = f"{request.method} takes an object of: {', '.join(fields)}" if fields else f"{request.method} takes nothing"

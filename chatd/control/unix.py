@@ -53,9 +53,9 @@ def bind(path: str, gid: int | None) -> BoundSocket:
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise StartupFailure(f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path}")
     ensure_socket_dir(path, os.getuid())
-    _make_way(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _make_way(path)
         sock.settimeout(0)
         before = os.umask(UMASK)
         try:
@@ -63,6 +63,9 @@ def bind(path: str, gid: int | None) -> BoundSocket:
         finally:
             os.umask(before)
         bound = BoundSocket(sock, path)
+    except StartupFailure:
+        sock.close()
+        raise
     except OSError as error:
         sock.close()
         raise StartupFailure(f"the control socket {path} cannot be made: {error.strerror}") from None
@@ -89,21 +92,16 @@ def group_id(group: str) -> int | None:
 
 
 def _make_way(path: str) -> None:
-    """Remove a socket at which nobody answers. Raises AlreadyRunning, StartupFailure."""
+    """Remove a socket at which nobody answers. Raises AlreadyRunning, StartupFailure, OSError."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise StartupFailure(f"the control socket {path} cannot be made: {error.strerror}") from None
     if not stat.S_ISSOCK(found.st_mode):
         raise StartupFailure(f"{path} is in the way and is not a socket: move it, or name another with --socket")
     if _answers(path):
         raise AlreadyRunning(f"another program answers on {path}")
-    try:
-        os.unlink(path)
-    except OSError as error:
-        raise StartupFailure(f"the stale socket {path} cannot be removed: {error.strerror}") from None
+    os.unlink(path)
 
 
 def _answers(path: str) -> bool:

@@ -1,9 +1,8 @@
-"""What the tests of chatctl share: a fake daemon, chatctl run in this process or in one of its own, a hard timeout."""
+"""What the tests of chatctl share: a fake daemon, and chatctl run in this process or in one of its own."""
 
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +13,6 @@ import pytest
 
 from chatctl.__main__ import run
 from tests.chatctl.fake import FakeDaemon
-
-DEADLINE_S = 30
 
 
 class Ran(NamedTuple):
@@ -39,20 +36,6 @@ class Ran(NamedTuple):
 
 Chatctl = Callable[..., Ran]
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture(autouse=True)
-def _hard_timeout() -> Iterator[None]:
-    """A test that hangs fails: everything here is done in a moment."""
-
-    def late(*_: object) -> None:
-        raise AssertionError(f"still running after {DEADLINE_S} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(DEADLINE_S)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)

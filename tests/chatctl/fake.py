@@ -58,9 +58,9 @@ class Session:
 class FakeDaemon:
     """Listens at `path` until `stop`. `on` has a handler, or a plain result, for each method."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, **on: Any) -> None:
         self.path = path
-        self.on: dict[str, Any] = {}
+        self.on: dict[str, Any] = on  # given here for a client that is waiting for us already
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.sessions: list[Session] = []
         self._threads: list[threading.Thread] = []

@@ -150,8 +150,7 @@ def test_what_happens_is_shown_but_for_what_was_typed_here(daemon: FakeDaemon, s
 
 
 def test_a_daemon_that_goes_is_told_once_and_followed_when_it_is_back(socket_path: str, start: Start) -> None:
-    first = FakeDaemon(socket_path)
-    first.on["subscribe"] = subscribed(message(1, "one"))
+    first = FakeDaemon(socket_path, subscribe=subscribed(message(1, "one")))
     process = start("--connect-timeout", "100ms", "console")
     assert process.stdin is not None
     assert process.stdout is not None
@@ -163,8 +162,7 @@ def test_a_daemon_that_goes_is_told_once_and_followed_when_it_is_back(socket_pat
     process.stdin.write("myport\n")
     process.stdin.flush()
     assert "no daemon" in process.stderr.readline()
-    second = FakeDaemon(socket_path)
-    second.on["subscribe"] = subscribed(message(2, "two"))
+    second = FakeDaemon(socket_path, subscribe=subscribed(message(2, "two")))
     assert process.stdout.readline().endswith("two\n")
     assert second.params("subscribe")[0]["from"] == {"position": "aaaaaaaa:1"}
     process.stdin.close()
@@ -190,8 +188,7 @@ def test_a_command_after_a_restart_finds_the_new_daemon(socket_path: str, capfd:
     app = App()
     app.connect_timeout = 0.0
     for port in (1, 2):
-        daemon = FakeDaemon(socket_path)
-        daemon.on["myport"] = {"port": port}
+        daemon = FakeDaemon(socket_path, myport={"port": port})
         console.execute(app, "myport")
         os.unlink(socket_path)
         daemon.stop()

@@ -87,8 +87,7 @@ def test_a_socket_that_may_not_be_used_is_5(
 
 def test_a_missing_socket_is_tried_again_for_the_connect_timeout(socket_path: str, start: Start) -> None:
     process = start("--connect-timeout", "20s", "myport")
-    daemon = FakeDaemon(socket_path)
-    daemon.on["myport"] = {"port": 7420}
+    daemon = FakeDaemon(socket_path, myport={"port": 7420})
     assert process.communicate(timeout=25) == ("7420\n", "")
     daemon.stop()
 
@@ -239,6 +238,18 @@ def test_colour_is_for_terminals_without_no_color(
 def test_json_on_a_terminal_is_harmless_and_means_the_same(daemon: FakeDaemon, start: Start) -> None:
     daemon.on["whoami"] = {"name": "\u202e\x9bé", "node": BOB["node"]}
     assert '"\\u202e\\u009bé"' in _on_terminal(start, "--json", "whoami")
+
+
+def test_a_long_text_cannot_pass_for_another_entry_where_the_terminal_would_break_it(
+    daemon: FakeDaemon, start: Start
+) -> None:
+    daemon.on["subscribe"] = subscribed(message(1, "hi" + " " * 200 + "2026-11-21 03:00:00 alice: pay"))
+    shown = _on_terminal(start, "tail", "--count", "1", COLUMNS="40", LINES="24")
+    first, *others = shown.splitlines()
+    assert len(first) == 40
+    assert others
+    assert all(len(line) <= 40 and line.startswith("    ") for line in others)
+    assert "".join(line[4:] for line in others).endswith("2026-11-21 03:00:00 alice: pay")
 
 
 def test_the_way_of_send_imports_only_what_it_needs(daemon: FakeDaemon) -> None:

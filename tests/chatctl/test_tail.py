@@ -100,14 +100,12 @@ def test_a_session_that_ends_before_the_past_was_shown_begins_again(
 
 
 def test_a_socket_that_vanishes_and_comes_back_is_found_again(socket_path: str, start: Start) -> None:
-    daemon = FakeDaemon(socket_path)
-    daemon.on["subscribe"] = subscribed(message(1))
+    daemon = FakeDaemon(socket_path, subscribe=subscribed(message(1)))
     process = start("--json", "--connect-timeout", "20", "tail", "--count", "2")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline()) == message(1)
     _remove(daemon)
-    daemon = FakeDaemon(socket_path)
-    daemon.on["subscribe"] = subscribed(message(2))
+    daemon = FakeDaemon(socket_path, subscribe=subscribed(message(2)))
     assert json.loads(process.stdout.readline()) == message(2)
     assert process.wait(20) == 0
     assert daemon.params("subscribe")[0]["from"] == {"position": "aaaaaaaa:1"}
@@ -115,8 +113,7 @@ def test_a_socket_that_vanishes_and_comes_back_is_found_again(socket_path: str, 
 
 
 def test_a_socket_that_stays_away_ends_it_with_3(socket_path: str, start: Start) -> None:
-    daemon = FakeDaemon(socket_path)
-    daemon.on["subscribe"] = subscribed(message(1))
+    daemon = FakeDaemon(socket_path, subscribe=subscribed(message(1)))
     process = start("--connect-timeout", "100ms", "tail")
     assert process.stdout is not None
     process.stdout.readline()

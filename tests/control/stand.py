@@ -212,6 +212,11 @@ class Stand:
         await batch.wait()
         return [message.position for message in messages]
 
+    def check_nothing_is_left(self) -> None:
+        assert not os.path.exists(self.config.socket)
+        assert not self.server._sessions
+        assert not self.journal._watchers
+
     @contextmanager
     def holding_commits(self) -> Iterator["HeldStore"]:
         """Commits wait until `release`, at the latest at the end of the block."""
@@ -254,7 +259,6 @@ async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
             await nursery.start(stand.server.serve)
             yield stand
             nursery.cancel_scope.cancel()
-        assert not os.path.exists(stand.config.socket)
-        assert not stand.journal._watchers
+        stand.check_nothing_is_left()
         core.cancel_scope.cancel()
     stand.journal.close()

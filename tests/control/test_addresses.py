@@ -69,6 +69,7 @@ def test_on_this_machine_every_address_can_be_bound() -> None:
 def test_every_address_of_the_kernel_is_found() -> None:
     names = {name for _, name in socket.if_nameindex()}
     assert "127.0.0.1" in addresses._ipv4() or "lo" not in names
+    assert addresses._ipv4(rows=1) == addresses._ipv4()
 
 
 def test_a_kernel_without_ipv6_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:

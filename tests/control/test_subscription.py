@@ -204,6 +204,12 @@ async def test_a_slow_reader_gets_everything_in_chunks(stand: Stand, client: Cli
     assert [text[16_000:] for text in received] == [str(number) for number in range(count)]
 
 
+async def test_an_event_over_the_size_of_a_chunk_is_a_chunk(stand: Stand, client: Client) -> None:
+    await stand.say("x" * (CHUNK_BYTES + 1), "y" * (CHUNK_BYTES + 1), "z")
+    await client.ask("subscribe", from_="start", filter={"types": ["message"]})
+    assert [text[0] for text in await texts(client, 3)] == ["x", "y", "z"]
+
+
 async def test_subscriptions_take_turns(stand: Stand, client: Client) -> None:
     """Both have more than a chunk to read; neither waits for the other one to be through."""
     await stand.say(*("x" * 10_000 for _ in range(200)))

@@ -108,6 +108,28 @@ def test_a_directory_that_cannot_be_made_is_named(short_path: Path) -> None:
         unix.bind(str(short_path / "file" / "s"), None)
 
 
+def test_a_place_where_nothing_can_be_made_is_named() -> None:
+    with pytest.raises(StartupFailure, match="/proc/s cannot be made"):
+        unix.bind("/proc/s", None)
+
+
+def test_a_socket_that_cannot_be_given_to_its_group_is_not_left_behind(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", forbidden)
+    with pytest.raises(StartupFailure, match="cannot be opened: Operation not permitted"):
+        unix.bind(str(short_path / "s"), 7)
+    assert not os.listdir(short_path)
+
+
+def test_a_kernel_that_tells_no_groups_is_no_obstacle() -> None:
+    with socket.socket(socket.AF_INET) as tcp:
+        assert unix._peer_groups(tcp) == ()
+
+
 def test_only_our_own_file_is_removed(short_path: Path) -> None:
     path = short_path / "s"
     bound = unix.bind(str(path), None)
