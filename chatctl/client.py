@@ -31,18 +31,12 @@ class SessionEnded(Failure):
 
 
 class Client:
-    """A session. Owns its socket: use it as a context manager, or `close` it."""
+    """A session. Owns its socket until `close`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._rest = b""
         self._asked = 0
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the session."""

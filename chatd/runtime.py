@@ -4,6 +4,7 @@ Everything that a simulation must own goes through a `Runtime`; nothing else in 
 draws random numbers, starts threads or makes TCP connections.
 """
 
+import os
 import random
 import socket
 import time
@@ -137,7 +138,11 @@ def _shown(sockaddr: object) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error)
+    """A few words, without the address that stands beside them."""
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        text = os.strerror(error.errno or 0)
+    else:  # a name that cannot be resolved has a negative number, and its text in strerror
+        text = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:]
 
 

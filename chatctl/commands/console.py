@@ -100,7 +100,7 @@ def execute(app: "App", line: str) -> bool:
         return True
     if words[0] == "exit":
         return False
-    json_before, timeout = app.out.json, app.timeout
+    json_before, socket, timeout = app.out.json, app.socket, app.timeout
     try:
         _dispatch(app, words[0], line)
     except Failure as failure:
@@ -112,7 +112,7 @@ def execute(app: "App", line: str) -> bool:
     except KeyboardInterrupt:
         app.close()  # the reply may still come, and nobody would wait for it
     finally:
-        app.out.json, app.timeout = json_before, timeout
+        app.out.json, app.socket, app.timeout = json_before, socket, timeout
     return True
 
 
@@ -121,12 +121,10 @@ def _dispatch(app: "App", word: str, line: str) -> None:
         width = max(len(usage_line) for usage_line in COMMANDS)
         app.out.line("\n".join(f"{usage_line.ljust(width)}  {summary}" for usage_line, summary in COMMANDS.items()))
         return
-    if word not in WORDS:
-        raise Failure("usage", f"no such command: {word}", "try help")
     from chatctl.verbs import cli
 
     context = click.Context(cli, info_name="chatctl", obj=app)
-    command = cli.get_command(context, word)
+    command = cli.get_command(context, word) if word in WORDS else None
     if command is None:
         raise Failure("usage", f"no such command: {word}", "try help")
     with command.make_context(word, _arguments(word, line), parent=context) as inner:

@@ -48,6 +48,8 @@ class Chat:
         message, batch = self._append_out(peer, text)
         peer.unacked.append(self._journal.appended)
         batch.if_failed(("out", peer.key), partial(self._take_back, peer))
+        if not peer.remembered:
+            self._registry.remember(peer)
         return message, batch
 
     def _send_plain(self, peer: Peer, text: str, link: PlainLink) -> tuple[Message, Batch]:

@@ -68,7 +68,7 @@ class Listener:
             hint = "another program has it: stop that, or choose another with --listen"
             raise AddressInUse(f"cannot listen on {shown} ({why}); {hint}") from None
         self._listeners.append(listener)
-        self.addresses.append(format_address(host, self._port_of(listener)))
+        self.addresses.append(format_address(*listener.socket.getsockname()[:2]))
 
     def _port_of(self, listener: trio.SocketListener) -> int:
         return int(listener.socket.getsockname()[1])

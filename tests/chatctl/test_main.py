@@ -17,7 +17,7 @@ from chatctl.verbs import SUMMARY
 from chatd import __version__
 from chatd.api.errors import TABLE
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, message, subscribed
+from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, encode, message, subscribed
 
 
 def test_every_kind_of_the_daemon_has_the_exit_status_of_its_table() -> None:
@@ -52,6 +52,14 @@ def test_a_protocol_fault_has_a_kind_too(
     daemon.on["status"] = refuse
     ran = chatctl("--json", "status")
     assert (ran.status, ran.error["kind"]) == (status, kind)
+
+
+def test_a_fault_without_an_id_is_told_and_not_waited_out(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    def fault(session: Session, params: dict[str, Any]) -> None:
+        session.behind += encode({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not JSON"}})
+
+    daemon.on["status"] = fault
+    assert chatctl("status") == (1, "", "chatctl: not JSON\n")
 
 
 @pytest.mark.parametrize("verb", ["status", "list", "health", "tail", "history", "console"])

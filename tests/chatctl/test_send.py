@@ -91,6 +91,16 @@ def test_a_terminal_is_told_to_whom(daemon: FakeDaemon, start: Start) -> None:
     os.close(ours)
 
 
+def test_a_terminal_is_told_the_sum_of_the_lines(daemon: FakeDaemon, start: Start) -> None:
+    daemon.on["send"] = SENT
+    ours, theirs = pty.openpty()
+    process = start("send", "0", "-", stdout=theirs)
+    os.close(theirs)
+    process.communicate("one\ntwo\n", timeout=20)
+    assert os.read(ours, 1000) == b"sent 2 messages to bob\r\n"
+    os.close(ours)
+
+
 def test_bytes_that_are_not_utf8_are_refused_before_they_are_sent(daemon: FakeDaemon, start: Start) -> None:
     process = start("send", "0", b"ab\xff")
     _, err = process.communicate(timeout=20)
