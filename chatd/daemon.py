@@ -20,6 +20,7 @@ from chatd.api.errors import ControlError
 from chatd.api.events import DaemonStart, DaemonStop
 from chatd.config import Config
 from chatd.control.server import ControlServer
+from chatd.core.batch import Batch
 from chatd.core.chat import Chat
 from chatd.core.failures import AlreadyRunning, StorageFailure
 from chatd.core.identity import load_or_create, prepare_state_dir
@@ -81,9 +82,10 @@ async def _live(
 ) -> None:
     """From the first event to the last."""
     journal = node.journal
-    journal.append(DaemonStart(version=node.version))
+    start = journal.append(DaemonStart(version=node.version))
     async with _nursery() as keeping:
         keeping.start_soon(_keep_journal, node, failures)
+        await _begun(start, journal)
         async with _nursery() as sessions:
             await server.bind()
             async with _nursery() as linking:
@@ -117,6 +119,14 @@ async def _keep_journal(node: Node, failures: list[StorageFailure]) -> None:
     except StorageFailure as failure:
         failures.append(failure)
         node.request_stop("storage")
+
+
+async def _begun(start: Batch, journal: Journal) -> None:
+    """The epoch's first position is there before anybody can ask for it."""
+    try:
+        await start.wait()
+    except ControlError as error:
+        raise StorageFailure(f"journal {journal.store.path}: {error}") from None
 
 
 async def _commit_last(journal: Journal, reason: str) -> None:

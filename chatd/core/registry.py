@@ -19,6 +19,7 @@ from chatd.runtime import Broadcast, Runtime
 GONE_PEERS = 256  # strangers and plain peers that are gone and still listed
 PENDING_PEERS = 256
 SHORTEST_PREFIX = 4
+SLOT_DIGITS = 19  # nobody has more slots, and Python does not read numbers of any length
 SWEEP_EVERY = 64  # new peers
 OWED = "SELECT seq FROM events WHERE topic = ? AND seq > ? AND type = 'message' AND direction = 'out' ORDER BY seq"
 log = logging.getLogger("chatd.peers")
@@ -60,8 +61,10 @@ class Registry:
 
     def find(self, spec: int | str) -> Peer:
         """The peer of a slot number, `HOST:PORT`, name or prefix of a node id. Raises unknown_peer, ambiguous_peer."""
-        if isinstance(spec, int) or (spec.isascii() and spec.isdigit()):
-            return self._one(spec, [peer] if (peer := self._by_slot.get(int(spec))) else [])
+        if isinstance(spec, str) and spec.isascii() and spec.isdigit():
+            spec = int(spec[:SLOT_DIGITS])
+        if isinstance(spec, int):
+            return self._one(spec, [peer] if (peer := self._by_slot.get(spec)) else [])
         for look in (self._at_address, self._named, self._with_prefix):
             if found := look(spec):
                 return self._one(spec, [peer for peer in found if peer.is_up and peer.kind == "plain"] or found)
