@@ -10,8 +10,8 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -36,6 +36,8 @@ from chatd.runtime import Runtime
 
 JOURNAL_FILE = "journal.db"
 LOCK_FILE = "chatd.lock"
+LOCK_S = 1.0
+LOCK_STEP_S = 0.02
 LAST_COMMIT_S = 1.0
 SESSIONS_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -45,7 +47,7 @@ log = logging.getLogger("chatd")
 async def run(config: Config, runtime: Runtime) -> None:
     """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on."""
     prepare_state_dir(config.state)
-    with _locked(config.state):
+    async with _locked(config.state):
         node, links, listener = await runtime.in_thread(_assemble, config, runtime)
         node.started = trio.current_time()
         server = ControlServer(node)
@@ -154,27 +156,35 @@ def _announce(node: Node) -> None:
     log.info("%s (%s) runs on %s; control socket %s", node.config.name, node.identity.node, listen, node.socket)
 
 
-@contextmanager
-def _locked(state: str) -> Iterator[None]:
-    """One daemon for each state directory: a lock on a file of its own, held for the daemon's life."""
+@asynccontextmanager
+async def _locked(state: str) -> AsyncIterator[None]:
+    """One daemon for each state directory: a lock on a file of its own, held for the daemon's life.
+
+    Asked for more than once, because `chatctl exit` returns a moment before the old daemon has let go of it.
+    """
     path = os.path.join(state, LOCK_FILE)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageFailure(f"{path} cannot be opened: {error.strerror}") from None
     try:
-        _lock(descriptor, state)
+        deadline = trio.current_time() + LOCK_S
+        while not _lock(descriptor):
+            if trio.current_time() > deadline:
+                pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+                raise AlreadyRunning(f"chatd is running already on {state} (process {pid})")
+            await trio.sleep(LOCK_STEP_S)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, state: str) -> None:
+def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-        raise AlreadyRunning(f"chatd is running already on {state} (process {pid})") from None
-    with suppress(OSError):  # for people only, and the disk may be full
+        return False
+    with suppress(OSError):  # the number is for people only, and the disk may be full
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
+    return True

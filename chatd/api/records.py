@@ -136,7 +136,7 @@ class Waited(msgspec.Struct, frozen=True):
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """Result of `subscribe`: events after `position` follow; `snapshot` is the state at that position."""
+    """Result of `subscribe`: `snapshot` is the state at `position`, the newest when it began; up to it is replay."""
 
     subscription: int
     position: str
