@@ -59,7 +59,7 @@ async def run(config: Config, runtime: Runtime) -> None:
                 await _live(node, links, listener, server, failures)
                 everything.cancel_scope.cancel()
         finally:
-            await listener.close()
+            listener.close()
             node.journal.close()
     if failures:
         raise failures[0]
@@ -71,7 +71,7 @@ def _assemble(config: Config, runtime: Runtime) -> tuple[Node, Links, Listener]:
     store = Store(os.path.join(config.state, JOURNAL_FILE))
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
-    trust = Trust(config.trust, config.known, registry, journal)
+    trust = Trust(config.trust, config.known, registry)
     chat = Chat(config, journal, registry)
     links = Links(config, runtime, identity, journal, registry, trust, chat)
     listener, dialer = Listener(config, links), Dialer(links)

@@ -74,7 +74,10 @@ class Batch:
 
     def if_failed(self, key: object, undo: Callable[[], None]) -> None:
         """Call `undo` when the batch fails, before anybody who waits for it runs; one for each `key`."""
-        self._failed[key] = undo
+        if self.error is not None:
+            undo()
+        elif not self.done:
+            self._failed[key] = undo
 
     def settle(self, error: ControlError | None) -> None:
         """Called by the journal, once."""

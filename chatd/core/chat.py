@@ -123,8 +123,7 @@ class Chat:
         return batch
 
     def _took(self, peer: Peer, link: Link, batch: Batch) -> None:
-        """If the batch fails, nothing more may be taken from this link: a mark would pass what was lost."""
-        batch.if_failed(("in", link), partial(link.close, "storage_full"))
+        batch.if_failed(("in", link), partial(_hang_up, peer, link))
         if not peer.remembered:
             self._registry.remember(peer)
 
@@ -160,21 +159,37 @@ class Chat:
             return
         after = f"{epoch}:{mark}" if mark else None
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.key)
-        self._journal.raise_mark(node, epoch, seq)
+        batch = self._journal.raise_mark(node, epoch, seq)
+        batch.if_failed(("in", peer.key), partial(_hang_up, peer, *peer.links))
         log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
 
     def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
-        """The peer has committed everything up to there; False if that is not a position of ours."""
+        """The peer has committed everything up to there; False if we never wrote that.
+
+        What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own.
+        """
         span = self._journal.span(epoch)
-        if span is None or not span[0] <= seq <= span[1]:
+        if span is None:
+            return True
+        first, last = span
+        if seq < first or (seq > last and epoch == self._journal.epoch):
             return False
-        node = peer.node or ""
+        seq, node = min(seq, last), peer.node or ""
         if seq > self._journal.marks.acked.get(node, 0):
             self._journal.note_ack(node, seq)
             while peer.unacked and peer.unacked[0] <= seq:
                 peer.unacked.popleft()
             peer.acked.notify()
         return True
+
+
+def _hang_up(peer: Peer, *links: Link) -> None:
+    """What was read from a link is lost: nothing more may be taken, or a mark would pass it.
+
+    Not from another link of the peer either: on that one the same may have been dropped as a duplicate.
+    """
+    for link in (*links, *peer.links):
+        link.close("storage_full")
 
 
 def _offline(peer: Peer) -> ControlError:

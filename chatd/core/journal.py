@@ -87,10 +87,11 @@ class Journal:
         now = int(self._runtime.wall() * 1000)
         if now != self._at_ms:
             self._at_ms, self._at = now, stamp(now / 1000)
-        self.appended = seq = self.appended + 1
+        seq = self.appended + 1
         event.position = self._prefix + str(seq)
         event.at = self._at
         raw = self._encode(event)
+        self.appended = seq  # not before: what cannot be encoded must not leave a hole
         batch.entries.append(Entry(seq, now, event.__struct_config__.tag, direction, topic, raw))  # type: ignore[arg-type]
         batch.size += len(raw) + ENTRY_COST
         return batch
@@ -104,8 +105,9 @@ class Journal:
     def raise_mark(self, node: str, epoch: str, seq: int) -> Batch:
         """We have that node's journal up to there, as soon as the next commit is done."""
         batch = self._batch()
-        batch.marks[(node, epoch)] = seq
-        self.marks.raise_appended(node, epoch, seq)
+        if not batch.done:
+            batch.marks[(node, epoch)] = seq
+            self.marks.raise_appended(node, epoch, seq)
         return batch
 
     def note_ack(self, node: str, seq: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from chatd.api.errors import ControlError
 from chatd.api.events import PeerDown, PeerPending, PeerUp
 from chatd.api.records import PeerRecord
+from chatd.core.batch import Batch
 from chatd.core.journal import Journal
 from chatd.core.peer import SHORT_ID, Link, Peer
 from chatd.runtime import Broadcast, Runtime
@@ -48,10 +49,7 @@ class Registry:
         peer.pinned, peer.trust, peer.remembered = bool(pinned), trust, True
         peer.since = self._runtime.wall()
         acked = self._journal.marks.acked.get(node, 0)
-        sql = (
-            "SELECT seq FROM events WHERE topic = ? AND seq > ? AND type = 'message' AND direction = 'out' ORDER BY seq"
-        )
-        peer.unacked.extend(seq for (seq,) in self._journal.store.query(sql, key, acked))
+        peer.unacked.extend(seq for (seq,) in self._journal.store.query(OWED, key, acked))
         self._by_slot[slot] = self._by_node[node] = peer
 
     def __iter__(self) -> Iterator[Peer]:
@@ -143,14 +141,11 @@ class Registry:
                 peer = dialed
             else:
                 peer = self._add("native", name, node, address)
-            taken = any(other.pinned for other in self._named(name) if other is not peer)
-            stranger = dialed is None
-            peer.rename(f"{name}~{node[:SHORT_ID]}" if taken and stranger else name, node)
-            peer.pinned = not (taken and stranger)
             self._by_node[node] = peer
-            self._by_name = None
-            if taken and not stranger:
-                log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
+            self._pin(peer, node, name, stranger=dialed is None)
+        elif not peer.pinned and peer.name == node[:SHORT_ID]:
+            self._pin(peer, node, name, stranger=dialed is None)
+            self.remember(peer)
         if dialed is not None:
             peer.address = dialed.address
             self.merge(dialed, peer)
@@ -158,6 +153,19 @@ class Registry:
         elif not peer.wish and not peer.remembered:
             peer.address = address
         return peer
+
+    def unmet(self, node: str) -> Peer:
+        """A peer that is known by its id only; it gets its name when it is met."""
+        peer = self._by_node[node] = self._add("native", node[:SHORT_ID], node, None)
+        return peer
+
+    def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
+        taken = any(other.pinned for other in self._named(name) if other is not peer)
+        peer.rename(f"{name}~{node[:SHORT_ID]}" if taken and stranger else name, node)
+        peer.pinned = not (taken and stranger)
+        self._by_name = None
+        if taken and not stranger:
+            log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
 
     def merge(self, dialed: Peer, peer: Peer) -> None:
         """The address that was dialed turned out to be a peer that has a slot already."""
@@ -194,21 +202,19 @@ class Registry:
         if peer.node is not None:
             self._by_node.pop(peer.node, None)
 
-    def remember(self, peer: Peer) -> None:
-        """Write the peer's row, with the next commit."""
-        if peer.node is None:
-            return
+    def remember(self, peer: Peer) -> Batch:
+        """Write the native peer's row, with the next commit."""
         batch = self._journal.execute(
-            "INSERT INTO peers (id, slot, node, name, pinned, address, trust) VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET node = excluded.node, name = excluded.name, pinned = excluded.pinned, "
-            "address = excluded.address, trust = excluded.trust",
+            # Replaces by node too: a row whose deletion met a full disk may still be there.
+            "INSERT OR REPLACE INTO peers (id, slot, node, name, pinned, address, trust) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(peer.key, peer.slot, peer.node, peer.name, peer.pinned, peer.address, peer.trust),
         )
         if not peer.remembered:
             peer.remembered = True
             batch.if_failed(("remember", peer.key), lambda: setattr(peer, "remembered", False))
+        return batch
 
-    def rename(self, peer: Peer, name: str) -> None:
+    def rename(self, peer: Peer, name: str) -> Batch:
         """The peer has that name from now on. Raises conflict when another one has it."""
         for other in self._named(name):
             if other is not peer:
@@ -216,16 +222,17 @@ class Registry:
         peer.rename(name, peer.node)
         peer.pinned = True
         self._by_name = None
-        self.remember(peer)
         self.changed.notify()
+        return self.remember(peer)
 
-    def forget(self, peer: Peer) -> None:
+    def forget(self, peer: Peer) -> Batch | None:
         """End name, slot and what is owed; what was got from it stays in the journal, and so do its marks."""
         self._drop(peer)
-        if peer.remembered:
-            self._journal.execute("DELETE FROM peers WHERE id = ?", peer.key)
-            peer.remembered = False
         self.changed.notify()
+        if not peer.remembered:
+            return None
+        peer.remembered = False
+        return self._journal.execute("DELETE FROM peers WHERE id = ?", peer.key)
 
     # -- states
 

@@ -161,9 +161,7 @@ class Store:
         """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search."""
         while low < high:
             middle = (low + high + 1) // 2
-            row = self._db.execute(
-                "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
-            ).fetchone()
+            row = self._db.execute(_FIRST, (middle,)).fetchone()
             if row is None or row[1] >= at_ms:
                 high = middle - 1
             else:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from chatd import paths
 from chatd.api.errors import ControlError
-from chatd.core.journal import Journal
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 
@@ -22,13 +21,16 @@ SENTENCES = {
 
 
 class Trust:
-    """The node's mode and its decisions. The verbs return when the decision is on disk."""
+    """The node's mode and its decisions.
 
-    def __init__(self, mode: str, known: Iterable[str], registry: Registry, journal: Journal) -> None:
+    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and it holds
+    until the node ends.
+    """
+
+    def __init__(self, mode: str, known: Iterable[str], registry: Registry) -> None:
         self.mode = mode
         self._known = frozenset(known)
         self._registry = registry
-        self._journal = journal
 
     @property
     def sentence(self) -> str:
@@ -69,8 +71,9 @@ class Trust:
         peer = self._registry.find(spec)
         peer.wish = None
         self._cut(peer, "terminated")
-        self._registry.forget(peer)
-        await self._journal.settled()
+        batch = self._registry.forget(peer)
+        if batch is not None:
+            await batch.wait()
         return peer
 
     async def rename(self, spec: int | str, name: str) -> Peer:
@@ -79,8 +82,7 @@ class Trust:
             hint = "1 to 63 of a-z 0-9 . _ -, not digits only"
             raise ControlError("conflict", f"{name!r} is not a name", hint, reason="bad_name")
         peer = self._native(self._registry.find(spec))
-        self._registry.rename(peer, name)
-        await self._keep(peer)
+        await self._registry.rename(peer, name).wait()
         return peer
 
     def _find(self, spec: int | str) -> Peer:
@@ -90,7 +92,7 @@ class Trust:
         except ControlError as error:
             if error.kind != "unknown_peer" or not isinstance(spec, str) or not NODE_ID.fullmatch(spec):
                 raise
-        return self._registry.native(spec, spec[:8], "")
+        return self._registry.unmet(spec)
 
     def _native(self, peer: Peer) -> Peer:
         if peer.node is None:
@@ -105,6 +107,5 @@ class Trust:
             link.close(reason)
 
     async def _keep(self, peer: Peer) -> None:
-        self._registry.remember(peer)
         self._registry.changed.notify()
-        await self._journal.settled()
+        await self._registry.remember(peer).wait()

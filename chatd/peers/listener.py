@@ -52,7 +52,7 @@ class Listener:
             for host, port in addresses:
                 await self._bind(host, port, optional=host == "::" and ("0.0.0.0", port) in addresses)
         except BaseException:
-            await self.close()
+            self.close()
             raise
         self._warn_if_open()
 
@@ -84,13 +84,12 @@ class Listener:
         try:
             await trio.serve_listeners(self._serve, self._listeners, handler_nursery=self._links.nursery)
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
-                await self.close()
+            self.close()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Free the addresses."""
         for listener in self._listeners:
-            await listener.aclose()
+            listener.socket.close()
 
     # -- one connection
 

@@ -21,6 +21,7 @@ from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, RemoteError, R
 
 WRITE_ROWS = 1024  # entries looked at for one write
 PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more
+CLOSING_S = 3.0  # from the decision to the end, also where the peer takes nothing any more
 LAST_WORDS_S = 1.0  # to read to the end once we have said Bye
 PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against another one
 log = logging.getLogger("chatd.native")
@@ -96,6 +97,7 @@ class NativeLink:
         """Say goodbye and close; from now on nothing is taken from it. The first reason stays."""
         if self.reason is None:
             self.reason = reason
+            self._scope.deadline = trio.current_time() + CLOSING_S
             self._waker.wake()
 
     def drop(self, reason: str) -> None:

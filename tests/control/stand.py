@@ -173,7 +173,7 @@ class Stand:
             tail_bytes=self.config.tail_bytes,
         )
         self.registry = Registry(self.journal, self.runtime)
-        self.trust = Trust(self.config.trust, self.config.known, self.registry, self.journal)
+        self.trust = Trust(self.config.trust, self.config.known, self.registry)
         self.chat = Chat(self.config, self.journal, self.registry)
         self.dialer = FakeDialer(self.registry)
         self.stops: list[str] = []

@@ -1,0 +1,163 @@
+"""The core without its shells: a journal on disk, and what stands on it, in a world with a clock and faults of our own."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import trio
+
+from chatd.api.events import Message
+from chatd.api.records import PeerRef
+from chatd.config import Config
+from chatd.core.batch import Batch, Entry
+from chatd.core.chat import Chat
+from chatd.core.journal import Journal
+from chatd.core.peer import Peer
+from chatd.core.registry import Registry
+from chatd.core.store import Store
+from chatd.core.trust import Trust
+from chatd.runtime import Runtime
+
+T = TypeVar("T")
+BOB = "k3v9abcd" + "b" * 44
+CAROL = "c" * 52
+ELSEWHERE = PeerRef(0, "bob", "native", BOB)
+FILE = "journal.db"
+
+
+class World(Runtime):
+    """Time stands still, and the journal's thread can be held up or made to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_800_000_000.0
+        self.calls = 0
+        self.fault: Exception | None = None  # what the next call raises, instead of being made
+        self._held: trio.Event | None = None
+
+    def wall(self) -> float:
+        return self.now
+
+    def hold(self) -> None:
+        """Calls wait until `let_go`."""
+        self._held = trio.Event()
+
+    def let_go(self) -> None:
+        assert self._held is not None
+        self._held.set()
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        self.calls += 1
+        if self._held is not None:
+            await self._held.wait()
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            await trio.lowlevel.checkpoint()
+            raise fault
+        return await super().in_thread(function, *args)
+
+
+class FakeLink:
+    """A connection that leads nowhere, of either kind."""
+
+    def __init__(self, direction: str = "in", address: str = "10.0.0.2:5000", epoch: str = "aaaaaaaa") -> None:
+        self.direction = direction
+        self.address = address
+        self.epoch = epoch
+        self.reason: str | None = None
+        self.unsent = 0
+        self.waiting = 0
+        self.full = False
+        self.enqueued: list[tuple[str, Batch]] = []
+
+    def close(self, reason: str) -> None:
+        self.reason = self.reason or reason
+
+    def enqueue(self, text: str, batch: Batch) -> None:
+        self.enqueued.append((text, batch))
+
+
+def open_journal(
+    directory: Path, world: Runtime | None = None, *, pending_bytes: int = 8 << 20, tail_bytes: int = 8 << 20
+) -> Journal:
+    """The journal of a directory; the caller closes it."""
+    store = Store(str(directory / FILE))
+    try:
+        return Journal(store, world or World(), pending_bytes=pending_bytes, tail_bytes=tail_bytes)
+    except BaseException:
+        store.close()
+        raise
+
+
+@asynccontextmanager
+async def running(journal: Journal) -> AsyncIterator[Journal]:
+    """Its task, for as long as the block; then it is closed."""
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.run)
+            yield journal
+            nursery.cancel_scope.cancel()
+    finally:
+        journal.close()
+
+
+def copy_as_crashed(old: Path, new: Path) -> None:
+    """What a killed process would leave behind: the files as they are, without a checkpoint."""
+    new.mkdir()
+    for path in old.glob(FILE + "*"):
+        shutil.copy(path, new / path.name)
+
+
+def said(text: str, direction: str = "out") -> Message:
+    """A message of which only the text matters."""
+    return Message(direction=direction, peer=ELSEWHERE, text=text)
+
+
+def texts_of(entries: list[Entry] | None) -> list[str]:
+    assert entries is not None
+    return [entry.event.text for entry in entries if isinstance(entry.event, Message)]
+
+
+class Core:
+    """A node's decisions, over a journal that is running."""
+
+    def __init__(self, journal: Journal, world: World, **settings: Any) -> None:
+        given = {"node": "alice", "name": "alice", "socket": "/nowhere/s", "state": "/nowhere"}
+        self.config = msgspec.convert(given | settings, Config)
+        self.journal = journal
+        self.world = world
+        self.registry = Registry(journal, world)
+        self.trust = Trust(self.config.trust, self.config.known, self.registry)
+        self.chat = Chat(self.config, journal, self.registry)
+
+    def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:
+        """A native peer with a live link."""
+        peer = self.registry.native(node, name, "10.0.0.2:5000")
+        link = FakeLink()
+        self.registry.link_up(peer, link)
+        return peer, link
+
+    def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
+        """A plain peer with a live link."""
+        peer, link = self.registry.plain(address), FakeLink(address=address)
+        self.registry.link_up(peer, link)
+        return peer, link
+
+    async def commit(self) -> None:
+        """Everything that was appended is on disk."""
+        await self.journal.settled()
+
+    async def types(self) -> list[str]:
+        """The types of all events, oldest first."""
+        return [entry.type for entry in (await self.journal.page(0)).entries]
+
+
+@asynccontextmanager
+async def standing(directory: Path, **settings: Any) -> AsyncIterator[Core]:
+    """A core over the journal of that directory."""
+    world = World()
+    async with running(open_journal(directory, world)) as journal:
+        yield Core(journal, world, **settings)

@@ -1,0 +1,289 @@
+"""Nodes in this process: `chatd.daemon.run` with directories and sockets of their own, over real loopback TCP.
+
+A `Network` owns the nodes of one test. When it ends, every node is asked to stop, and what checks.py promises is
+looked at. Tests say `a, b = await two_nodes()`; tests that want other nodes start them with `network.node(...)`.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, cast
+
+import msgspec
+import trio
+
+from chatd import daemon
+from chatd.config import Config, parse_address
+from chatd.control import unix
+from chatd.node import Node
+from chatd.peers.links import Links
+from chatd.runtime import Runtime
+from tests.integration import checks
+from tests.integration.client import Client, Feed, Hung
+
+T = TypeVar("T")
+NAMES = ("alice", "bob", "carol", "dave")
+QUICK = {"redial_min": 0.02, "redial_max": 0.3}  # tests redial often and wait for it
+
+
+class WatchedRuntime(Runtime):
+    """The real world; it notes what the daemon is made of, and when clients can connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound = trio.Event()
+        self.node: Node
+        self.links: Links
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        result = await super().in_thread(function, *args)
+        if function is cast(object, daemon._assemble):
+            self.node, self.links, _ = cast(Any, result)
+        elif function is cast(object, unix.bind):
+            self.bound.set()
+        return result
+
+
+class LiveNode:
+    """One node, running or not. Its address stays the same over restarts."""
+
+    def __init__(self, nursery: trio.Nursery, name: str, directory: str, settings: dict[str, Any]) -> None:
+        self.name = name
+        self.directory = directory
+        self.socket = os.path.join(directory, "s")
+        self.state = os.path.join(directory, "state")
+        self.settings: dict[str, Any] = {"listen": ["127.0.0.1:0"], **QUICK, **settings}
+        self.address = ""
+        self.id = ""
+        self.runtime: WatchedRuntime
+        self.client: Client
+        self._nursery = nursery
+        self._scope = trio.CancelScope()
+        self._exited: trio.Event | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def config(self) -> Config:
+        given = {"node": self.name, "name": self.name, "socket": self.socket, "state": self.state}
+        return msgspec.convert(given | self.settings, Config)
+
+    @property
+    def database(self) -> str:
+        return os.path.join(self.state, daemon.JOURNAL_FILE)
+
+    @property
+    def port(self) -> int:
+        return parse_address(self.address)[1]
+
+    @property
+    def running(self) -> bool:
+        return self._exited is not None and not self._exited.is_set()
+
+    async def start(self, **settings: Any) -> None:
+        """Start it (again), with what changes, and a session on it."""
+        assert not self.running
+        if self.address:
+            self.settings["listen"] = [self.address]
+        self.settings |= settings
+        self._exited, self._scope, self.runtime = trio.Event(), trio.CancelScope(), WatchedRuntime()
+        self._nursery.start_soon(self._run, self._exited)
+        await self.runtime.bound.wait()
+        try:
+            self.client = await Client.connect(self.socket, self._nursery)
+            status = await self.client.ask("status")
+        except (OSError, Hung):
+            await self.exited()
+            raise
+        self.address, self.id = status["listen"][0], status["node"]
+
+    async def _run(self, exited: trio.Event) -> None:
+        try:
+            with self._scope:
+                await daemon.run(self.config, self.runtime)
+        except Exception as error:
+            self._failure = error
+            self.runtime.bound.set()
+        finally:
+            exited.set()
+
+    async def stop(self) -> None:
+        """Ask it to stop; it does, in time."""
+        with trio.move_on_after(checks.EXIT_S) as scope:
+            await self.client.ask("shutdown")
+            await self.exited()
+        assert not scope.cancelled_caught, f"{self.name} did not stop within {checks.EXIT_S:g} s"
+
+    async def exited(self) -> None:
+        """Wait until it has ended, by itself or by `stop`."""
+        assert self._exited is not None
+        await self._exited.wait()
+        assert self._failure is None, f"{self.name} ended with {self._failure!r}"
+
+    async def kill(self) -> None:
+        """End it without a word to anybody."""
+        self._scope.cancel()
+        await self.exited()
+
+    async def restart(self, **settings: Any) -> None:
+        """Stop and start."""
+        await self.stop()
+        await self.start(**settings)
+
+    # -- verbs
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """A request on its session."""
+        return await self.client.ask(method, **params)
+
+    async def connect(self, other: "LiveNode | str", **params: Any) -> dict[str, Any]:
+        """`connect` to a node or an address; its record."""
+        host, port = parse_address(other if isinstance(other, str) else other.address)
+        return cast("dict[str, Any]", (await self.ask("connect", host=host, port=port, **params))["peer"])
+
+    async def send(self, peer: "LiveNode | int | str", text: str) -> str:
+        """`send`; the message's id."""
+        to = peer.name if isinstance(peer, LiveNode) else peer
+        return cast(str, (await self.ask("send", peer=to, text=text))["id"])
+
+    async def feed(self, from_: object = "now", **filter_: object) -> Feed:
+        """A subscription on a session of its own."""
+        client = await Client.connect(self.socket, self._nursery)
+        return await client.subscribe(from_, **filter_)
+
+    async def new_client(self) -> Client:
+        """One more session."""
+        return await Client.connect(self.socket, self._nursery)
+
+    async def peers(self) -> list[dict[str, Any]]:
+        """`list --all`."""
+        return cast("list[dict[str, Any]]", (await self.ask("list", all=True))["peers"])
+
+    async def peer(self, name: str) -> dict[str, Any]:
+        """The peer with that name."""
+        (found,) = [peer for peer in await self.peers() if peer["name"] == name]
+        return found
+
+    async def wait_state(self, name: str, state: str, **match: object) -> dict[str, Any]:
+        """The peer of that name, once its state (and other fields) are these."""
+        changed = self.runtime.links.registry.changed
+        while True:
+            for record in self.runtime.links.registry.records():
+                fields = msgspec.to_builtins(record)
+                if record.name == name and record.state == state and match.items() <= fields.items():
+                    return cast("dict[str, Any]", fields)
+            await changed.wait()
+
+    async def up(self, *others: "LiveNode") -> None:
+        """Wait until it has a link to each of them."""
+        for other in others:
+            await self.wait_state(other.name, "up")
+
+    async def history(self, **filter_: object) -> list[dict[str, Any]]:
+        """Every event of its journal that matches."""
+        events: list[dict[str, Any]] = []
+        start: object = "start"
+        while start is not None:
+            page = await self.ask("history", from_=start, n=100000, filter=filter_)
+            events += page["events"]
+            start = {"position": page["next"]} if page["next"] else None
+        return events
+
+    async def texts(self, direction: str = "in") -> list[str]:
+        """The texts in its journal."""
+        return [event["text"] for event in await self.history(types=["message"], direction=direction)]
+
+
+class Network:
+    """The nodes of one test."""
+
+    def __init__(self, nursery: trio.Nursery, directory: str) -> None:
+        self.nodes: list[LiveNode] = []
+        self.directory = directory
+        self.nursery = nursery
+
+    def node(self, name: str, **settings: Any) -> LiveNode:
+        """A node that does not run yet."""
+        directory = os.path.join(self.directory, name)
+        os.mkdir(directory)
+        node = LiveNode(self.nursery, name, directory, settings)
+        self.nodes.append(node)
+        return node
+
+    async def start(self, count: int, *, connected: bool = True, **settings: Any) -> list[LiveNode]:
+        """Running nodes, each connected to the one before it. Settings are for all."""
+        nodes = [self.node(name, **settings) for name in NAMES[:count]]
+        for node in nodes:
+            await node.start()
+        if connected:
+            for left, right in zip(nodes, nodes[1:], strict=False):
+                await left.connect(right)
+                await right.up(left)
+        return nodes
+
+    async def two_nodes(self, *, connected: bool = True, **settings: Any) -> tuple[LiveNode, LiveNode]:
+        """alice, who has connected to bob, and bob."""
+        a, b = await self.start(2, connected=connected, **settings)
+        return a, b
+
+    async def three_nodes(self, *, connected: bool = True, **settings: Any) -> tuple[LiveNode, LiveNode, LiveNode]:
+        """alice, bob and carol in a line."""
+        a, b, c = await self.start(3, connected=connected, **settings)
+        return a, b, c
+
+    async def stop(self) -> None:
+        """Ask all nodes to stop, all at once; none of them is left."""
+        async with trio.open_nursery() as nursery:
+            for node in self.nodes:
+                if node.running:
+                    nursery.start_soon(node.stop)
+
+    def check(self) -> None:
+        """What is left of nodes that have ended."""
+        checks.no_task()
+        for node in self.nodes:
+            checks.no_socket(node.socket)
+            checks.unlocked(os.path.join(node.state, daemon.LOCK_FILE))
+            checks.no_open_peer(node.runtime.links.registry.records())
+            checks.sound_database(node.database)
+            checks.told_its_end(node.database)
+
+
+class _Records(logging.Handler):
+    """Everything that chatd logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@asynccontextmanager
+async def networking(make: "Callable[[trio.Nursery, str], Network]" = Network) -> AsyncIterator[Network]:
+    """A network, with the checks at its end; a test that has failed already is not checked."""
+    directory = tempfile.mkdtemp(prefix="chatd-")
+    handlers = {number: signal.getsignal(number) for number in daemon.STOP_SIGNALS}
+    log, records = logging.getLogger("chatd"), _Records()
+    log.addHandler(records)
+    log.setLevel(logging.DEBUG)
+    try:
+        async with trio.open_nursery() as nursery:
+            network = make(nursery, directory)
+            try:
+                yield network
+                await network.stop()
+            finally:
+                nursery.cancel_scope.cancel()
+        network.check()
+        checks.no_traceback(records.records)
+    finally:
+        log.removeHandler(records)
+        log.setLevel(logging.NOTSET)
+        for number, handler in handlers.items():  # each node put back what it found, in an order of its own
+            signal.signal(number, handler)
+        shutil.rmtree(directory)
