@@ -35,7 +35,7 @@ def send(path: str, count: int) -> None:
     )
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(path)
-    sock.setblocking(False)
+    sock.settimeout(0)
     begun = _begin()
     answered, last = 0, b""
     while answered < count:

@@ -1,4 +1,4 @@
-"""`python -m bench.crowd PORT COUNT`: connections that say nothing, until killed. A process of its own: so many files."""
+"""`python -m bench.crowd PORT COUNT`: silent connections, in a process of its own, for they take many files."""
 
 import socket
 import sys

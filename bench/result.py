@@ -29,7 +29,8 @@ class Result(NamedTuple):
     @property
     def line(self) -> str:
         """For a terminal."""
-        return f"{self.verdict:6} {self.name}: {self.ours} (target {self.target}); {self.instead}: {self.theirs}; {self.ratio}"
+        beside = f"{self.instead}: {self.theirs}; {self.ratio}"
+        return f"{self.verdict:6} {self.name}: {self.ours} (target {self.target}); {beside}"
 
 
 def machine() -> str:

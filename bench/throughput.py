@@ -1,4 +1,4 @@
-"""Messages a second through a pair of nodes, from a pipelining client to a subscriber, beside bytes that are forwarded."""
+"""Messages a second through a pair of nodes, from a pipelining client to a subscriber, beside forwarded bytes."""
 
 import os
 from typing import Any
@@ -29,14 +29,14 @@ def run() -> Result:
 
 
 def _chatd() -> tuple[float, tuple[str, ...]]:
-    with pair() as (alice, bob):
-        with (
-            Process("clients", "subscribe", str(bob.socket), str(COUNT)) as subscriber,
-            Process("clients", "send", str(alice.socket), str(COUNT)) as client,
-        ):
-            before = _cpu(alice, bob)
-            sent, taken = _race(client, subscriber)
-            after = _cpu(alice, bob)
+    with (
+        pair() as (alice, bob),
+        Process("clients", "subscribe", str(bob.socket), str(COUNT)) as subscriber,
+        Process("clients", "send", str(alice.socket), str(COUNT)) as client,
+    ):
+        before = _cpu(alice, bob)
+        sent, taken = _race(client, subscriber)
+        after = _cpu(alice, bob)
     if not taken["whole"] or taken["last"] != sent["last"]:
         raise SystemExit("throughput: messages are missing, or out of order")
     used = [sent["cpu"], *(late - early for early, late in zip(before, after, strict=True)), taken["cpu"]]
@@ -53,12 +53,13 @@ def _cpu(*nodes: Node) -> list[float]:
 
 
 def _bare() -> float:
-    with Process("clients", "drain", str(COUNT)) as sink, Process("bare", "forward", str(sink.said())) as second:
-        with (
-            Process("bare", "forward", str(second.said())) as first,
-            Process("clients", "pour", str(first.said()), str(COUNT)) as source,
-        ):
-            return _rate(*_race(source, sink))
+    with (
+        Process("clients", "drain", str(COUNT)) as sink,
+        Process("bare", "forward", str(sink.said())) as second,
+        Process("bare", "forward", str(second.said())) as first,
+        Process("clients", "pour", str(first.said()), str(COUNT)) as source,
+    ):
+        return _rate(*_race(source, sink))
 
 
 def _race(source: Process, sink: Process) -> tuple[Any, Any]:

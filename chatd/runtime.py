@@ -149,8 +149,8 @@ def _reason(error: BaseException) -> str:
 def stamp(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-11-21T03:00:00.000Z`."""
     millis = int(seconds * 1000)
-    whole = datetime.fromtimestamp(millis // 1000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+    whole = datetime.fromtimestamp(millis // 1000, UTC).isoformat()
+    return f"{whole[:19]}.{millis % 1000:03d}Z"
 
 
 def parse_stamp(text: str) -> float:

@@ -38,7 +38,7 @@ class Batch:
     One object serves all its messages: a ticket for each would cost more than the message.
     """
 
-    __slots__ = ("_event", "_failed", "_wakers", "acks", "done", "entries", "error", "marks", "size", "statements")
+    __slots__ = ("_event", "_wakers", "acks", "done", "entries", "error", "marks", "size", "statements", "undo")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -50,7 +50,7 @@ class Batch:
         self.error: ControlError | None = None
         self._event: trio.Event | None = None
         self._wakers: set[Waker] = set()
-        self._failed: dict[object, Callable[[], None]] = {}
+        self.undo: dict[object, Callable[[], None]] = {}  # what is to be done if it fails
 
     def __bool__(self) -> bool:
         """Whether it is worth a commit; acknowledgements alone wait for the next one."""
@@ -77,16 +77,16 @@ class Batch:
         if self.error is not None:
             undo()
         elif not self.done:
-            self._failed[key] = undo
+            self.undo[key] = undo
 
     def settle(self, error: ControlError | None) -> None:
         """Called by the journal, once."""
         self.done = True
         self.error = error
         if error is not None:
-            for undo in self._failed.values():
+            for undo in self.undo.values():
                 undo()
-        self._failed.clear()
+        self.undo.clear()
         for waker in self._wakers:
             waker.wake()
         self._wakers.clear()

@@ -38,16 +38,18 @@ class Chat:
 
     def send(self, peer: Peer, text: str) -> tuple[Message, Batch]:
         """Accept a message for a peer, or raise ControlError; it is accepted when the batch is committed."""
-        link = peer.links[-1] if peer.links else None
-        if link is None or link.reason is not None:
+        link = peer.link
+        if link is None:
             raise _offline(peer)
         if peer.kind == "plain":
             return self._send_plain(peer, text, cast(PlainLink, link))
-        self._check(text)
+        if not text or not text.isprintable():
+            _check_characters(text)
         self._check_length(text, peer.text_bytes, peer.text_chars)
         message, batch = self._append_out(peer, text)
         peer.unacked.append(self._journal.appended)
-        batch.if_failed(("out", peer.key), partial(self._take_back, peer))
+        if peer not in batch.undo:
+            batch.if_failed(peer, partial(self._take_back, peer))
         if not peer.remembered:
             self._registry.remember(peer)
         return message, batch
@@ -73,31 +75,17 @@ class Chat:
         while peer.unacked and peer.unacked[-1] > self._journal.committed:
             peer.unacked.pop()
 
-    def _check(self, text: str) -> None:
-        """Raise ControlError where a native text is empty or not text."""
-        if not text:
-            raise ControlError("bad_text", "the text is empty", "say something")
-        if not text.isprintable():
-            self._check_characters(text)
-
-    def _check_characters(self, text: str) -> None:
-        bad = next((character for character in text if character in CONTROLS), None)
-        if bad is not None:
-            hint = "only line breaks and tabs are allowed beside printable characters"
-            raise ControlError("bad_text", f"the text has the control character U+{ord(bad):04X}", hint)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ControlError("bad_text", "the text has half a surrogate pair", "send UTF-8") from None
-
     def _check_length(self, text: str, peer_bytes: int, peer_chars: int) -> None:
         """Our limits and the peer's; 0 is no limit."""
-        limit = min(self._config.text_bytes, peer_bytes or self._config.text_bytes)
-        if len(text) * 4 > limit and len(text.encode()) > limit:
+        length, limit, characters = len(text), self._config.text_bytes, self._config.max_text
+        if 0 < peer_bytes < limit:
+            limit = peer_bytes
+        if peer_chars > 0 and (peer_chars < characters or not characters):
+            characters = peer_chars
+        if length * 4 > limit and len(text.encode()) > limit:
             raise ControlError("too_large", f"the text is over {limit} bytes of UTF-8", "send it in pieces")
-        for characters in (self._config.max_text, peer_chars):
-            if characters and len(text) > characters:
-                raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
+        if 0 < characters < length:
+            raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
 
     # -- in
 
@@ -157,7 +145,8 @@ class Chat:
         mark = self._journal.marks.appended(node, epoch)
         if seq <= mark:
             return
-        after = f"{epoch}:{mark}" if mark else None
+        newest = (epoch, mark) if mark else self._journal.marks.committed(node)
+        after = f"{newest[0]}:{newest[1]}" if newest else None
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.key)
         batch = self._journal.raise_mark(node, epoch, seq)
         batch.if_failed(("in", peer.key), partial(_hang_up, peer, *peer.links))
@@ -190,6 +179,20 @@ def _hang_up(peer: Peer, *links: Link) -> None:
     """
     for link in (*links, *peer.links):
         link.close("storage_full")
+
+
+def _check_characters(text: str) -> None:
+    """Raise ControlError where a native text is empty or not text."""
+    if not text:
+        raise ControlError("bad_text", "the text is empty", "say something")
+    bad = next((character for character in text if character in CONTROLS), None)
+    if bad is not None:
+        hint = "only line breaks and tabs are allowed beside printable characters"
+        raise ControlError("bad_text", f"the text has the control character U+{ord(bad):04X}", hint)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ControlError("bad_text", "the text has half a surrogate pair", "send UTF-8") from None
 
 
 def _offline(peer: Peer) -> ControlError:

@@ -81,9 +81,11 @@ class Journal:
 
     def append(self, event: AnyEvent, topic: int | None = None, direction: str | None = None) -> Batch:
         """Give the event its position and time, and put it into the next commit. Never blocks."""
-        batch = self._batch()
-        if batch.done:
-            return batch
+        batch = self._filling
+        if not batch.entries:  # the first: it may be in vain, and the task that commits has to know
+            batch = self._batch()
+            if batch.done:
+                return batch
         now = int(self._runtime.wall() * 1000)
         if now != self._at_ms:
             self._at_ms, self._at = now, stamp(now / 1000)
@@ -187,8 +189,7 @@ class Journal:
         topics: set[int | None] = {None}
         if batch.entries:
             self.committed = batch.entries[-1].seq
-            self._tail.extend(batch.entries)
-            topics |= {entry.topic for entry in batch.entries}
+            topics |= self._tail.extend(batch.entries)
         self.marks.commit(batch.marks)
         batch.settle(None)
         for topic in topics:

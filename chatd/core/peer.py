@@ -107,13 +107,21 @@ class Peer:
         return bool(self.links)
 
     @property
+    def link(self) -> Link | None:
+        """The newest link that is open: what is sent takes that one. One that is closing may still be in `links`."""
+        for link in reversed(self.links):
+            if link.reason is None:
+                return link
+        return None
+
+    @property
     def shown(self) -> str:
         """Name and short id, for log lines and errors."""
         return f"{self.name} ({self.node[:SHORT_ID]})" if self.node else self.name
 
     def record(self) -> PeerRecord:
         """What `list` shows."""
-        link = self.links[-1] if self.links else None
+        link = self.link or (self.links[-1] if self.links else None)
         waiting = sum(getattr(link, "waiting", 0) for link in self.links)
         return PeerRecord(
             slot=self.slot,

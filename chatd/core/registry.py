@@ -62,7 +62,7 @@ class Registry:
         if isinstance(spec, str) and spec.isascii() and spec.isdigit():
             spec = int(spec[:SLOT_DIGITS])
         if isinstance(spec, int):
-            return self._one(spec, [peer] if (peer := self._by_slot.get(spec)) else [])
+            return self._by_slot.get(spec) or self._one(spec, [])
         for look in (self._at_address, self._named, self._with_prefix):
             if found := look(spec):
                 return self._one(spec, [peer for peer in found if peer.is_up and peer.kind == "plain"] or found)
@@ -269,6 +269,7 @@ class Registry:
             down = PeerDown(peer=peer.ref, address=link.address, reason=reason, unsent=link.unsent)
             self._journal.append(down, peer.key)
             log.info("%s is down: %s", peer.shown, reason)
+        self.changed.notify()
 
     def all_links(self) -> Iterable[tuple[Peer, Link]]:
         """Every live link with its peer."""

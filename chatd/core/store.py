@@ -15,15 +15,20 @@ from chatd.core.failures import StorageFailure
 from chatd.core.schema import NewerSchema, migrate
 
 APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
-ROWS = 128  # per INSERT: half the price of one each, and fewer trips for Python's lock
+ROWS = 1024  # per INSERT, at most: half the price of one each, and fewer trips for Python's lock
 QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
 PAGE_BYTES = 1 << 20  # of bodies in one page
 CHECKPOINT_PAGES = 4000
+NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its directory"
 
 _ROW = "(?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, direction, topic, body"
 _FIRST = "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
-_INSERT = f"INSERT INTO events ({_COLUMNS}) VALUES "
+# For 1, 2, 4, … rows: a statement for any other number would be compiled again nearly every time.
+_INSERTS = {
+    rows: f"INSERT INTO events ({_COLUMNS}) VALUES {','.join([_ROW] * rows)}"
+    for rows in (1 << power for power in range(ROWS.bit_length()))
+}
 
 
 class DiskFull(Exception):
@@ -67,8 +72,9 @@ class Store:
         if os.path.getsize(self.path) <= QUICK_CHECK_BYTES:
             verdict = run("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-        run(f"PRAGMA application_id = {APPLICATION_ID}")
+                raise sqlite3.DatabaseError(verdict.splitlines()[-1])
+        if not tables:
+            run(f"PRAGMA application_id = {APPLICATION_ID}")
         self.schema = migrate(self._db)
 
     def query(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -114,12 +120,15 @@ class Store:
             raise DiskFull(str(error)) from None
 
     def _insert(self, entries: list[Entry]) -> None:
-        for start in range(0, len(entries), ROWS):
+        start, left = 0, len(entries)
+        while left:
+            rows = min(1 << left.bit_length() - 1, ROWS)
             values: list[Any] = []
-            chunk = entries[start : start + ROWS]
-            for entry in chunk:
-                values += (entry.seq, entry.at_ms, entry.type, entry.direction, entry.topic, entry.raw)
-            self._db.execute(_INSERT + ",".join([_ROW] * len(chunk)), values)
+            for entry in entries[start : start + rows]:  # sqlite3 asks for adapters of bytes, but not of a bytearray
+                values += (entry.seq, entry.at_ms, entry.type, entry.direction, entry.topic, bytearray(entry.raw))
+            self._db.execute(_INSERTS[rows], values)
+            start += rows
+            left -= rows
 
     def _is_full(self, error: sqlite3.Error) -> bool:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -191,15 +200,24 @@ def _is_read_only(path: str) -> bool:
         return error.errno == errno.EROFS
 
 
+def _io_hint(path: str, error: sqlite3.Error) -> str:
+    """SQLite calls it an I/O error when it has to make a file beside one that it cannot write."""
+    if _is_read_only(path):
+        return "its file system is read-only: check how it is mounted"
+    if not os.access(path, os.W_OK):
+        return NOT_WRITABLE
+    return f"it cannot be read or written ({error}): check the disk"
+
+
 def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
     """One line for the person who starts the node."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     hints: dict[int, Callable[[], str]] = {
-        sqlite3.SQLITE_READONLY: lambda: "it cannot be written: check its owner and mode",
+        sqlite3.SQLITE_READONLY: lambda: NOT_WRITABLE,
         sqlite3.SQLITE_CANTOPEN: lambda: "it cannot be opened: check that its directory exists and can be written",
         sqlite3.SQLITE_FULL: lambda: "the disk is full: make room and start again",
         sqlite3.SQLITE_BUSY: lambda: "another program has it open: stop that first",
-        sqlite3.SQLITE_IOERR: lambda: f"it cannot be read or written ({error})",
+        sqlite3.SQLITE_IOERR: lambda: _io_hint(path, error),
     }
     if code in hints:
         return StorageFailure(f"journal {path}: {hints[code]()}")

@@ -21,6 +21,7 @@ from chatd.runtime import DialFailed
 DIAL_S = 10.0  # for the TCP connection
 PENDING_S = 30.0  # between two tries while the other side has to accept us
 CLOSE_S = 3.0  # for a link to close, once everything is delivered
+SETTLE_S = 4.0  # for one of two links to go: a Ping that is not answered, and a goodbye
 ENDS_THE_WISH = ("terminated", "denied", "self")
 log = logging.getLogger("chatd.dialer")
 
@@ -38,6 +39,7 @@ class Dialer:
         self._registry = links.registry
         self._nursery: trio.Nursery
         self._locks: dict[str, trio.Lock] = {}  # address -> held while it is dialed
+        self._kept: set[tuple[Peer, str]] = set()  # wishes that have their task
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Redial what is wished for, until cancelled."""
@@ -66,18 +68,28 @@ class Dialer:
         peer = wanted = self._registry.wanted(address, "plain" if plain else "native")
         if wanted.is_up:
             raise _already(wanted)
+        up_before = self._registry.up()
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
         except handshake.Refused as refused:
             peer = self._heed(wanted, refused)
-            keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
-            raise _refusal(address, refused) from None
+            if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
+                keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
+                raise _refusal(address, refused) from None
+            keep = True  # both sides dialed, and the other link was up first
         except DialFailed as failed:
             raise _connect_failed(address, failed.attempts, keep=keep) from None
         finally:
             self._after(peer, address, keep=keep)
+        await self._one_link(peer)
         return peer
+
+    async def _one_link(self, peer: Peer) -> None:
+        """Where both sides dialed: wait until it is settled which link stays."""
+        with trio.move_on_after(SETTLE_S):
+            while len(peer.links) > 1:
+                await self._registry.changed.wait()
 
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
@@ -153,17 +165,19 @@ class Dialer:
     # -- again and again
 
     def _wish(self, peer: Peer, address: str) -> None:
-        """Redial that address from now on, unless something is redialed for the peer already."""
+        """Redial that address from now on, unless another one is redialed for the peer already."""
         if peer.wish is None:
             peer.wish = address
-            self._nursery.start_soon(self._keep, peer, address)
             self._registry.changed.notify()
+        if peer.wish == address and (peer, address) not in self._kept:
+            self._kept.add((peer, address))
+            self._nursery.start_soon(self._keep, peer, address)
 
     async def _keep(self, peer: Peer, address: str) -> None:
-        """Redial while the wish lasts."""
+        """Redial while the wish lasts, which may turn out to be one for a peer that we know already."""
         backoff = Backoff(self._config.redial_min, self._config.redial_max, self._links.runtime.random)
-        wait = 0.0
-        while peer.wish == address:
+        wait, found = 0.0, peer
+        while peer.wish == address and found is peer:
             if peer.is_up:
                 since = trio.current_time()
                 await self._until(peer, address, up=False)
@@ -173,8 +187,11 @@ class Dialer:
                 with trio.move_on_after(wait):
                     await self._until(peer, address, up=True)
                 if self._lacks_link(peer, address):
-                    peer = await self._redial(peer, address)
+                    found = await self._redial(peer, address)
             wait = PENDING_S if peer.state == "pending" else backoff.next()
+        self._kept.discard((peer, address))
+        if found.wish == address:
+            self._wish(found, address)
 
     def _lacks_link(self, peer: Peer, address: str) -> bool:
         return peer.wish == address and not peer.is_up

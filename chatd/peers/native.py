@@ -9,13 +9,12 @@ import errno
 import logging
 from typing import NamedTuple
 
-import msgspec
 import trio
 
-from chatd.core.batch import Entry
 from chatd.peers.handshake import RECEIVE_BYTES, Established
 from chatd.peers.links import Links
 from chatd.peers.pings import Pings
+from chatd.peers.texts import first_over, texts_of
 from chatd.runtime import Waker
 from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, RemoteError, Resume, Text, encode_many
 
@@ -30,22 +29,21 @@ log = logging.getLogger("chatd.native")
 ENDED = {
     "shutdown": "peer stopped",
     "storage_full": "peer's disk is full",
+    "too_large": "peer has a message over this node's limits",
     "terminated": "terminated by peer",
     "duplicate": "duplicate",
     "denied": "denied by peer",
     "pending": "peer waits for `peer accept`",
 }
-BYE_OF = {"terminated", "shutdown", "storage_full", "denied", "duplicate", "protocol"}  # our reasons that are said
-
-
-class _Out(msgspec.Struct, gc=False):
-    """What of a stored message goes over the wire."""
-
-    text: str
-    re: str | None = None
-
-
-_decode_out = msgspec.json.Decoder(_Out).decode
+BYE_OF = {
+    "terminated",
+    "shutdown",
+    "storage_full",
+    "too_large",
+    "denied",
+    "duplicate",
+    "protocol",
+}  # our reasons that are said
 
 
 class _Limits(NamedTuple):
@@ -83,6 +81,7 @@ class NativeLink:
         self._scope = trio.CancelScope()
         self._waker = Waker()
         self._cursor = 0
+        self._backlog = links.journal.appended  # what lies before may have been accepted under other limits
         self._said: tuple[str, int] | None = None  # the mark that was acknowledged last
         self._repeat_ack = False
         self._resumed = False
@@ -189,12 +188,8 @@ class NativeLink:
         if not self._resumed:
             raise RemoteError("Text before Resume")
         limits = self._limits
-        for text in texts:
-            length = len(text.text)
-            if length * 4 > limits.text_bytes and len(text.text.encode()) > limits.text_bytes:
-                raise RemoteError(f"a text over {limits.text_bytes} bytes")
-            if limits.text_chars and length > limits.text_chars:
-                raise RemoteError(f"a text over {limits.text_chars} characters")
+        if first_over(texts, limits.text_bytes, limits.text_chars) is not None:
+            raise RemoteError(f"a text over {limits.text_bytes} bytes, or {limits.text_chars} characters if not 0")
         if self._chat.receive(self.peer, self, texts) is None:
             self._repeat_ack = True
             self._waker.wake()
@@ -258,7 +253,7 @@ class NativeLink:
             frames = self._due()
             texts = await self._texts()
             if frames or texts:
-                await self._send(frames + texts)
+                await self._send([*frames, *texts])
                 self.peer.sent += len(texts)
             elif self._at_tail:
                 await self._rest_until_woken()
@@ -288,18 +283,27 @@ class NativeLink:
     def _at_tail(self) -> bool:
         return self._cursor >= self._journal.committed
 
-    async def _texts(self) -> list[Frame]:
+    async def _texts(self) -> list[Text]:
         """The next messages for the peer, and the cursor moved behind them."""
         if self._at_tail:
             return []
         entries, through = await self._journal.read(self._cursor, self.peer.key, WRITE_ROWS)
-        texts = [self._text(entry) for entry in entries if entry.direction == "out"]
+        texts = texts_of(entries, self._journal)
+        if self._cursor < self._backlog:
+            texts = self._within_limits(texts)
         self._cursor = through
         return texts
 
-    def _text(self, entry: Entry) -> Frame:
-        out = _decode_out(entry.raw)
-        return Text(epoch=self._journal.epoch_of(entry.seq), seq=entry.seq, text=out.text, re=out.re)
+    def _within_limits(self, texts: list[Text]) -> list[Text]:
+        """Those before the first that is over what the peer takes by now: there the link ends, the message stays."""
+        over = first_over(texts, self._hello.text_bytes, self._hello.text_chars)
+        if over is None:
+            return texts
+        message = f"{texts[over].epoch}:{texts[over].seq}"
+        hint = "raise them there, or end what waits with `chatctl peer forget`"
+        log.warning("%s: message %s is over its limits on texts: %s", self.peer.shown, message, hint)
+        self.close("too_large")
+        return texts[:over]
 
     async def _send(self, frames: list[Frame]) -> None:
         """One write. Its deadline is the reader's: a peer that takes nothing answers no Ping, and is dead by that."""

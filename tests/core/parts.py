@@ -1,4 +1,4 @@
-"""The core without its shells: a journal on disk, and what stands on it, in a world with a clock and faults of our own."""
+"""The core without its shells: a journal on disk and what stands on it, with a clock and faults of our own."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import trio
+import trio.testing
 
 from chatd.api.events import Message
 from chatd.api.records import PeerRef
@@ -19,10 +20,10 @@ from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.store import Store
 from chatd.core.trust import Trust
-from chatd.runtime import Runtime
+from chatd.runtime import Runtime, Waker
 
 T = TypeVar("T")
-BOB = "k3v9abcd" + "b" * 44
+BOB = "k3v7abcd" + "b" * 44
 CAROL = "c" * 52
 ELSEWHERE = PeerRef(0, "bob", "native", BOB)
 FILE = "journal.db"
@@ -119,6 +120,16 @@ def said(text: str, direction: str = "out") -> Message:
 def texts_of(entries: list[Entry] | None) -> list[str]:
     assert entries is not None
     return [entry.event.text for entry in entries if isinstance(entry.event, Message)]
+
+
+async def is_woken(waker: Waker) -> bool:
+    """Whether it was woken since the last wait."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waker.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        woken = not nursery.child_tasks
+        nursery.cancel_scope.cancel()
+    return woken
 
 
 class Core:

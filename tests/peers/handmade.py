@@ -1,7 +1,7 @@
 """A native peer by hand: real TLS with an identity of its own, and exactly the frames (or bytes) that a test says."""
 
 import tempfile
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 import trio
@@ -95,6 +95,12 @@ class Handmade:
         while (frame := await self.next()) is not None:
             found.append(frame)
         return found
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Without a word."""

@@ -1,0 +1,306 @@
+from pathlib import Path
+
+import pytest
+
+from chatd.api.errors import ControlError
+from chatd.core import registry as registry_module
+from chatd.core.store import DiskFull
+from tests.core.parts import BOB, CAROL, Core, FakeLink, standing
+
+STRANGER = "k3v7zzzz" + "z" * 44
+
+
+def not_found(core: Core, spec: int | str) -> ControlError:
+    with pytest.raises(ControlError) as refused:
+        core.registry.find(spec)
+    return refused.value
+
+
+async def test_slots_count_up_and_are_never_given_again(core: Core) -> None:
+    first, _ = core.up()
+    second, link = core.plain_up()
+    core.registry.link_down(second, link)
+    core.registry.forget(second)
+    third, _ = core.up(CAROL, "carol")
+    assert (first.slot, second.slot, third.slot) == (0, 1, 2)
+    assert len({first.key, second.key, third.key}) == 3
+    assert core.registry.by_node(CAROL) is third
+    assert core.registry.by_node(STRANGER) is None
+
+
+async def test_every_plain_connection_is_a_fresh_peer_named_by_its_address(core: Core) -> None:
+    first, second = core.registry.plain("10.0.0.9:6000"), core.registry.plain("10.0.0.9:6000")
+    assert first.slot != second.slot
+    assert first.name == "10.0.0.9:6000"
+    assert first.node is None
+
+
+async def test_a_name_belongs_to_the_first_who_had_it(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "10.0.0.2:5000")
+    stranger = core.registry.native(STRANGER, "bob", "10.0.0.66:5000")
+    assert (bob.name, stranger.name) == ("bob", "bob~k3v7zzzz")
+    assert core.registry.find("bob") is bob
+    assert core.registry.find("bob~k3v7zzzz") is stranger
+    assert core.registry.native(STRANGER, "bob", "10.0.0.66:5001") is stranger
+    assert stranger.name == "bob~k3v7zzzz"
+    assert stranger.ref.name == "bob~k3v7zzzz"
+    assert stranger.ref.node == STRANGER
+
+
+async def test_a_peer_that_says_another_name_keeps_the_pinned_one(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "10.0.0.2:5000")
+    assert core.registry.native(BOB, "robert", "10.0.0.2:5001") is bob
+    assert bob.name == "bob"
+    assert bob.address == "10.0.0.2:5001"
+
+
+async def dialed_bobs(core: Core) -> None:
+    core.registry.native(BOB, "bob", "10.0.0.2:5000")
+    wanted = core.registry.wanted("10.0.0.3:7420")
+    assert core.registry.native(STRANGER, "bob", "10.0.0.3:7420", dialed=wanted) is wanted
+
+
+async def test_a_known_name_at_an_address_of_ours_is_ambiguous_until_a_rename(core: Core) -> None:
+    await dialed_bobs(core)
+    refused = not_found(core, "bob")
+    assert refused.kind == "ambiguous_peer"
+    assert refused.details == {"candidates": [0, 1]}
+    assert "slot 0: bob (k3v7abcd), slot 1: bob (k3v7zzzz)" in refused.message
+    core.registry.rename(core.registry.find(1), "bert")
+    assert core.registry.find("bob").slot == 0
+    assert core.registry.find("bert").slot == 1
+
+
+async def test_a_known_name_at_an_address_of_ours_is_ambiguous_until_one_is_forgotten(core: Core) -> None:
+    await dialed_bobs(core)
+    core.registry.forget(core.registry.find(0))
+    assert core.registry.find("bob").slot == 1
+    assert not_found(core, 0).kind == "unknown_peer"
+
+
+async def test_a_name_that_another_has_cannot_be_taken(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x:1")
+    carol = core.registry.native(CAROL, "carol", "x:2")
+    with pytest.raises(ControlError, match="'bob' is the name of slot 0"):
+        core.registry.rename(carol, "bob")
+    core.registry.rename(bob, "bob")
+    assert carol.name == "carol"
+
+
+async def test_a_peer_is_looked_up_by_slot_address_name_and_prefix_in_this_order(core: Core) -> None:
+    bob, link = core.up()
+    link.address = "10.0.0.2:41000"
+    by_slot = core.registry.native("2222" + "a" * 48, "one", "x:1")
+    named_like_a_prefix = core.registry.native(CAROL, "k3v7", "x:2")
+    assert core.registry.find(0) is core.registry.find("0") is bob
+    assert core.registry.find("10.0.0.2:5000") is core.registry.find("10.0.0.2:41000") is bob
+    assert core.registry.find("k3v7") is named_like_a_prefix
+    assert core.registry.find("k3v7a") is core.registry.find(BOB) is bob
+    assert core.registry.find("cccc") is named_like_a_prefix
+    assert not_found(core, "2222").kind == "unknown_peer"  # digits are a slot
+    assert core.registry.find("2222a") is by_slot
+
+
+async def test_what_nobody_is_called_is_unknown(core: Core) -> None:
+    core.up()
+    for spec in ("nobody", "k3v", "", "10.0.0.2:1", "7", 7, -1, "9" * 6000, "²", "K3V7"):
+        assert not_found(core, spec).kind == "unknown_peer"
+
+
+async def test_two_ids_with_the_same_beginning_are_ambiguous(core: Core) -> None:
+    core.registry.native(BOB, "bob", "x:1")
+    core.registry.native(STRANGER, "stranger", "x:2")
+    assert not_found(core, "k3v7").details == {"candidates": [0, 1]}
+
+
+async def test_of_plain_peers_with_one_address_the_live_one_is_meant(core: Core) -> None:
+    gone, link = core.plain_up()
+    core.registry.link_down(gone, link)
+    assert core.registry.find("10.0.0.9:6000") is gone
+    here, _ = core.plain_up()
+    assert core.registry.find("10.0.0.9:6000") is here
+
+
+async def test_the_same_address_is_dialed_for_the_same_peer(core: Core) -> None:
+    wanted = core.registry.wanted("10.0.0.3:7420")
+    assert core.registry.wanted("10.0.0.3:7420") is wanted
+    plain = core.registry.wanted("10.0.0.3:7420", "plain")
+    assert plain is not wanted
+    assert plain.kind == "plain"
+    assert core.registry.wanted("10.0.0.3:7420", "plain") is not plain  # it was never up
+    plain.wish = "10.0.0.3:7420"
+    assert core.registry.wanted("10.0.0.3:7420", "plain") is plain
+
+
+async def test_an_address_that_turns_out_to_be_somebody_known_is_merged(core: Core) -> None:
+    bob, _ = core.up()
+    wanted = core.registry.wanted("10.0.0.3:7420")
+    wanted.wish = "10.0.0.3:7420"
+    assert core.registry.native(BOB, "bob", "x", dialed=wanted) is bob
+    assert bob.wish == bob.address == "10.0.0.3:7420"
+    assert not_found(core, wanted.slot).kind == "unknown_peer"
+    assert bob.remembered
+
+
+async def test_another_node_at_a_known_address_takes_its_wish(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
+    bob.wish = "10.0.0.3:7420"
+    core.registry.set_state(bob, "dialing")
+    carol = core.registry.native(CAROL, "carol", "x", dialed=bob)
+    assert carol is not bob
+    assert (carol.wish, bob.wish) == ("10.0.0.3:7420", None)
+    assert (bob.state, bob.reason) == ("down", "another node answers at its address")
+    bob.links.append(FakeLink())
+    core.registry.native(CAROL, "carol", "x", dialed=bob)
+    assert core.registry.by_node(BOB) is bob
+
+
+async def test_peers_that_we_dialed_are_remembered_and_strangers_are_not(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        dialed = core.registry.wanted("10.0.0.3:7420")
+        core.registry.plain("10.0.0.9:6000")
+        core.registry.native(STRANGER, "stranger", "x:1")
+        core.registry.native(BOB, "bob", "x", dialed=dialed)
+        dialed.trust = "accepted"
+        core.registry.rename(dialed, "robert")
+        await core.commit()
+    async with standing(tmp_path) as core:
+        assert [peer.name for peer in core.registry] == ["robert"]
+        robert = core.registry.find("robert")
+        assert (robert.slot, robert.node, robert.address) == (0, BOB, "10.0.0.3:7420")
+        assert (robert.pinned, robert.trust, robert.state) == (True, "accepted", "down")
+        assert robert.key == dialed.key
+        assert core.registry.native(BOB, "bob", "10.0.0.7:1") is robert
+        assert robert.address == "10.0.0.3:7420"
+        assert core.registry.plain("x").slot == 1
+
+
+async def test_topics_are_not_given_again_after_a_restart(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        core.up()
+        plain, _ = core.plain_up()
+        await core.chat.receive_plain(plain, ["hi"]).wait()
+    async with standing(tmp_path) as core:
+        assert core.registry.plain("x").key > plain.key
+
+
+async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        carol, _ = core.up(CAROL, "carol")
+        for text in "1", "2", "3":
+            core.chat.send(bob, text)
+            core.chat.send(carol, text)
+        await core.commit()
+        seqs = list(bob.unacked)
+        assert core.chat.acknowledged(bob, core.journal.epoch, seqs[0])
+        core.registry.remember(bob)
+        await core.commit()
+    async with standing(tmp_path) as core:
+        assert list(core.registry.find("bob").unacked) == seqs[1:]
+        assert core.registry.find("bob").record().queued == 2
+        assert core.registry.find("carol").record().queued == 3
+
+
+async def test_a_forgotten_peer_is_gone_for_good(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+        core.registry.forget(bob)
+        assert core.registry.by_node(BOB) is None
+        again = core.registry.native(BOB, "bob", "x:2")
+        core.registry.remember(again)
+        await core.commit()
+        assert again.slot != bob.slot
+        assert again.name == "bob"
+    async with standing(tmp_path) as core:
+        assert [peer.slot for peer in core.registry] == [again.slot]
+
+
+async def test_a_peer_whose_forgetting_met_a_full_disk_may_come_back(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    await core.commit()
+    core.world.fault = DiskFull("no room")
+    batch = core.registry.forget(bob)
+    assert batch is not None
+    await core.commit()
+    assert batch.error is not None
+    again = core.registry.native(BOB, "bob", "x:2")
+    await core.registry.remember(again).wait()
+    assert core.journal.store.query("SELECT id, node FROM peers") == [(again.key, BOB)]
+
+
+async def test_what_could_not_be_remembered_is_tried_again(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x:1")
+    core.world.fault = DiskFull("no room")
+    core.registry.remember(bob)
+    assert bob.remembered
+    await core.commit()
+    assert not bob.remembered
+    await core.registry.remember(bob).wait()
+    core.world.fault = DiskFull("no room")
+    core.registry.remember(bob)
+    await core.commit()
+    assert bob.remembered
+
+
+async def test_strangers_that_are_gone_do_not_fill_the_memory(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "GONE_PEERS", 10)
+    monkeypatch.setattr(registry_module, "PENDING_PEERS", 5)
+    kept, _ = core.up()
+    wanted = core.registry.wanted("10.0.0.3:7420")
+    wanted.wish = "10.0.0.3:7420"
+    remembered = core.registry.native(CAROL, "carol", "x", dialed=core.registry.wanted("x:1"))
+    for number in range(200):
+        core.registry.plain(f"10.1.0.9:{number}")
+        core.registry.ask(core.registry.native(f"{number:052}", f"n{number}x", "x:1"), "x:1", "it waits")
+    states = [peer.state for peer in core.registry]
+    assert states.count("pending") <= 5 + registry_module.SWEEP_EVERY
+    assert states.count("down") <= 10 + 2 + registry_module.SWEEP_EVERY
+    assert {kept, wanted, remembered} <= set(core.registry)
+    assert core.registry.find("10.1.0.9:199")
+    assert not_found(core, "10.1.0.9:0").kind == "unknown_peer"
+
+
+async def test_a_peer_that_asks_is_told_of_once(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x:1")
+    core.registry.ask(bob, "x:1", "it waits")
+    core.registry.set_state(bob, "down")
+    core.registry.ask(bob, "x:1", "it waits")
+    await core.commit()
+    assert await core.types() == ["peer.pending"]
+    assert (bob.state, bob.reason) == ("pending", "it waits")
+
+
+async def test_a_peer_is_up_from_its_first_link_to_its_last(core: Core) -> None:
+    bob, first = core.up()
+    second = FakeLink(direction="out", address="10.0.0.2:7420")
+    core.world.now += 5
+    core.registry.link_up(bob, second)
+    assert core.registry.up() == [bob]
+    assert bob.record().address == "10.0.0.2:7420"
+    assert core.registry.all_links() == [(bob, first), (bob, second)]
+    core.registry.link_down(bob, first)
+    core.registry.link_down(bob, first)
+    assert bob.is_up
+    second.close("reset")
+    core.registry.link_down(bob, second)
+    assert (bob.state, bob.reason) == ("down", "reset")
+    assert core.registry.up() == []
+    await core.commit()
+    assert await core.types() == ["peer.up", "peer.down"]
+
+
+async def test_a_record_shows_what_list_prints(core: Core) -> None:
+    bob, _ = core.up()
+    plain, link = core.plain_up()
+    link.waiting = 3
+    record = plain.record()
+    assert (record.kind, record.queued, record.direction, record.state) == ("plain", 3, "in", "up")
+    assert (record.desired, record.trust, record.rtt_ms) == (False, None, None)
+    core.registry.link_down(plain, link)
+    assert plain.record().direction is None
+    assert plain.record().reason == "closed"
+    assert [record.slot for record in core.registry.records()] == [0, 1]
+    assert [record.slot for record in core.registry.records(gone=False)] == [0]
+    assert bob.shown == "bob (k3v7abcd)"
+    assert plain.shown == "10.0.0.9:6000"
