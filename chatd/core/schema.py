@@ -10,10 +10,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # One row a start: the epoch's range begins at first_seq and ends before the next one's.
         "CREATE TABLE epochs (first_seq INTEGER NOT NULL, epoch TEXT NOT NULL UNIQUE, ord INTEGER PRIMARY KEY)",
         # `body` is the event as JSON, as `tail` prints it; the other columns are what readers select by.
+        # An index entry ends with its row's seq, so a topic is read in order.
         # `topic` is peers.id, or a number of the same sequence for a peer that has no row; never given out twice.
         """CREATE TABLE events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL,
                                 direction TEXT, topic INTEGER, body BLOB NOT NULL)""",
-        "CREATE INDEX events_by_topic ON events (topic, seq) WHERE topic IS NOT NULL",
+        "CREATE INDEX events_by_topic ON events (topic) WHERE topic IS NOT NULL",
         # Native peers that are remembered. `acked` is our seq up to which the peer has acknowledged: final.
         """CREATE TABLE peers (id INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, node TEXT NOT NULL UNIQUE,
                                name TEXT NOT NULL, pinned INTEGER NOT NULL, address TEXT, trust TEXT)""",

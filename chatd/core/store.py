@@ -18,7 +18,8 @@ APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
 ROWS = 1024  # per INSERT, at most: half the price of one each, and fewer trips for Python's lock
 QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
 PAGE_BYTES = 1 << 20  # of bodies in one page
-CHECKPOINT_PAGES = 4000
+PAGE_SIZE = 8192  # a sixth less work for a full batch than 4096, and no slower for a single row
+CHECKPOINT_PAGES = 2000
 NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its directory"
 
 _ROW = "(?,?,?,?,?,?)"
@@ -64,6 +65,7 @@ class Store:
         tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise sqlite3.DatabaseError("it is a database of another program")
+        run(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; one that is there keeps its own
         if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise sqlite3.OperationalError("WAL is not possible on this file system")
         run("PRAGMA synchronous = FULL")

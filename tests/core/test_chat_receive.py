@@ -1,0 +1,251 @@
+"""Receiving, and where links start: exactly once, in order, whatever is lost on the way."""
+
+from pathlib import Path
+
+import pytest
+
+from chatd.api.errors import ControlError
+from chatd.api.events import Gap, PeerDiverged
+from chatd.core.batch import Entry
+from chatd.core.store import DiskFull
+from chatd.wire.frames import Text
+from tests.core.parts import BOB, Core, FakeLink, open_journal, running, said, standing, texts_of
+
+OLD, NEW = "aaaaaaaa", "bbbbbbbb"
+
+
+def frames(*seqs: int, epoch: str = OLD) -> list[Text]:
+    return [Text(epoch, seq, f"{epoch[0]}{seq}") for seq in seqs]
+
+
+def inbound(core: Core) -> list[str]:
+    entries = core.journal.recent(0)
+    return texts_of([entry for entry in entries or [] if entry.direction == "in"])
+
+
+def last(core: Core) -> Entry:
+    return (core.journal.recent(0) or [])[-1]
+
+
+async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
+    bob, link = core.up()
+    batch = core.chat.receive(bob, link, [Text(OLD, 3, "hi", "cccccccc:9")])
+    assert batch is not None
+    assert core.journal.marks.committed(BOB) is None
+    await batch.wait()
+    assert core.journal.marks.committed(BOB) == (OLD, 3)
+    event = last(core).event
+    assert isinstance(event, type(said("")))
+    assert (event.id, event.re, event.text, event.direction) == (f"{OLD}:3", "cccccccc:9", "hi", "in")
+    assert (bob.received, bob.remembered) == (1, True)
+    assert batch.marks == {(BOB, OLD): 3}
+
+
+async def test_a_message_that_was_appended_is_a_duplicate_before_its_commit(core: Core) -> None:
+    bob, link = core.up()
+    second = FakeLink()
+    core.registry.link_up(bob, second)
+    assert core.chat.receive(bob, link, frames(1, 2)) is not None
+    assert core.chat.receive(bob, second, frames(1, 2)) is None
+    assert core.chat.receive(bob, second, frames(2, 3)) is not None
+    await core.commit()
+    assert core.chat.receive(bob, link, frames(3, 1)) is None
+    assert inbound(core) == ["a1", "a2", "a3"]
+    assert bob.received == 3
+
+
+async def test_duplicates_within_one_read_are_dropped(core: Core) -> None:
+    bob, link = core.up()
+    core.chat.receive(bob, link, frames(5, 5, 7, 6, 7, 9))
+    await core.commit()
+    assert inbound(core) == ["a5", "a7", "a9"]
+
+
+async def test_every_epoch_has_a_mark_of_its_own(core: Core) -> None:
+    bob, link = core.up()
+    texts = frames(1, 2) + frames(3, 4, epoch=NEW) + frames(2, 3) + frames(4, 5, epoch=NEW)
+    assert core.chat.receive(bob, link, texts) is not None
+    await core.commit()
+    assert inbound(core) == ["a1", "a2", "b3", "b4", "a3", "b5"]
+    assert core.journal.marks.appended(BOB, OLD) == 3
+    assert core.journal.marks.committed(BOB) == (NEW, 5)
+
+
+async def test_an_epoch_of_duplicates_alone_changes_nothing(core: Core) -> None:
+    bob, link = core.up()
+    core.chat.receive(bob, link, frames(2))
+    core.chat.receive(bob, link, frames(1, 2) + frames(3, epoch=NEW) + frames(2))
+    await core.commit()
+    assert inbound(core) == ["a2", "b3"]
+    assert core.journal.marks.committed(BOB) == (NEW, 3)
+    assert core.journal.marks.appended(BOB, OLD) == 2
+
+
+async def test_marks_survive_a_restart_and_a_forgotten_peer(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob, link = core.up()
+        core.chat.receive(bob, link, frames(1, 2))
+        await core.trust.forget("bob")
+    async with standing(tmp_path) as core:
+        bob, link = core.up()
+        assert core.chat.receive(bob, link, frames(1, 2)) is None
+        assert core.chat.receive(bob, link, frames(2, 3)) is not None
+
+
+async def test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back(core: Core) -> None:
+    bob, link = core.up()
+    second, other = FakeLink(), FakeLink()
+    core.registry.link_up(bob, second)
+    carol = core.registry.native("c" * 52, "carol", "x:1")
+    core.registry.link_up(carol, other)
+    await core.commit()
+    core.world.fault = DiskFull("no room")
+    batch = core.chat.receive(bob, link, frames(1, 2))
+    assert batch is not None
+    assert core.chat.receive(bob, second, frames(1, 2)) is None  # dropped because of what is lost now
+    with pytest.raises(ControlError, match="disk is full"):
+        await batch.wait()
+    assert (link.reason, second.reason, other.reason) == ("storage_full", "storage_full", None)
+    assert not bob.remembered
+    assert core.journal.marks.appended(BOB, OLD) == 0
+    assert core.chat.receive(bob, FakeLink(), frames(1, 2, 3)) is not None
+    await core.commit()
+    assert inbound(core) == ["a1", "a2", "a3"]
+
+
+async def test_plain_texts_are_taken_as_they_come(core: Core) -> None:
+    peer, _ = core.plain_up()
+    await core.chat.receive_plain(peer, ["hi", "hi", "\ufffd"]).wait()
+    assert inbound(core) == ["hi", "hi", "\ufffd"]
+    event = last(core).event
+    assert isinstance(event, type(said("")))
+    assert (event.id, event.peer.kind) == (None, "plain")
+    assert peer.received == 3
+    assert not peer.remembered
+
+
+# -- where a link starts
+
+
+async def restarted(directory: Path) -> str:
+    """A journal with ten events in an epoch that has ended."""
+    async with running(open_journal(directory)) as journal:
+        for number in range(10):
+            journal.append(said(str(number)))
+        await journal.settled()
+        return journal.epoch
+
+
+async def test_a_link_starts_at_the_later_of_mark_and_acknowledgement(tmp_path: Path) -> None:
+    first = await restarted(tmp_path)
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        await core.commit()
+        present = core.journal.epoch
+        assert core.chat.start_of(bob, None, 0) == 0
+        assert core.chat.start_of(bob, first, 4) == 4
+        assert core.chat.start_of(bob, present, 11) == 11
+        assert core.chat.start_of(bob, "zzzzzzzz", 99) == 0  # of a journal that was wiped
+        assert core.chat.acknowledged(bob, first, 7)
+        assert core.chat.start_of(bob, None, 0) == 7
+        assert core.chat.start_of(bob, first, 4) == 7
+        assert core.chat.start_of(bob, first, 10) == 10
+        assert core.chat.start_of(bob, "zzzzzzzz", 99) == 7
+        await core.commit()
+        assert await core.types() == ["message"] * 10 + ["peer.up"]
+
+
+async def test_a_mark_beyond_an_older_epoch_is_its_end_and_told(tmp_path: Path) -> None:
+    first = await restarted(tmp_path)
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        assert core.chat.start_of(bob, first, 25) == 10
+        await core.commit()
+        event = last(core).event
+        assert isinstance(event, PeerDiverged)
+        assert (event.theirs, event.ours, event.peer) == (f"{first}:25", f"{first}:10", bob.ref)
+
+
+async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        empty = core.journal.epoch
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        assert core.chat.start_of(bob, empty, 25) == 0
+        await core.commit()
+        event = last(core).event
+        assert isinstance(event, PeerDiverged)
+        assert core.journal.resolve(event.ours) == 0
+
+
+async def test_a_mark_beyond_what_was_written_now_is_a_protocol_error(core: Core) -> None:
+    bob, _ = core.up()
+    await core.commit()
+    assert core.chat.start_of(bob, core.journal.epoch, core.journal.committed) == core.journal.committed
+    assert core.chat.start_of(bob, core.journal.epoch, core.journal.committed + 1) is None
+
+
+async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None:
+    first = await restarted(tmp_path)
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        await core.commit()
+        present = core.journal.epoch
+        assert not core.chat.acknowledged(bob, present, 12)
+        assert not core.chat.acknowledged(bob, present, 10)  # of the epoch before
+        assert not core.chat.acknowledged(bob, first, 0)
+        assert core.journal.marks.acked == {}
+        assert core.chat.acknowledged(bob, first, 10)
+        assert core.chat.acknowledged(bob, present, 11)
+        assert core.journal.marks.acked == {BOB: 11}
+
+
+async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path: Path) -> None:
+    first = await restarted(tmp_path)
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        assert core.chat.acknowledged(bob, "zzzzzzzz", 40)
+        assert core.journal.marks.acked == {}
+        assert core.chat.acknowledged(bob, first, 40)
+        assert core.journal.marks.acked == {BOB: 10}
+
+
+# -- where the peer goes on
+
+
+async def test_a_resume_behind_our_mark_is_a_gap(core: Core) -> None:
+    bob, link = core.up()
+    core.chat.receive(bob, link, frames(3))
+    core.chat.resumed(bob, OLD, 3)
+    core.chat.resumed(bob, OLD, 2)
+    core.chat.resumed(bob, OLD, 8)
+    await core.commit()
+    assert (await core.types())[-2:] == ["message", "gap"]
+    event = last(core).event
+    assert isinstance(event, Gap)
+    assert (event.after, event.through, event.peer) == (f"{OLD}:3", f"{OLD}:8", bob.ref)
+    assert core.journal.marks.committed(BOB) == (OLD, 8)
+    assert core.chat.receive(bob, link, frames(8)) is None
+    assert core.chat.receive(bob, link, frames(9)) is not None
+
+
+@pytest.mark.parametrize(("known", "after"), [([], None), ([3], f"{OLD}:3")])
+async def test_a_gap_over_epochs_begins_where_we_stopped(core: Core, known: list[int], after: str | None) -> None:
+    bob, link = core.up()
+    core.chat.receive(bob, link, frames(*known))
+    await core.commit()
+    core.chat.resumed(bob, NEW, 8)
+    await core.commit()
+    event = last(core).event
+    assert isinstance(event, Gap)
+    assert (event.after, event.through) == (after, f"{NEW}:8")
+
+
+async def test_a_gap_that_meets_a_full_disk_closes_the_links(core: Core) -> None:
+    bob, link = core.up()
+    await core.commit()
+    core.world.fault = DiskFull("no room")
+    core.chat.resumed(bob, OLD, 8)
+    await core.commit()
+    assert link.reason == "storage_full"
+    assert core.journal.marks.appended(BOB, OLD) == 0
