@@ -62,11 +62,12 @@ class Fault(Exception):
 
 
 class BadLine(Fault):
-    """A line that is no request at all. `id` is the one it names, where that can be found out."""
+    """A line that is no request at all. `id` is the one it names, where that can be found out; `blank`: it is empty."""
 
     def __init__(self, code: int, message: str, hint: str, line: bytes) -> None:
         super().__init__(code, message, hint)
         self.id = _id_of(line)
+        self.blank = not line.strip()
 
 
 _decode = msgspec.json.Decoder(Request).decode

@@ -9,7 +9,8 @@ Knows no methods: it is given the table.
 import difflib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping, Sized
+from collections.abc import Coroutine, Iterable, Mapping, Sequence, Sized
+from itertools import groupby, islice
 from typing import Any, NoReturn
 
 import msgspec
@@ -18,7 +19,8 @@ import trio
 from chatd.api.errors import METHOD_NOT_FOUND, ControlError
 from chatd.api.records import Subscribed
 from chatd.control import jsonrpc, unix
-from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply
+from chatd.control.answers import Answers
+from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
 from chatd.control.methods.method import Method
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
 from chatd.core.batch import Batch
@@ -26,8 +28,7 @@ from chatd.node import Node
 from chatd.runtime import Broadcast, Waker
 
 READ_BYTES = 64 * 1024
-YIELD_EVERY = 256  # requests handled before others get their turn
-REPLY_COST = 320  # bytes of an answer to `send`, about; it is encoded only when it is written
+TURN = 256  # requests handled before others get their turn
 SHUTTING_DOWN = ("this node is shutting down", "start it again")
 UNSET = msgspec.UNSET
 log = logging.getLogger("chatd.control")
@@ -49,8 +50,8 @@ class Session:
         self.mid_line = False  # a write has begun and not ended
         self._sock = sock
         self._lines = LineBuffer(node.config.control_line_bytes)
-        self._replies: deque[_Answers] = deque()
-        self._loose: deque[_Answers] = deque()
+        self._replies: deque[Answers] = deque()
+        self._loose: deque[Answers] = deque()
         self._unsent = 0  # bytes in both
         self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
         self._waker = Waker()  # of the writer
@@ -103,27 +104,62 @@ class Session:
         self._waker.wake()
 
     async def _take(self, lines: list[bytes | None], nursery: trio.Nursery) -> None:
+        """Handle lines in order: neighbours together where their method has a way, TURN at a time."""
+        done = 0
+        for method, neighbours in groupby(map(_parsed, lines), self._together):
+            while turn := [*islice(neighbours, TURN)]:
+                await self._bounds()
+                if method is None or not self._start_many(method, turn):
+                    await self._start_each(turn, nursery)
+                done += len(turn)
+                if done >= TURN:
+                    done = 0
+                    await trio.lowlevel.checkpoint()
+
+    async def _bounds(self) -> None:
+        """Wait until the client has taken enough of its answers, and open requests are done."""
         most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
-        for count, line in enumerate(lines, start=1):
-            while self._unsent >= most_bytes or len(self._open) >= most_open:
-                await self._room.wait()
-            begun = self._start(line)
+        while self._unsent >= most_bytes or len(self._open) >= most_open:
+            await self._room.wait()
+
+    def _together(self, request: Request | BadLine | None) -> Method | None:
+        """What neighbours have in common that are done together."""
+        method = self.methods.get(request.method) if type(request) is Request else None
+        return method if method is not None and method.many is not None else None
+
+    def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
+        """Do neighbours at once, or nothing at all."""
+        if method.many is None or self._stopping or len(requests) == 1:
+            return False
+        try:
+            outcomes = method.many(self.node, [*map(method.decoder.decode, [one.params for one in requests])])
+        except (ValueError, RecursionError):  # parameters: one of them has to be told
+            return False
+        if outcomes is None:
+            return False
+        results, batch = outcomes
+        pairs = zip(requests, results, strict=True)
+        self._answer_with(batch, [Reply("2.0", one.id, result) for one, result in pairs if one.id is not UNSET])
+        return True
+
+    async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
+        for request in requests:
+            await self._bounds()
+            begun = self._start(request)
             if begun is not None:
                 await nursery.start(self._serve, *begun)
-            if not count % YIELD_EVERY:
-                await trio.lowlevel.checkpoint()
 
-    def _start(self, line: bytes | None) -> tuple[Id | msgspec.UnsetType, Coroutine[Any, Any, msgspec.Struct]] | None:
+    def _start(
+        self, request: Request | BadLine | None
+    ) -> tuple[Id | msgspec.UnsetType, Coroutine[Any, Any, msgspec.Struct]] | None:
         """Do what a line asks for; what takes longer is given back, begun by nobody yet."""
-        if line is None:
+        if request is None:
             limit = self.node.config.control_line_bytes
             self._refuse(None, ControlError("too_large", f"the line is over {limit} bytes and was skipped"))
             return None
-        try:
-            request = jsonrpc.parse(line)
-        except BadLine as fault:
-            if line.strip():
-                self._refuse(fault.id, fault)
+        if isinstance(request, BadLine):
+            if not request.blank:
+                self._refuse(request.id, request)
             return None
         try:
             method = self.methods.get(request.method) or self._unknown(request.method)
@@ -135,7 +171,7 @@ class Session:
             return None
         if type(outcome) is tuple:
             if request.id is not UNSET:
-                self._answer_with(outcome[1], Reply("2.0", request.id, outcome[0]))
+                self._answer_with(outcome[1], [Reply("2.0", request.id, outcome[0])])
         elif isinstance(outcome, msgspec.Struct):
             self._answer(request.id, outcome, self._replies)
         else:
@@ -171,20 +207,15 @@ class Session:
 
     # -- answers
 
-    def _answer_with(self, batch: Batch, reply: Reply) -> None:
+    def _answer_with(self, batch: Batch, replies: Sequence[Reply]) -> None:
         """Once the batch is committed. Neighbours wait together."""
-        replies = self._replies
-        if replies and replies[-1].batch is batch:
-            answers = replies[-1]
-        else:
-            answers = _Answers(batch)
-            replies.append(answers)
+        queue = self._replies
+        if not queue or queue[-1].batch is not batch:
+            queue.append(Answers(batch))
             batch.when_done(self._waker)
-        answers.lines.append(reply)
-        answers.size += REPLY_COST
-        self._unsent += REPLY_COST
+        self._unsent += queue[-1].add(replies)
 
-    def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, queue: "deque[_Answers]") -> None:
+    def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, queue: "deque[Answers]") -> None:
         number = result.subscription if type(result) is Subscribed else None
         if id_ is not UNSET:
             self._queue(queue, jsonrpc.result_line(Reply("2.0", id_, result)), number)
@@ -193,13 +224,13 @@ class Session:
             self._waker.wake()
 
     def _refuse(
-        self, id_: Id | msgspec.UnsetType, error: ControlError | Fault, queue: "deque[_Answers] | None" = None
+        self, id_: Id | msgspec.UnsetType, error: ControlError | Fault, queue: "deque[Answers] | None" = None
     ) -> None:
         if id_ is not UNSET:
             self._queue(self._replies if queue is None else queue, jsonrpc.error_line(id_, error))
 
-    def _queue(self, queue: "deque[_Answers]", line: msgspec.Raw, number: int | None = None) -> None:
-        answers = _Answers(None)
+    def _queue(self, queue: "deque[Answers]", line: msgspec.Raw, number: int | None = None) -> None:
+        answers = Answers(None)
         answers.lines.append(line)
         answers.size = len(bytes(line))
         answers.announces = number
@@ -274,22 +305,12 @@ class Session:
         self._waker.wake()
 
 
-class _Answers:
-    """Answers in a queue, and the batch they wait for."""
-
-    __slots__ = ("announces", "batch", "lines", "size")
-
-    def __init__(self, batch: Batch | None) -> None:
-        self.batch = batch
-        self.lines: list[Reply | msgspec.Raw] = []
-        self.size = 0  # bytes; for those that are encoded when they are written, about
-        self.announces: int | None = None  # the subscription whose number is told
-
-    def outcome(self) -> list[Reply | msgspec.Raw]:
-        """What they are, now that the batch is done."""
-        if self.batch is None or self.batch.error is None:
-            return self.lines
-        return [jsonrpc.error_line(reply.id, self.batch.error) for reply in self.lines if isinstance(reply, Reply)]
+def _parsed(line: bytes | None) -> Request | BadLine | None:
+    """None: too long."""
+    try:
+        return None if line is None else jsonrpc.parse(line)
+    except BadLine as fault:
+        return fault
 
 
 class _Stalled(Exception):

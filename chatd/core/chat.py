@@ -38,23 +38,30 @@ class Chat:
 
     def send(self, peer: Peer, text: str) -> tuple[Message, Batch]:
         """Accept a message for a peer, or raise ControlError; it is accepted when the batch is committed."""
-        link = peer.link
-        if link is None:
-            raise _offline(peer)
-        if peer.kind == "plain":
-            return self._send_plain(peer, text, cast(PlainLink, link))
-        if not text or not text.isprintable():
-            _check_characters(text)
-        self._check_length(text, peer.text_bytes, peer.text_chars)
-        message, batch = self._append_out(peer, text)
-        peer.unacked.append(self._journal.appended)
-        if peer not in batch.undo:
-            batch.if_failed(peer, partial(self._take_back, peer))
-        if not peer.remembered:
-            self._registry.remember(peer)
+        send = self._send_plain if peer.kind == "plain" else self.send_all
+        (message,), batch = send(peer, (text,))
         return message, batch
 
-    def _send_plain(self, peer: Peer, text: str, link: PlainLink) -> tuple[Message, Batch]:
+    def send_all(self, peer: Peer, texts: Sequence[str]) -> tuple[list[Message], Batch]:
+        """The same for neighbours that go to one native peer: all of them or none."""
+        if peer.link is None:
+            raise _offline(peer)
+        for text in texts:
+            if not text or not text.isprintable():
+                _check_characters(text)
+            self._check_length(text, peer.text_bytes, peer.text_chars)
+        messages, batch = self._append_out(peer, texts)
+        appended = self._journal.appended
+        peer.unacked.extend(range(appended - len(texts) + 1, appended + 1))
+        batch.if_failed(peer, partial(self._take_back, peer))
+        if not peer.remembered:
+            self._registry.remember(peer)
+        return messages, batch
+
+    def _send_plain(self, peer: Peer, texts: tuple[str]) -> tuple[list[Message], Batch]:
+        (text,), link = texts, cast(PlainLink | None, peer.link)
+        if link is None:
+            raise _offline(peer)
         try:
             lines.check_text(text, self._config.plain_send_bytes)
         except lines.TextRefused as error:
@@ -62,14 +69,13 @@ class Chat:
         self._check_length(text, self._config.text_bytes, 0)
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
-        message, batch = self._append_out(peer, text)
+        messages, batch = self._append_out(peer, texts)
         link.enqueue(text, batch)
-        return message, batch
+        return messages, batch
 
-    def _append_out(self, peer: Peer, text: str) -> tuple[Message, Batch]:
-        journal = self._journal
-        message = Message(direction="out", peer=peer.ref, id=journal.next_position(), text=text, state="queued")
-        return message, journal.append(message, peer.key, "out")
+    def _append_out(self, peer: Peer, texts: Sequence[str]) -> tuple[list[Message], Batch]:
+        messages = [Message(direction="out", peer=peer.ref, text=text, state="queued") for text in texts]
+        return messages, self._journal.append_all(messages, peer.key, "out")
 
     def _take_back(self, peer: Peer) -> None:
         while peer.unacked and peer.unacked[-1] > self._journal.committed:
@@ -92,28 +98,25 @@ class Chat:
     def receive(self, peer: Peer, link: Link, texts: Sequence[Text]) -> Batch | None:
         """Take a native peer's messages, in order; None if all of them were duplicates."""
         node = peer.node or ""
-        journal, marks, batch = self._journal, self._journal.marks, None
-        ref, key, epoch, mark = peer.ref, peer.key, "", 0
+        ref, raised, messages = peer.ref, dict[str, int](), list[Message]()
+        epoch, mark = "", 0
         for text in texts:
             if text.epoch != epoch:
-                if epoch and batch is not None:
-                    journal.raise_mark(node, epoch, mark)
-                epoch, mark = text.epoch, marks.appended(node, text.epoch)
-            if text.seq <= mark:
-                continue
-            mark = text.seq
-            message = Message(direction="in", peer=ref, id=f"{epoch}:{mark}", text=text.text, re=text.re)
-            batch = journal.append(message, key, "in")
-            peer.received += 1
-        if batch is not None:
-            journal.raise_mark(node, epoch, mark)
-            self._took(peer, link, batch)
-        return batch
-
-    def _took(self, peer: Peer, link: Link, batch: Batch) -> None:
+                epoch = text.epoch
+                mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)
+            if text.seq > mark:
+                raised[epoch] = mark = text.seq
+                messages.append(Message(direction="in", peer=ref, id=f"{epoch}:{mark}", text=text.text, re=text.re))
+        if not messages:
+            return None
+        batch = self._journal.append_all(messages, peer.key, "in")
+        for epoch, mark in raised.items():
+            self._journal.raise_mark(node, epoch, mark)
+        peer.received += len(messages)
         batch.if_failed(("in", link), partial(_hang_up, peer, link))
         if not peer.remembered:
             self._registry.remember(peer)
+        return batch
 
     def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
         """Take a plain peer's messages."""

@@ -29,9 +29,7 @@ class Epochs:
         """The seq of a position. Raises ControlError cursor_gone."""
         epoch, _, digits = position.partition(":")
         span = self.span(epoch, newest)
-        if span and digits.isascii() and digits.isdigit() and len(digits) < 19:
-            lowest = 0 if span[0] == 1 else span[0]  # 0, before the first event, is where reading all of it begins
-            if lowest <= int(digits) <= span[1]:
-                return int(digits)
+        if span and digits.isascii() and digits.isdigit() and len(digits) < 19 and span[0] <= int(digits) <= span[1]:
+            return int(digits)
         hint = "start from `start`, `now` or a point in time"
         raise ControlError("cursor_gone", f"position {position!r} is not in this journal", hint)

@@ -7,7 +7,7 @@ A failed commit takes everything with it that was appended behind it. Knows no p
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import AnyEvent
+from chatd.api.events import AnyEvent, Message
 from chatd.core.batch import ENTRY_COST, Batch, Entry
 from chatd.core.epochs import Epochs
 from chatd.core.failures import StorageFailure
@@ -81,21 +81,27 @@ class Journal:
 
     def append(self, event: AnyEvent, topic: int | None = None, direction: str | None = None) -> Batch:
         """Give the event its position and time, and put it into the next commit. Never blocks."""
-        batch = self._filling
-        if not batch.entries:  # the first: it may be in vain, and the task that commits has to know
-            batch = self._batch()
-            if batch.done:
-                return batch
+        return self.append_all((event,), topic, direction)
+
+    def append_all(self, events: Sequence[AnyEvent], topic: int | None = None, direction: str | None = None) -> Batch:
+        """The same for neighbours. A message that goes out gets its id, which is its position."""
+        batch = self._batch()
+        if batch.done:
+            return batch
         now = int(self._runtime.wall() * 1000)
         if now != self._at_ms:
             self._at_ms, self._at = now, stamp(now / 1000)
-        seq = self.appended + 1
-        event.position = self._prefix + str(seq)
-        event.at = self._at
-        raw = self._encode(event)
-        self.appended = seq  # not before: what cannot be encoded must not leave a hole
-        batch.entries.append(Entry(seq, now, event.__struct_config__.tag, direction, topic, raw))  # type: ignore[arg-type]
-        batch.size += len(raw) + ENTRY_COST
+        at, prefix, seq, encode = self._at, self._prefix, self.appended, self._encode
+        for event in events:
+            seq += 1
+            event.at = at
+            event.position = position = prefix + str(seq)
+            if direction == "out" and isinstance(event, Message):
+                event.id = position
+            raw = encode(event)
+            self.appended = seq  # not before: what cannot be encoded must not leave a hole
+            batch.entries.append(Entry(seq, now, event.__struct_config__.tag, direction, topic, raw))  # type: ignore[arg-type]
+            batch.size += len(raw) + ENTRY_COST
         return batch
 
     def execute(self, sql: str, *params: Any) -> Batch:
@@ -130,10 +136,6 @@ class Journal:
             return failed
         self._work.wake()
         return self._filling
-
-    def next_position(self) -> str:
-        """What the next appended event's position will be."""
-        return self._prefix + str(self.appended + 1)
 
     @property
     def has_room(self) -> bool:

@@ -175,6 +175,7 @@ class Registry:
         dialed.wish = None
         if dialed.node is None:
             self._drop(dialed)
+            self.changed.notify()
         elif not dialed.is_up:
             self.set_state(dialed, "down", "another node answers at its address")
 

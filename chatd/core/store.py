@@ -64,10 +64,10 @@ class Store:
         run("PRAGMA locking_mode = EXCLUSIVE")  # no shared memory file, and a second program cannot open it
         tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise sqlite3.DatabaseError("it is a database of another program")
+            raise sqlite3.NotSupportedError("it is a database of another program: move it away")
         run(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; one that is there keeps its own
         if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise sqlite3.OperationalError("WAL is not possible on this file system")
+            raise sqlite3.NotSupportedError("its file system cannot hold a write-ahead log: use a local disk")
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         run("PRAGMA temp_store = MEMORY")
@@ -221,6 +221,8 @@ def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
         sqlite3.SQLITE_BUSY: lambda: "another program has it open: stop that first",
         sqlite3.SQLITE_IOERR: lambda: _io_hint(path, error),
     }
+    if isinstance(error, sqlite3.NotSupportedError):
+        return StorageFailure(f"journal {path}: {error}")
     if code in hints:
         return StorageFailure(f"journal {path}: {hints[code]()}")
     return StorageFailure(

@@ -58,6 +58,11 @@ class Dialer:
     async def connect(self, host: str, port: int, *, plain: bool, keep: bool, timeout: float | None) -> Peer:
         """Dial, and give the peer once it is up. Raises ControlError: conflict, connect_failed, forbidden, timeout."""
         address = format_address(host, port)
+        try:
+            parse_address(address)
+        except ValueError:
+            hint = "it takes a name or an address, like bob.example, 192.0.2.1 or ::1"
+            raise ControlError("connect_failed", f"{host[:64]!r} is no host", hint) from None
         with trio.move_on_after(float("inf") if timeout is None else timeout):
             async with self._locks.setdefault(address, trio.Lock()):
                 return await self._connect(address, plain=plain, keep=keep)
@@ -124,7 +129,8 @@ class Dialer:
 
     async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
         """Connect; the link is up when this returns. `why` is "connect" or "redial". Raises DialFailed, Refused."""
-        self._registry.set_state(wanted, "dialing", wanted.reason)
+        if wanted.state != "pending":
+            self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(address)
         links = self._links
         link: PlainLink | NativeLink
@@ -176,7 +182,7 @@ class Dialer:
     async def _keep(self, peer: Peer, address: str) -> None:
         """Redial while the wish lasts, which may turn out to be one for a peer that we know already."""
         backoff = Backoff(self._config.redial_min, self._config.redial_max, self._links.runtime.random)
-        wait, found = 0.0, peer
+        wait, found = PENDING_S if peer.state == "pending" else 0.0, peer
         while peer.wish == address and found is peer:
             if peer.is_up:
                 since = trio.current_time()

@@ -1,10 +1,11 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from chatd.core.journal import Journal
-from tests.core.parts import Core, World, open_journal, running, standing
+from chatd.core.store import Store
+from tests.core.parts import FILE, Core, World, open_journal, running, standing
 
 
 @pytest.fixture
@@ -24,3 +25,23 @@ async def core(tmp_path: Path) -> AsyncIterator[Core]:
     """A node's decisions, over a new journal."""
     async with standing(tmp_path) as stood:
         yield stood
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the journal of the test is."""
+    return tmp_path / FILE
+
+
+@pytest.fixture
+def stores() -> Iterator[Callable[[Path], Store]]:
+    """Opens stores; they are closed at the end."""
+    opened: list[Store] = []
+
+    def open_one(path: Path) -> Store:
+        opened.append(Store(str(path)))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()

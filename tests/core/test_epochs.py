@@ -27,14 +27,10 @@ def test_a_position_within_its_epoch_is_valid(position: str) -> None:
     assert Epochs(THREE).resolve(position, 15) == int(position.split(":")[1])
 
 
-def test_before_the_first_event_is_a_position_too() -> None:
-    assert Epochs(THREE).resolve("aaaaaaaa:0", 15) == 0
-    assert Epochs([(1, "aaaaaaaa")]).resolve("aaaaaaaa:0", 0) == 0
-
-
 @pytest.mark.parametrize(
     "position",
     [
+        "aaaaaaaa:0",
         "aaaaaaaa:11",  # of the next epoch
         "bbbbbbbb:10",
         "bbbbbbbb:11",  # an empty epoch

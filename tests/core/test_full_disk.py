@@ -104,6 +104,17 @@ async def test_a_database_that_turned_read_only_counts_as_full(tmp_path: Path) -
         await journal.append(said("after")).wait()
 
 
+async def test_a_transaction_that_is_still_open_is_rolled_back(tmp_path: Path) -> None:
+    async with running(open_journal(tmp_path)) as journal:
+        await journal.append(said("before")).wait()
+        pages = journal.store.query("PRAGMA page_count")[0][0]
+        journal.store.query(f"PRAGMA max_page_count = {pages}")
+        assert await refusal(journal, "x" * 100_000) == "storage_full"
+        journal.store.query("PRAGMA max_page_count = 1000000")
+        await journal.append(said("after")).wait()
+        assert texts_of((await journal.page(0)).entries) == ["before", "after"]
+
+
 @pytest.mark.parametrize("asked", ["it is writable", "it does not answer"])
 async def test_any_other_write_error_ends_the_journal(
     tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch

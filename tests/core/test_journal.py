@@ -32,7 +32,7 @@ async def test_an_event_gets_its_position_and_time_when_it_is_appended(journal: 
 async def test_positions_follow_each_other_in_the_order_of_the_appends(journal: Journal) -> None:
     messages = [said(str(number)) for number in range(300)]
     for message in messages:
-        assert journal.next_position() == f"{journal.epoch}:{journal.appended + 1}"
+        assert journal.position(journal.appended + 1) == f"{journal.epoch}:{journal.appended + 1}"
         journal.append(message)
     await journal.settled()
     assert [message.position for message in messages] == [f"{journal.epoch}:{seq}" for seq in range(1, 301)]
@@ -202,42 +202,20 @@ async def test_a_reader_that_gave_up_costs_nothing(journal: Journal, world: Worl
     assert world.calls == 2
 
 
-async def test_a_point_in_time_is_found(journal: Journal, world: World) -> None:
-    start = world.now
-    assert await journal.seek_time(start) == 0
-    for number in range(40):
-        world.now = start + number // 2
-        await fill(journal, str(number))
-    assert await journal.seek_time(start - 5) == 0
-    assert await journal.seek_time(start) == 0
-    assert await journal.seek_time(start + 0.001) == 2
-    assert await journal.seek_time(start + 7) == 14
-    assert await journal.seek_time(start + 19) == 38
-    assert await journal.seek_time(start + 20) == 40
-
-
-async def test_the_last_matching_entries_are_found(journal: Journal) -> None:
-    for number in range(1200):
-        journal.append(said(str(number)), 1 + number % 2, "in" if number % 3 else "out")
-    await journal.settled()
-    assert await journal.seek_last(0, lambda _: True) == 1200
-    assert await journal.seek_last(5, lambda _: True) == 1195
-    assert await journal.seek_last(1200, lambda _: True) == 0
-    assert await journal.seek_last(5000, lambda _: True) == 0
-    out = await journal.seek_last(300, lambda entry: entry.direction == "out")
-    assert [entry.direction for entry in journal.recent(out) or []].count("out") == 300
-    assert (journal.recent(out) or [])[0].direction == "out"
-    of_topic = await journal.seek_last(10, lambda _: True, topic=2)
-    assert [entry.topic for entry in journal.recent(of_topic, 2) or []] == [2] * 10
-    assert await journal.seek_last(1, lambda _: False) == 0
-
-
 async def test_a_position_is_resolved_only_where_it_exists(journal: Journal) -> None:
     await fill(journal, "1", "2")
     assert journal.position(2) == f"{journal.epoch}:2"
     assert journal.resolve(journal.position(2)) == 2
-    assert journal.resolve(journal.position(0)) == 0
-    for wrong in (f"{journal.epoch}:3", "aaaaaaaa:1", "", ":", "1", f"{journal.epoch}:", f"{journal.epoch}:x"):
+    for wrong in (
+        journal.position(0),
+        f"{journal.epoch}:3",
+        "aaaaaaaa:1",
+        "",
+        ":",
+        "1",
+        f"{journal.epoch}:",
+        f"{journal.epoch}:x",
+    ):
         with pytest.raises(ControlError) as refused:
             journal.resolve(wrong)
         assert refused.value.kind == "cursor_gone"
@@ -249,7 +227,7 @@ async def test_every_start_begins_an_epoch_and_old_positions_stay(tmp_path: Path
         first = journal.epoch
     async with running(open_journal(tmp_path, world)) as journal:
         assert journal.epoch != first
-        assert journal.next_position() == f"{journal.epoch}:3"
+        assert journal.position(journal.appended + 1) == f"{journal.epoch}:3"
         await fill(journal, "3")
         assert [journal.position(seq) for seq in (1, 2, 3)] == [f"{first}:1", f"{first}:2", f"{journal.epoch}:3"]
         assert journal.epoch_of(2) == first

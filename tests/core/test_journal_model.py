@@ -226,7 +226,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert journal.position(seq) == self.rows[seq - 1].position
             assert journal.resolve(self.rows[seq - 1].position) == seq
         with pytest.raises(ControlError, match="not in this journal"):
-            journal.resolve(journal.next_position() if not self.waiting else self.waiting[0].position)
+            journal.resolve(journal.position(journal.appended + 1) if not self.waiting else self.waiting[0].position)
         for node in ("bob", "carol"):
             epoch = self.newest.get(node)
             assert journal.marks.committed(node) == (epoch and (epoch, self.marks[(node, epoch)]))

@@ -1,5 +1,6 @@
 """What a store refuses to open, and that it leaves it as it was."""
 
+import functools
 import os
 import sqlite3
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chatd.core import schema
+from chatd.core import store as store_module
 from chatd.core.batch import Batch, Entry
 from chatd.core.failures import StorageFailure
 from chatd.core.schema import MIGRATIONS
@@ -30,11 +31,6 @@ except StorageFailure as error: print(error)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
-
-
-@pytest.fixture
 def filled(path: Path) -> Path:
     """A closed store with two hundred entries."""
     write_entries(path, 200)
@@ -47,19 +43,6 @@ def write_entries(path: Path, count: int) -> None:
     batch.entries += [Entry(seq, seq, "message", "out", 1, b"x" * 300) for seq in range(1, count + 1)]
     store.write(batch)
     store.close()
-
-
-@pytest.fixture
-def stores() -> Iterator[Callable[[Path], Store]]:
-    opened: list[Store] = []
-
-    def open_one(path: Path) -> Store:
-        opened.append(Store(str(path)))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
 
 
 def refused(path: Path) -> str:
@@ -78,7 +61,7 @@ def refused(path: Path) -> str:
 def refused_as_nobody(path: Path) -> str:
     """The same in a process that has given up its privileges."""
     before = path.read_bytes() if path.exists() else None
-    words = [sys.executable, "-c", OPEN_AS_NOBODY, path]
+    words = [sys.executable, "-c", OPEN_AS_NOBODY, str(path)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
     line = done.stdout.strip()
     assert str(path) in line
@@ -141,7 +124,36 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -
     other.execute("CREATE TABLE bookmarks (url TEXT)")
     other.commit()
     other.close()
-    assert "another program" in refused(path)
+    assert "it is a database of another program: move it away" in refused(path)
+
+
+def test_where_a_write_ahead_log_is_not_possible_nothing_is_opened() -> None:
+    with pytest.raises(StorageFailure, match="its file system cannot hold a write-ahead log"):
+        Store(":memory:")
+
+
+def test_a_very_large_database_is_not_looked_over_at_the_start(
+    filled: Path, stores: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = bytearray(filled.read_bytes())
+    middle = len(damaged) // 2 // 4096 * 4096
+    damaged[middle : middle + 4096] = bytes(4096)
+    filled.write_bytes(damaged)
+    monkeypatch.setattr(store_module, "QUICK_CHECK_BYTES", len(damaged) - 1)
+    assert stores(filled).last_seq() == 200
+
+
+def test_a_disk_that_fails_at_the_start_is_told(filled: Path) -> None:
+    journal = open_journal(filled.parent)
+    wal = filled.with_name("journal.db-wal")
+    with disk.no_growth_of(wal), pytest.raises(StorageFailure, match=r"disk I/O error\): check the disk"):
+        add_epochs(journal.store)
+    journal.close()
+
+
+def add_epochs(store: Store) -> None:
+    for number in range(1000):
+        store.add_epoch(f"{number:08}", 201)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(filled: Path) -> None:
@@ -157,8 +169,7 @@ def test_a_newer_schema_is_refused_and_left_alone(filled: Path) -> None:
 def test_a_database_that_another_program_locks_is_refused(
     filled: Path, stores: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, **kwargs, timeout=0))
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, timeout=0))
     first = stores(filled)
     assert "another program has it open" in refused(filled)
     first.close()
@@ -233,33 +244,6 @@ async def test_a_disk_that_is_full_when_the_epoch_begins_is_refused(tmp_path: Pa
         journal = open_journal(small)
         assert journal.committed == 1
         journal.close()
-
-
-def test_every_migration_is_applied_once_and_in_order(
-    path: Path, stores: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stores(path).close()
-    more = (*MIGRATIONS, ("CREATE TABLE one (n)", "INSERT INTO one VALUES (1)"), ("INSERT INTO one VALUES (2)",))
-    monkeypatch.setattr(schema, "MIGRATIONS", more)
-    for _ in range(2):
-        store = stores(path)
-        assert store.schema == len(more)
-        assert store.query("PRAGMA user_version") == [(len(more),)]
-        assert store.query("SELECT n FROM one") == [(1,), (2,)]
-        store.close()
-
-
-def test_a_migration_that_fails_changes_nothing(
-    path: Path, stores: Callable[[Path], Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stores(path).close()
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE one (n)", "this is no SQL")))
-        with pytest.raises(StorageFailure, match="journal"):
-            Store(str(path))
-    store = stores(path)
-    assert store.schema == len(MIGRATIONS)
-    assert store.query("SELECT name FROM sqlite_master WHERE name = 'one'") == []
 
 
 def test_an_epoch_that_is_there_already_is_refused(path: Path, stores: Callable[[Path], Store]) -> None:

@@ -22,9 +22,8 @@ async def write(journal: Journal, number: int) -> None:
         for size in SIZES:
             messages = [said(str(number + each)) for each in range(size)]
             for message in messages:
-                batch = journal.append(message, 1, "out")
-            journal.raise_mark("bob", "aaaaaaaa", number + size)
-            await batch.wait()
+                journal.append(message, 1, "out")
+            await journal.raise_mark("bob", "aaaaaaaa", number + size).wait()
             sys.stdout.write("".join(f"{message.position} {message.text}\n" for message in messages))
             sys.stdout.flush()
             number += size

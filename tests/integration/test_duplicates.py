@@ -13,14 +13,6 @@ from tests.peers.handmade import Handmade, hello, new_identity
 ROUNDS = 25
 
 
-async def settled(*nodes: LiveNode) -> None:
-    """Until each node has one link to its one peer, which is open."""
-    for node in nodes:
-        registry = node.runtime.links.registry
-        while not ([len(peer.links) for peer in registry.up()] == [1] and registry.up()[0].links[0].reason is None):
-            await registry.changed.wait()
-
-
 async def dial_at_once(a: LiveNode, b: LiveNode) -> list[dict[str, object]]:
     """Both say `connect`; what each was answered."""
     answers: dict[str, dict[str, object]] = {}
@@ -45,7 +37,8 @@ async def test_of_links_dialed_from_both_sides_at_once_exactly_one_stays(two_nod
         await b.send("alice", f"b {number}")
         assert await at_b.texts(1) == [f"a {number}"]
         assert await at_a.texts(1) == [f"b {number}"]
-        await settled(a, b)
+        await a.settled(b)
+        await b.settled(a)
         mine, yours = await a.peer("bob"), await b.peer("alice")
         assert {mine["direction"], yours["direction"]} == {"in", "out"}
         await a.ask("terminate", peer="bob")
@@ -72,7 +65,8 @@ async def test_dials_that_cross_on_slow_lines_end_with_one_link_and_connect_answ
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connect, a, to_b.address)
             nursery.start_soon(connect, b, to_a.address)
-        await settled(a, b)
+        await a.settled(b)
+        await b.settled(a)
         assert (to_a.links, to_b.links) == (1, 1)
         smaller, larger = (a, b) if a.id < b.id else (b, a)
         # The one with the smaller id decides, and keeps what it dialed.
@@ -162,7 +156,9 @@ async def test_a_dialed_link_that_answers_no_ping_loses_against_the_accepted_one
     dialed = await Handmade.linked(a.address, identity)
     assert (await accepted[0].until(Bye)).reason == "duplicate"
     await accepted[0].close()
-    await settled(a)
+    peer = a.runtime.links.registry.find("handmade")
+    while len(peer.links) > 1:
+        await a.runtime.links.registry.changed.wait()
     assert (await a.peer("handmade"))["direction"] == "in"
     assert not await a.history(types=["peer.down"])
     await dialed.close()

@@ -1,9 +1,11 @@
 """`send` and `history`."""
 
+from collections.abc import Sequence
+
 import msgspec
 import trio
 
-from chatd.api.errors import INVALID_PARAMS
+from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.records import HistoryPage, Sent
 from chatd.api.requests import From, History, Send
 from chatd.control.jsonrpc import Fault
@@ -19,6 +21,19 @@ def send(node: Node, _session: Session, params: Send) -> tuple[Sent, Batch]:
     """Append a message to a peer; it is accepted with its commit."""
     message, batch = node.chat.send(node.registry.find(params.peer), params.text)
     return Sent(message.id or "", "queued", message.peer), batch
+
+
+def send_many(node: Node, params: Sequence[Send]) -> tuple[list[Sent], Batch] | None:
+    """Neighbours, if they all go to one native peer and nothing is wrong with any of them."""
+    specs = {one.peer for one in params}
+    try:
+        peer = node.registry.find(specs.pop())
+        if specs or peer.kind == "plain":
+            return None
+        messages, batch = node.chat.send_all(peer, [one.text for one in params])
+    except ControlError:
+        return None
+    return [Sent(message.position, "queued", message.peer) for message in messages], batch
 
 
 async def history(node: Node, _session: Session, params: History) -> HistoryPage:

@@ -1,6 +1,6 @@
 """Method: one row of the table. What a handler gets and gives is said here."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -12,14 +12,19 @@ from chatd.core.batch import Batch
 Outcome = msgspec.Struct | tuple[msgspec.Struct, Batch] | Coroutine[Any, Any, msgspec.Struct]
 
 
+# Pipelined neighbours at once, and the batch they all wait for. None: nothing was done, take them one by one.
+Outcomes = tuple[Sequence[msgspec.Struct], Batch] | None
+
+
 class Method:
-    """Parameters, result, handler and one line of help.
+    """Parameters, result, handler and one line of help; and `many`, for a method whose neighbours are done together.
 
     A handler is called with the node, the session and the decoded parameters. It may raise ControlError, and Fault
-    for parameters that are wrong in a way their struct does not say.
+    for parameters that are wrong in a way their struct does not say. `many` is called with the node and a list of
+    parameters. It must not raise, nor do anything that a handler called for each of them would not do.
     """
 
-    __slots__ = ("decoder", "handler", "params", "result", "summary")
+    __slots__ = ("decoder", "handler", "many", "params", "result", "summary")
 
     def __init__(
         self,
@@ -27,9 +32,11 @@ class Method:
         result: type[msgspec.Struct],
         handler: Callable[..., Outcome],
         summary: str,
+        many: Callable[..., Outcomes] | None = None,
     ) -> None:
         self.params = params
         self.result = result
         self.handler = handler
         self.summary = summary
+        self.many = many
         self.decoder = msgspec.json.Decoder(params)

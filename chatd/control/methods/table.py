@@ -5,7 +5,13 @@ from chatd.control.methods import discover, events, messages, node, peers, waiti
 from chatd.control.methods.method import Method
 
 METHODS: dict[str, Method] = {
-    "send": Method(requests.Send, records.Sent, messages.send, "Send a text to a peer; answered when it is on disk"),
+    "send": Method(
+        requests.Send,
+        records.Sent,
+        messages.send,
+        "Send a text to a peer; answered when it is on disk",
+        messages.send_many,
+    ),
     "history": Method(requests.History, records.HistoryPage, messages.history, "Read past events, oldest first"),
     "connect": Method(
         requests.Connect, records.PeerResult, peers.connect, "Connect to a peer; native peers stay wished"

@@ -1,0 +1,53 @@
+import inspect
+from types import ModuleType
+
+import msgspec
+import pytest
+
+from chatd.api import records, requests
+
+# What clients rely on: fields are only ever added.
+CONTRACT = {
+    "PeerRef": "slot name kind node",
+    "PeerRecord": "slot name kind node address direction state since reason rtt_ms queued received sent desired trust",
+    "PeerList": "peers",
+    "PeerResult": "peer",
+    "Terminated": "peer queued",
+    "Sent": "id state peer",
+    "PeerCounts": "up dialing down pending",
+    "JournalStatus": "path synchronous schema position bytes full",
+    "Status": "node name epoch version pid listen socket state uptime_s security trust plain peers sessions journal",
+    "Whoami": "name node",
+    "MyIp": "ip all",
+    "MyPort": "port",
+    "Health": "healthy problems",
+    "Waited": "peers",
+    "Subscribed": "subscription position snapshot",
+    "Empty": "",
+    "HistoryPage": "events next",
+}
+
+
+def structs(module: ModuleType) -> dict[str, type[msgspec.Struct]]:
+    found = inspect.getmembers(module, lambda each: inspect.isclass(each) and issubclass(each, msgspec.Struct))
+    return {name: each for name, each in found if each.__module__ == module.__name__}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_record_has_the_fields_of_the_contract(name: str) -> None:
+    encoded = structs(records)[name].__struct_encode_fields__
+    assert set(CONTRACT[name].split()) <= set(encoded)
+
+
+def test_every_record_is_in_the_contract() -> None:
+    assert structs(records).keys() == CONTRACT.keys()
+
+
+def test_records_and_requests_cannot_be_changed() -> None:
+    for each in [*structs(records).values(), *structs(requests).values()]:
+        assert each.__struct_config__.frozen, each
+
+
+def test_every_record_and_request_says_what_it_is() -> None:
+    for each in [*structs(records).values(), *structs(requests).values()]:
+        assert each.__doc__, each

@@ -1,0 +1,81 @@
+"""Limits on texts: each side says its own, and the sender keeps to the other's."""
+
+import logging
+
+import pytest
+
+from chatd.wire.frames import Bye, Hello, Text
+from tests.integration.client import Refused
+from tests.integration.conftest import TwoNodes
+from tests.integration.nodes import Network
+from tests.integration.proxy import proxying
+from tests.peers.handmade import Handmade, hello
+
+
+async def test_a_text_over_the_peers_limits_is_too_large_and_one_at_them_arrives(network: Network) -> None:
+    a, b = network.node("alice"), network.node("bob")
+    await a.start()
+    await b.start(text_bytes=100, max_text=40)
+    await a.connect(b)
+    inbox = await b.feed(types=["message"])
+    for text in ("ü" * 51, "x" * 41):
+        with pytest.raises(Refused) as refused:
+            await a.send("bob", text)
+        assert refused.value.kind == "too_large"
+    await a.send("bob", "€" * 33)
+    await a.send("bob", "x" * 40)
+    assert await inbox.texts(2) == ["€" * 33, "x" * 40]
+
+
+async def test_the_longest_text_of_the_default_limits_arrives(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes()
+    inbox = await b.feed(types=["message"])
+    await a.send("bob", "😀" * 4096)
+    assert await inbox.texts(1) == ["😀" * 4096]
+    with pytest.raises(Refused, match="over 16384 bytes"):
+        await a.send("bob", "x" * 16385)
+
+
+@pytest.mark.parametrize("smaller", [{"text_bytes": 64, "frame_bytes": 1024}, {"max_text": 10}])
+async def test_a_message_that_outlived_the_limits_it_was_accepted_under_ends_the_link_with_a_reason(
+    two_nodes: TwoNodes, caplog: pytest.LogCaptureFixture, smaller: dict[str, int]
+) -> None:
+    a, b = await two_nodes(connected=False)
+    async with proxying(b.address) as proxy:
+        await a.connect(proxy.address)
+        proxy.stall()
+        ids = await a.client.send_many("bob", ["short", "x" * 5000, "behind"])
+        await b.stop()
+    await b.start(**smaller)
+    inbox = await b.feed("start", types=["message"])
+    downs = await a.feed(types=["peer.down"])
+    with caplog.at_level(logging.WARNING, "chatd.native"):
+        await a.connect(b)
+        await downs.until("peer.down", reason="too_large")
+    assert f"message {ids[1]} is over its limits" in caplog.text
+    assert await inbox.texts(1) == ["short"]
+    assert await b.texts() == ["short"]
+    await b.stop()
+    await b.start(text_bytes=16384, max_text=0, frame_bytes=65536)
+    again = await b.feed("start", types=["message"])
+    await a.connect(b)
+    assert await again.texts(3) == ["short", "x" * 5000, "behind"]
+
+
+async def test_a_peer_that_sends_more_than_our_limits_is_told_that_it_broke_the_protocol(network: Network) -> None:
+    a = network.node("alice")
+    await a.start(text_bytes=100, max_text=40)
+    for text in ("x" * 41, "ü" * 60):
+        async with await Handmade.linked(a.address) as peer:
+            await peer.send(Text("handmade", 1, text))
+            assert (await peer.until(Bye)).reason == "protocol"
+    assert await a.texts() == []
+
+
+async def test_hello_says_the_limits(network: Network) -> None:
+    a = network.node("alice")
+    await a.start(text_bytes=100, max_text=40, frame_bytes=2048)
+    async with await Handmade.dial(a.address) as peer:
+        await peer.send(hello())
+        said = await peer.until(Hello)
+    assert (said.text_bytes, said.text_chars, said.frame_bytes, said.dial) == (100, 40, 2048, "answer")

@@ -1,0 +1,74 @@
+"""Silence: a ping keeps a link up, and a peer that answers nothing is dead."""
+
+import trio
+
+from chatd.wire.frames import Ping, Pong
+from tests.integration.conftest import TwoNodes
+from tests.integration.nodes import LiveNode
+from tests.integration.proxy import proxying
+from tests.peers.handmade import Handmade
+
+BRISK = {"ping_after": 0.05, "dead_after": 0.4}
+
+
+async def test_a_silent_link_is_kept_up_by_pings(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes(connected=False, **BRISK)
+    async with proxying(b.address) as proxy:
+        await a.connect(proxy.address)
+        begun = trio.current_time()
+        while trio.current_time() < begun + 3 * BRISK["dead_after"]:
+            await proxy.wait_forwarded(1)
+        await a.settled(b)
+        assert proxy.links == 1
+    assert not [event for event in await a.history(types=["peer.down"]) if event["reason"] == "no answer"]
+
+
+async def test_a_peer_that_answers_nothing_is_dead_on_both_sides(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes(connected=False, **BRISK)
+    downs = await a.feed(types=["peer.down"]), await b.feed(types=["peer.down"])
+    async with proxying(b.address) as proxy:
+        await a.connect(proxy.address)
+        await b.up(a)
+        proxy.stall()
+        for feed in downs:
+            assert (await feed.next())["reason"] == "no answer"
+        await a.ask("terminate", peer="bob")
+
+
+async def test_a_peer_that_takes_nothing_is_dead_whatever_waits_for_it(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes(connected=False, **BRISK)
+    downs = await a.feed(types=["peer.down"])
+    inbox = await b.feed("start", types=["message"])
+    texts = [f"{number}" + "x" * 8000 for number in range(1000)]  # more than the sockets between them hold
+    async with proxying(b.address) as proxy:
+        await a.connect(proxy.address)
+        proxy.stall()
+        await a.client.send_many("bob", texts)
+        assert (await downs.next())["reason"] == "no answer"
+        proxy.cut()
+        proxy.flow()
+        assert await inbox.texts(1000) == texts
+
+
+async def test_a_ping_is_answered_at_once_and_the_round_trip_is_shown(two_nodes: TwoNodes) -> None:
+    a, _ = await two_nodes(connected=False)
+    async with await Handmade.linked(a.address) as peer:
+        asked = await peer.until(Ping)
+        await peer.send(Ping(7), Ping(8), Pong(asked.token), Pong(12345))
+        assert [(await peer.until(Pong)).token for _ in range(2)] == [7, 8]
+        assert (await a.peer("handmade"))["rtt_ms"] > 0
+
+
+async def test_a_peer_that_says_nothing_but_pings_is_alive(two_nodes: TwoNodes) -> None:
+    a, _ = await two_nodes(connected=False, **BRISK)
+    async with await Handmade.linked(a.address) as peer:
+        begun = trio.current_time()
+        while trio.current_time() < begun + 2 * BRISK["dead_after"]:
+            await peer.send(Ping(1))
+            await peer.until(Pong)
+            await trio.sleep(BRISK["dead_after"] / 8)
+        assert is_up(a)
+
+
+def is_up(node: LiveNode) -> bool:
+    return bool(node.runtime.links.registry.find("handmade").is_up)
