@@ -75,8 +75,7 @@ def _assemble(config: Config, runtime: Runtime) -> tuple[Node, Links, Listener]:
     chat = Chat(config, journal, registry)
     links = Links(config, runtime, identity, journal, registry, trust, chat)
     listener, dialer = Listener(config, links), Dialer(links)
-    node = Node(config, runtime, identity, journal, registry, trust, chat, dialer, listener, __version__)
-    return node, links, listener
+    return Node(links, dialer, listener, __version__), links, listener
 
 
 async def _live(

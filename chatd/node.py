@@ -2,44 +2,26 @@
 
 import trio
 
-from chatd.config import Config
-from chatd.core.chat import Chat
-from chatd.core.identity import Identity
-from chatd.core.journal import Journal
-from chatd.core.registry import Registry
-from chatd.core.trust import Trust
 from chatd.peers.dialer import Dialer
+from chatd.peers.links import Links
 from chatd.peers.listener import Listener
-from chatd.runtime import Runtime
 
 
 class Node:
     """One running chatd."""
 
-    def __init__(
-        self,
-        config: Config,
-        runtime: Runtime,
-        identity: Identity,
-        journal: Journal,
-        registry: Registry,
-        trust: Trust,
-        chat: Chat,
-        dialer: Dialer,
-        listener: Listener,
-        version: str,
-    ) -> None:
-        self.config = config
-        self.runtime = runtime
-        self.identity = identity
-        self.journal = journal
-        self.registry = registry
-        self.trust = trust
-        self.chat = chat
+    def __init__(self, links: Links, dialer: Dialer, listener: Listener, version: str) -> None:
+        self.config = links.config
+        self.runtime = links.runtime
+        self.identity = links.identity
+        self.journal = links.journal
+        self.registry = links.registry
+        self.trust = links.trust
+        self.chat = links.chat
         self.dialer = dialer
         self.version = version
         self.started = 0.0  # trio's clock
-        self.socket = config.socket
+        self.socket = links.config.socket
         self._listener = listener
         self._stop = trio.Event()
         self.stop_reason = ""

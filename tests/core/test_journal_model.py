@@ -114,13 +114,16 @@ class JournalMachine(RuleBasedStateMachine):
             self.batches.add(self.journal.append(event, topic, direction))
             self.waiting.append(Row(event.position, self.world.now, topic, direction, event.text))
 
-    @rule(node=NODES, epoch=EPOCHS, by=st.integers(1, 5))
-    def take(self, node: str, epoch: str, by: int) -> None:
-        """A message of another node: event and mark together."""
-        mark = self.journal.marks.appended(node, epoch) + by
-        self.append(1, "in", 1, 0)
-        self.batches.add(self.journal.raise_mark(node, epoch, mark))
-        self.marks_waiting[(node, epoch)] = mark
+    @rule(node=NODES, epochs=st.lists(EPOCHS, min_size=1, max_size=4), at_once=st.booleans())
+    def take(self, node: str, epochs: list[str], at_once: bool) -> None:
+        """Messages of another node: event and mark together."""
+        for epoch in epochs:
+            mark = self.journal.marks.appended(node, epoch) + 3
+            self.append(1, "in", 1, 0)
+            self.batches.add(self.journal.raise_mark(node, epoch, mark))
+            self.marks_waiting[(node, epoch)] = mark
+            if not at_once:
+                self.commit()
 
     @rule(node=NODES, by=st.integers(1, 3))
     def acknowledge(self, node: str, by: int) -> None:

@@ -155,6 +155,7 @@ async def test_a_plain_peer_that_never_reads(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(plain_stall=0.2)
     events = await a.feed(types=["peer.up", "peer.down"])
     async with chatting(a, b), await raw(a) as stream:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await stream.send_all(b"hi\n")
         slot = (await events.until("peer.up"))["peer"]["slot"]
         client = await a.new_client()

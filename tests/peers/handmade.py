@@ -74,7 +74,7 @@ class Handmade:
         while not self.frames and not self._ended:
             try:
                 data = await self.stream.receive_some(RECEIVE_BYTES)
-            except trio.BrokenResourceError:
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             if data:
                 self.frames = self._decoder.receive(data)

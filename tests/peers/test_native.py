@@ -1,0 +1,216 @@
+"""Native links against a hand-made other side: the order of frames, marks, and every way to end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.peers.handshake import as_acceptor
+from chatd.peers.links import Links
+from chatd.peers.native import NativeLink
+from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, Resume, Text
+from tests.peers.handmade import Handmade, hello, new_identity
+from tests.peers.stand import linking, loopback
+
+
+@asynccontextmanager
+async def linked(links: Links, *frames: Frame, **changes: object) -> AsyncIterator[tuple[Handmade, NativeLink]]:
+    """A running link, accepted from a hand-made peer that has said Hello and those frames."""
+    ours, theirs = await loopback()
+    made: list[NativeLink] = []
+
+    async def accept() -> None:
+        established = await as_acceptor(links, ours, "127.0.0.1:50000")
+        made.append(NativeLink(links, established, direction="in", address="127.0.0.1:50000"))
+        links.attach(established.peer, made[0])
+        await links.serve(established.peer, made[0], made[0].run)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        async with await Handmade.over(theirs, new_identity()) as peer:
+            await peer.send(hello(**changes))
+            await peer.until(Hello)
+            await peer.until(Resume)
+            await peer.send(*frames)
+            yield peer, made[0]
+    assert made[0].reason is not None
+    ours.socket.close()
+
+
+RESUME = Resume("handmade", 0)
+
+
+def texts_of(links: Links) -> list[str]:
+    """What was taken, and is committed."""
+    entries = links.journal.recent(0) or []
+    return [entry.event.text for entry in entries if entry.type == "message"]  # type: ignore[union-attr]
+
+
+async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
+    async with linking() as links, linked(links) as (peer, _):
+        assert links.registry.find(0).is_up
+        assert isinstance(await peer.next(), Ping)
+
+
+@pytest.mark.parametrize(
+    ("frames", "complaint"),
+    [
+        ([Text("handmade", 1, "hi")], "Text before Resume"),
+        ([RESUME, RESUME], "a second Resume"),
+        ([RESUME, hello()], "a second Hello"),
+        ([RESUME, Text("handmade", 1, "x" * 101)], "over 100 bytes"),
+        ([RESUME, Text("handmade", 1, "ü" * 51)], "over 100 bytes"),
+        ([RESUME, Text("handmade", 1, "x" * 61)], "60 characters"),
+    ],
+)
+async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
+    frames: list[Frame], complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linking(text_bytes=100, max_text=60) as links:
+        async with linked(links, *frames) as (peer, link):
+            assert (await peer.until(Bye)).reason == "protocol"
+            assert link.reason == "protocol"
+        assert texts_of(links) == []
+    assert complaint in caplog.text
+
+
+async def test_frames_of_a_later_version_are_skipped() -> None:
+    async with linking() as links, linked(links, RESUME) as (peer, _):
+        await peer.send_raw(b"\x00\x00\x00\x04\x93\x08\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
+        await peer.send(Text("handmade", 1, "hi"))
+        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert texts_of(links) == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("shutdown", "peer stopped"),
+        ("storage_full", "peer's disk is full"),
+        ("too_large", "peer has a message over this node's limits"),
+        ("terminated", "terminated by peer"),
+        ("duplicate", "duplicate"),
+        ("denied", "denied by peer"),
+        ("pending", "peer waits for `peer accept`"),
+        ("protocol", "peer reports a protocol error"),
+        ("of_a_later_version", "peer reports a protocol error"),
+    ],
+)
+async def test_each_bye_has_its_reason_and_is_not_answered(said: str, reason: str) -> None:
+    async with linking() as links, linked(links, RESUME, Bye(said)) as (peer, link):
+        assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
+        assert link.reason == reason
+        assert link.bye == said
+
+
+async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
+    async with linking() as links:
+        async with linked(links, RESUME) as (peer, _):
+            _, batch = links.chat.send(links.registry.find(0), "question")
+            await batch.wait()
+            asked = await peer.until(Text)
+            await peer.send(Text("handmade", 1, "answer"), Ack(asked.epoch, asked.seq), Bye("shutdown"))
+            await peer.rest()
+        await links.journal.settled()
+        assert texts_of(links) == ["question", "answer"]
+        assert not links.registry.find(0).unacked
+
+
+async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
+    async with linking() as links, linked(links, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
+        peer,
+        _,
+    ):
+        assert await peer.until(Ack) == Ack("handmade", 4)
+        await peer.send(Text("handmade", 1, "1"))
+        assert await peer.until(Ack) == Ack("handmade", 4)
+        assert texts_of(links) == ["1", "4"]
+
+
+async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage_full() -> None:
+    async with linking() as links:
+        from chatd.core.store import DiskFull
+
+        write = links.journal.store.write
+
+        def full(batch: object) -> None:
+            raise DiskFull
+
+        async with linked(links, RESUME) as (peer, link):
+            await links.journal.settled()
+            links.journal.store.write = full  # type: ignore[method-assign]
+            await peer.send(Text("handmade", 1, "1"))
+            assert (await peer.until(Bye)).reason == "storage_full"
+            await peer.send(Text("handmade", 2, "2"))
+            assert link.reason == "storage_full"
+        links.journal.store.write = write  # type: ignore[method-assign]
+        assert links.journal.marks.committed(link.peer.node or "") is None
+        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 0
+        assert texts_of(links) == []
+
+
+async def test_only_what_is_after_the_mark_of_hello_is_sent() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        node = links.registry.native(identity.node, "handmade", "")
+        assert node.slot == 0
+        async with linked(links, RESUME) as (peer, link):
+            for text in ("1", "2", "3"):
+                links.chat.send(link.peer, text)
+            await links.journal.settled()
+            texts = [await peer.until(Text) for _ in range(3)]
+        assert [text.text for text in texts] == ["1", "2", "3"]
+        assert texts[0].epoch == links.journal.epoch
+
+
+async def test_close_tells_the_reason_and_what_was_committed() -> None:
+    async with linking() as links, linked(links, RESUME, Text("handmade", 3, "hi")) as (peer, link):
+        assert await peer.until(Ack) == Ack("handmade", 3)
+        link.close("shutdown")
+        assert (await peer.rest())[-1] == Bye("shutdown")
+
+
+async def test_a_reason_without_a_word_of_its_own_is_not_made_up() -> None:
+    async with linking() as links, linked(links, RESUME) as (peer, link):
+        link.drop("replaced by a new link")
+        assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
+        assert link.reason == "replaced by a new link"
+
+
+async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
+    async with linking() as links, linked(links, RESUME, *(Ping(number) for number in range(1000))) as (peer, _):
+        tokens = []
+        while not tokens or tokens[-1] != 999:
+            tokens.append((await peer.until(Pong)).token)
+        assert tokens == sorted(tokens)
+
+
+async def test_a_send_to_a_closing_link_is_peer_offline() -> None:
+    async with linking() as links, linked(links, RESUME) as (_, link):
+        link.close("terminated")
+        with pytest.raises(ControlError) as refused:
+            links.chat.send(link.peer, "hi")
+        assert refused.value.kind == "peer_offline"
+
+
+async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard() -> None:
+    async with linking(ping_after=0.05, journal_pending_bytes=65536) as links, linked(links, RESUME) as (peer, link):
+        gate = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        write = links.journal.store.write
+
+        def slow(batch: object) -> None:
+            trio.from_thread.run(gate.wait, trio_token=token)
+            write(batch)  # type: ignore[arg-type]
+
+        await links.journal.settled()
+        links.journal.store.write = slow  # type: ignore[method-assign]
+        await peer.send(*(Text("handmade", seq, "x" * 1000) for seq in range(1, 200)))
+        assert (await peer.until(Pong)).token == 0
+        assert link.reason is None
+        gate.set()
+        while (await peer.until(Ack)).seq < 199:
+            continue
+        assert len(texts_of(links)) == 199
