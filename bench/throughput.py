@@ -1,13 +1,12 @@
 """Messages a second through a pair of nodes, from a pipelining client to a subscriber, beside forwarded bytes."""
 
-import os
 from typing import Any
 
 from bench.nodes import Node, pair
 from bench.process import Process, cpu_seconds
 from bench.result import Result
 
-COUNT = int(os.environ.get("BENCH_MESSAGES", "300000"))
+COUNT = 300_000
 TARGET = 100_000  # a second
 
 

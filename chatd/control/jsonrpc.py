@@ -92,6 +92,14 @@ def parse(line: bytes) -> Request:
         raise BadLine(PARSE_ERROR, f"not JSON: {error}", ONE_OBJECT, line) from None
 
 
+def parse_all(lines: Sequence[bytes | None]) -> list[Request] | None:
+    """The requests in many lines; None where one is none."""
+    try:
+        return [*map(_decode, lines)]  # type: ignore[arg-type]  # (None is a TypeError)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
 def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
     """The parameters of a request, checked. Raises Fault."""
     try:

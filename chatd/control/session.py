@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence, Sized
 from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any, NoReturn
 
 import msgspec
@@ -104,9 +105,11 @@ class Session:
         self._waker.wake()
 
     async def _take(self, lines: list[bytes | None], nursery: trio.Nursery) -> None:
-        """Handle lines in order: neighbours together where their method has a way, TURN at a time."""
-        done = 0
-        for method, neighbours in groupby(map(_parsed, lines), self._together):
+        """Handle lines in order, TURN at a time: neighbours of one method together, where it has a way."""
+        requests, done = jsonrpc.parse_all(lines), 0
+        runs = groupby(requests, attrgetter("method")) if requests is not None else [("", map(_parsed, lines))]
+        for name, neighbours in runs:
+            method = self.methods.get(name)
             while turn := [*islice(neighbours, TURN)]:
                 await self._bounds()
                 if method is None or not self._start_many(method, turn):
@@ -121,11 +124,6 @@ class Session:
         most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
         while self._unsent >= most_bytes or len(self._open) >= most_open:
             await self._room.wait()
-
-    def _together(self, request: Request | BadLine | None) -> Method | None:
-        """What neighbours have in common that are done together."""
-        method = self.methods.get(request.method) if type(request) is Request else None
-        return method if method is not None and method.many is not None else None
 
     def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """Do neighbours at once, or nothing at all."""

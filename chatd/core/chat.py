@@ -46,13 +46,15 @@ class Chat:
         """The same for neighbours that go to one native peer: all of them or none."""
         if peer.link is None:
             raise _offline(peer)
+        limits = most_bytes, characters = self._limits(peer.text_bytes, peer.text_chars)
         for text in texts:
             if not text or not text.isprintable():
                 _check_characters(text)
-            self._check_length(text, peer.text_bytes, peer.text_chars)
+            if len(text) * 4 > most_bytes or 0 < characters < len(text):
+                _check_length(text, *limits)
+        before = self._journal.appended
         messages, batch = self._append_out(peer, texts)
-        appended = self._journal.appended
-        peer.unacked.extend(range(appended - len(texts) + 1, appended + 1))
+        peer.unacked.extend(range(before + 1, self._journal.appended + 1))
         batch.if_failed(peer, partial(self._take_back, peer))
         if not peer.remembered:
             self._registry.remember(peer)
@@ -66,7 +68,7 @@ class Chat:
             lines.check_text(text, self._config.plain_send_bytes)
         except lines.TextRefused as error:
             raise ControlError(error.kind, str(error), error.hint) from None
-        self._check_length(text, self._config.text_bytes, 0)
+        _check_length(text, *self._limits(0, 0))
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts)
@@ -81,17 +83,11 @@ class Chat:
         while peer.unacked and peer.unacked[-1] > self._journal.committed:
             peer.unacked.pop()
 
-    def _check_length(self, text: str, peer_bytes: int, peer_chars: int) -> None:
-        """Our limits and the peer's; 0 is no limit."""
-        length, limit, characters = len(text), self._config.text_bytes, self._config.max_text
-        if 0 < peer_bytes < limit:
-            limit = peer_bytes
-        if peer_chars > 0 and (peer_chars < characters or not characters):
-            characters = peer_chars
-        if length * 4 > limit and len(text.encode()) > limit:
-            raise ControlError("too_large", f"the text is over {limit} bytes of UTF-8", "send it in pieces")
-        if 0 < characters < length:
-            raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
+    def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
+        """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
+        config = self._config
+        characters = min(filter(None, (config.max_text, peer_chars)), default=0)
+        return min(config.text_bytes, peer_bytes or config.text_bytes), characters
 
     # -- in
 
@@ -182,6 +178,14 @@ def _hang_up(peer: Peer, *links: Link) -> None:
     """
     for link in (*links, *peer.links):
         link.close("storage_full")
+
+
+def _check_length(text: str, most_bytes: int, characters: int) -> None:
+    """Raise ControlError where a text is over one of the limits."""
+    if len(text) * 4 > most_bytes and len(text.encode()) > most_bytes:
+        raise ControlError("too_large", f"the text is over {most_bytes} bytes of UTF-8", "send it in pieces")
+    if 0 < characters < len(text):
+        raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
 
 
 def _check_characters(text: str) -> None:

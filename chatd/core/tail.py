@@ -1,25 +1,27 @@
 """The newest committed entries, in memory, so that a reader at the tail never touches the disk. Bounded in bytes."""
 
 from bisect import bisect_right
-from collections import Counter
+from collections import deque
 from operator import attrgetter
 
 from chatd.core.batch import ENTRY_COST, Entry
 
 _seq = attrgetter("seq")
 _topic = attrgetter("topic")
+BLOCK = 256  # entries that go together, at most
 
 
 class Tail:
     """Entries in seq order without a hole, whole and by topic."""
 
-    __slots__ = ("_bound", "_by_topic", "_entries", "_size", "floor")
+    __slots__ = ("_blocks", "_bound", "_by_topic", "_entries", "_size", "floor")
 
     def __init__(self, floor: int, bound: int) -> None:
         self.floor = floor  # everything above this seq is here
         self._bound = bound
         self._size = 0
         self._entries: list[Entry] = []
+        self._blocks: deque[tuple[int, int]] = deque()  # of them: the newest seq in it, its bytes
         self._by_topic: dict[int, list[Entry]] = {}
 
     def extend(self, entries: list[Entry]) -> set[int | None]:
@@ -32,29 +34,28 @@ class Tail:
             for entry in entries:
                 if entry.topic is not None:
                     self._by_topic.setdefault(entry.topic, []).append(entry)
-        self._size += sum([len(entry.raw) for entry in entries]) + ENTRY_COST * len(entries)
+        for start in range(0, len(entries), BLOCK):
+            block = entries[start : start + BLOCK]
+            size = sum([len(entry.raw) for entry in block]) + ENTRY_COST * len(block)
+            self._blocks.append((block[-1].seq, size))
+            self._size += size
         if self._size > self._bound:
             self._trim()
         return topics
 
     def _trim(self) -> None:
         """Down to three quarters, so that this is done rarely."""
-        count, excess = 0, self._size - self._bound * 3 // 4
-        for entry in self._entries:
-            if excess <= 0:
-                break
-            excess -= len(entry.raw) + ENTRY_COST
-            count += 1
-        self._size = excess + self._bound * 3 // 4
-        self.floor = self._entries[count - 1].seq
-        topics = Counter(map(_topic, self._entries[:count]))
-        del self._entries[:count]
-        for topic, number in topics.items():
-            if topic is not None:
-                kept = self._by_topic[topic]
-                del kept[:number]
-                if not kept:
-                    del self._by_topic[topic]
+        before = self.floor
+        while self._blocks and self._size > self._bound * 3 // 4:
+            self.floor, size = self._blocks.popleft()
+            self._size -= size
+        topics = set(map(_topic, self._entries[: self.floor - before]))
+        del self._entries[: self.floor - before]
+        for topic in topics - {None}:
+            kept = self._by_topic[topic]
+            del kept[: bisect_right(kept, self.floor, key=_seq)]
+            if not kept:
+                del self._by_topic[topic]
 
     def after(self, seq: int, topic: int | None, limit: int) -> list[Entry] | None:
         """At most `limit` entries after that seq; None when memory does not reach back that far."""

@@ -136,12 +136,14 @@ class Listener:
         scope = trio.CancelScope()
         self._unknown[scope] = None
         if len(self._unknown) > self._config.unauthenticated:
-            next(iter(self._unknown)).cancel()
+            oldest = next(iter(self._unknown))
+            del self._unknown[oldest]  # at once: the next one that comes drops another one
+            oldest.cancel()
         try:
             with scope:
                 yield
         finally:
-            del self._unknown[scope]
+            self._unknown.pop(scope, None)
 
     async def _plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
         """Serve a plain link; answers "native" if it turned out to be one."""

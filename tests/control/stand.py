@@ -50,6 +50,7 @@ class FakeLink:
         self.reason: str | None = None
         self.unsent = 0
         self.waiting = 0
+        self.full = False
 
     def close(self, reason: str) -> None:
         self.reason = reason

@@ -14,6 +14,18 @@ from chatd.api.records import PeerRecord
 EXIT_S = 5.0
 
 
+class Records(logging.Handler):
+    """Everything that is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        self.records.append(record)
+
+
 def no_traceback(records: Iterable[logging.LogRecord]) -> None:
     """Nobody logged an error or an exception."""
     bad = [record.getMessage() for record in records if record.exc_info or record.levelno >= logging.ERROR]

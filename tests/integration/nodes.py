@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -105,7 +106,7 @@ class LiveNode:
         try:
             with self._scope:
                 await daemon.run(self.config, self.runtime)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (`exited` tells it to the test)
             self._failure = error
             self.runtime.bound.set()
         finally:
@@ -152,7 +153,8 @@ class LiveNode:
         return cast(str, (await self.ask("send", peer=to, text=text))["id"])
 
     async def feed(self, from_: object = "now", **filter_: object) -> Feed:
-        """A subscription on a session of its own."""
+        """A subscription on a session of its own; `now` is behind everything that was appended."""
+        await self.runtime.links.journal.settled()
         client = await Client.connect(self.socket, self._nursery)
         return await client.subscribe(from_, **filter_)
 
@@ -187,9 +189,9 @@ class LiveNode:
     async def settled(self, *others: "LiveNode") -> None:
         """Wait until it has exactly one link to each of them, an open one, and none to anybody else."""
         registry = self.runtime.links.registry
-        while sorted(
-            (peer.name, [link.reason for link in peer.links]) for peer in registry.up()
-        ) != sorted((other.name, [None]) for other in others):
+        while sorted((peer.name, [link.reason for link in peer.links]) for peer in registry.up()) != sorted(
+            (other.name, [None]) for other in others
+        ):
             await registry.changed.wait()
 
     async def history(self, **filter_: object) -> list[dict[str, Any]]:
@@ -230,7 +232,7 @@ class Network:
         for node in nodes:
             await node.start()
         if connected:
-            for left, right in zip(nodes, nodes[1:], strict=False):
+            for left, right in pairwise(nodes):
                 await left.connect(right)
                 await right.up(left)
         return nodes
@@ -256,6 +258,8 @@ class Network:
         """What is left of nodes that have ended."""
         checks.no_task()
         for node in self.nodes:
+            if not node.address:
+                continue  # never started
             checks.no_socket(node.socket)
             checks.unlocked(os.path.join(node.state, daemon.LOCK_FILE))
             checks.no_open_peer(node.runtime.links.registry.records())
@@ -263,23 +267,12 @@ class Network:
             checks.told_its_end(node.database, whole=not node.loses_events)
 
 
-class _Records(logging.Handler):
-    """Everything that chatd logs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
 @asynccontextmanager
 async def networking(make: "Callable[[trio.Nursery, str], Network]" = Network) -> AsyncIterator[Network]:
     """A network, with the checks at its end; a test that has failed already is not checked."""
     directory = tempfile.mkdtemp(prefix="chatd-")
     handlers = {number: signal.getsignal(number) for number in daemon.STOP_SIGNALS}
-    log, records = logging.getLogger("chatd"), _Records()
+    log, records = logging.getLogger("chatd"), checks.Records()
     log.addHandler(records)
     log.setLevel(logging.DEBUG)
     try:

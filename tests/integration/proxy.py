@@ -17,7 +17,7 @@ class Proxy:
     """Forwards to one address. `delay` seconds pass before each piece."""
 
     def __init__(self, listener: trio.SocketListener, target: str) -> None:
-        self.address = "127.0.0.1:%d" % listener.socket.getsockname()[1]
+        self.address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
         self.delay = 0.0
         self.links = 0  # that were ever made
         self.forwarded = 0  # bytes, both directions

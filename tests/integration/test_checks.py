@@ -111,7 +111,7 @@ async def test_a_state_directory_that_is_still_locked_fails_the_test() -> None:
 async def test_a_task_that_outlives_its_node_fails_the_test() -> None:
     broadcast = Broadcast()
     trio.lowlevel.spawn_system_task(broadcast.wait, name="chatd.runtime.Broadcast.wait")
-    with pytest.raises(AssertionError, match="tasks are left: .*Broadcast.wait"):
+    with pytest.raises(AssertionError, match=r"tasks are left: .*Broadcast\.wait"):
         await spoiled(lambda node: None)
     broadcast.notify()
     await trio.testing.wait_all_tasks_blocked()

@@ -1,5 +1,7 @@
 """One link too many: both sides dial at once, or one side dials twice."""
 
+from contextlib import suppress
+
 import pytest
 import trio
 
@@ -121,10 +123,9 @@ async def test_the_first_link_is_dropped_before_anything_is_read_from_the_second
     second = await Handmade.dial(a.address, identity)
     await second.send(hello(epoch="zzzzzzzz"))
     await second.until(Hello)
-    with pytest.raises((trio.BrokenResourceError, AssertionError)):
-        while True:
-            await first.send(Text("handmade", 5, "too late"))
-            await first.until(Ack)
+    with suppress(trio.BrokenResourceError):
+        await first.send(Text("handmade", 5, "too late"))
+    assert not [frame for frame in await first.rest() if isinstance(frame, Ack)]
     await second.send(Resume("zzzzzzzz", 0), Text("zzzzzzzz", 1, "in time"))
     while (await second.until(Ack)) != Ack("zzzzzzzz", 1):
         continue

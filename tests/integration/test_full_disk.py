@@ -1,8 +1,14 @@
-"""A full disk on the receiver: nothing is taken that cannot be kept, and it comes when there is room."""
+"""A full disk on the receiver: nothing is taken that cannot be kept, and it comes when there is room.
+
+The disk is a real, small one in the long tests (that takes root); else the database is told to stop growing, which
+is the same to whoever writes to it.
+"""
 
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -10,16 +16,36 @@ from tests.integration.client import Refused
 from tests.integration.nodes import LiveNode, Network
 
 DISK_BYTES = 16 << 20
+MOST_PAGES = 1 << 30
 
 
-class Disk:
-    """A small file system of its own."""
+class PageLimit:
+    """The database of a node is not let grow."""
+
+    path = ""
+
+    async def fill(self, node: LiveNode) -> None:
+        """No page more."""
+        pages = node.runtime.links.journal.store.query("PRAGMA page_count")[0][0]
+        await self._limit(node, pages)
+
+    async def make_room(self, node: LiveNode) -> None:
+        """As many as it likes."""
+        await self._limit(node, MOST_PAGES)
+
+    async def _limit(self, node: LiveNode, pages: int) -> None:
+        journal = node.runtime.links.journal
+        await journal._in_store(partial(journal.store.query, f"PRAGMA max_page_count = {pages}"))
+
+
+class SmallDisk:
+    """A file system of a few MiB."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._filler = os.path.join(path, "filler")
 
-    def fill(self) -> None:
+    async def fill(self, node: LiveNode) -> None:
         """Take all room that is left."""
         with open(self._filler, "wb", buffering=0) as file:
             for size in (65536, 512):
@@ -29,18 +55,24 @@ class Disk:
                 except OSError:
                     continue
 
-    def make_room(self) -> None:
+    async def make_room(self, node: LiveNode) -> None:
         """Give it back."""
         os.unlink(self._filler)
 
 
-@pytest.fixture
-def disk(tmp_path: "os.PathLike[str]") -> Iterator[Disk]:
-    path = os.path.join(tmp_path, "disk")
+Disk = PageLimit | SmallDisk
+
+
+@pytest.fixture(params=["pages", pytest.param("tmpfs", marks=pytest.mark.long)])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    if request.param == "pages":
+        yield PageLimit()
+        return
+    path = str(tmp_path / "disk")
     os.mkdir(path)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", path], check=True)
     try:
-        yield Disk(path)
+        yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "-l", path], check=True)
 
@@ -48,7 +80,8 @@ def disk(tmp_path: "os.PathLike[str]") -> Iterator[Disk]:
 async def on_disk(network: Network, disk: Disk) -> tuple[LiveNode, LiveNode]:
     """alice, connected to bob, whose state is on that disk."""
     a, b = network.node("alice"), network.node("bob")
-    b.state = os.path.join(disk.path, "state")
+    if disk.path:
+        b.state = os.path.join(disk.path, "state")
     b.loses_events = True
     await a.start()
     await b.start()
@@ -63,13 +96,13 @@ async def test_what_a_full_receiver_cannot_keep_stays_with_the_sender_and_arrive
     a, b = await on_disk(network, disk)
     downs = await a.feed(types=["peer.down"])
     inbox = await b.feed("start", types=["message"], direction="in")
-    disk.fill()
+    await disk.fill(b)
     texts = [f"{number:5} " + "x" * 200 for number in range(3000)]
     await a.client.send_many("bob", texts)
     assert (await downs.next())["reason"] == "peer's disk is full"
     assert (await a.peer("bob"))["queued"] > 0
     assert (await b.ask("status"))["journal"]["full"]
-    disk.make_room()
+    await disk.make_room(b)
     assert await inbox.texts(3000) == texts
     peer = a.runtime.links.registry.find("bob")
     while peer.unacked:
@@ -78,10 +111,10 @@ async def test_what_a_full_receiver_cannot_keep_stays_with_the_sender_and_arrive
     assert not (await b.ask("status"))["journal"]["full"]
 
 
-async def test_a_full_node_refuses_to_send_and_still_delivers_what_it_reads(network: Network, disk: Disk) -> None:
+async def test_a_full_node_refuses_to_send_and_still_reads_what_it_has(network: Network, disk: Disk) -> None:
     a, b = await on_disk(network, disk)
     await b.send("alice", "before")
-    disk.fill()
+    await disk.fill(b)
     kinds: set[str] = set()
     while "storage_full" not in kinds:
         try:
@@ -90,7 +123,7 @@ async def test_a_full_node_refuses_to_send_and_still_delivers_what_it_reads(netw
             kinds.add(refused.kind)
     assert kinds == {"storage_full"}
     assert "before" in await b.texts("out")
-    disk.make_room()
+    await disk.make_room(b)
     inbox = await a.feed(types=["message"])
     await b.send("alice", "after")
     await inbox.until("message", text="after")

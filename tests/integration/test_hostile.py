@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
-from chatd.wire.frames import Ack, Bye, Hello, Ping, Resume, Text
+from chatd.peers.native import PONGS, NativeLink
+from chatd.wire.frames import Ack, Bye, Hello, Ping, Pong, Resume, Text
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
 from tests.peers.handmade import Handmade, hello
@@ -47,9 +48,13 @@ async def chatting(a: LiveNode, b: LiveNode, rounds: int = 20) -> AsyncIterator[
         assert not await other.history(types=["peer.down"], peer=one.name)
 
 
-async def raw(node: LiveNode) -> trio.SocketStream:
-    """A bare connection to its peer port."""
-    return await trio.open_tcp_stream("127.0.0.1", node.port)
+async def raw(node: LiveNode, receive_bytes: int = 0) -> trio.SocketStream:
+    """A bare connection to its peer port, which holds about so many bytes that were not read."""
+    sock = trio.socket.socket()
+    if receive_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    await sock.connect(("127.0.0.1", node.port))
+    return trio.SocketStream(sock)
 
 
 async def ended(stream: trio.abc.ReceiveStream) -> None:
@@ -90,35 +95,32 @@ async def test_bytes_that_begin_like_tls_and_are_not(two_nodes: TwoNodes, data: 
 )
 async def test_bytes_after_a_good_tls_handshake_that_are_no_hello(two_nodes: TwoNodes, data: bytes) -> None:
     a, b = await two_nodes()
-    async with chatting(a, b):
-        async with await Handmade.dial(a.address) as peer:
-            await peer.send_raw(data)
-            assert await peer.rest() == [Bye("protocol")]
+    async with chatting(a, b), await Handmade.dial(a.address) as peer:
+        await peer.send_raw(data)
+        assert await peer.rest() == [Bye("protocol")]
     assert [peer["name"] for peer in await a.peers()] == ["bob"]
 
 
 async def test_a_giant_declared_frame_on_a_link(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
-    async with chatting(a, b):
-        async with await Handmade.linked(a.address) as peer:
-            await peer.send(Text("handmade", 1, "before"))
-            await peer.send_raw(struct.pack(">I", 2**31))
-            assert (await peer.until(Bye)).reason == "protocol"
+    async with chatting(a, b), await Handmade.linked(a.address) as peer:
+        await peer.send(Text("handmade", 1, "before"))
+        await peer.send_raw(struct.pack(">I", 2**31))
+        assert (await peer.until(Bye)).reason == "protocol"
 
 
 async def test_silent_connections_beyond_the_bound_drop_the_oldest_and_keep_nobody_out(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(connected=False, plain="off", unauthenticated=64)
-    async with trio.open_nursery() as nursery:
-        silent = [await raw(a) for _ in range(200)]
-        await a.connect(b)
-        async with chatting(a, b):
-            for stream in silent[: 200 - 64]:
-                await ended(stream)
-            async with await Handmade.linked(a.address) as peer:
-                await peer.send(Ping(1))
-        for stream in silent:
-            await stream.aclose()
-        nursery.cancel_scope.cancel()
+    silent = [await raw(a) for _ in range(200)]
+    await a.connect(b)
+    async with chatting(a, b):
+        for stream in silent[: 200 - 64]:
+            await ended(stream)
+        async with await Handmade.linked(a.address) as peer:
+            await peer.send(Ping(1))
+            await peer.until(Pong)
+    for stream in silent:
+        await stream.aclose()
 
 
 async def test_invalid_utf_8_from_a_plain_peer(two_nodes: TwoNodes) -> None:
@@ -154,8 +156,7 @@ async def test_a_plain_peer_that_floods_lines_is_read_at_its_rate(two_nodes: Two
 async def test_a_plain_peer_that_never_reads(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(plain_stall=0.2)
     events = await a.feed(types=["peer.up", "peer.down"])
-    async with chatting(a, b), await raw(a) as stream:
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    async with chatting(a, b), await raw(a, receive_bytes=4096) as stream:
         await stream.send_all(b"hi\n")
         slot = (await events.until("peer.up"))["peer"]["slot"]
         client = await a.new_client()
@@ -183,8 +184,9 @@ async def test_a_native_peer_that_never_reads_and_pings_all_the_time(two_nodes: 
         with trio.move_on_after(1.0):
             while True:
                 await peer.send(*(Ping(number) for number in range(500)))
-    (link,) = [link for peer_, link in a.runtime.links.registry.all_links() if peer_.name == "handmade"] or [None]
-    assert link is None or len(link._pongs) <= 64  # type: ignore[attr-defined]
+        for link in a.runtime.links.registry.find("handmade").links:
+            assert isinstance(link, NativeLink)
+            assert len(link._pongs) <= PONGS + 1
 
 
 FAULTS: dict[str, Callable[[str], list[Text | Ack | Resume | Hello]]] = {
@@ -198,23 +200,21 @@ FAULTS: dict[str, Callable[[str], list[Text | Ack | Resume | Hello]]] = {
 async def test_frames_that_break_the_rules_end_that_link_only(two_nodes: TwoNodes, fault: str) -> None:
     a, b = await two_nodes()
     epoch = (await a.ask("status"))["epoch"]
-    async with chatting(a, b):
-        async with await Handmade.linked(a.address) as peer:
-            await a.send("handmade", "hi")
-            await peer.send(*FAULTS[fault](epoch))
-            assert (await peer.until(Bye)).reason == "protocol"
+    async with chatting(a, b), await Handmade.linked(a.address) as peer:
+        await a.send("handmade", "hi")
+        await peer.send(*FAULTS[fault](epoch))
+        assert (await peer.until(Bye)).reason == "protocol"
     assert (await a.peer("handmade"))["reason"] == "protocol"
     assert (await a.peer("handmade"))["queued"] == 1
 
 
 async def test_acks_of_epochs_that_never_were_acknowledge_nothing(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
-    async with chatting(a, b):
-        async with await Handmade.linked(a.address) as peer:
-            await a.send("handmade", "hi")
-            await peer.send(Ack("neverwas", 10**9), Ping(1))
-            await peer.until(Text)
-            assert (await a.peer("handmade"))["queued"] == 1
+    async with chatting(a, b), await Handmade.linked(a.address) as peer:
+        await a.send("handmade", "hi")
+        await peer.send(Ack("neverwas", 10**9), Ping(1))
+        await peer.until(Text)
+        assert (await a.peer("handmade"))["queued"] == 1
 
 
 @pytest.mark.deadline(60)

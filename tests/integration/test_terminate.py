@@ -176,7 +176,7 @@ async def test_a_peer_that_answers_with_bye_shutdown_is_redialed(two_nodes: TwoN
     a, _ = await two_nodes(connected=False)
     identity = new_identity()
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    address = "127.0.0.1:%d" % listener.socket.getsockname()[1]
+    address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
     dials: list[str] = []
 
     async def accept(*, bye: bool) -> None:

@@ -41,7 +41,11 @@ class Handmade:
         """TLS on an open connection."""
         context = identity.server_context if server_side else identity.client_context
         tls = trio.SSLStream(stream, context, server_side=server_side, https_compatible=False)
-        await tls.do_handshake()
+        try:
+            await tls.do_handshake()
+        except BaseException:
+            stream.socket.close()
+            raise
         return cls(tls)
 
     @classmethod
@@ -105,5 +109,3 @@ class Handmade:
     async def close(self) -> None:
         """Without a word."""
         await trio.aclose_forcefully(self.stream)
-
-

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import trio
@@ -167,9 +168,9 @@ async def test_a_certificate_of_another_authority_is_refused() -> None:
         stranger = trio.SSLStream(theirs, context, https_compatible=False)
 
         async def other() -> None:
-            with pytest.raises(trio.BrokenResourceError):
+            with suppress(trio.BrokenResourceError):
                 await stranger.do_handshake()  # TLS 1.3: it learns of the refusal with the first read
-                await stranger.receive_some()
+                assert await stranger.receive_some() == b""
 
         async with ours, theirs, trio.open_nursery() as nursery:
             nursery.start_soon(other)
@@ -187,9 +188,9 @@ async def test_tls_without_our_protocol_is_no_chatd() -> None:
         stranger = trio.SSLStream(theirs, context, https_compatible=False)
 
         async def other() -> None:
-            with pytest.raises(trio.BrokenResourceError):
+            with suppress(trio.BrokenResourceError):
                 await stranger.do_handshake()
-                await stranger.receive_some()
+                assert await stranger.receive_some() == b""
 
         async with ours, theirs, trio.open_nursery() as nursery:
             nursery.start_soon(other)

@@ -124,7 +124,7 @@ async def test_a_taken_port_on_ipv6_is_not_taken_for_missing_ipv6() -> None:
 async def test_listening_beyond_this_machine_with_open_trust_is_warned_about_once(
     listen: str, trust: str, caplog: pytest.LogCaptureFixture, *, warns: bool
 ) -> None:
-    async with linking(Pretending(), listen=[listen], trust=trust) as links:
+    async with linking(listen=[listen], trust=trust) as links:
         listener = Listener(links.config, links)
         await listener.bind()
         listener.close()
@@ -141,12 +141,12 @@ async def test_beyond_the_bound_of_links_connections_are_refused_and_that_is_tol
         kept = [await connect(listener) for _ in range(3)]
         for stream in kept:
             await stream.send_all(b"hi\n")
-        while len(listener._links.registry.all_links()) < 3:
+        while len(list(listener._links.registry.all_links())) < 3:
             await listener._links.registry.changed.wait()
         for _ in range(3):
             async with await connect(listener) as refused:
                 await closed(refused)
-        assert len(listener._links.registry.all_links()) == 3
+        assert len(list(listener._links.registry.all_links())) == 3
         for stream in kept:
             await stream.aclose()
     assert caplog.text.count("too many connections") == 1
@@ -215,7 +215,9 @@ async def test_addresses_are_forgotten_with_their_last_link_and_the_ten_minutes(
     assert list(sources._recent) == list(sources._open) == ["8.8.8.8"]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "fd00::1", "fe80::1%eth0"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "fd00::1", "fe80::1%eth0"]
+)
 async def test_this_machine_and_private_networks_have_no_such_bound(host: str) -> None:
     sources = _Sources(config_of(links_per_address=1, dials_per_address=1))
     assert all(sources.enter(host, 0.0) for _ in range(50))

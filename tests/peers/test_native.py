@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from chatd.api.errors import ControlError
+from chatd.core.store import DiskFull
 from chatd.peers.handshake import as_acceptor
 from chatd.peers.links import Links
 from chatd.peers.native import NativeLink
@@ -119,9 +120,12 @@ async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
 
 
 async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
-    async with linking() as links, linked(links, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
-        peer,
-        _,
+    async with (
+        linking() as links,
+        linked(links, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
+            peer,
+            _,
+        ),
     ):
         assert await peer.until(Ack) == Ack("handmade", 4)
         await peer.send(Text("handmade", 1, "1"))
@@ -131,8 +135,6 @@ async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again(
 
 async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage_full() -> None:
     async with linking() as links:
-        from chatd.core.store import DiskFull
-
         write = links.journal.store.write
 
         def full(batch: object) -> None:
@@ -181,7 +183,7 @@ async def test_a_reason_without_a_word_of_its_own_is_not_made_up() -> None:
 
 async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
     async with linking() as links, linked(links, RESUME, *(Ping(number) for number in range(1000))) as (peer, _):
-        tokens = []
+        tokens: list[int] = []
         while not tokens or tokens[-1] != 999:
             tokens.append((await peer.until(Pong)).token)
         assert tokens == sorted(tokens)
@@ -207,10 +209,14 @@ async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_make
 
         await links.journal.settled()
         links.journal.store.write = slow  # type: ignore[method-assign]
-        await peer.send(*(Text("handmade", seq, "x" * 1000) for seq in range(1, 200)))
-        assert (await peer.until(Pong)).token == 0
-        assert link.reason is None
-        gate.set()
-        while (await peer.until(Ack)).seq < 199:
-            continue
-        assert len(texts_of(links)) == 199
+        async with trio.open_nursery() as nursery:
+            texts = [Text("handmade", seq, "x" * 1000) for seq in range(1, 500)]
+            nursery.start_soon(lambda: peer.send(*texts))
+            try:
+                assert (await peer.until(Pong)).token == 0
+                assert link.reason is None
+            finally:
+                gate.set()
+            while (await peer.until(Ack)).seq < 499:
+                continue
+        assert len(texts_of(links)) == 499
