@@ -140,7 +140,9 @@ async def test_two_configured_addresses_of_one_node_make_one_link(network: Netwo
         await a.send("bob", "hi")
 
 
-async def test_a_wish_by_hand_outlives_the_wish_that_it_was_merged_with(two_nodes: TwoNodes, network: Network) -> None:
+async def test_a_wish_for_another_address_of_a_known_peer_is_kept_for_that_peer(
+    two_nodes: TwoNodes, network: Network
+) -> None:
     a, b = await two_nodes()
     async with proxying(b.address) as proxy:
         address = proxy.address

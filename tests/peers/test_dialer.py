@@ -81,7 +81,8 @@ def serving(
 async def dialing(**settings: object) -> AsyncIterator[tuple[Dialer, Links, Wire]]:
     """A running dialer on a wire without a network."""
     wire = Wire()
-    async with linking(wire, redial_min=0.01, redial_max=0.04, **settings) as links, trio.open_nursery() as nursery:
+    quick = {"redial_min": 0.01, "redial_max": 0.04}
+    async with linking(wire, **(quick | settings)) as links, trio.open_nursery() as nursery:
         wire.nursery = nursery
         dialer = Dialer(links)
         await nursery.start(dialer.run)
@@ -276,3 +277,16 @@ async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_tha
         before = len(wire.dialed)
         await wire.wait_dialed(before + 1)
         assert [peer.name for peer in links.registry] == ["bob"]
+
+
+async def test_a_connect_by_hand_takes_over_the_wish_that_it_is_merged_with() -> None:
+    async with dialing(peers=[BOB], redial_min=60, redial_max=60) as (dialer, links, wire):
+        while links.registry.find(0).reason is None:  # the first dial has failed, the next one is a minute away
+            await links.registry.changed.wait()
+        bob = new_identity()
+        known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
+        wire.answers = [serving(bob)]
+        assert await connect(dialer) is known
+        assert known.wish == BOB
+        await trio.testing.wait_all_tasks_blocked()
+        assert dialer._kept == {(known, BOB)}
