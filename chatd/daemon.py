@@ -39,6 +39,7 @@ LOCK_FILE = "chatd.lock"
 LOCK_S = 1.0
 LOCK_STEP_S = 0.02
 LAST_COMMIT_S = 1.0
+GARBAGE_AFTER = 20_000  # objects; messages make none, and what has to be collected at all comes from links and clients
 SESSIONS_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger("chatd")
@@ -151,6 +152,7 @@ async def _heed_signals(node: Node, everything: trio.CancelScope) -> None:
 
 def _announce(node: Node) -> None:
     gc.freeze()  # what is here now stays: no collection needs to look at it again
+    gc.set_threshold(GARBAGE_AFTER, 20, 50)
     listen = ", ".join(node.listen)
     log.info("%s (%s) runs on %s; control socket %s", node.config.name, node.identity.node, listen, node.socket)
 

@@ -72,7 +72,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: Annotated[int, _in(3, size(64, 8 * MIB), "UTF-8 bytes of a text")] = 16 * KIB
     frame_bytes: Annotated[int, _in(3, size(KIB, 16 * MIB), "a native frame")] = 64 * KIB
     journal_pending_bytes: Annotated[int, _in(3, size(64 * KIB, GIB), "what may wait for its commit")] = 8 * MIB
-    tail_bytes: Annotated[int, _in(3, size(64 * KIB, GIB), "the newest events, kept in memory")] = 8 * MIB
+    tail_bytes: Annotated[int, _in(3, size(64 * KIB, GIB), "the newest events, kept in memory")] = 16 * MIB
 
     plain_line_bytes: Annotated[int, _in(4, size(64, MIB), "a line from a plain peer")] = 4 * KIB
     plain_send_bytes: Annotated[int, _in(4, size(16, MIB), "a message to a plain peer")] = KIB

@@ -10,7 +10,7 @@ from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent
 from chatd.runtime import Waker
 
-ENTRY_COST = 250  # bytes that an entry takes beside its JSON, measured
+ENTRY_COST = 600  # bytes that an entry and its event take beside its JSON, about
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -22,11 +22,12 @@ class Entry(msgspec.Struct, gc=False):
     direction: str | None
     topic: int | None
     raw: bytes
+    known: AnyEvent | None = None  # while it is in memory since it was appended
 
     @property
     def event(self) -> AnyEvent:
-        """The decoded event. Select by the columns instead where many are read."""
-        return _decoder.decode(self.raw)
+        """The event, decoded if it comes from disk. Select by the columns instead where many are read."""
+        return self.known or _decoder.decode(self.raw)
 
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -66,7 +66,7 @@ class Journal:
         self.full = False
         self.broken = False
         self._prefix = self.epoch + ":"
-        self._encode = msgspec.json.Encoder().encode
+        self._encode_lines = msgspec.json.Encoder().encode_lines
         self._at_ms, self._at = 0, ""
         self._tail = Tail(self.committed, tail_bytes)
         self._filling = Batch()
@@ -84,24 +84,27 @@ class Journal:
         return self.append_all((event,), topic, direction)
 
     def append_all(self, events: Sequence[AnyEvent], topic: int | None = None, direction: str | None = None) -> Batch:
-        """The same for neighbours. A message that goes out gets its id, which is its position."""
+        """The same for neighbours of one type. A message that goes out gets its id, which is its position."""
         batch = self._batch()
         if batch.done:
             return batch
         now = int(self._runtime.wall() * 1000)
         if now != self._at_ms:
             self._at_ms, self._at = now, stamp(now / 1000)
-        at, prefix, seq, encode = self._at, self._prefix, self.appended, self._encode
-        for event in events:
-            seq += 1
+        at, prefix, first = self._at, self._prefix, self.appended + 1
+        for seq, event in enumerate(events, first):
             event.at = at
             event.position = position = prefix + str(seq)
             if direction == "out" and isinstance(event, Message):
                 event.id = position
-            raw = encode(event)
-            self.appended = seq  # not before: what cannot be encoded must not leave a hole
-            batch.entries.append(Entry(seq, now, event.__struct_config__.tag, direction, topic, raw))  # type: ignore[arg-type]
-            batch.size += len(raw) + ENTRY_COST
+        data = self._encode_lines(events)  # all at once, or none if one cannot be encoded
+        tag = str(events[0].__struct_config__.tag)
+        batch.entries += [
+            Entry(seq, now, tag, direction, topic, raw, event)
+            for seq, (raw, event) in enumerate(zip(data.split(b"\n"), events, strict=False), first)
+        ]
+        self.appended += len(events)
+        batch.size += len(data) + ENTRY_COST * len(events)
         return batch
 
     def execute(self, sql: str, *params: Any) -> Batch:

@@ -18,12 +18,17 @@ APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
 ROWS = 1024  # per INSERT, at most: half the price of one each, and fewer trips for Python's lock
 QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
 PAGE_BYTES = 1 << 20  # of bodies in one page
-PAGE_SIZE = 16384  # a quarter less work for a full batch than 4096, and faster for a single row too
+PAGE_SIZE = 16384  # a quarter less work for a full batch than 4096, and as fast for a single row
 CHECKPOINT_PAGES = 1000
 NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its directory"
 
 _ROW = "(?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, direction, topic, body"
+_MARK = (
+    "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
+    "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)"
+)
+_ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
 _FIRST = "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
 # For 1, 2, 4, … rows: a statement for any other number would be compiled again nearly every time.
 _INSERTS = {
@@ -104,16 +109,10 @@ class Store:
             self._insert(batch.entries)
             for sql, params in batch.statements:
                 db.execute(sql, params)
-            db.executemany(
-                "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
-                "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)",
-                [(node, epoch, seq) for (node, epoch), seq in batch.marks.items()],
-            )
-            db.executemany(
-                "INSERT INTO acks (node, seq) VALUES (?, ?) "
-                "ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)",
-                list(batch.acks.items()),
-            )
+            for (node, epoch), seq in batch.marks.items():
+                db.execute(_MARK, (node, epoch, seq))
+            for node, seq in batch.acks.items():
+                db.execute(_ACK, (node, seq))
             db.execute("COMMIT")
         except sqlite3.Error as error:
             if not self._is_full(error):

@@ -143,6 +143,7 @@ class NativeLink:
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
                     self._take(self._decoder.receive(data))
+                    await trio.lowlevel.checkpoint()  # the commit begins now, not when TLS has found nothing more
                     if not data:
                         self.close("closed by peer")
                         break

@@ -1,34 +1,22 @@
 """Texts: the frames that stored messages become, and which of them the other side would not take. Waits for nothing."""
 
 from collections.abc import Sequence
+from typing import cast
 
-import msgspec
-
+from chatd.api.events import Message
 from chatd.core.batch import Entry
 from chatd.core.journal import Journal
 from chatd.wire.frames import Text
 
 
-class _Out(msgspec.Struct, gc=False):
-    """What of a stored message goes over the wire."""
-
-    text: str
-    re: str | None = None
-
-
-_decode_out = msgspec.json.Decoder(_Out).decode
-
-
 def texts_of(entries: Sequence[Entry], journal: Journal) -> list[Text]:
     """The frames of those entries that are ours."""
-    texts: list[Text] = []
+    ours = [(entry.seq, cast(Message, entry.event)) for entry in entries if entry.direction == "out"]
     epochs = {journal.epoch_of(entry.seq) for entry in (*entries[:1], *entries[-1:])}
-    epoch = epochs.pop() if len(epochs) == 1 else None  # of all of them: they are in order
-    for entry in entries:
-        if entry.direction == "out":
-            seq, out = entry.seq, _decode_out(entry.raw)
-            texts.append(Text(epoch or journal.epoch_of(seq), seq, out.text, out.re))
-    return texts
+    if len(epochs) == 1:  # the usual case: one epoch for all of them, since they are in order
+        epoch = epochs.pop()
+        return [Text(epoch, seq, message.text, message.re) for seq, message in ours]
+    return [Text(journal.epoch_of(seq), seq, message.text, message.re) for seq, message in ours]
 
 
 def first_over(texts: Sequence[Text], text_bytes: int, text_chars: int) -> int | None:

@@ -48,8 +48,8 @@ def test_an_entry_that_is_too_large_alone_is_not_kept() -> None:
     assert tail.floor == 1
     assert tail.after(1, None, 5) == []
     assert tail.after(1, 1, 5) == []
-    tail.extend([entry(2, 1)])
-    assert tail.after(1, 1, 5) == [entry(2, 1)]
+    tail.extend([entry(2, 1, size=10)])
+    assert tail.after(1, 1, 5) == [entry(2, 1, size=10)]
 
 
 TOPIC = st.sampled_from([None, 1, 2])
