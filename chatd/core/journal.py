@@ -141,6 +141,11 @@ class Journal:
         return self._filling
 
     @property
+    def is_idle(self) -> bool:
+        """No commit is under way: one that is asked for begins as soon as its task may run."""
+        return self._writing is None
+
+    @property
     def has_room(self) -> bool:
         """Less waits for its commit than may."""
         waiting = self._filling.size + (self._writing.size if self._writing else 0)

@@ -50,12 +50,14 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
         known = registry.by_node(node)
         if known is not None and known.is_up:
             await shaking.refuse("duplicate", f"{known.shown} is connected already", known)
-        await shaking.send(shaking.our_hello(dial))
+        pending = links.trust.verdict(node) == "pending"
+        await shaking.send(shaking.our_hello(dial), *([Bye("pending")] if pending else []))
         hello = await shaking.their_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
-        if links.trust.verdict(node) == "pending":
+        if pending:
             registry.ask(peer, peer.address or "", WAITS_HERE)
-            await shaking.refuse("pending", f"{peer.shown} {WAITS_HERE}", peer)
+            await shaking.leave()
+            raise Refused("pending", f"{peer.shown} {WAITS_HERE}", peer=peer)
         await shaking.first_frame(peer)
         return shaking.established(peer, hello)
 
@@ -71,6 +73,9 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
         if links.trust.verdict(shaking.node) == "pending":
             links.registry.ask(peer, address, WAITS_HERE)
             await shaking.refuse("pending", f"{peer.shown} {WAITS_HERE}", peer, first=shaking.our_hello("answer"))
+        if shaking.was_refused:
+            await shaking.send(shaking.our_hello("answer"))
+            await shaking.first_frame(peer)
         if peer.terminated and hello.dial == "redial":
             await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
         peer.terminated = False
@@ -183,6 +188,11 @@ class _Handshake:
             raise Refused(frame.reason, f"{peer.shown}: {_said(frame.reason)}", theirs=True, peer=peer)
         self._frames.insert(0, frame)
 
+    @property
+    def was_refused(self) -> bool:
+        """Their Hello came with a Bye behind it: they wanted to know who we are, and no more."""
+        return bool(self._frames) and isinstance(self._frames[0], Bye)
+
     async def _next(self) -> Frame:
         while not self._frames:
             data = await self.stream.receive_some(RECEIVE_BYTES)
@@ -201,14 +211,21 @@ class _Handshake:
         raise Refused(reason, message, peer=peer)
 
     async def say_bye(self, reason: str, first: Hello | None = None) -> None:
-        """Bye, half-close, read to the end; in vain if the other side is gone."""
+        """Bye, then leave; in vain if the other side is gone."""
         try:
             await self.send(*([first] if first else []), Bye(reason=reason))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, LocalError):
+            return
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Half-close and read to the end, for a moment."""
+        try:
             await self.stream.transport_stream.send_eof()
             with trio.move_on_after(LAST_WORDS_S):
                 while await self.stream.transport_stream.receive_some(RECEIVE_BYTES):
                     continue
-        except (trio.BrokenResourceError, trio.ClosedResourceError, LocalError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
 
     def established(self, peer: Peer, hello: Hello) -> Established:

@@ -143,7 +143,8 @@ class NativeLink:
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
                     self._take(self._decoder.receive(data))
-                    await trio.lowlevel.checkpoint()  # the commit begins now, not when TLS has found nothing more
+                    if self._journal.is_idle:  # the commit begins now, not when TLS has found nothing more
+                        await trio.lowlevel.checkpoint()
                     if not data:
                         self.close("closed by peer")
                         break

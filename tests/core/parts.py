@@ -117,6 +117,12 @@ def said(text: str, direction: str = "out") -> Message:
     return Message(direction=direction, peer=ELSEWHERE, text=text)
 
 
+def as_on_disk(entries: list[Entry]) -> list[Entry]:
+    """The same as they come back from the disk: without the events that memory keeps."""
+    assert all(entry.known in (None, entry.event) for entry in entries)
+    return [msgspec.structs.replace(entry, known=None) for entry in entries]
+
+
 def texts_of(entries: list[Entry] | None) -> list[str]:
     assert entries is not None
     return [entry.event.text for entry in entries if isinstance(entry.event, Message)]

@@ -1,17 +1,15 @@
 import sqlite3
 from pathlib import Path
 
-import msgspec
 import pytest
 import trio
 import trio.testing
 
 from chatd.api.errors import ControlError
-from chatd.core.batch import Entry
 from chatd.core.journal import Journal
 from chatd.core.store import DiskFull
 from chatd.runtime import Waker, stamp
-from tests.core.parts import World, is_woken, open_journal, running, said, texts_of
+from tests.core.parts import World, as_on_disk, is_woken, open_journal, running, said, texts_of
 
 
 async def fill(journal: Journal, *texts: str, topic: int | None = None, direction: str = "out") -> None:
@@ -128,11 +126,6 @@ async def test_more_than_may_wait_holds_readers_back_until_the_commit(tmp_path: 
             world.let_go()
         assert journal.committed == journal.appended
         assert journal.has_room
-
-
-def as_on_disk(entries: list[Entry]) -> list[Entry]:
-    assert all(entry.known in (None, entry.event) for entry in entries)
-    return [msgspec.structs.replace(entry, known=None) for entry in entries]
 
 
 async def test_memory_and_disk_give_the_same(tmp_path: Path, world: World) -> None:
