@@ -6,13 +6,11 @@ A failed commit takes everything with it that was appended behind it. Knows no p
 """
 
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
-import trio
 
 from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message
@@ -20,6 +18,7 @@ from chatd.core.batch import ENTRY_COST, Batch, Entry
 from chatd.core.epochs import Epochs
 from chatd.core.failures import StorageFailure
 from chatd.core.marks import Marks
+from chatd.core.reads import Reads
 from chatd.core.store import DiskFull, Store
 from chatd.core.tail import Tail
 from chatd.runtime import Broadcast, Runtime, Waker, stamp
@@ -72,7 +71,7 @@ class Journal:
         self._filling = Batch()
         self._writing: Batch | None = None
         self._flush = False
-        self._reads: deque[_Read] = deque()
+        self._reads = Reads()
         self._work = Waker()
         self._roomy = Broadcast()
         self._watchers: dict[int | None, set[Waker]] = {}
@@ -175,7 +174,7 @@ class Journal:
                 if self._filling or self._flush:
                     await self._commit()
                 if self._reads:
-                    await self._read(self._reads.popleft())
+                    await self._read()
 
     async def _commit(self) -> None:
         batch = self._writing = self._filling
@@ -221,26 +220,17 @@ class Journal:
 
     # -- reading
 
-    async def _read(self, job: "_Read") -> None:
-        if job.abandoned:
-            return
+    async def _read(self) -> None:
         try:
-            job.result = await self._runtime.in_thread(job.function)
+            await self._reads.serve(self._runtime.in_thread)
         except sqlite3.Error as error:
             self.broken = True
             self._fail(UNKNOWN)
             raise StorageFailure(f"journal {self.store.path} cannot be read: {error}") from error
-        job.done.set()
 
     async def _in_store(self, function: Callable[[], Any]) -> Any:
-        job = _Read(function)
-        self._reads.append(job)
         self._work.wake()
-        try:
-            await job.done.wait()
-        finally:
-            job.abandoned = True
-        return job.result
+        return await self._reads.ask(function)
 
     def recent(self, after: int, topic: int | None = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
         """Committed entries after that seq out of memory; None when memory does not reach back that far.
@@ -317,15 +307,3 @@ class Journal:
     def close(self) -> None:
         """After `run` has ended (blocking)."""
         self.store.close()
-
-
-class _Read:
-    """A read that waits for its turn."""
-
-    __slots__ = ("abandoned", "done", "function", "result")
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self.function = function
-        self.done = trio.Event()
-        self.result: Any = None
-        self.abandoned = False

@@ -13,6 +13,7 @@ import trio
 
 from chatd.core.identity import ALPN, node_id
 from chatd.core.peer import NativeLink, Peer
+from chatd.peers import reasons
 from chatd.peers.links import Links
 from chatd.wire.frames import VERSION, Bye, Decoder, Frame, Hello, LocalError, RemoteError, encode_many
 
@@ -172,7 +173,7 @@ class _Handshake:
         frame = await self._next()
         if isinstance(frame, Bye):
             peer = self._links.registry.by_node(self.node)
-            raise Refused(frame.reason, _said(frame.reason), theirs=True, peer=peer)
+            raise Refused(frame.reason, reasons.refused(frame.reason), theirs=True, peer=peer)
         if not isinstance(frame, Hello):
             raise RemoteError(f"{type(frame).__name__} before Hello")
         if frame.epoch == self._links.journal.epoch:
@@ -184,8 +185,8 @@ class _Handshake:
         frame = await self._next()
         if isinstance(frame, Bye):
             if frame.reason == "pending":
-                self._links.registry.set_state(peer, "pending", _said("pending"))
-            raise Refused(frame.reason, f"{peer.shown}: {_said(frame.reason)}", theirs=True, peer=peer)
+                self._links.registry.set_state(peer, "pending", reasons.refused("pending"))
+            raise Refused(frame.reason, f"{peer.shown}: {reasons.refused(frame.reason)}", theirs=True, peer=peer)
         self._frames.insert(0, frame)
 
     @property
@@ -241,15 +242,3 @@ class _Handshake:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
         return "closed by peer during the handshake"
-
-
-def _said(reason: str) -> str:
-    """What a Bye of the other side means, for people."""
-    return {
-        "shutdown": "it is stopping",
-        "storage_full": "its disk is full",
-        "terminated": "it has terminated this connection",
-        "duplicate": "it is connected to this node already",
-        "denied": "it does not let this node talk to it",
-        "pending": "it waits for `chatctl peer accept` there",
-    }.get(reason, "it reports a protocol error")

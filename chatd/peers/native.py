@@ -11,39 +11,19 @@ from typing import NamedTuple
 
 import trio
 
+from chatd.peers import reasons
 from chatd.peers.handshake import RECEIVE_BYTES, Established
 from chatd.peers.links import Links
 from chatd.peers.pings import Pings
-from chatd.peers.texts import first_over, texts_of
+from chatd.peers.texts import Outgoing, first_over
 from chatd.runtime import Waker
 from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, RemoteError, Resume, Text, encode_many
 
-WRITE_ROWS = 1024  # entries looked at for one write
 PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more
 CLOSING_S = 3.0  # from the decision to the end, also where the peer takes nothing any more
 LAST_WORDS_S = 1.0  # to read to the end once we have said Bye
 PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against another one
 log = logging.getLogger("chatd.native")
-
-# What a Bye means for `list`, `tail` and the log.
-ENDED = {
-    "shutdown": "peer stopped",
-    "storage_full": "peer's disk is full",
-    "too_large": "peer has a message over this node's limits",
-    "terminated": "terminated by peer",
-    "duplicate": "duplicate",
-    "denied": "denied by peer",
-    "pending": "peer waits for `peer accept`",
-}
-BYE_OF = {
-    "terminated",
-    "shutdown",
-    "storage_full",
-    "too_large",
-    "denied",
-    "duplicate",
-    "protocol",
-}  # our reasons that are said
 
 
 class _Limits(NamedTuple):
@@ -74,14 +54,13 @@ class NativeLink:
         self._journal = links.journal
         self._stream = established.stream
         self._decoder = established.decoder
-        self._hello = established.hello
+        self._hello = hello = established.hello
         self._rest = established.rest
         config = links.config
         self._limits = _Limits(config.ping_after, config.dead_after, config.text_bytes, config.max_text)
         self._scope = trio.CancelScope()
         self._waker = Waker()
-        self._cursor = 0
-        self._backlog = links.journal.appended  # what lies before may have been accepted under other limits
+        self._outgoing = Outgoing(links.journal, self.peer.key, hello.text_bytes, hello.text_chars)
         self._said: tuple[str, int] | None = None  # the mark that was acknowledged last
         self._repeat_ack = False
         self._resumed = False
@@ -224,7 +203,7 @@ class NativeLink:
         self.bye = reason
         if reason in ("terminated", "denied"):
             self.peer.wish = None
-        self.close(ENDED.get(reason, "peer reports a protocol error"))
+        self.close(reasons.ended(reason))
 
     def _take_pong(self, token: int) -> None:
         rtt_ms = self._pings.answered(token)
@@ -241,7 +220,7 @@ class NativeLink:
                 log.warning("%s claims to have more of this journal than was written", self.peer.shown)
                 self.close("protocol")
             else:
-                self._cursor = start
+                self._outgoing.start(start)
                 await self._send([Resume(epoch=self._journal.epoch_of(start), seq=start)])
                 self._pings.ask()
                 await self._serve()
@@ -253,12 +232,14 @@ class NativeLink:
     async def _serve(self) -> None:
         while self.reason is None:
             frames = self._due()
-            texts = await self._texts()
+            texts = await self._outgoing.next()
             if frames or texts:
                 await self._send([*frames, *texts])
                 self.peer.sent += len(texts)
-            elif self._at_tail:
+            elif self._outgoing.at_tail:
                 await self._rest_until_woken()
+            if self._outgoing.stuck:
+                self._stop_at(self._outgoing.stuck)
 
     async def _rest_until_woken(self) -> None:
         """Wait for a commit, a Ping or the end; ask after silence, and use the quiet to note acknowledgements."""
@@ -281,31 +262,11 @@ class NativeLink:
         self._pongs = []
         return frames
 
-    @property
-    def _at_tail(self) -> bool:
-        return self._cursor >= self._journal.committed
-
-    async def _texts(self) -> list[Text]:
-        """The next messages for the peer, and the cursor moved behind them."""
-        if self._at_tail:
-            return []
-        entries, through = await self._journal.read(self._cursor, self.peer.key, WRITE_ROWS)
-        texts = texts_of(entries, self._journal)
-        if self._cursor < self._backlog:
-            texts = self._within_limits(texts)
-        self._cursor = through
-        return texts
-
-    def _within_limits(self, texts: list[Text]) -> list[Text]:
-        """Those before the first that is over what the peer takes by now: there the link ends, the message stays."""
-        over = first_over(texts, self._hello.text_bytes, self._hello.text_chars)
-        if over is None:
-            return texts
-        message = f"{texts[over].epoch}:{texts[over].seq}"
+    def _stop_at(self, message: str) -> None:
+        """The next message is over what the peer takes by now: the link ends, the message stays."""
         hint = "raise them there, or end what waits with `chatctl peer forget`"
         log.warning("%s: message %s is over its limits on texts: %s", self.peer.shown, message, hint)
         self.close("too_large")
-        return texts[:over]
 
     async def _send(self, frames: list[Frame]) -> None:
         """One write. Its deadline is the reader's: a peer that takes nothing answers no Ping, and is dead by that."""
@@ -315,7 +276,7 @@ class NativeLink:
         """The last acknowledgement and why, then half-close and wait for the reader to come to the end."""
         if self.bye is not None or (self._over.is_set() and self.reason != "protocol"):
             return
-        reason = self.reason if self.reason in BYE_OF else "protocol"
+        reason = self.reason if self.reason in reasons.TOLD else "protocol"
         with trio.move_on_after(LAST_WORDS_S):
             await self._send([*self._due(), Bye(reason=str(reason))])
             await self._stream.transport_stream.send_eof()

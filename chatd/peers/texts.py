@@ -1,4 +1,4 @@
-"""Texts: the frames that stored messages become, and which of them the other side would not take. Waits for nothing."""
+"""Texts: what one link still has to send, as frames: a cursor in the journal, and the limits of the other side."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -7,6 +7,43 @@ from chatd.api.events import Message
 from chatd.core.batch import Entry
 from chatd.core.journal import Journal
 from chatd.wire.frames import Text
+
+WRITE_ROWS = 1024  # entries looked at for one write
+
+
+class Outgoing:
+    """The messages for one peer, after where its link starts. `stuck` is the id of one that it would not take."""
+
+    def __init__(self, journal: Journal, topic: int, text_bytes: int, text_chars: int) -> None:
+        self.stuck: str | None = None
+        self._journal = journal
+        self._topic = topic
+        self._limits = text_bytes, text_chars
+        self._backlog = journal.appended  # what lies before may have been accepted under other limits
+        self._cursor = 0
+
+    def start(self, seq: int) -> None:
+        """Everything up to that seq is known there."""
+        self._cursor = seq
+
+    @property
+    def at_tail(self) -> bool:
+        """Everything that is committed was looked at."""
+        return self._cursor >= self._journal.committed
+
+    async def next(self) -> list[Text]:
+        """The next ones, and the cursor moved behind them; those before the one that is stuck."""
+        if self.at_tail:
+            return []
+        entries, through = await self._journal.read(self._cursor, self._topic, WRITE_ROWS)
+        texts = texts_of(entries, self._journal)
+        if self._cursor < self._backlog:
+            over = first_over(texts, *self._limits)
+            if over is not None:
+                self.stuck = f"{texts[over].epoch}:{texts[over].seq}"
+                del texts[over:]
+        self._cursor = through
+        return texts
 
 
 def texts_of(entries: Sequence[Entry], journal: Journal) -> list[Text]:

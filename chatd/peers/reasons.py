@@ -1,0 +1,28 @@
+"""Reasons: what a Bye says, in the words of `list`, `tail` and the log. Both directions, no logic."""
+
+from typing import Final
+
+# Our own reasons for ending a link that are told to the peer as they are; everything else is `protocol`.
+TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "too_large", "denied", "duplicate", "protocol"})
+
+# What the peer's Bye means for a link that was up, and for one that did not come to be.
+_MEANINGS: Final = {
+    "shutdown": ("peer stopped", "it is stopping"),
+    "storage_full": ("peer's disk is full", "its disk is full"),
+    "too_large": ("peer has a message over this node's limits", "it has a message over this node's limits"),
+    "terminated": ("terminated by peer", "it has terminated this connection"),
+    "duplicate": ("duplicate", "it is connected to this node already"),
+    "denied": ("denied by peer", "it does not let this node talk to it"),
+    "pending": ("peer waits for `peer accept`", "it waits for `chatctl peer accept` there"),
+}
+_PROTOCOL: Final = ("peer reports a protocol error", "it reports a protocol error")
+
+
+def ended(bye: str) -> str:
+    """Why a link ended."""
+    return _MEANINGS.get(bye, _PROTOCOL)[0]
+
+
+def refused(bye: str) -> str:
+    """Why there is none."""
+    return _MEANINGS.get(bye, _PROTOCOL)[1]

@@ -1,0 +1,16 @@
+from chatd.peers import reasons
+from chatd.wire.frames import BYE_REASONS
+
+
+def test_every_bye_reason_has_words_of_its_own_in_both_places() -> None:
+    for words in (reasons.ended, reasons.refused):
+        assert len({words(reason) for reason in BYE_REASONS}) == len(BYE_REASONS)
+
+
+def test_a_reason_of_a_later_version_is_taken_like_a_protocol_error() -> None:
+    assert reasons.ended("something_new") == reasons.ended("protocol")
+    assert reasons.refused("something_new") == reasons.refused("protocol")
+
+
+def test_what_is_told_is_in_the_vocabulary_of_the_wire() -> None:
+    assert set(BYE_REASONS) >= reasons.TOLD
