@@ -5,7 +5,6 @@ sends it reads from the journal, after where the peer's `Hello` says, so that no
 the newest committed mark at the time it is written. A slow peer costs nothing, and a dead one is noticed by silence.
 """
 
-import errno
 import logging
 from typing import NamedTuple
 
@@ -102,9 +101,7 @@ class NativeLink:
 
     def _ended(self, error: BaseException) -> None:
         """The connection is gone: how, in the words of `list`."""
-        cause = error.__cause__
-        gone = isinstance(cause, OSError) and cause.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
-        self.close("reset" if gone else "closed by peer")
+        self.close("reset" if reasons.is_reset(error.__cause__) else "closed by peer")
         self._scope.cancel()
 
     # -- in

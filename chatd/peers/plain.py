@@ -5,7 +5,6 @@ not decide about messages (core/chat.py does) and opens no slot; `peers/listener
 peer, run the link in its supervisor, and tell the registry when it is up and down. The rules are in docs/wire.md.
 """
 
-import errno
 import os
 import socket
 from collections import deque
@@ -18,6 +17,7 @@ from chatd.api.errors import ControlError
 from chatd.config import Config
 from chatd.core.batch import Batch
 from chatd.core.peer import Peer
+from chatd.peers.reasons import is_reset
 from chatd.peers.sniff import first
 from chatd.wire.lines import LineDecoder, LineTooLong, encode_line
 
@@ -35,7 +35,6 @@ STALLED: Final = "stalled"
 SHUTDOWN: Final = "shutdown"
 STORAGE_FULL: Final = "storage_full"
 LINE_TOO_LONG: Final = "line too long"
-_RESETS: Final = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 Outcome = Literal["native", "closed"]
 
@@ -296,7 +295,7 @@ class PlainLink:
 
 
 def _broken(error: OSError) -> str:
-    if error.errno in _RESETS:
+    if is_reset(error):
         return RESET
     text = os.strerror(error.errno) if error.errno else str(error)
     return text[:1].lower() + text[1:]

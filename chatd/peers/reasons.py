@@ -1,5 +1,6 @@
-"""Reasons: what a Bye says, in the words of `list`, `tail` and the log. Both directions, no logic."""
+"""Reasons: why links end, in the words of `list`, `tail` and the log."""
 
+import errno
 from typing import Final
 
 # Our own reasons for ending a link that are told to the peer as they are; everything else is `protocol`.
@@ -26,3 +27,8 @@ def ended(bye: str) -> str:
 def refused(bye: str) -> str:
     """Why there is none."""
     return _MEANINGS.get(bye, _PROTOCOL)[1]
+
+
+def is_reset(error: object) -> bool:
+    """Whether an exception of a socket means that the other end threw the connection away."""
+    return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)

@@ -14,3 +14,10 @@ def test_a_reason_of_a_later_version_is_taken_like_a_protocol_error() -> None:
 
 def test_what_is_told_is_in_the_vocabulary_of_the_wire() -> None:
     assert set(BYE_REASONS) >= reasons.TOLD
+
+
+def test_only_a_connection_thrown_away_is_a_reset() -> None:
+    assert reasons.is_reset(ConnectionResetError(104, "reset"))
+    assert reasons.is_reset(BrokenPipeError(32, "broken pipe"))
+    assert not reasons.is_reset(TimeoutError(110, "timed out"))
+    assert not reasons.is_reset(None)
