@@ -49,4 +49,7 @@ def _timed(command: list[str]) -> float:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
+    """That of any user: no settings of ours, and Python keeps the bytecode that the first start has made."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept

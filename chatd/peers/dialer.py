@@ -234,7 +234,7 @@ def _already(peer: Peer) -> ControlError:
 
 
 def _connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool) -> ControlError:
-    tried = "; ".join(f"{where}: {why}" for where, why in attempts)
+    tried = "; ".join(why if where == address else f"{where}: {why}" for where, why in attempts)
     hint = "it is redialed from now on" if keep else "look whether it runs and can be reached, or add --keep"
     shown = [{"address": where, "reason": why} for where, why in attempts]
     return ControlError("connect_failed", f"cannot connect to {address}: {tried}", hint, attempts=shown)

@@ -58,6 +58,9 @@ def texts_of(entries: Sequence[Entry], journal: Journal) -> list[Text]:
 
 def first_over(texts: Sequence[Text], text_bytes: int, text_chars: int) -> int | None:
     """Where the first text is that is over the limits (0 characters: no limit); None if all are within."""
+    longest = max([len(text.text) for text in texts], default=0)
+    if longest * 4 <= text_bytes and (not text_chars or longest <= text_chars):
+        return None  # the usual case
     for number, text in enumerate(texts):
         length = len(text.text)
         if length * 4 > text_bytes and len(text.text.encode()) > text_bytes:
