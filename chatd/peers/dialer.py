@@ -5,6 +5,7 @@ back-off while it has no link. `terminate`, and a Bye that says so, end the wish
 """
 
 import logging
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -38,7 +39,7 @@ class Dialer:
         self._config = links.config
         self._registry = links.registry
         self._nursery: trio.Nursery
-        self._locks: dict[str, trio.Lock] = {}  # address -> held while it is dialed
+        self._locks = WeakValueDictionary[str, trio.Lock]()  # address -> held while it is dialed
         self._kept: set[tuple[Peer, str]] = set()  # wishes that have their task
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
