@@ -22,12 +22,15 @@ class Answers:
         self.size = 0  # bytes; for those that are encoded when they are written, about
         self.announces: int | None = None  # the subscription whose number is told
 
-    def add(self, replies: Sequence[Reply]) -> int:
-        """More that wait for the same batch; gives their cost."""
-        cost = REPLY_COST * len(replies)
+    @property
+    def is_due(self) -> bool:
+        """They wait for the client only."""
+        return self.batch is None or self.batch.done
+
+    def add(self, replies: Sequence[Reply]) -> None:
+        """More that wait for the same batch."""
         self.lines += replies
-        self.size += cost
-        return cost
+        self.size += REPLY_COST * len(replies)
 
     def outcome(self) -> list[Reply | msgspec.Raw]:
         """What they are, now that the batch is done."""

@@ -53,7 +53,8 @@ class Session:
         self._lines = LineBuffer(node.config.control_line_bytes)
         self._replies: deque[Answers] = deque()
         self._loose: deque[Answers] = deque()
-        self._unsent = 0  # bytes in both
+        self._undue: deque[Answers] = deque()  # those in `_replies` whose batch is not known to be done
+        self._unsent = 0  # bytes in all but those: what waits for the journal is bounded by its room
         self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
         self._waker = Waker()  # of the writer
         self.subscriptions = Subscriptions(node.journal, self._waker)
@@ -95,7 +96,6 @@ class Session:
 
     async def _read(self, nursery: trio.Nursery) -> None:
         while not self._eof:
-            await self.node.journal.room()
             try:
                 data = await self._sock.recv(READ_BYTES)
             except OSError:  # reset: the client closed with answers unread
@@ -122,15 +122,24 @@ class Session:
     async def _bounds(self) -> None:
         """Wait until the client has taken enough of its answers, and open requests are done."""
         most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
+        self._count_due()
         while self._unsent >= most_bytes or len(self._open) >= most_open:
             await self._room.wait()
+            self._count_due()
+        await self.node.journal.room()
+
+    def _count_due(self) -> None:
+        """What a commit has made due is the client's to take."""
+        while self._undue and self._undue[0].is_due:
+            self._unsent += self._undue.popleft().size
 
     def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """Do neighbours at once, or nothing at all."""
         if method.many is None or self._stopping or len(requests) == 1:
             return False
         try:
-            outcomes = method.many(self.node, [*map(method.decoder.decode, [one.params for one in requests])])
+            params = method.decoder.decode_lines(b"\n".join([one.params for one in requests]))
+            outcomes = method.many(self.node, params)
         except (ValueError, RecursionError):  # parameters: one of them has to be told
             return False
         if outcomes is None:
@@ -210,8 +219,9 @@ class Session:
         queue = self._replies
         if not queue or queue[-1].batch is not batch:
             queue.append(Answers(batch))
+            self._undue.append(queue[-1])
             batch.when_done(self._waker)
-        self._unsent += queue[-1].add(replies)
+        queue[-1].add(replies)
 
     def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, queue: "deque[Answers]") -> None:
         number = result.subscription if type(result) is Subscribed else None
@@ -263,10 +273,11 @@ class Session:
         """What can be answered now, from the heads of the queues, and its size there."""
         ready: list[Reply | msgspec.Raw] = []
         size = 0
+        self._count_due()
         for queue in (self._loose, self._replies):
             while queue and size < CHUNK_BYTES:
                 answers = queue[0]
-                if answers.batch is not None and not answers.batch.done:
+                if not answers.is_due:
                     break
                 queue.popleft()
                 ready += answers.outcome()

@@ -47,10 +47,13 @@ class Chat:
         if peer.link is None:
             raise _offline(peer)
         limits = most_bytes, characters = self._limits(peer.text_bytes, peer.text_chars)
-        for text in texts:
-            if not text or not text.isprintable():
-                _check_characters(text)
-            if len(text) * 4 > most_bytes or 0 < characters < len(text):
+        if not all(texts) or not "".join(texts).isprintable():
+            for text in texts:
+                if not text or not text.isprintable():
+                    _check_characters(text)
+        longest = len(max(texts, key=len))
+        if longest * 4 > most_bytes or 0 < characters < longest:
+            for text in texts:
                 _check_length(text, *limits)
         before = self._journal.appended
         messages, batch = self._append_out(peer, texts)
