@@ -1,14 +1,12 @@
 """Session: one client. A task that reads requests, one that writes answers and events, one for each open request.
 
-Requests start in the order they came. What waits for the journal only is answered in that order too: `_replies` is
-a queue of answers, each with the batch it waits for; the writer takes from its head what is committed, after what
-open requests had to say (`_loose`). Everything that can grow has a bound here, and at a bound the client is not read.
+Requests start in the order they came; in which order they are answered is the business of answers.py. Everything that
+can grow has a bound here, and at a bound the client is not read.
 Knows no methods: it is given the table.
 """
 
 import difflib
 import logging
-from collections import deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence, Sized
 from itertools import groupby, islice
 from operator import attrgetter
@@ -20,11 +18,10 @@ import trio
 from chatd.api.errors import METHOD_NOT_FOUND, ControlError
 from chatd.api.records import Subscribed
 from chatd.control import jsonrpc, unix
-from chatd.control.answers import Answers
+from chatd.control.answers import AnswerQueue, Answers
 from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
 from chatd.control.methods.method import Method
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
-from chatd.core.batch import Batch
 from chatd.node import Node
 from chatd.runtime import Broadcast, Waker
 
@@ -51,12 +48,9 @@ class Session:
         self.mid_line = False  # a write has begun and not ended
         self._sock = sock
         self._lines = LineBuffer(node.config.control_line_bytes)
-        self._replies: deque[Answers] = deque()
-        self._loose: deque[Answers] = deque()
-        self._undue: deque[Answers] = deque()  # those in `_replies` whose batch is not known to be done
-        self._unsent = 0  # bytes in all but those: what waits for the journal is bounded by its room
         self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
         self._waker = Waker()  # of the writer
+        self._answers = AnswerQueue(self._waker)
         self.subscriptions = Subscriptions(node.journal, self._waker)
         self._room = Broadcast()  # of the reader
         self._eof = False
@@ -122,16 +116,9 @@ class Session:
     async def _bounds(self) -> None:
         """Wait until the client has taken enough of its answers, and open requests are done."""
         most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
-        self._count_due()
-        while self._unsent >= most_bytes or len(self._open) >= most_open:
+        while self._answers.unsent >= most_bytes or len(self._open) >= most_open:
             await self._room.wait()
-            self._count_due()
         await self.node.journal.room()
-
-    def _count_due(self) -> None:
-        """What a commit has made due is the client's to take."""
-        while self._undue and self._undue[0].is_due:
-            self._unsent += self._undue.popleft().size
 
     def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """Do neighbours at once, or nothing at all."""
@@ -146,7 +133,7 @@ class Session:
             return False
         results, batch = outcomes
         pairs = zip(requests, results, strict=True)
-        self._answer_with(batch, [Reply("2.0", one.id, result) for one, result in pairs if one.id is not UNSET])
+        self._answers.add_after(batch, [Reply("2.0", one.id, result) for one, result in pairs if one.id is not UNSET])
         return True
 
     async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
@@ -178,9 +165,9 @@ class Session:
             return None
         if type(outcome) is tuple:
             if request.id is not UNSET:
-                self._answer_with(outcome[1], [Reply("2.0", request.id, outcome[0])])
+                self._answers.add_after(outcome[1], [Reply("2.0", request.id, outcome[0])])
         elif isinstance(outcome, msgspec.Struct):
-            self._answer(request.id, outcome, self._replies)
+            self._answer(request.id, outcome)
         else:
             return request.id, outcome  # type: ignore[return-value]  # (mypy takes `is tuple` for no proof)
         return None
@@ -203,58 +190,39 @@ class Session:
                 scope.cancel()
             task_status.started()
             try:
-                self._answer(id_, await work, self._loose)
+                self._answer(id_, await work, loose=True)
             except (ControlError, Fault) as error:
-                self._refuse(id_, error, self._loose)
+                self._refuse(id_, error, loose=True)
         self._open.discard(scope)
         if scope.cancelled_caught:
-            self._refuse(id_, ControlError("shutting_down", *SHUTTING_DOWN), self._loose)
+            self._refuse(id_, ControlError("shutting_down", *SHUTTING_DOWN), loose=True)
         self._room.notify()
         self._waker.wake()
 
     # -- answers
 
-    def _answer_with(self, batch: Batch, replies: Sequence[Reply]) -> None:
-        """Once the batch is committed. Neighbours wait together."""
-        queue = self._replies
-        if not queue or queue[-1].batch is not batch:
-            queue.append(Answers(batch))
-            self._undue.append(queue[-1])
-            batch.when_done(self._waker)
-        queue[-1].add(replies)
-
-    def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, queue: "deque[Answers]") -> None:
+    def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, *, loose: bool = False) -> None:
         number = result.subscription if type(result) is Subscribed else None
         if id_ is not UNSET:
-            self._queue(queue, jsonrpc.result_line(Reply("2.0", id_, result)), number)
+            self._answers.add(jsonrpc.result_line(Reply("2.0", id_, result)), loose=loose, announces=number)
         elif number is not None:
             self.subscriptions.announce(number)
             self._waker.wake()
 
-    def _refuse(
-        self, id_: Id | msgspec.UnsetType, error: ControlError | Fault, queue: "deque[Answers] | None" = None
-    ) -> None:
+    def _refuse(self, id_: Id | msgspec.UnsetType, error: ControlError | Fault, *, loose: bool = False) -> None:
         if id_ is not UNSET:
-            self._queue(self._replies if queue is None else queue, jsonrpc.error_line(id_, error))
-
-    def _queue(self, queue: "deque[Answers]", line: msgspec.Raw, number: int | None = None) -> None:
-        answers = Answers(None)
-        answers.lines.append(line)
-        answers.size = len(bytes(line))
-        answers.announces = number
-        queue.append(answers)
-        self._unsent += answers.size
-        self._waker.wake()
+            self._answers.add(jsonrpc.error_line(id_, error), loose=loose)
 
     # -- writing
 
     async def _write(self) -> None:
         while True:
-            parts, size = self._take_replies()
+            taken = self._answers.take(CHUNK_BYTES)
+            parts = self._parts_of(taken)
             moved = await self.subscriptions.pull(parts)
             if parts:
                 await self._send(b"".join(parts))
-                self._unsent -= size
+                self._answers.written(taken)
                 self._room.notify()
             elif moved:
                 await trio.lowlevel.checkpoint()
@@ -265,26 +233,17 @@ class Session:
 
     def _is_over(self) -> bool:
         """Asked when there is nothing to write."""
-        if self._replies or self._loose or self._open:
+        if self._answers or self._open:
             return False
         return self._ending or (self._eof and not self.subscriptions)
 
-    def _take_replies(self) -> tuple[list[bytes], int]:
-        """What can be answered now, from the heads of the queues, and its size there."""
-        ready: list[Reply | msgspec.Raw] = []
-        size = 0
-        self._count_due()
-        for queue in (self._loose, self._replies):
-            while queue and size < CHUNK_BYTES:
-                answers = queue[0]
-                if not answers.is_due:
-                    break
-                queue.popleft()
-                ready += answers.outcome()
-                size += answers.size
-                if answers.announces is not None:
-                    self.subscriptions.announce(answers.announces)
-        return ([jsonrpc.encode(ready)] if ready else []), size
+    def _parts_of(self, taken: Sequence[Answers]) -> list[bytes]:
+        """Answers as they are written; events of a subscription may follow once its number is told."""
+        for answers in taken:
+            if answers.announces is not None:
+                self.subscriptions.announce(answers.announces)
+        ready = [line for answers in taken for line in answers.outcome()]
+        return [jsonrpc.encode(ready)] if ready else []
 
     async def _send(self, data: bytes) -> None:
         """Write it all, while the client takes some of it in time. Raises _Stalled."""

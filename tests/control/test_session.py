@@ -123,11 +123,11 @@ async def test_a_client_that_does_not_read_is_not_read(stand: Stand, client: Cli
         (session,) = stand.server._sessions
         nursery.start_soon(write)
         with trio.fail_after(10):
-            while session._unsent < 4096:
+            while session._answers.unsent < 4096:
                 await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked()
         assert not written
-        assert session._unsent < 4096 + 65536
+        assert session._answers.unsent < 4096 + 65536
         assert [line["id"] for line in await client.lines(count)] == list(range(count))
 
 
