@@ -118,12 +118,10 @@ class Chat:
         return batch
 
     def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
-        """Take a plain peer's messages."""
-        batch = Batch()
-        for text in texts:
-            batch = self._journal.append(Message(direction="in", peer=peer.ref, text=text), peer.key, "in")
-        peer.received += len(texts)
-        return batch
+        """Take a plain peer's messages, at least one."""
+        messages = [Message(direction="in", peer=peer.ref, text=text) for text in texts]
+        peer.received += len(messages)
+        return self._journal.append_all(messages, peer.key, "in")
 
     # -- positions
 
