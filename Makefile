@@ -1,12 +1,14 @@
 # Everything runs from .venv, which is made on first use and again when what it is made from changes.
-# PYTHON: the interpreter to make it with (3.11 or newer). ARGS: further words for run, test, test-long and bench.
+# PYTHON: the interpreter to make it with (3.11 or newer).
+# ARGS: further words for run, test, test-long, sim, mutants and bench.
 
 PYTHON ?= python3
 ARGS ?=
+SEEDS ?= 500
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test test-long lint format bench clean
+.PHONY: help run test test-long sim mutants lint format bench clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -16,10 +18,16 @@ run: $(READY) ## start a node in the foreground (ARGS="--listen 127.0.0.1:7421")
 	@$(BIN)/chatd $(ARGS)
 
 test: lint ## lint, types, import rules, and every test that is not long, with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-long: $(READY) ## the tests that take longer or need a Docker engine
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+sim: $(READY) ## simulate whole nodes with faults (SEEDS=20000 for more than make test does)
+	$(BIN)/python -m tests.sim --seeds $(SEEDS) $(ARGS)
+
+mutants: $(READY) ## break the code on purpose, one line at a time: a test has to notice each
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

@@ -1,7 +1,7 @@
 """The nursery tree of the daemon: open the journal, bind, run, drain. Its indentation is the shutdown order.
 
-The journal is outermost, then the sessions of the control socket, then the links, then the intake: listeners, dialer
-and signals. Stopping ends the intake; links say goodbye; `daemon.stop` is the last event; sessions get what they
+The journal is outermost, then the sessions of the control socket, then the links, then the intake: listeners, dialer,
+upkeep and signals. Stopping ends the intake; links say goodbye; `daemon.stop` is the last event; sessions get what they
 have not got yet; the journal closes last. From SIGTERM to the end it takes 5 s at most, whatever peers and clients do.
 """
 
@@ -15,13 +15,14 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from chatd import __version__
+from chatd import __version__, upkeep
 from chatd.api.errors import ControlError
 from chatd.api.events import DaemonStart, DaemonStop
 from chatd.config import Config
 from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
 from chatd.core.chat import Chat
+from chatd.core.consumers import Consumers
 from chatd.core.failures import AlreadyRunning, StorageFailure
 from chatd.core.identity import load_or_create, prepare_state_dir
 from chatd.core.journal import Journal
@@ -49,7 +50,7 @@ async def run(config: Config, runtime: Runtime) -> None:
     """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on."""
     prepare_state_dir(config.state)
     async with _locked(config.state):
-        node, links, listener = await runtime.in_thread(_assemble, config, runtime)
+        node, links, listener = await runtime.in_thread(_assemble, config, runtime, trio.current_time())
         node.started = trio.current_time()
         server = ControlServer(node)
         failures: list[StorageFailure] = []
@@ -66,17 +67,18 @@ async def run(config: Config, runtime: Runtime) -> None:
         raise failures[0]
 
 
-def _assemble(config: Config, runtime: Runtime) -> tuple[Node, Links, Listener]:
+def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener]:
     """Open what is on disk and put the parts together (blocking)."""
     identity = load_or_create(config.state)
     store = Store(os.path.join(config.state, JOURNAL_FILE))
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
     trust = Trust(config.trust, config.known, registry)
-    chat = Chat(config, journal, registry)
+    chat = Chat(config, journal, registry, runtime, now)
     links = Links(config, runtime, identity, journal, registry, trust, chat)
     listener, dialer = Listener(config, links), Dialer(links)
-    return Node(links, dialer, listener, __version__), links, listener
+    consumers = Consumers(journal, runtime, config.consumers)
+    return Node(links, dialer, listener, consumers, __version__), links, listener
 
 
 async def _live(
@@ -95,6 +97,7 @@ async def _live(
                 async with _nursery() as intake:
                     await intake.start(node.dialer.run)
                     intake.start_soon(listener.run)
+                    intake.start_soon(upkeep.run, node)
                     await sessions.start(server.serve)
                     _announce(node)
                     await node.stopped()

@@ -2,6 +2,7 @@
 
 import trio
 
+from chatd.core.consumers import Consumers
 from chatd.peers.dialer import Dialer
 from chatd.peers.links import Links
 from chatd.peers.listener import Listener
@@ -10,7 +11,7 @@ from chatd.peers.listener import Listener
 class Node:
     """One running chatd."""
 
-    def __init__(self, links: Links, dialer: Dialer, listener: Listener, version: str) -> None:
+    def __init__(self, links: Links, dialer: Dialer, listener: Listener, consumers: Consumers, version: str) -> None:
         self.config = links.config
         self.runtime = links.runtime
         self.identity = links.identity
@@ -18,6 +19,7 @@ class Node:
         self.registry = links.registry
         self.trust = links.trust
         self.chat = links.chat
+        self.consumers = consumers
         self.dialer = dialer
         self.version = version
         self.started = 0.0  # trio's clock

@@ -72,6 +72,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     text_bytes: Annotated[int, _in(3, size(64, 8 * MIB), "UTF-8 bytes of a text")] = 16 * KIB
     frame_bytes: Annotated[int, _in(3, size(KIB, 16 * MIB), "a native frame")] = 64 * KIB
     journal_pending_bytes: Annotated[int, _in(3, size(64 * KIB, GIB), "what may wait for its commit")] = 8 * MIB
+    outbox_messages: Annotated[int, _in(3, count(1, 100_000_000), "messages that may be owed to one peer")] = 10_000
+    outbox_bytes: Annotated[int, _in(3, size(64 * KIB, 1024 * GIB), "their bytes in the journal")] = 64 * MIB
+    retain_age: Annotated[float, _in(3, duration(1, 3_650 * 86400), "how long history is kept")] = 30 * 86400.0
+    retain_bytes: Annotated[int, _in(3, size(MIB, 1024 * GIB), "how large it grows; outboxes may hold half")] = GIB
     tail_bytes: Annotated[int, _in(3, size(64 * KIB, GIB), "the newest events, kept in memory")] = 16 * MIB
 
     plain_line_bytes: Annotated[int, _in(4, size(64, MIB), "a line from a plain peer")] = 4 * KIB
@@ -98,6 +102,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     sessions: Annotated[int, _in(6, count(1, 65536), "clients on the control socket")] = 64
     requests_per_session: Annotated[int, _in(6, count(1, 65536), "open requests of one session")] = 64
+    consumers: Annotated[int, _in(6, count(1, 65536), "named consumers")] = 1024
     control_line_bytes: Annotated[int, _in(6, size(4 * KIB, 64 * MIB), "a line from a client")] = MIB
     control_buffer_bytes: Annotated[int, _in(6, size(4 * KIB, GIB), "what may wait to be written to a client")] = MIB
     session_stall: Annotated[float, _in(6, duration(0.1, 3600), "reading nothing for so long ends a session")] = 30.0

@@ -26,7 +26,8 @@ class Message(Event, tag="message", kw_only=True, gc=False):
     id: str | None = None  # position in its sender's journal; None for a plain inbound one
     re: str | None = None  # the id that it answers
     text: str
-    state: str | msgspec.UnsetType = msgspec.UNSET  # out only: "queued"
+    expires: str | msgspec.UnsetType = msgspec.UNSET  # out, with a ttl: not sent any more from then on
+    state: str | msgspec.UnsetType = msgspec.UNSET  # out only: "queued"; the last field, see `with_state`
 
 
 class PeerUp(Event, tag="peer.up", kw_only=True, gc=False):
@@ -61,6 +62,19 @@ class PeerDiverged(Event, tag="peer.diverged", kw_only=True, gc=False):
     ours: str  # position
 
 
+class Receipt(Event, tag="receipt", kw_only=True, gc=False):
+    """What became of messages to a native peer.
+
+    "delivered" is told once for an acknowledgement: everything to the peer `through` that position, except what was
+    told before. "cancelled", "expired" and "rejected" are told of one message, `id`.
+    """
+
+    peer: PeerRef
+    state: str
+    through: str | None = None
+    id: str | None = None
+
+
 class Gap(Event, tag="gap", kw_only=True, gc=False):
     """What lies behind `after` up to and with `through` is missing here, and is not coming.
 
@@ -84,5 +98,14 @@ class DaemonStart(Event, tag="daemon.start", kw_only=True, gc=False):
     version: str
 
 
-AnyEvent = Message | PeerUp | PeerDown | PeerPending | PeerDiverged | Gap | DaemonStop | DaemonStart
-EVENT_TYPES = ("message", "peer.up", "peer.down", "peer.pending", "peer.diverged", "gap", "daemon.stop", "daemon.start")
+AnyEvent = Message | PeerUp | PeerDown | PeerPending | PeerDiverged | Receipt | Gap | DaemonStop | DaemonStart
+EVENT_TYPES = (
+    *("message", "receipt", "peer.up", "peer.down", "peer.pending", "peer.diverged", "gap"),
+    *("daemon.stop", "daemon.start"),
+)
+QUEUED = b'"state":"queued"}'
+
+
+def with_state(raw: bytes, state: str) -> bytes:
+    """The JSON of an outgoing message, which ends with the state it began with, in another state."""
+    return raw.removesuffix(QUEUED) + b'"state":"%s"}' % state.encode() if raw.endswith(QUEUED) else raw

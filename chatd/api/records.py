@@ -58,8 +58,52 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     """Result of `send`: `id` is the message's position in this node's journal."""
 
     id: str
-    state: str  # "queued": committed here
+    state: str  # "queued": committed here; with `wait`, or for a `key` that was known, the one it has now
     peer: PeerRef
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Result of `msg`: the message, with the state it has now if it went out."""
+
+    message: msgspec.Raw
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """Result of `cancel`: "cancelled"; or "sent" where the peer may have it: it is not sent again, the peer decides."""
+
+    id: str
+    state: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Result of `ask`: the id of the question, and the message that answers it."""
+
+    id: str
+    answer: msgspec.Raw
+
+
+class ConsumerRecord(msgspec.Struct, frozen=True):
+    """One line of `consumers`."""
+
+    name: str
+    position: str  # acknowledged up to there
+    lag: int  # committed events behind that which it is to get
+    held: bool  # somebody reads as it
+    last_seen: str  # when somebody last did, or acknowledged
+    filter: msgspec.Raw  # as given to `subscribe`, or {}
+
+
+class ConsumerList(msgspec.Struct, frozen=True):
+    """Result of `consumers`, by name."""
+
+    consumers: list[ConsumerRecord]
+
+
+class Acked(msgspec.Struct, frozen=True):
+    """Result of `ack` and `consumer.remove`: where the consumer is, or was."""
+
+    consumer: str
+    position: str
 
 
 class PeerCounts(msgspec.Struct, frozen=True):
@@ -80,6 +124,9 @@ class JournalStatus(msgspec.Struct, frozen=True):
     position: str  # the newest committed one
     bytes: int
     full: bool  # the last write met a full (or read-only) disk
+    oldest: str | None  # what lies up to and with this position is gone (retention); None: nothing is
+    owed: int  # messages that native peers have not acknowledged
+    owed_bytes: int
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -130,16 +177,21 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Waited(msgspec.Struct, frozen=True):
-    """Result of `wait`: the peers that fulfilled it."""
+    """Result of `wait`: the peers that fulfilled it; for "delivered" the one it was delivered to."""
 
     peers: list[PeerRecord]
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """Result of `subscribe`: `snapshot` is the state at `position`, the newest when it began; up to it is replay."""
+    """Result of `subscribe`: `snapshot` is the state at `position`, the newest when it began; up to it is replay.
+
+    `after` is where it reads from. A consumer's holder that loses it to another gets a notification `ended`, with the
+    subscription's number and an error object.
+    """
 
     subscription: int
     position: str
+    after: str
     snapshot: PeerList
 
 

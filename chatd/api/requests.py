@@ -14,10 +14,51 @@ class Nothing(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """`send`: appended at once, answered after its commit."""
+    """`send`: appended at once, answered after its commit; with `wait` when it is in that state.
+
+    `wait` is "sent" or "delivered". `ttl`: seconds after which it is not sent any more. `key`: the same one is the same
+    message. Without `queue` a peer that is away is refused.
+    """
 
     peer: PeerSpec
     text: str
+    wait: str | None = None
+    timeout: float | None = None
+    ttl: float | None = None
+    key: str | None = None
+    queue: bool = True
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """`reply`: a `send` to whoever said the message `id`, as the answer to it.
+
+    `id` is a message's id, or for one from a plain peer its position.
+    """
+
+    id: str
+    text: str
+    wait: str | None = None
+    timeout: float | None = None
+    ttl: float | None = None
+    key: str | None = None
+    queue: bool = True
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """`ask`: a `send`, answered with the peer's `reply` to it."""
+
+    peer: PeerSpec
+    text: str
+    timeout: float | None = None
+    ttl: float | None = None
+    key: str | None = None
+    queue: bool = True
+
+
+class ById(msgspec.Struct, frozen=True):
+    """`msg` and `cancel`: a message's id; for `msg` also a position in this journal."""
+
+    id: str
 
 
 class Connect(msgspec.Struct, frozen=True):
@@ -50,11 +91,16 @@ class List(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True, rename={"for_": "for"}):
-    """`wait`: `for` is "ready", "peer" (with `peer`: it is up) or "peers" (with `count`: that many or more are up)."""
+    """`wait`: `for` is what to wait for.
+
+    "ready", "peer" (with `peer`: it is up), "peers" (with `count`: that many or more are up), "delivered" (with `id`),
+    or "outbox-empty" (with `peer`: nothing is owed to it; without: to nobody).
+    """
 
     for_: str
     peer: PeerSpec | None = None
     count: int | None = None
+    id: str | None = None
     timeout: float | None = None
 
 
@@ -75,17 +121,38 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     room: str | None = None
 
 
-class Subscribe(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """`subscribe`: `from` is "now", "start" or a From."""
+class Subscribe(msgspec.Struct, frozen=True, rename={"from_": "from", "as_": "as"}):
+    """`subscribe`: `from` is "now", "start" or a From.
+
+    `as` names a consumer: one that is known goes on behind what it acknowledged, and `from` does not matter; a new one
+    begins at `from`. The filter belongs to it. At most `window` events are sent beyond its last `ack`. With `takeover`
+    whoever holds it loses it.
+    """
 
     from_: str | From = "now"
     filter: Filter | None = None
+    as_: str | None = None
+    window: int = 256
+    takeover: bool = False
 
 
 class Unsubscribe(msgspec.Struct, frozen=True):
     """`unsubscribe`."""
 
     subscription: int
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """`ack`: the consumer has done everything up to and with `position`. Durable when answered; never goes back."""
+
+    consumer: str
+    position: str
+
+
+class ByConsumer(msgspec.Struct, frozen=True):
+    """`consumer.remove`."""
+
+    consumer: str
 
 
 class History(msgspec.Struct, frozen=True, rename={"from_": "from"}):

@@ -123,10 +123,19 @@ def result_line(reply: Reply) -> msgspec.Raw:
 
 def error_line(id_: Id, error: ControlError | Fault) -> msgspec.Raw:
     """The answer to a request that was refused."""
+    return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "id": id_, "error": _error(error)}))
+
+
+def ended_line(number: int, error: ControlError) -> msgspec.Raw:
+    """The notification that a subscription was ended by somebody else than its client."""
+    params = {"subscription": number, "error": _error(error)}
+    return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "method": "ended", "params": params}))
+
+
+def _error(error: ControlError | Fault) -> dict[str, object]:
     data = {"kind": error.kind, "hint": error.hint, "retryable": error.retryable, **error.details}
     message = error.message if len(error.message) <= MESSAGE_CHARACTERS else error.message[:MESSAGE_CHARACTERS] + "…"
-    body = {"code": error.code, "message": message, "data": data}
-    return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "id": id_, "error": body}))
+    return {"code": error.code, "message": message, "data": data}
 
 
 def _id_of(line: bytes) -> Id:

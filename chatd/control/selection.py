@@ -1,23 +1,29 @@
-"""Selection: which entries of the journal a client asked for, and after which of them its reading begins.
+"""Selection: which entries of the journal a client asked for, after which of them its reading begins, and what is said
+of those that are gone.
 
 `subscribe` and `history` share it. Entries are judged by their columns; nothing is decoded.
 """
 
 import difflib
 from collections.abc import Callable
+from typing import Self
+
+import msgspec
 
 from chatd.api.errors import INVALID_PARAMS
-from chatd.api.events import EVENT_TYPES
+from chatd.api.events import EVENT_TYPES, Gap
 from chatd.api.requests import Filter, From
 from chatd.control.jsonrpc import Fault
 from chatd.core.batch import Entry
-from chatd.core.journal import Journal
+from chatd.core.consumers import Consumer
+from chatd.core.journal import PAGE_ROWS, Journal, Page
 from chatd.core.registry import Registry
-from chatd.runtime import parse_stamp
+from chatd.runtime import Runtime, parse_stamp, stamp
 
 ALWAYS = "gap"  # a hole in what was asked for is always told
 STARTS = 'from is "now", "start", or one of {"position":…}, {"since":…}, {"last":…}'
 Match = Callable[[Entry], bool]
+_encode = msgspec.json.Encoder().encode
 
 
 class Selection:
@@ -36,6 +42,13 @@ class Selection:
         if until_ms is not None:
             tests.append(lambda entry: entry.at_ms < until_ms)
         self.match = _all_of(tests)
+
+    @classmethod
+    def of(cls, registry: Registry, consumer: Consumer) -> Self:
+        """A consumer's filter; its peer is the one that was meant when the consumer was made."""
+        selection = cls(registry, msgspec.structs.replace(consumer.filter, peer=None))
+        selection.topic = consumer.topic
+        return selection
 
     def matches(self, entry: Entry) -> bool:
         """Whether an entry of the topic was asked for."""
@@ -74,7 +87,10 @@ def _check_type(name: str) -> None:
 
 
 def known_start(journal: Journal, start: str | From) -> int | None:
-    """The seq after which to read; None if it has to be sought. Raises Fault, ControlError cursor_gone."""
+    """The seq after which to read; None if it has to be sought. Raises Fault, ControlError cursor_gone.
+
+    Only a position may lie below the journal's floor: whoever names one has been there, and is told of the gap.
+    """
     if isinstance(start, From):
         if [start.position, start.since, start.last].count(None) != 2:
             raise Fault(INVALID_PARAMS, "from names more or less than one start", STARTS)
@@ -87,14 +103,31 @@ def known_start(journal: Journal, start: str | From) -> int | None:
         return None
     if start not in ("now", "start"):
         raise Fault(INVALID_PARAMS, f"from: {start[:64]!r} is no start", STARTS)
-    return journal.committed if start == "now" else 0
+    return journal.committed if start == "now" else journal.floor
 
 
 async def sought_start(journal: Journal, start: From, selection: Selection) -> int:
     """The same for `since` and `last`, which `known_start` has checked."""
     if start.since is not None:
-        return await journal.seek_time(seconds_of("from.since", start.since))
-    return await journal.seek_last(start.last or 0, selection.matches, selection.topic)
+        found = await journal.seek_time(seconds_of("from.since", start.since))
+    else:
+        found = await journal.seek_last(start.last or 0, selection.matches, selection.topic)
+    return max(found, journal.floor)
+
+
+async def read_on(journal: Journal, runtime: Runtime, after: int, topic: int | None, limit: int = PAGE_ROWS) -> Page:
+    """The next entries; for a reader below the floor the gap instead, behind which it goes on.
+
+    The floor is looked at behind the read: what it takes away meanwhile is not silently missing.
+    """
+    page = await journal.read(after, topic, limit)
+    return page if after >= journal.floor else Page([_gap(journal, runtime, after)], journal.floor)
+
+
+def _gap(journal: Journal, runtime: Runtime, after: int) -> Entry:
+    floor = journal.position(journal.floor)
+    event = Gap(position=floor, at=stamp(runtime.wall()), after=journal.position(after), through=floor)
+    return Entry(journal.floor, 0, ALWAYS, None, None, _encode(event))  # (it is as old as what is gone)
 
 
 def seconds_of(field: str, moment: str) -> float:

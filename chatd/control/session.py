@@ -20,8 +20,9 @@ from chatd.api.records import Subscribed
 from chatd.control import jsonrpc, unix
 from chatd.control.answers import AnswerQueue, Answers
 from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
-from chatd.control.methods.method import Method
+from chatd.control.methods.method import Method, patience
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
+from chatd.core.outbox import NotYet
 from chatd.node import Node
 from chatd.runtime import Broadcast, Waker
 
@@ -29,6 +30,7 @@ READ_BYTES = 64 * 1024
 TURN = 256  # requests handled before others get their turn
 SHUTTING_DOWN = ("this node is shutting down", "start it again")
 UNSET = msgspec.UNSET
+_Begun = tuple[Id | msgspec.UnsetType, Coroutine[Any, Any, msgspec.Struct]] | None
 log = logging.getLogger("chatd.control")
 
 
@@ -51,7 +53,7 @@ class Session:
         self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
         self._waker = Waker()  # of the writer
         self._answers = AnswerQueue(self._waker)
-        self.subscriptions = Subscriptions(node.journal, self._waker)
+        self.subscriptions = Subscriptions(node.journal, node.runtime, self._waker, self._answers)
         self._room = Broadcast()  # of the reader
         self._eof = False
         self._gone = False  # the client cannot get anything any more
@@ -106,7 +108,7 @@ class Session:
             method = self.methods.get(name)
             while turn := [*islice(neighbours, TURN)]:
                 await self._bounds()
-                if method is None or not self._start_many(method, turn):
+                if method is None or not await self._begin_many(method, turn):
                     await self._start_each(turn, nursery)
                 done += len(turn)
                 if done >= TURN:
@@ -119,6 +121,22 @@ class Session:
         while self._answers.unsent >= most_bytes or len(self._open) >= most_open:
             await self._room.wait()
         await self.node.journal.room()
+
+    async def _begin_many(self, method: Method, requests: Sequence[Any]) -> bool:
+        """`_start_many`, as soon as there is room for them."""
+        while True:
+            try:
+                return self._start_many(method, requests)
+            except NotYet as notyet:
+                await patience(notyet)
+
+    async def _begin(self, request: Request | BadLine | None) -> _Begun:
+        """`_start`, as soon as there is room for it: nothing behind it is read meanwhile."""
+        while True:
+            try:
+                return self._start(request)
+            except NotYet as notyet:
+                await patience(notyet)
 
     def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """Do neighbours at once, or nothing at all."""
@@ -139,14 +157,12 @@ class Session:
     async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
         for request in requests:
             await self._bounds()
-            begun = self._start(request)
+            begun = await self._begin(request)
             if begun is not None:
                 await nursery.start(self._serve, *begun)
 
-    def _start(
-        self, request: Request | BadLine | None
-    ) -> tuple[Id | msgspec.UnsetType, Coroutine[Any, Any, msgspec.Struct]] | None:
-        """Do what a line asks for; what takes longer is given back, begun by nobody yet."""
+    def _start(self, request: Request | BadLine | None) -> _Begun:
+        """Do what a line asks for; what takes longer is given back, begun by nobody yet. Raises NotYet."""
         if request is None:
             limit = self.node.config.control_line_bytes
             self._refuse(None, ControlError("too_large", f"the line is over {limit} bytes and was skipped"))

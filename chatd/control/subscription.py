@@ -1,81 +1,128 @@
 """Subscription: a cursor in the journal, pulled by the writer of its session at the pace of the client; and all of one.
 
 It holds no events: whoever is slow reads later, from memory or from disk. What it gives are lines ready to write,
-made of the JSON that the journal holds.
+made of the JSON that the journal holds. That of a consumer's holder waits for acknowledgements, too.
 """
 
-from chatd.control.selection import Selection
-from chatd.core.journal import PAGE_ROWS, Journal
-from chatd.runtime import Waker
+from functools import partial
+
+from chatd.api.errors import ControlError
+from chatd.control import jsonrpc
+from chatd.control.answers import AnswerQueue
+from chatd.control.selection import Selection, read_on
+from chatd.core.batch import Entry
+from chatd.core.consumers import Hold
+from chatd.core.journal import PAGE_ROWS, Journal, Page
+from chatd.runtime import Runtime, Waker
 
 CHUNK_BYTES = 256 * 1024  # about what one write to a client carries
+FEW_ROWS = 32  # that are read where there was more to send than a consumer's window had room for
 
 
 class Subscription:
     """Events after `cursor`; those at or before `boundary` are replay."""
 
-    __slots__ = ("_boundary", "_journal", "_live", "_match", "_replay", "announced", "cursor", "number", "topic")
+    __slots__ = (
+        "_boundary", "_journal", "_live", "_match", "_replay", "_rows", "_runtime",
+        "announced", "cursor", "hold", "number", "topic",
+    )  # fmt: skip
 
-    def __init__(self, journal: Journal, number: int, selection: Selection, cursor: int, boundary: int) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        runtime: Runtime,
+        number: int,
+        selection: Selection,
+        cursor: int,
+        boundary: int,
+        hold: Hold | None,
+    ) -> None:
         self.number = number
         self.topic = selection.topic
         self.cursor = cursor
+        self.hold = hold  # of a consumer
         self.announced = False  # its number was told: events may follow
         self._boundary = boundary
         self._journal = journal
+        self._runtime = runtime
         self._match = selection.match
+        self._rows = PAGE_ROWS
         self._replay = _frame(number, "true")
         self._live = _frame(number, "false")
 
     @property
-    def behind(self) -> bool:
-        """There is something that was not looked at."""
-        return self.cursor < self._journal.committed
+    def is_due(self) -> bool:
+        """There is something that was not looked at, and may be sent."""
+        return self.announced and self.cursor < self._journal.committed and (self.hold is None or self.hold.room > 0)
 
     async def pull(self) -> bytes:
         """The next events as lines, at most about CHUNK_BYTES, and move the cursor behind them.
 
-        May be empty: nothing matched, so call it again while it is `behind`.
+        May be empty: nothing matched, so call it again while it `is_due`.
         """
-        boundary = self._boundary
-        entries, through = await self._journal.read(self.cursor, self.topic, PAGE_ROWS)
-        prefix, suffix = self._live
-        if self.cursor < boundary:
-            prefix, suffix = self._replay
-            if through > boundary:
-                entries, through = [entry for entry in entries if entry.seq <= boundary], boundary
-        match = self._match
-        if match is not None:
-            entries = [entry for entry in entries if match(entry)]
+        entries, through = await self._next()
         raws = [entry.raw for entry in entries]
         if sum(map(len, raws)) > CHUNK_BYTES:
             count = _fitting(raws)
             through = entries[count - 1].seq
-            del raws[count:]
+            del raws[count:], entries[count:]
         self.cursor = through
+        if self.hold is not None:
+            self.hold.send([entry.seq for entry in entries])
+            self.hold.look(through)
+        prefix, suffix = self._replay if through <= self._boundary else self._live
         return prefix + (suffix + prefix).join(raws) + suffix if raws else b""
+
+    async def _next(self) -> Page:
+        """What comes next and is for this reader; all replay, or none of it."""
+        hold = self.hold
+        rows = self._rows if hold is None else max(self._rows, min(hold.room, PAGE_ROWS))
+        entries, through = await read_on(self._journal, self._runtime, self.cursor, self.topic, rows)
+        if hold is not None and self.cursor < (ahead := hold.skip(self.cursor)):
+            return Page([], ahead)
+        boundary = self._boundary = max(self._boundary, self._journal.floor)
+        if self.cursor < boundary < through:
+            entries, through = [entry for entry in entries if entry.seq <= boundary], boundary
+        match = self._match
+        if match is not None:
+            entries = [entry for entry in entries if match(entry)]
+        return Page(entries, through if hold is None else self._limit(hold, entries, through))
+
+    def _limit(self, hold: Hold, entries: list[Entry], through: int) -> int:
+        """Take away what the window has no room for; gives the seq up to which all is there."""
+        room = max(hold.room, 0)
+        self._rows = PAGE_ROWS
+        if len(entries) <= room:
+            return through
+        self._rows = FEW_ROWS
+        del entries[room:]
+        return entries[-1].seq if entries else self.cursor
 
 
 class Subscriptions:
     """Those of one session, by number. The session's waker is woken by every commit that one of them has to look at."""
 
-    __slots__ = ("_by_number", "_given", "_journal", "_waker")
+    __slots__ = ("_answers", "_by_number", "_given", "_journal", "_runtime", "_waker")
 
-    def __init__(self, journal: Journal, waker: Waker) -> None:
+    def __init__(self, journal: Journal, runtime: Runtime, waker: Waker, answers: AnswerQueue) -> None:
         self._journal = journal
+        self._runtime = runtime
         self._waker = waker
+        self._answers = answers
         self._by_number: dict[int, Subscription] = {}
         self._given = 0
 
     def __len__(self) -> int:
         return len(self._by_number)
 
-    def add(self, selection: Selection, cursor: int, boundary: int) -> int:
+    def add(self, selection: Selection, cursor: int, boundary: int, hold: Hold | None = None) -> int:
         """Begin one; gives its number. Events follow once that was told (`announce`)."""
-        self._given += 1
-        self._by_number[self._given] = Subscription(self._journal, self._given, selection, cursor, boundary)
+        self._given = number = self._given + 1
+        self._by_number[number] = Subscription(self._journal, self._runtime, number, selection, cursor, boundary, hold)
         self._journal.watch(self._waker, selection.topic)
-        return self._given
+        if hold is not None:
+            hold.attend(self._waker, partial(self._lose, number, hold.consumer.name))
+        return number
 
     def announce(self, number: int) -> None:
         """Its number was told; it may have been ended since."""
@@ -83,10 +130,12 @@ class Subscriptions:
             self._by_number[number].announced = True
 
     def remove(self, number: int) -> None:
-        """No event of it follows. Raises KeyError."""
-        topic = self._by_number.pop(number).topic
-        if all(other.topic != topic for other in self._by_number.values()):
-            self._journal.unwatch(self._waker, topic)
+        """No event of it follows, and its consumer is free. Raises KeyError."""
+        ended = self._by_number.pop(number)
+        if all(other.topic != ended.topic for other in self._by_number.values()):
+            self._journal.unwatch(self._waker, ended.topic)
+        if ended.hold is not None:
+            ended.hold.release()
 
     def clear(self) -> None:
         """End all."""
@@ -97,7 +146,7 @@ class Subscriptions:
         """Add events to what is written next, every subscription in its turn; whether any cursor moved."""
         size, moved = sum(map(len, parts)), False
         for number, subscription in list(self._by_number.items()):
-            if not subscription.announced or not subscription.behind:
+            if number not in self._by_number or not subscription.is_due:
                 continue
             data = await subscription.pull()
             moved = True
@@ -109,6 +158,13 @@ class Subscriptions:
             if size >= CHUNK_BYTES:
                 break
         return moved
+
+    def _lose(self, number: int, name: str) -> None:
+        """Somebody else reads as the consumer now; said in its place behind what was answered and sent."""
+        self.remove(number)
+        hint = "somebody read as it with --takeover"
+        error = ControlError("conflict", f"consumer {name} was taken over", hint, reason="taken_over")
+        self._answers.add(jsonrpc.ended_line(number, error), loose=False)
 
 
 def _frame(number: int, replay: str) -> tuple[bytes, bytes]:

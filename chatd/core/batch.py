@@ -10,6 +10,7 @@ from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent
 from chatd.runtime import Waker
 
+Statement = tuple[str, tuple[Any, ...]]
 ENTRY_COST = 600  # bytes that an entry and its event take beside its JSON, about
 
 
@@ -39,13 +40,13 @@ class Batch:
     One object serves all its messages: a ticket for each would cost more than the message.
     """
 
-    __slots__ = ("_event", "_wakers", "acks", "done", "entries", "error", "marks", "size", "statements", "undo")
+    __slots__ = ("_event", "_wakers", "done", "entries", "error", "marks", "notes", "size", "statements", "undo")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.marks: dict[tuple[str, str], int] = {}
-        self.acks: dict[str, int] = {}
-        self.statements: list[tuple[str, tuple[Any, ...]]] = []
+        self.statements: list[Statement] = []
+        self.notes: dict[object, Callable[[], Statement]] = {}  # values of the moment, asked for when the commit begins
         self.size = 0  # bytes, roughly
         self.done = False
         self.error: ControlError | None = None
@@ -54,7 +55,7 @@ class Batch:
         self.undo: dict[object, Callable[[], None]] = {}  # what is to be done if it fails
 
     def __bool__(self) -> bool:
-        """Whether it is worth a commit; acknowledgements alone wait for the next one."""
+        """Whether it is worth a commit; notes alone wait for the next one."""
         return bool(self.entries or self.marks or self.statements)
 
     async def wait(self) -> None:

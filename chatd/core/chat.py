@@ -8,65 +8,143 @@ here waits: a caller awaits the batch it gets.
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
+
+import msgspec
+import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Gap, Message, PeerDiverged
+from chatd.api.events import Gap, Message, PeerDiverged, Receipt
 from chatd.config import Config
+from chatd.core.archive import Archive
 from chatd.core.batch import Batch
 from chatd.core.journal import Journal
-from chatd.core.peer import Link, Peer, PlainLink
+from chatd.core.keys import Keys
+from chatd.core.outbox import NotYet
+from chatd.core.outcomes import Outcomes
+from chatd.core.peer import Link, NativeLink, Peer, PlainLink
 from chatd.core.registry import Registry
+from chatd.runtime import Runtime, stamp
 from chatd.wire import lines
 from chatd.wire.frames import Text
 
 # What may stand in a native text beside printable characters. The rest would write on somebody's terminal.
 ALLOWED_CONTROLS = frozenset("\n\t")
 CONTROLS = frozenset(map(chr, [*range(32), *range(127, 160)])) - ALLOWED_CONTROLS
+STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
 log = logging.getLogger("chatd.chat")
+
+
+class Options(NamedTuple):
+    """How a message is to be sent, and which one it answers."""
+
+    ttl: float | None = None  # seconds
+    key: str | None = None
+    queue: bool = True
+    re: str | None = None
+
+
+PLAINLY = Options()
 
 
 class Chat:
     """The decisions of one node."""
 
-    def __init__(self, config: Config, journal: Journal, registry: Registry) -> None:
+    def __init__(self, config: Config, journal: Journal, registry: Registry, runtime: Runtime, now: float) -> None:
+        """Read what the last run left (blocking); `now` is trio's clock."""
+        self.outcomes = Outcomes(journal, registry, now=now, wall=runtime.wall())
+        self.keys = Keys(journal)
+        self.archive = Archive(journal, registry)
         self._config = config
         self._journal = journal
         self._registry = registry
+        self._wall = runtime.wall
 
     # -- out
 
-    def send(self, peer: Peer, text: str) -> tuple[Message, Batch]:
-        """Accept a message for a peer, or raise ControlError; it is accepted when the batch is committed."""
-        send = self._send_plain if peer.kind == "plain" else self.send_all
-        (message,), batch = send(peer, (text,))
+    def said(self, peer: Peer, text: str, key: str) -> int | None:
+        """The seq of the message that was sent with that key. Raises ControlError, and NotYet."""
+        _check_characters(text)
+        return self.keys.find(key, peer.key, text)
+
+    def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
+        """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
+
+        Raises ControlError, and NotYet where the caller has to be slowed.
+        """
+        if peer.kind == "native" and not (text and text.isprintable()):
+            _check_characters(text)
+        send = self._send_plain if peer.kind == "plain" else self._send_native
+        (message,), batch = send(peer, (text,), options)
+        if options.key is not None and not batch.done:
+            self.keys.add(options.key, self._journal.appended, peer.key, text, batch)
         return message, batch
 
     def send_all(self, peer: Peer, texts: Sequence[str]) -> tuple[list[Message], Batch]:
-        """The same for neighbours that go to one native peer: all of them or none."""
-        if peer.link is None:
-            raise _offline(peer)
-        limits = most_bytes, characters = self._limits(peer.text_bytes, peer.text_chars)
+        """The same for neighbours that go to one native peer, without options: all of them or none."""
         if not all(texts) or not "".join(texts).isprintable():
             for text in texts:
-                if not text or not text.isprintable():
-                    _check_characters(text)
+                _check_characters(text)
+        return self._send_native(peer, texts, PLAINLY)
+
+    def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
+        self._admit(peer, len(texts), options)
+        limits = most_bytes, characters = self._limits(peer.text_bytes, peer.text_chars)
         longest = len(max(texts, key=len))
         if longest * 4 > most_bytes or 0 < characters < longest:
             for text in texts:
                 _check_length(text, *limits)
-        before = self._journal.appended
-        messages, batch = self._append_out(peer, texts)
-        peer.unacked.extend(range(before + 1, self._journal.appended + 1))
+        before, outbox = self._journal.appended, peer.outbox
+        messages, batch = self._append_out(peer, texts, options)
+        if batch.done:
+            return messages, batch  # the journal is broken, and says so
+        if not outbox.count:
+            outbox.moved_at = trio.current_time()
+        sizes = [len(entry.raw) for entry in batch.entries[-len(texts) :]]
+        outbox.add(range(before + 1, self._journal.appended + 1), sizes)
         batch.if_failed(peer, partial(self._take_back, peer))
+        if options.ttl is not None:
+            ends_at = int((self._wall() + options.ttl) * 1000)
+            self.outcomes.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
         if not peer.remembered:
             self._registry.remember(peer)
+        self._journal.note(("outbox", peer.key), peer.outbox_row)
         return messages, batch
 
-    def _send_plain(self, peer: Peer, texts: tuple[str]) -> tuple[list[Message], Batch]:
+    def _admit(self, peer: Peer, count: int, options: Options) -> None:
+        """Whether so many more may be owed to it. Raises ControlError, NotYet."""
+        away = peer.link is None
+        if peer.terminated or peer.node is None or (away and not options.queue):
+            raise _offline(peer)
+        if peer.trust == "denied":
+            raise ControlError("forbidden", f"{peer.name} is denied", "`chatctl peer accept` lets it talk again")
+        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+        full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
+        if not full and owed.size < config.retain_bytes // 2:
+            return
+        if away or not outbox.count or trio.current_time() >= outbox.moved_at + STALL_S:
+            raise _full(peer, away=away, full=full)
+        raise NotYet(partial(self._room, peer, count), outbox.moved_at + STALL_S)
+
+    async def _room(self, peer: Peer, count: int) -> None:
+        """Wait until there is room for so many more, and some more than that; or the peer is away."""
+        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+        most = max(0, min(config.outbox_messages * 3 // 4, config.outbox_messages - count))
+        while peer.link is not None:
+            if outbox.count > most or outbox.size >= config.outbox_bytes:
+                await peer.progress.wait()
+            elif owed.size >= config.retain_bytes // 2:
+                await owed.changed.wait()
+            else:
+                return
+
+    def _send_plain(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         (text,), link = texts, cast(PlainLink | None, peer.link)
         if link is None:
             raise _offline(peer)
+        if options.ttl is not None:
+            hint = "it is written at once, or not at all"
+            raise ControlError("conflict", f"a message to {peer.name}, a plain peer, has no ttl", hint, reason="plain")
         try:
             lines.check_text(text, self._config.plain_send_bytes)
         except lines.TextRefused as error:
@@ -74,23 +152,32 @@ class Chat:
         _check_length(text, *self._limits(0, 0))
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
-        messages, batch = self._append_out(peer, texts)
-        link.enqueue(text, batch)
+        messages, batch = self._append_out(peer, texts, options)
+        link.enqueue(self._journal.appended, text, batch)
         return messages, batch
 
-    def _append_out(self, peer: Peer, texts: Sequence[str]) -> tuple[list[Message], Batch]:
-        messages = [Message(direction="out", peer=peer.ref, text=text, state="queued") for text in texts]
+    def _append_out(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
+        expires = msgspec.UNSET if options.ttl is None else stamp(self._wall() + options.ttl)
+        messages = [
+            Message(direction="out", peer=peer.ref, text=text, re=options.re, expires=expires, state="queued")
+            for text in texts
+        ]
         return messages, self._journal.append_all(messages, peer.key, "out")
 
     def _take_back(self, peer: Peer) -> None:
-        while peer.unacked and peer.unacked[-1] > self._journal.committed:
-            peer.unacked.pop()
+        peer.outbox.take_back(self._journal.committed)
 
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
         """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
         config = self._config
         characters = min(filter(None, (config.max_text, peer_chars)), default=0)
         return min(config.text_bytes, peer_bytes or config.text_bytes), characters
+
+    def written(self, peer: Peer, seq: int) -> None:
+        """A plain link has written everything up to there."""
+        peer.reached = seq
+        self._journal.note(("outbox", peer.key), peer.outbox_row)
+        peer.progress.notify()
 
     # -- in
 
@@ -125,8 +212,25 @@ class Chat:
 
     # -- positions
 
-    def start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
-        """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote."""
+    async def begin(self, peer: Peer, link: Link, epoch: str | None, seq: int) -> int | None:
+        """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote.
+
+        The mark is an acknowledgement. Of an only link it says also what of former ones has not arrived, and will not;
+        while there is another one, that may still bring what the mark does not show.
+        """
+        start = self._start_of(peer, epoch, seq)
+        if start is None:
+            return None
+        await self.outcomes.learn(peer, max([start, *peer.outbox.tentative]))
+        self._acknowledge(peer, start)
+        peer.reached = max(peer.reached, start)
+        if all(other is link or other.lost for other in cast(list[NativeLink], peer.links)):
+            peer.written, peer.reached = 0, start
+            self.outcomes.decide(peer, start)
+        peer.outbox.moved_at = trio.current_time()
+        return start
+
+    def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
         acked = self._journal.marks.acked.get(peer.node or "", 0)
         span = self._journal.span(epoch) if epoch else None
         if span is None or epoch is None:
@@ -153,7 +257,7 @@ class Chat:
         log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
 
     def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
-        """The peer has committed everything up to there; False if we never wrote that.
+        """The peer has committed everything up to there; False if we never wrote that to it.
 
         What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own.
         """
@@ -163,13 +267,25 @@ class Chat:
         first, last = span
         if seq < first or (seq > last and epoch == self._journal.epoch):
             return False
-        seq, node = min(seq, last), peer.node or ""
-        if seq > self._journal.marks.acked.get(node, 0):
-            self._journal.note_ack(node, seq)
-            while peer.unacked and peer.unacked[0] <= seq:
-                peer.unacked.popleft()
-            peer.acked.notify()
+        if min(seq, last) > peer.reached:
+            return False
+        self._acknowledge(peer, min(seq, last))
         return True
+
+    def _acknowledge(self, peer: Peer, seq: int) -> None:
+        node = peer.node or ""
+        if seq <= self._journal.marks.acked.get(node, 0):
+            return
+        owed = peer.outbox.count
+        peer.outbox.acknowledge(seq)
+        self.outcomes.acknowledged(peer, seq)
+        self._journal.note_ack(node, seq)
+        if peer.outbox.count != owed:
+            receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
+            self._journal.append(receipt, peer.key, urgent=False)
+            self._journal.note(("outbox", peer.key), peer.outbox_row)
+        peer.outbox.moved_at = trio.current_time()
+        peer.progress.notify()
 
 
 def _hang_up(peer: Peer, *links: Link) -> None:
@@ -206,7 +322,19 @@ def _check_characters(text: str) -> None:
 def _offline(peer: Peer) -> ControlError:
     if peer.terminated:
         return ControlError("peer_offline", f"{peer.name} was terminated", "`chatctl connect` to it again")
-    hint = "connect to it, or `chatctl wait peer NAME` until it is back"
-    if peer.state == "pending":
-        hint = "it is pending: `chatctl peer accept` has to be said on the side that asks for it"
+    if peer.kind == "native" and peer.node is None:
+        hint = "`chatctl wait peer NAME`, then send"
+        return ControlError("peer_offline", f"nobody has answered at {peer.name} yet", hint)
+    hint = "`chatctl connect` to it" if peer.kind == "plain" else "connect to it, or send without --no-queue"
     return ControlError("peer_offline", f"{peer.name} is not connected ({peer.reason or peer.state})", hint)
+
+
+def _full(peer: Peer, *, away: bool, full: bool) -> ControlError:
+    outbox = peer.outbox
+    if not full:
+        message, hint = "the outboxes of all peers hold half of what the journal may", "raise --retain-bytes"
+    else:
+        message = f"{outbox.count} messages wait for {peer.name}"
+        hint = f"`chatctl wait peer {peer.name}`" if away else "it takes nothing: `chatctl list`"
+        hint += ", or raise --outbox-messages and --outbox-bytes"
+    return ControlError("outbox_full", message, hint)

@@ -26,7 +26,9 @@ class Epochs:
         return None
 
     def resolve(self, position: str, newest: int) -> int:
-        """The seq of a position. Raises ControlError cursor_gone."""
+        """The seq of a position; 0 is the one before the journal's first event. Raises ControlError cursor_gone."""
+        if position == f"{self._all[0][1]}:0":
+            return 0
         epoch, _, digits = position.partition(":")
         span = self.span(epoch, newest)
         if span and digits.isascii() and digits.isdigit() and len(digits) < 19 and span[0] <= int(digits) <= span[1]:

@@ -8,13 +8,13 @@ A failed commit takes everything with it that was appended behind it. Knows no p
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message
-from chatd.core.batch import ENTRY_COST, Batch, Entry
+from chatd.core.batch import ENTRY_COST, Batch, Entry, Statement
 from chatd.core.epochs import Epochs
 from chatd.core.failures import StorageFailure
 from chatd.core.marks import Marks
@@ -23,8 +23,10 @@ from chatd.core.store import DiskFull, Store
 from chatd.core.tail import Tail
 from chatd.runtime import Broadcast, Runtime, Waker, stamp
 
+T = TypeVar("T")
 EPOCH_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
-PAGE_ROWS = 512  # a read of this many takes well under 10 ms
+ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
+PAGE_ROWS = 2048  # a read of this many takes about 4 ms
 RECENT_ROWS = 2048
 
 FULL = ControlError(
@@ -62,6 +64,7 @@ class Journal:
         self.marks = Marks(
             store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
         )
+        self.floor: int = store.query("SELECT seq FROM floor")[0][0]  # what lies up to there is gone: retention
         self.full = False
         self.broken = False
         self._prefix = self.epoch + ":"
@@ -70,7 +73,7 @@ class Journal:
         self._tail = Tail(self.committed, tail_bytes)
         self._filling = Batch()
         self._writing: Batch | None = None
-        self._flush = False
+        self._urgent = False  # somebody waits for the commit of what is in `_filling`
         self._reads = Reads()
         self._work = Waker()
         self._roomy = Broadcast()
@@ -78,13 +81,20 @@ class Journal:
 
     # -- appending
 
-    def append(self, event: AnyEvent, topic: int | None = None, direction: str | None = None) -> Batch:
-        """Give the event its position and time, and put it into the next commit. Never blocks."""
-        return self.append_all((event,), topic, direction)
+    def append(
+        self, event: AnyEvent, topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+    ) -> Batch:
+        """Give the event its position and time, and put it into the next commit. Never blocks.
 
-    def append_all(self, events: Sequence[AnyEvent], topic: int | None = None, direction: str | None = None) -> Batch:
+        One that is not urgent makes no commit: it goes with the next one, or with `flush`.
+        """
+        return self.append_all((event,), topic, direction, urgent=urgent)
+
+    def append_all(
+        self, events: Sequence[AnyEvent], topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+    ) -> Batch:
         """The same for neighbours of one type. A message that goes out gets its id, which is its position."""
-        batch = self._batch()
+        batch = self._batch(urgent=urgent)
         if batch.done:
             return batch
         now = int(self._runtime.wall() * 1000)
@@ -120,24 +130,38 @@ class Journal:
             self.marks.raise_appended(node, epoch, seq)
         return batch
 
+    def note(self, key: object, make: Callable[[], Statement]) -> None:
+        """Keep a value with the next commit, which is not made for it alone; `make` is called when that begins.
+
+        There is one note for each key. A note outlives a commit that fails.
+        """
+        self._filling.notes[key] = make
+
     def note_ack(self, node: str, seq: int) -> None:
-        """The node has got everything up to our `seq`; kept with the next commit, which is not made for it alone."""
+        """The node has got everything up to our `seq`."""
         self.marks.acked[node] = seq
-        self._filling.acks[node] = seq
+        self.note(("ack", node), lambda: (ACK, (node, self.marks.acked[node])))
 
     def flush(self) -> None:
-        """Commit what waits, also if it is acknowledgements only."""
-        if self._filling.acks and not self.broken:
-            self._flush = True
+        """Commit what waits, also if it is notes only."""
+        if (self._filling or self._filling.notes) and not self.broken:
+            self._urgent = True
             self._work.wake()
 
-    def _batch(self) -> Batch:
+    def _batch(self, *, urgent: bool = True) -> Batch:
         if self.broken:
             failed = Batch()
             failed.settle(UNKNOWN)
             return failed
-        self._work.wake()
+        if urgent:
+            self._urgent = True
+            self._work.wake()
         return self._filling
+
+    @property
+    def lingers(self) -> bool:
+        """Something is appended, and no commit is under way."""
+        return bool(self._filling) and self._writing is None
 
     @property
     def is_idle(self) -> bool:
@@ -157,6 +181,8 @@ class Journal:
 
     async def settled(self) -> None:
         """Wait until everything that was appended before is committed or has failed."""
+        if self._filling:
+            self.flush()
         for batch in (self._writing, self._filling):
             if batch and not batch.done:
                 try:
@@ -170,15 +196,16 @@ class Journal:
         """Commit and read, for ever. Raises StorageFailure when the journal can no longer be trusted."""
         while True:
             await self._work.wait()
-            while self._filling or self._flush or self._reads:
-                if self._filling or self._flush:
+            while self._urgent or self._reads:
+                if self._urgent:
                     await self._commit()
                 if self._reads:
                     await self._read()
 
     async def _commit(self) -> None:
         batch = self._writing = self._filling
-        self._filling, self._flush = Batch(), False
+        self._filling, self._urgent = Batch(), False
+        batch.statements += [make() for make in batch.notes.values()]
         try:
             await self._runtime.in_thread(self.store.write, batch)
         except DiskFull:
@@ -209,11 +236,11 @@ class Journal:
     def _fail(self, error: ControlError) -> None:
         """Everything that is not committed is gone, also what was appended behind the failed batch."""
         failed = [batch for batch in (self._writing, self._filling) if batch is not None]
-        self._writing, self._filling = None, Batch()
+        self._writing, self._filling, self._urgent = None, Batch(), False
         self.appended = self.committed
         self.marks.revert()
-        for node, seq in [item for batch in failed for item in batch.acks.items()]:
-            self._filling.acks[node] = seq
+        for batch in failed:
+            self._filling.notes |= batch.notes
         for batch in failed:
             batch.settle(error)
         self._roomy.notify()
@@ -228,9 +255,14 @@ class Journal:
             self._fail(UNKNOWN)
             raise StorageFailure(f"journal {self.store.path} cannot be read: {error}") from error
 
-    async def _in_store(self, function: Callable[[], Any]) -> Any:
+    async def ask(self, function: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
+        """What `function` gives for the store, in its turn: 10 ms of work at most, its own transaction if it writes.
+
+        `then` is told before anybody else reads.
+        """
         self._work.wake()
-        return await self._reads.ask(function)
+        found: T = await self._reads.ask(partial(function, self.store), then)
+        return found
 
     def recent(self, after: int, topic: int | None = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
         """Committed entries after that seq out of memory; None when memory does not reach back that far.
@@ -242,7 +274,15 @@ class Journal:
     async def page(self, after: int, topic: int | None = None, limit: int = PAGE_ROWS) -> Page:
         """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them."""
         through = self.committed
-        return Page(*await self._in_store(lambda: self.store.page(after, through, topic, min(limit, PAGE_ROWS))))
+        return Page(*await self.ask(lambda store: store.page(after, through, topic, min(limit, PAGE_ROWS))))
+
+    async def entry(self, seq: int) -> Entry | None:
+        """The committed entry of that seq; None where there is none (any more)."""
+        if seq > self.committed:
+            return None
+        read = self.read if seq > self.floor else self.page  # memory may still have what is gone
+        entries, _ = await read(seq - 1, limit=1)
+        return entries[0] if entries and entries[0].seq == seq else None
 
     async def read(self, after: int, topic: int | None = None, limit: int = PAGE_ROWS) -> Page:
         """The same from wherever they are."""
@@ -252,28 +292,27 @@ class Journal:
         return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
 
     async def seek_time(self, seconds: float) -> int:
-        """The seq after which everything is that is not older than that wall time."""
-        at_ms, newest = int(seconds * 1000), self.committed
-        first: int = await self._in_store(lambda: self.store.first_at_or_after(at_ms, 0, newest))
-        return first - 1
+        """The seq after which everything is that is not older than that wall time; never below the floor."""
+        at_ms, floor, newest = int(seconds * 1000), self.floor, self.committed
+        return await self.ask(lambda store: store.first_at_or_after(at_ms, floor, newest)) - 1
 
     async def seek_last(self, n: int, match: Callable[[Entry], bool], topic: int | None = None) -> int:
-        """The seq after which the newest `n` matching entries are. `match` sees the columns, not `raw`."""
-        before = self.committed + 1
+        """The seq after which the newest `n` matching entries above the floor are. `match` sees no `raw`."""
+        before, floor = self.committed + 1, self.floor
         while n > 0:
-            found: list[Entry] = await self._in_store(partial(self.store.page_back, before, topic, PAGE_ROWS))
+            found = await self.ask(partial(_page_back, after=floor, before=before, topic=topic))
             for entry in found:
                 n -= match(entry)
                 if n <= 0:
                     return entry.seq - 1
             if len(found) < PAGE_ROWS:
-                return 0
+                return floor
             before = found[-1].seq
         return self.committed
 
     async def responds(self) -> None:
         """Return once the store has answered: the journal's task and its disk are alive."""
-        await self._in_store(lambda: self.store.query("SELECT 1"))
+        await self.ask(lambda store: store.query("SELECT 1"))
 
     def watch(self, waker: Waker, topic: int | None = None) -> None:
         """Wake it once per commit that touched the topic; None is every commit."""
@@ -307,3 +346,7 @@ class Journal:
     def close(self) -> None:
         """After `run` has ended (blocking)."""
         self.store.close()
+
+
+def _page_back(store: Store, *, after: int, before: int, topic: int | None) -> list[Entry]:
+    return store.page_back(after, before, topic, PAGE_ROWS)

@@ -32,6 +32,19 @@ class Marks:
         epoch = self._newest.get(node)
         return None if epoch is None else (epoch, self._committed[(node, epoch)])
 
+    def node_of(self, epoch: str) -> str | None:
+        """Whose epoch that is, as far as we have something of it."""
+        return next((node for node, known in self._committed if known == epoch), None)
+
+    def before(self, node: str, epoch: str) -> frozenset[str]:
+        """The epochs of that node that appeared before this one."""
+        epochs = [known for whose, known in self._committed if whose == node]
+        return frozenset(epochs[: epochs.index(epoch)])
+
+    def committed_in(self, node: str, epoch: str) -> int:
+        """The newest committed seq of that epoch; 0 if none is."""
+        return self._committed.get((node, epoch), 0)
+
     def commit(self, raised: dict[tuple[str, str], int]) -> None:
         """These are in the journal now. A node's newest epoch is the one that appeared last."""
         for key, seq in raised.items():

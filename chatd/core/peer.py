@@ -1,12 +1,17 @@
 """Peer: somebody we have, had or want a connection with, and the links to it."""
 
-from collections import deque
 from typing import Protocol
 
 from chatd.api.records import PeerRecord, PeerRef
-from chatd.core.batch import Batch
+from chatd.core.batch import Batch, Statement
+from chatd.core.outbox import Outbox, Owed
 from chatd.runtime import Broadcast, stamp
 
+OUTBOX = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
+ROW = "id, slot, node, name, pinned, address, trust, terminated"
+# Replaces by node too: a row whose deletion met a full disk may still be there.
+PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+OPEN = -1  # while a link is open, everything that is committed may have been written
 SHORT_ID = 8  # characters of a node id that people see
 
 
@@ -26,6 +31,7 @@ class NativeLink(Link, Protocol):
     """A link to another chatd."""
 
     epoch: str  # the peer's
+    lost: bool  # the peer has given it up: what was written to it and is not in its `Hello` never arrives
 
     def drop(self, reason: str) -> None:
         """End it at once: from now on nothing is taken from it."""
@@ -37,7 +43,7 @@ class PlainLink(Link, Protocol):
     waiting: int  # messages handed over and not written
     full: bool  # as much waits as may
 
-    def enqueue(self, text: str, batch: Batch) -> None:
+    def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         """Write the text once the batch is committed."""
 
 
@@ -45,15 +51,20 @@ class Peer:
     """One peer. `key` is its topic in the journal, and its row where it is remembered; `slot` is what people say."""
 
     __slots__ = (
-        "acked",
         "address",
         "asked",
+        "changed",
+        "forgotten",
         "key",
         "kind",
         "links",
         "name",
         "node",
+        "opening",
+        "outbox",
         "pinned",
+        "progress",
+        "reached",
         "reason",
         "received",
         "ref",
@@ -67,11 +78,13 @@ class Peer:
         "text_bytes",
         "text_chars",
         "trust",
-        "unacked",
-        "wish",
+        "wishes",
+        "written",
     )
 
-    def __init__(self, key: int, slot: int, kind: str, name: str, node: str | None, address: str | None) -> None:
+    def __init__(
+        self, key: int, slot: int, kind: str, name: str, node: str | None, address: str | None, owed: Owed | None = None
+    ) -> None:
         self.key = key
         self.slot = slot
         self.kind = kind  # "native" | "plain"
@@ -82,24 +95,44 @@ class Peer:
         self.since = 0.0  # wall time
         self.reason: str | None = None
         self.links: list[Link] = []
-        self.wish: str | None = None  # the address that is redialed
+        self.wishes: list[str] = []  # addresses that are redialed, the next one first; core/wishes.py writes it
         self.trust: str | None = None
         self.pinned = False  # its name is the one by which we know it
         self.remembered = False  # it has a row
-        self.terminated = False  # by us, in this run
+        self.forgotten = False  # it had a row, and lives on only as long as its links
+        self.terminated = False  # by us, and no `connect` from either side since
         self.asked = False  # a `peer.pending` was told
         self.rtt_ms: float | None = None
         self.received = 0
         self.sent = 0
         self.text_bytes = self.text_chars = 0  # what it takes, by its last Hello; 0 is not known, or no limit
-        self.unacked: deque[int] = deque()  # our seqs that it has not acknowledged
-        self.acked = Broadcast()
+        self.outbox = Outbox(owed or Owed())  # native: what it has not acknowledged
+        self.written = 0  # seq up to which former links may have written
+        self.reached = 0  # seq up to which links of this run may have, or from where one started
+        self.opening: Batch | None = None  # says in the journal that a link is open
+        self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
+        self.changed = Broadcast()  # its state, its links or its wishes; told beside the registry's
         self.ref = PeerRef(slot, name, kind, node)
 
     def rename(self, name: str, node: str | None) -> None:
         """Known by that name (and id) from now on."""
         self.name, self.node = name, node
         self.ref = PeerRef(self.slot, name, self.kind, node)
+
+    def row(self) -> Statement:
+        """What the journal keeps of a native peer, or that it is forgotten."""
+        if not self.remembered:
+            return "DELETE FROM peers WHERE id = ?", (self.key,)
+        values = (self.key, self.slot, self.node, self.name, self.pinned, self.address, self.trust, self.terminated)
+        return PEER, values
+
+    def outbox_row(self) -> Statement:
+        """What the journal keeps of the outbox."""
+        if self.forgotten:
+            return "DELETE FROM outboxes WHERE topic = ?", (self.key,)
+        outbox = self.outbox
+        written = OPEN if self.kind == "native" and self.links else max(self.written, self.reached)
+        return OUTBOX, (self.key, outbox.first, outbox.count, outbox.size, written)
 
     @property
     def is_up(self) -> bool:
@@ -134,9 +167,9 @@ class Peer:
             since=stamp(self.since),
             reason=self.reason,
             rtt_ms=self.rtt_ms,
-            queued=len(self.unacked) if self.kind == "native" else waiting,
+            queued=self.outbox.count if self.kind == "native" else waiting,
             received=self.received,
             sent=self.sent,
-            desired=self.wish is not None,
+            desired=bool(self.wishes),
             trust=self.trust,
         )

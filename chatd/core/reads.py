@@ -8,10 +8,11 @@ import trio
 
 
 class _Read:
-    __slots__ = ("abandoned", "done", "function", "result")
+    __slots__ = ("abandoned", "done", "function", "result", "then")
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    def __init__(self, function: Callable[[], Any], then: Callable[[Any], None] | None) -> None:
         self.function = function
+        self.then = then
         self.done = trio.Event()
         self.result: Any = None
         self.abandoned = False
@@ -28,9 +29,12 @@ class Reads:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    async def ask(self, function: Callable[[], Any]) -> Any:
-        """Wait for what it gives; one that nobody waits for any more is not done."""
-        read = _Read(function)
+    async def ask(self, function: Callable[[], Any], then: Callable[[Any], None] | None = None) -> Any:
+        """Wait for what it gives; one that nobody waits for any more is not done.
+
+        `then` gets it before the next one is served, also if who asked is gone by then.
+        """
+        read = _Read(function, then)
         self._waiting.append(read)
         try:
             await read.done.wait()
@@ -43,4 +47,6 @@ class Reads:
         read = self._waiting.popleft()
         if not read.abandoned:
             read.result = await run(read.function)
+            if read.then is not None:
+                read.then(read.result)
             read.done.set()

@@ -17,11 +17,37 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX events_by_topic ON events (topic) WHERE topic IS NOT NULL",
         # Native peers that are remembered. `acked` is our seq up to which the peer has acknowledged: final.
         """CREATE TABLE peers (id INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, node TEXT NOT NULL UNIQUE,
-                               name TEXT NOT NULL, pinned INTEGER NOT NULL, address TEXT, trust TEXT)""",
+                               name TEXT NOT NULL, pinned INTEGER NOT NULL, address TEXT, trust TEXT,
+                               terminated INTEGER NOT NULL)""",
+        # Addresses that are redialed, with the peer that they stand for: its topic and slot also where it has no row.
+        """CREATE TABLE wishes (kind TEXT NOT NULL, address TEXT NOT NULL, topic INTEGER NOT NULL,
+                                slot INTEGER NOT NULL, PRIMARY KEY (kind, address)) WITHOUT ROWID""",
         "CREATE TABLE acks (node TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
         # The high-water mark of every node and epoch that ever sent us something: for good, whatever is forgotten.
         """CREATE TABLE marks (ord INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, epoch TEXT NOT NULL,
                                seq INTEGER NOT NULL, UNIQUE (node, epoch))""",
+        # What is owed to a native peer (its first seq, 0 for nothing; how many, and the bytes of their bodies), and up
+        # to which seq something may have been written to a peer; -1: a link is open, so it may have been everything.
+        """CREATE TABLE outboxes (topic INTEGER PRIMARY KEY, first INTEGER NOT NULL, messages INTEGER NOT NULL,
+                                  bytes INTEGER NOT NULL, written INTEGER NOT NULL)""",
+        # Messages that were given up: "cancelled", "expired", "rejected". Not final: the peer may have it, and its next
+        # `Hello` decides.
+        """CREATE TABLE outcomes (seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, state TEXT NOT NULL,
+                                  final INTEGER NOT NULL)""",
+        "CREATE INDEX outcomes_open ON outcomes (topic) WHERE final = 0",
+        # Messages that have a ttl, with the wall time (ms) of its end and the bytes of their body.
+        """CREATE TABLE expiries (seq INTEGER PRIMARY KEY, topic INTEGER NOT NULL, at INTEGER NOT NULL,
+                                  bytes INTEGER NOT NULL)""",
+        # `send --key`: a key lives as long as its message. `digest` is of the text.
+        """CREATE TABLE keys (key TEXT PRIMARY KEY, seq INTEGER NOT NULL, topic INTEGER NOT NULL,
+                              digest BLOB NOT NULL) WITHOUT ROWID""",
+        "CREATE INDEX keys_by_seq ON keys (seq)",
+        # Named consumers. `filter` is JSON as `subscribe` gave it, `topic` what its peer was resolved to, `seen` in ms.
+        """CREATE TABLE consumers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, filter TEXT NOT NULL, topic INTEGER,
+                                   seen INTEGER NOT NULL) WITHOUT ROWID""",
+        # One row: events up to and with this seq are gone, except what an outbox owes.
+        "CREATE TABLE floor (seq INTEGER NOT NULL)",
+        "INSERT INTO floor VALUES (0)",
     ),
 )
 

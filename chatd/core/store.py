@@ -8,6 +8,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from chatd.core.batch import Batch, Entry
@@ -20,6 +21,7 @@ QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the 
 PAGE_BYTES = 1 << 20  # of bodies in one page
 PAGE_SIZE = 8192  # less work for a full batch than 4096, and less to write for a single row than 16384
 CHECKPOINT_PAGES = 2000
+FOR_EVER = (1 << 63) - 1  # ms
 NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its directory"
 
 _ROW = "(?,?,?,?,?,?)"
@@ -28,7 +30,6 @@ _MARK = (
     "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
     "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)"
 )
-_ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
 _FIRST = "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
 # For 1, 2, 4, … rows: a statement for any other number would be compiled again nearly every time.
 _INSERTS = {
@@ -92,7 +93,8 @@ class Store:
         """The newest seq that was ever given; 0 in a new journal."""
         newest = self.query("SELECT coalesce(max(seq), 0) FROM events")[0][0]
         first = self.query("SELECT coalesce(max(first_seq), 1) FROM epochs")[0][0]
-        return int(max(newest, first - 1))
+        floor = self.query("SELECT seq FROM floor")[0][0]  # the newest event may be gone
+        return int(max(newest, first - 1, floor))
 
     def add_epoch(self, epoch: str, first_seq: int) -> None:
         """Begin an epoch. Raises StorageFailure."""
@@ -103,17 +105,20 @@ class Store:
 
     def write(self, batch: Batch) -> None:
         """One transaction. Raises DiskFull (nothing was written) or sqlite3.Error (nobody knows)."""
-        db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
+        with self.transaction() as run:
             self._insert(batch.entries)
             for sql, params in batch.statements:
-                db.execute(sql, params)
+                run(sql, params)
             for (node, epoch), seq in batch.marks.items():
-                db.execute(_MARK, (node, epoch, seq))
-            for node, seq in batch.acks.items():
-                db.execute(_ACK, (node, seq))
-            db.execute("COMMIT")
+                run(_MARK, (node, epoch, seq))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[str, tuple[Any, ...]], object]]:
+        """Commit what the block runs. Raises DiskFull (nothing was written) or sqlite3.Error (nobody knows)."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db.execute
+            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if not self._is_full(error):
                 raise
@@ -160,19 +165,30 @@ class Store:
         whole = len(entries) < limit and size < PAGE_BYTES
         return entries, through if whole else entries[-1].seq
 
-    def page_back(self, before: int, topic: int | None, limit: int) -> list[Entry]:
-        """The newest entries with a seq below `before`, newest first and without bodies."""
+    def page_back(self, after: int, before: int, topic: int | None, limit: int) -> list[Entry]:
+        """The newest entries between those two seqs, newest first and without bodies."""
         where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
-        sql = f"SELECT seq, at, type, direction, topic FROM events WHERE seq < ?{where} ORDER BY seq DESC LIMIT ?"
-        rows = self._db.execute(sql, (before, *params, limit))
+        columns = "seq, at, type, direction, topic"
+        sql = f"SELECT {columns} FROM events WHERE seq > ? AND seq < ?{where} ORDER BY seq DESC LIMIT ?"
+        rows = self._db.execute(sql, (after, before, *params, limit))
         return [Entry(seq, at, kind, direction, found, b"") for seq, at, kind, direction, found in rows]
 
-    def first_at_or_after(self, at_ms: int, low: int, high: int) -> int:
-        """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search."""
+    def first_in(self, topic: int, after: int, through: int) -> Entry | None:
+        """The oldest message that was taken from a peer in (after, through]."""
+        where = "topic = ? AND seq > ? AND seq <= ? AND direction = 'in'"
+        sql = f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY seq LIMIT 1"
+        row = self._db.execute(sql, (topic, after, through)).fetchone()
+        return None if row is None else Entry(*row)
+
+    def first_at_or_after(self, at_ms: int, low: int, high: int, latest_ms: int = FOR_EVER) -> int:
+        """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search.
+
+        One that is later than `latest_ms` counts as older: its clock was wrong.
+        """
         while low < high:
             middle = (low + high + 1) // 2
             row = self._db.execute(_FIRST, (middle,)).fetchone()
-            if row is None or row[1] >= at_ms:
+            if row is None or at_ms <= row[1] <= latest_ms:
                 high = middle - 1
             else:
                 low = min(row[0], high)

@@ -59,7 +59,8 @@ class Trust:
     async def deny(self, spec: int | str) -> Peer:
         """It may not talk, and what is connected is cut."""
         peer = self._find(spec)
-        peer.trust, peer.wish = "denied", None
+        peer.trust = "denied"
+        self._registry.wishes.end(peer)
         self._cut(peer, "denied")
         if not peer.is_up:
             self._registry.set_state(peer, "down", "denied")
@@ -69,7 +70,6 @@ class Trust:
     async def forget(self, spec: int | str) -> Peer:
         """End name, slot, wish and what is owed to it; it may come back as a stranger."""
         peer = self._registry.find(spec)
-        peer.wish = None
         self._cut(peer, "terminated")
         batch = self._registry.forget(peer)
         if batch is not None:

@@ -1,7 +1,7 @@
 """Dialer: connections that we make; on request, and again and again for those that are wished for.
 
-A wish is an address: peers of the configuration, and what `connect` has reached. One task for each redials it with
-back-off while it has no link. `terminate`, and a Bye that says so, end the wish for this run.
+What is wished for is in core/wishes.py: peers of the configuration, and what `connect` has reached or is to keep. One
+task for each peer that has a wish redials its addresses in turn, with back-off, while it has no link.
 """
 
 import logging
@@ -22,6 +22,7 @@ from chatd.runtime import DialFailed
 DIAL_S = 10.0  # for the TCP connection
 PENDING_S = 30.0  # between two tries while the other side has to accept us
 CLOSE_S = 3.0  # for a link to close, once everything is delivered
+SPREAD_S = 0.005  # for each of many wishes at the start: a handshake takes about that long on both sides together
 SETTLE_S = 4.0  # for one of two links to go: a Ping that is not answered, and a goodbye
 ENDS_THE_WISH = ("terminated", "denied", "self")
 log = logging.getLogger("chatd.dialer")
@@ -40,19 +41,32 @@ class Dialer:
         self._registry = links.registry
         self._nursery: trio.Nursery
         self._locks = WeakValueDictionary[str, trio.Lock]()  # address -> held while it is dialed
-        self._kept: set[tuple[Peer, str]] = set()  # wishes that have their task
+        self._kept: set[Peer] = set()  # peers that have their redialing task
+        self._stopping = False
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Redial what is wished for, until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for text in self._config.peers:
-                address = format_address(*parse_address(text))
-                peer = self._registry.wanted(address)
-                self._registry.set_state(peer, "dialing")
-                self._wish(peer, address)
+            self._begin()
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._stopping = True
+
+    def _begin(self) -> None:
+        """Wishes of former runs and of the configuration, but not of it who was terminated or denied."""
+        registry, config = self._registry, self._config
+        for text in config.peers:
+            address = format_address(*parse_address(text))
+            peer = registry.wanted(address)
+            if not peer.terminated and peer.trust != "denied":
+                registry.wishes.add(peer, address, lasting=False)
+        wished = [peer for peer in registry if peer.wishes]
+        for peer in wished:
+            registry.set_state(peer, "dialing")
+            self._redialing(peer, SPREAD_S * len(wished))
 
     # -- the verbs
 
@@ -64,9 +78,12 @@ class Dialer:
         except ValueError:
             hint = "it takes a name or an address, like bob.example, 192.0.2.1 or ::1"
             raise ControlError("connect_failed", f"{host[:64]!r} is no host", hint) from None
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            async with self._locks.setdefault(address, trio.Lock()):
-                return await self._connect(address, plain=plain, keep=keep)
+        try:
+            with trio.move_on_after(float("inf") if timeout is None else timeout):
+                async with self._locks.setdefault(address, trio.Lock()):
+                    return await self._connect(address, plain=plain, keep=keep)
+        finally:
+            await self._links.journal.settled()  # the wish is on disk, or that is full
         message = f"{address} has not answered within {timeout:g} s"
         raise ControlError("timeout", message, "raise --timeout, or look whether it runs")
 
@@ -79,7 +96,7 @@ class Dialer:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
         except handshake.Refused as refused:
-            peer = self._heed(wanted, refused)
+            peer = self._heed(wanted, address, refused)
             if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
                 keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
                 raise _refusal(address, refused) from None
@@ -95,41 +112,44 @@ class Dialer:
         """Where both sides dialed: wait until it is settled which link stays."""
         with trio.move_on_after(SETTLE_S):
             while len(peer.links) > 1:
-                await self._registry.changed.wait()
+                await peer.changed.wait()
 
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
         if keep:
-            self._wish(peer, address)
-        elif peer.wish is None and not peer.is_up:
+            self._registry.welcome(peer)
+            self._registry.wishes.add(peer, address, fresh=not peer.is_up)
+            self._redialing(peer, self._config.redial_min)
+        elif not peer.wishes and not peer.is_up:
             if peer.node is None:
                 self._registry.forget(peer)
             elif peer.state == "dialing":
                 self._registry.set_state(peer, "down", "not reached")
 
     async def terminate(self, peer: Peer) -> int:
-        """Deliver what was accepted, end the wish, close; gives how many messages stay behind."""
-        if not peer.links and peer.wish is None and peer.state != "pending":
+        """End the wish, deliver what was accepted, close; gives how many messages stay behind."""
+        if not peer.links and not peer.wishes and peer.state != "pending":
             raise ControlError("peer_offline", f"{peer.name} is not connected", "`chatctl list` shows who is")
-        peer.wish = None
-        peer.terminated = peer.kind == "native"
+        self._registry.terminate(peer)
         with trio.move_on_after(self._config.terminate_timeout):
-            while peer.unacked and peer.links:
-                await peer.acked.wait()
+            while peer.outbox.count and peer.links:
+                await peer.progress.wait()
         links = list(peer.links)
         for link in links:
             link.close("terminated")
         with trio.move_on_after(self._config.terminate_timeout + CLOSE_S):
             while any(link in peer.links for link in links):
-                await self._registry.changed.wait()
+                await peer.changed.wait()
         if not peer.links:
             self._registry.set_state(peer, "down", "terminated")
-        return len(peer.unacked) + sum(link.unsent for link in links)
+        await self._links.journal.settled()
+        return peer.outbox.count + sum(link.unsent for link in links)
 
     # -- one dial
 
     async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
         """Connect; the link is up when this returns. `why` is "connect" or "redial". Raises DialFailed, Refused."""
+        wanted.address, wished = address, bool(wanted.wishes)
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(address)
@@ -145,10 +165,12 @@ class Dialer:
             link = NativeLink(links, established, direction="out", address=address)
         links.attach(peer, link)
         links.nursery.start_soon(links.serve, peer, link, link.run)
-        if why == "redial" and peer.wish is None:  # ended while we dialed
+        if wished and not peer.wishes:  # ended while we dialed
             link.close("terminated")
-        else:
-            peer.terminated = False
+        elif why == "connect":
+            self._registry.welcome(peer)
+        if address in peer.wishes:
+            self._registry.wishes.add(peer, address, lasting=False)
         return peer
 
     async def _open(self, address: str) -> trio.SocketStream:
@@ -157,75 +179,68 @@ class Dialer:
             return await self._links.runtime.dial(host, port)
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 
-    def _heed(self, wanted: Peer, refused: handshake.Refused) -> Peer:
-        """What a refusal means for the peer and its wish; gives the peer that it turned out to be."""
-        peer = refused.peer or wanted
-        if refused.reason == "duplicate" and refused.peer is not None and not refused.theirs:
-            self._registry.merge(wanted, peer)
-        elif refused.reason in ENDS_THE_WISH:
-            wanted.wish = peer.wish = None
-            self._registry.set_state(peer, "down", str(refused))
-        elif refused.reason != "pending":
-            self._registry.set_state(peer, "dialing", str(refused))
+    def _heed(self, wanted: Peer, address: str, refused: handshake.Refused) -> Peer:
+        """What a refusal means for the peer and its wishes; gives the peer that it turned out to be."""
+        registry, peer = self._registry, refused.peer or wanted
+        registry.merge(wanted, peer)
+        if refused.reason in ENDS_THE_WISH:
+            registry.wishes.end(peer, None if refused.peer else address)
+        if not peer.is_up and refused.reason != "pending":
+            registry.set_state(peer, "dialing" if peer.wishes else "down", str(refused))
         return peer
 
     # -- again and again
 
-    def _wish(self, peer: Peer, address: str) -> None:
-        """Redial that address from now on, unless another one is redialed for the peer already."""
-        if peer.wish is None:
-            peer.wish = address
-            self._registry.changed.notify()
-        if peer.wish == address and (peer, address) not in self._kept:
-            self._kept.add((peer, address))
-            self._nursery.start_soon(self._keep, peer, address)
+    def _redialing(self, peer: Peer, within: float) -> None:
+        """See to it that the peer is redialed, for the first time within so many seconds."""
+        if peer.wishes and peer not in self._kept and not self._stopping:
+            self._kept.add(peer)
+            self._nursery.start_soon(self._keep, peer, self._links.runtime.random.uniform(0, within))
 
-    async def _keep(self, peer: Peer, address: str) -> None:
-        """Redial while the wish lasts, which may turn out to be one for a peer that we know already."""
+    async def _keep(self, peer: Peer, wait: float) -> None:
+        """Redial while there is a wish."""
         backoff = Backoff(self._config.redial_min, self._config.redial_max, self._links.runtime.random)
-        wait, found = PENDING_S if peer.state == "pending" else 0.0, peer
-        while peer.wish == address and found is peer:
+        while peer.wishes:
             if peer.is_up:
                 since = trio.current_time()
-                await self._until(peer, address, up=False)
+                await self._until(peer, up=False)
                 if trio.current_time() - since >= STABLE_S:
                     backoff.reset()
             else:
-                with trio.move_on_after(wait):
-                    await self._until(peer, address, up=True)
-                if self._lacks_link(peer, address):
-                    found = await self._redial(peer, address)
-            wait = PENDING_S if peer.state == "pending" else backoff.next()
-        self._kept.discard((peer, address))
-        if found.wish == address:
-            self._wish(found, address)
+                with trio.move_on_after(PENDING_S if peer.state == "pending" else wait):
+                    await self._until(peer, up=True)
+                if peer.wishes and not peer.is_up:
+                    await self._redial(peer, peer.wishes[0])
+            wait = backoff.next()
+        self._kept.discard(peer)
 
-    def _lacks_link(self, peer: Peer, address: str) -> bool:
-        return peer.wish == address and not peer.is_up
-
-    async def _until(self, peer: Peer, address: str, *, up: bool) -> None:
+    async def _until(self, peer: Peer, *, up: bool) -> None:
         """Until the peer is up (or not), its wish has ended, or it was accepted."""
         was_pending = peer.state == "pending"
-        while peer.is_up != up and peer.wish == address:
+        while peer.is_up != up and peer.wishes:
             if was_pending and peer.state != "pending":
                 return
-            await self._registry.changed.wait()
+            await peer.changed.wait()
 
-    async def _redial(self, peer: Peer, address: str) -> Peer:
-        """One try; gives the peer that answered, or the same one."""
-        before = peer.reason
+    async def _redial(self, peer: Peer, address: str) -> None:
+        """One try. Whoever answers has the wish from then on."""
+        wishes, before = self._registry.wishes, peer.reason
         async with self._locks.setdefault(address, trio.Lock()):
-            if peer.is_up:
-                return peer
+            if peer.is_up or address not in peer.wishes:
+                return
             try:
-                return await self._dial(peer, address, "redial")
+                found = await self._dial(peer, address, "connect" if wishes.is_fresh(peer, address) else "redial")
             except DialFailed as failed:
-                self._registry.set_state(peer, "dialing", failed.attempts[0][1])
+                found = peer
+                if address in peer.wishes:
+                    self._registry.set_state(peer, "dialing", failed.attempts[0][1])
             except handshake.Refused as refused:
-                peer = self._heed(peer, refused)
-        if peer.reason != before:
-            log.info("%s at %s: %s", peer.shown, address, peer.reason)
-        return peer
+                found = self._heed(peer, address, refused)
+            if not found.is_up and address in found.wishes:
+                wishes.put_last(found, address)
+        self._redialing(found, self._config.redial_min)
+        if found.reason != before:
+            log.info("%s at %s: %s", found.shown, address, found.reason)
 
 
 def _already(peer: Peer) -> ControlError:

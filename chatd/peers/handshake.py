@@ -49,9 +49,12 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
     async def hands(shaking: _Handshake) -> Established:
         registry, node = links.registry, shaking.node
         known = registry.by_node(node)
+        if known is not None and known.terminated and dial == "redial":
+            await shaking.refuse("terminated", f"{known.shown} was terminated here", known)
         if known is not None and known.is_up:
             await shaking.refuse("duplicate", f"{known.shown} is connected already", known)
         pending = links.trust.verdict(node) == "pending"
+        await links.journal.settled()
         await shaking.send(shaking.our_hello(dial), *([Bye("pending")] if pending else []))
         hello = await shaking.their_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
@@ -79,8 +82,9 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
             await shaking.first_frame(peer)
         if peer.terminated and hello.dial == "redial":
             await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
-        peer.terminated = False
+        links.registry.welcome(peer)
         _drop_lost(peer, hello)
+        await links.journal.settled()
         await shaking.send(shaking.our_hello("answer"))
         return shaking.established(peer, hello)
 
@@ -153,7 +157,10 @@ class _Handshake:
             )
 
     def our_hello(self, dial: str) -> Hello:
-        """What we are, and what we have of them, as committed."""
+        """What we are, and what we have of them, as committed.
+
+        What a former link brought is settled before: by this mark the other side judges what it gave up meanwhile.
+        """
         config, journal = self._links.config, self._links.journal
         mark = journal.marks.committed(self.node)
         return Hello(

@@ -10,17 +10,20 @@ from typing import NamedTuple
 
 import trio
 
+from chatd.api.errors import ControlError
 from chatd.peers import reasons
 from chatd.peers.handshake import RECEIVE_BYTES, Established
 from chatd.peers.links import Links
 from chatd.peers.pings import Pings
-from chatd.peers.texts import Outgoing, first_over
+from chatd.peers.texts import Outgoing, any_over
 from chatd.runtime import Waker
 from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, RemoteError, Resume, Text, encode_many
 
 PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more
 CLOSING_S = 3.0  # from the decision to the end, also where the peer takes nothing any more
 LAST_WORDS_S = 1.0  # to read to the end once we have said Bye
+NOTHING = 0  # is acknowledged yet
+LINGER_S = 0.05  # that a receipt may wait for other things to be written with
 PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against another one
 log = logging.getLogger("chatd.native")
 
@@ -47,6 +50,7 @@ class NativeLink:
         self.peer = established.peer
         self.epoch = established.hello.epoch
         self.reason: str | None = None
+        self.lost = False
         self.bye: str | None = None
         self._links = links
         self._chat = links.chat
@@ -59,9 +63,8 @@ class NativeLink:
         self._limits = _Limits(config.ping_after, config.dead_after, config.text_bytes, config.max_text)
         self._scope = trio.CancelScope()
         self._waker = Waker()
-        self._outgoing = Outgoing(links.journal, self.peer.key, hello.text_bytes, hello.text_chars)
-        self._said: tuple[str, int] | None = None  # the mark that was acknowledged last
-        self._repeat_ack = False
+        self._outgoing = Outgoing(links.journal, links.chat, self.peer, hello.text_bytes, hello.text_chars)
+        self._said: dict[str, int] = {}  # for each epoch of which something came: the mark that was acknowledged last
         self._resumed = False
         self._pongs: list[int] = []
         self._pings = Pings(links.runtime.random)
@@ -78,7 +81,8 @@ class NativeLink:
             self._waker.wake()
 
     def drop(self, reason: str) -> None:
-        """End it at once, without a word."""
+        """End it at once, without a word: the peer has lost it."""
+        self.lost = True
         self.close(reason)
         self._scope.cancel()
 
@@ -166,10 +170,13 @@ class NativeLink:
         if not self._resumed:
             raise RemoteError("Text before Resume")
         limits = self._limits
-        if first_over(texts, limits.text_bytes, limits.text_chars) is not None:
+        if any_over(texts, limits.text_bytes, limits.text_chars):
             raise RemoteError(f"a text over {limits.text_bytes} bytes, or {limits.text_chars} characters if not 0")
-        if self._chat.receive(self.peer, self, texts) is None:
-            self._repeat_ack = True
+        new = self._chat.receive(self.peer, self, texts)
+        for epoch in (texts[0].epoch, texts[-1].epoch):
+            self._said.setdefault(epoch, NOTHING)
+        if new is None:
+            self._said[texts[-1].epoch] = NOTHING  # they sent it again: they do not know that we have it
             self._waker.wake()
 
     def _handle(self, frame: Frame) -> None:
@@ -199,7 +206,7 @@ class NativeLink:
     def _take_bye(self, reason: str) -> None:
         self.bye = reason
         if reason in ("terminated", "denied"):
-            self.peer.wish = None
+            self._links.registry.wishes.end(self.peer)
         self.close(reasons.ended(reason))
 
     def _take_pong(self, token: int) -> None:
@@ -212,11 +219,8 @@ class NativeLink:
     async def _write(self, scope: trio.CancelScope) -> None:
         """Send what there is, then wait for more; at the end say goodbye and stop the reader."""
         try:
-            start = self._chat.start_of(self.peer, self._hello.mark_epoch, self._hello.mark_seq)
-            if start is None:
-                log.warning("%s claims to have more of this journal than was written", self.peer.shown)
-                self.close("protocol")
-            else:
+            start = await self._begin()
+            if start is not None:
                 self._outgoing.start(start)
                 await self._send([Resume(epoch=self._journal.epoch_of(start), seq=start)])
                 self._pings.ask()
@@ -226,6 +230,20 @@ class NativeLink:
             self._ended(error)
         scope.cancel()
 
+    async def _begin(self) -> int | None:
+        """Where this link starts; None if there is nothing to start."""
+        peer = self.peer
+        start = await self._chat.begin(peer, self, self._hello.mark_epoch, self._hello.mark_seq)
+        if start is None:
+            log.warning("%s claims to have more of this journal than was written", peer.shown)
+            self.close("protocol")
+        elif peer.opening is not None:
+            try:
+                await peer.opening.wait()
+            except ControlError:
+                return start  # the disk is full: what is on it goes out all the same
+        return start
+
     async def _serve(self) -> None:
         while self.reason is None:
             frames = self._due()
@@ -233,37 +251,34 @@ class NativeLink:
             if frames or texts:
                 await self._send([*frames, *texts])
                 self.peer.sent += len(texts)
+                if texts:
+                    self.peer.progress.notify()
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()
-            if self._outgoing.stuck:
-                self._stop_at(self._outgoing.stuck)
 
     async def _rest_until_woken(self) -> None:
-        """Wait for a commit, a Ping or the end; ask after silence, and use the quiet to note acknowledgements."""
-        quiet = max(self._heard, self._pings.last_asked)
-        with trio.move_on_at(quiet + self._limits.ping_after) as asking:
+        """Wait for a commit, a Ping or the end; ask after silence, and commit receipts that nothing else has taken."""
+        ask_at = max(self._heard, self._pings.last_asked) + self._limits.ping_after
+        linger = trio.current_time() + LINGER_S if self._journal.lingers else float("inf")
+        with trio.move_on_at(min(ask_at, linger)) as scope:
             await self._waker.wait()
-        if asking.cancelled_caught:
+        if scope.cancelled_caught:
             self._journal.flush()
-            self._pings.ask()
+            if trio.current_time() >= ask_at:
+                self._pings.ask()
 
     def _due(self) -> list[Frame]:
         """Frames that are values of now: the mark, answers and questions."""
         frames: list[Frame] = []
-        mark = self._journal.marks.committed(self.peer.node or "")
-        if mark is not None and (mark != self._said or self._repeat_ack):
-            self._said, self._repeat_ack = mark, False
-            frames.append(Ack(epoch=mark[0], seq=mark[1]))
+        for epoch, said in self._said.items():
+            mark = self._journal.marks.committed_in(self.peer.node or "", epoch)
+            if mark > said:
+                self._said[epoch] = mark
+                frames.append(Ack(epoch=epoch, seq=mark))
         frames += [Pong(token=token) for token in self._pongs]
         frames += [Ping(token=token) for token in self._pings.take()]
         self._pongs = []
         return frames
-
-    def _stop_at(self, message: str) -> None:
-        """The next message is over what the peer takes by now: the link ends, the message stays."""
-        hint = "raise them there, or end what waits with `chatctl peer forget`"
-        log.warning("%s: message %s is over its limits on texts: %s", self.peer.shown, message, hint)
-        self.close("too_large")
 
     async def _send(self, frames: list[Frame]) -> None:
         """One write. Its deadline is the reader's: a peer that takes nothing answers no Ping, and is dead by that."""

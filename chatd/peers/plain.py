@@ -45,6 +45,9 @@ class Inbox(Protocol):
     def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
         """Put them into the next commit."""
 
+    def written(self, peer: Peer, seq: int) -> None:
+        """Everything handed over up to there is written."""
+
 
 class Throttle(Protocol):
     """The part of core/journal.py that slows down who reads."""
@@ -90,7 +93,7 @@ class PlainLink:
         self._config = config
         self._provisional = provisional
         self._decoder = LineDecoder(config.plain_line_bytes)
-        self._queue: deque[tuple[str, Batch]] = deque()
+        self._queue: deque[tuple[int, str, Batch]] = deque()
         self._waiting_bytes = 0
         self._nursery: trio.Nursery | None = None
         self._reading = trio.CancelScope()
@@ -107,10 +110,10 @@ class PlainLink:
         """As much waits as may: the next message is `outbox_full`."""
         return self.waiting >= self._config.plain_queue or self._waiting_bytes >= self._config.plain_buffer_bytes
 
-    def enqueue(self, text: str, batch: Batch) -> None:
+    def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         """Write the text once the batch is committed. On a link that has ended it counts as unsent."""
         self._provisional = False
-        self._queue.append((text, batch))
+        self._queue.append((seq, text, batch))
         self.waiting += 1
         self._waiting_bytes += len(text.encode())
         if self.reason is None:
@@ -146,7 +149,7 @@ class PlainLink:
                 await self._half_close()
         finally:
             self._end("cut")
-            self.unsent = sum(1 for _, batch in self._queue if batch.error is None)
+            self.unsent = sum(1 for _, _, batch in self._queue if batch.error is None)
             if not native:
                 self._sock.close()
         return "native" if native else "closed"
@@ -237,7 +240,7 @@ class PlainLink:
     async def _head_is_committed(self) -> bool:
         """Wait for the oldest message's commit. One that failed was refused to its sender: dropped."""
         try:
-            await self._queue[0][1].wait()
+            await self._queue[0][2].wait()
         except ControlError:
             self._pop()
             return False
@@ -248,7 +251,7 @@ class PlainLink:
         lines = self._decoder.speaks_lines
         ends: list[int] = []
         data = bytearray()
-        for text, batch in self._queue:
+        for _, text, batch in self._queue:
             if ends and (not lines or len(data) >= WRITE_BYTES or not batch.done or batch.error is not None):
                 break
             data += encode_line(text, lines)
@@ -266,14 +269,15 @@ class PlainLink:
             self._spoke_at = trio.current_time()
             while written < len(ends) and ends[written] <= taken:
                 written += 1
-                self._pop()
                 self.sent += 1
                 self._peer.sent += 1
+                self._chat.written(self._peer, self._pop())
 
-    def _pop(self) -> None:
-        text, _ = self._queue.popleft()
+    def _pop(self) -> int:
+        seq, text, _ = self._queue.popleft()
         self.waiting -= 1
         self._waiting_bytes -= len(text.encode())
+        return seq
 
     # -- the end
 

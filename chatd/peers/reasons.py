@@ -4,13 +4,12 @@ import errno
 from typing import Final
 
 # Our own reasons for ending a link that are told to the peer as they are; everything else is `protocol`.
-TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "too_large", "denied", "duplicate", "protocol"})
+TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "denied", "duplicate", "protocol"})
 
 # What the peer's Bye means for a link that was up, and for one that did not come to be.
 _MEANINGS: Final = {
     "shutdown": ("peer stopped", "it is stopping"),
     "storage_full": ("peer's disk is full", "its disk is full"),
-    "too_large": ("peer has a message over this node's limits", "it has a message over this node's limits"),
     "terminated": ("terminated by peer", "it has terminated this connection"),
     "duplicate": ("duplicate", "it is connected to this node already"),
     "denied": ("denied by peer", "it does not let this node talk to it"),

@@ -22,9 +22,7 @@ TEXT_OVERHEAD: Final = 64  # of a Text frame beside its text, at most; frame_byt
 HEADER: Final = 4
 
 # What `Bye` may say today. A later version may have others: they are taken, and mean what `protocol` means.
-BYE_REASONS: Final = (
-    *("shutdown", "storage_full", "too_large", "terminated", "duplicate", "denied", "pending", "protocol"),
-)
+BYE_REASONS: Final = ("shutdown", "storage_full", "terminated", "duplicate", "denied", "pending", "protocol")
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # SQLite's integer
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

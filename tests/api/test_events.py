@@ -39,6 +39,18 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
         {"type": "peer.diverged", "peer": SHOWN, "theirs": "aaaaaaaa:9", "ours": "aaaaaaaa:7"},
     ),
     (
+        events.Message(
+            direction="out", peer=PEER, id="7kq2m4xa:42", text="hi", expires="2026-11-21T04:00:00.000Z", state="queued",
+            **WHERE,
+        ),
+        {"type": "message", "direction": "out", "peer": SHOWN, "room": None, "nick": None, "id": "7kq2m4xa:42",
+         "re": None, "text": "hi", "expires": "2026-11-21T04:00:00.000Z", "state": "queued"},
+    ),
+    (
+        events.Receipt(peer=PEER, state="delivered", through="7kq2m4xa:42", **WHERE),
+        {"type": "receipt", "peer": SHOWN, "state": "delivered", "through": "7kq2m4xa:42", "id": None},
+    ),
+    (
         events.Gap(after=None, through="aaaaaaaa:7", **WHERE),
         {"type": "gap", "peer": None, "after": None, "through": "aaaaaaaa:7"},
     ),
@@ -58,6 +70,18 @@ def test_every_event_has_an_example_and_a_type() -> None:
     assert {type(event) for event, _ in EXAMPLES} == set(get_args(AnyEvent))
     assert {shown["type"] for _, shown in EXAMPLES} == set(events.EVENT_TYPES)
     assert len(events.EVENT_TYPES) == len(get_args(AnyEvent))
+
+
+@pytest.mark.parametrize("text", ["hi", '"state":"queued"}', 'x","state":"queued"}'])
+def test_a_message_that_goes_out_can_be_shown_in_another_state(text: str) -> None:
+    message = events.Message(direction="out", peer=PEER, id="7kq2m4xa:42", text=text, state="queued", **WHERE)
+    shown = json.loads(events.with_state(msgspec.json.encode(message), "delivered"))
+    assert shown == json.loads(msgspec.json.encode(message)) | {"state": "delivered"}
+
+
+def test_what_came_in_has_no_state_to_change() -> None:
+    raw = msgspec.json.encode(events.Message(direction="in", peer=PEER, text='","state":"queued"}', **WHERE))
+    assert events.with_state(raw, "delivered") == raw
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:

@@ -16,6 +16,7 @@ from chatd.config import Config
 from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
 from chatd.core.chat import Chat
+from chatd.core.consumers import Consumers
 from chatd.core.journal import Journal
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
@@ -55,7 +56,7 @@ class FakeLink:
     def close(self, reason: str) -> None:
         self.reason = reason
 
-    def enqueue(self, text: str, batch: Batch) -> None:
+    def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         self.waiting += 1
 
 
@@ -87,6 +88,7 @@ class Client:
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
         self.events: list[dict[str, Any]] = []
+        self.ended: list[dict[str, Any]] = []
         self._held = b""
         self._id = 0
 
@@ -119,12 +121,13 @@ class Client:
         return self._id
 
     async def answer(self, id_: Any) -> dict[str, Any]:
-        """The answer with that id; events that come before it are kept."""
+        """The answer with that id; notifications that come before it are kept."""
         while True:
             line = await self.line()
             assert line is not None, "the session has ended"
-            if line.get("method") == "event":
-                self.events.append(line["params"])
+            if "method" in line:
+                kept = self.events if line["method"] == "event" else self.ended
+                kept.append(line["params"])
                 continue
             assert line["id"] == id_
             return line
@@ -175,7 +178,8 @@ class Stand:
         )
         self.registry = Registry(self.journal, self.runtime)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.chat = Chat(self.config, self.journal, self.registry)
+        self.chat = Chat(self.config, self.journal, self.registry, self.runtime, trio.current_time())
+        self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)
         self.stops: list[str] = []
         self.node = cast("Node", self._node())
@@ -192,6 +196,7 @@ class Stand:
             registry=self.registry,
             trust=self.trust,
             chat=self.chat,
+            consumers=self.consumers,
             dialer=self.dialer,
             listen=["127.0.0.1:7420"],
             socket=self.config.socket,

@@ -132,7 +132,7 @@ def test_params_that_do_not_fit_are_named(params: Any, said: str) -> None:
         decode_params(msgspec.json.Decoder(Send), parse(line))
     assert caught.value.code == INVALID_PARAMS
     assert said in caught.value.message
-    assert caught.value.hint == "send takes an object of: peer, text"
+    assert caught.value.hint == "send takes an object of: peer, text, wait, timeout, ttl, key, queue"
 
 
 def test_unknown_fields_of_params_are_ignored() -> None:

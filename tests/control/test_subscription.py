@@ -1,5 +1,6 @@
 """Events to a client: every one once, in order, from wherever it asked for."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 import trio
 
 from chatd.api.events import Gap, PeerUp
-from chatd.control.subscription import CHUNK_BYTES
+from chatd.control.selection import Selection
+from chatd.control.subscription import CHUNK_BYTES, Subscription
+from chatd.core.journal import PAGE_ROWS, Page
 from chatd.runtime import parse_stamp, stamp
 from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of, standing
 
@@ -101,7 +104,7 @@ async def test_a_start_that_is_none_is_refused(stand: Stand, client: Client, sta
 
 
 @pytest.mark.parametrize(
-    "position", ["", "x", "x:1", "EPOCH:0", "EPOCH:99", "EPOCH:-1", "EPOCH:1x", "EPOCH:" + "9" * 5000]
+    "position", ["", "x", "x:1", "EPOCH:00", "EPOCH:99", "EPOCH:-1", "EPOCH:1x", "EPOCH:" + "9" * 5000]
 )
 async def test_a_position_of_nowhere_is_gone(stand: Stand, client: Client, position: str) -> None:
     with pytest.raises(Refused) as caught:
@@ -267,3 +270,107 @@ async def test_an_idle_topic_is_followed_across_what_memory_has_let_go(short_pat
 async def test_results_of_the_snapshot_name_the_peers(stand: Stand, client: Client) -> None:
     answer = await client.answer(await client.post("subscribe"))
     assert [peer["name"] for peer in result_of(answer)["snapshot"]["peers"]] == ["bob"]
+
+
+# -- below the floor
+
+
+async def lose(stand: Stand, position: str) -> None:
+    """Everything up to there goes, as retention has it."""
+    seq = stand.journal.resolve(position)
+    await stand.journal.ask(lambda store: store.query("DELETE FROM events WHERE seq <= ?", seq))
+    stand.journal.floor = seq
+
+
+def is_gap(event: dict[str, Any], after: str, through: str) -> bool:
+    told = {name: event[name] for name in ("type", "position", "peer", "after", "through")}
+    return told == {"type": "gap", "position": through, "peer": None, "after": after, "through": through}
+
+
+@pytest.mark.parametrize("tail", ["memory", "disk"])
+async def test_a_position_below_the_floor_is_a_gap_and_goes_on_behind_it(short_path: Path, tail: str) -> None:
+    async with standing(short_path, **({"tail_bytes": 65536} if tail == "disk" else {})) as stand:
+        positions = await stand.say(*(str(number) + "x" * 1000 for number in range(300)))
+        await lose(stand, positions[100])
+        client = await stand.connect()
+        async with client.stream:
+            filtered = {"types": ["message"], "direction": "in", "peer": "bob"}
+            await client.ask("subscribe", from_={"position": positions[40]}, filter=filtered)
+            note = await client.event()
+            assert note["replay"] is True
+            assert is_gap(note["event"], positions[40], positions[100])
+            assert abs(parse_stamp(note["event"]["at"]) - stand.runtime.wall()) < 60
+            assert (await texts(client, 1))[0].startswith("101x")
+            await client.ask("subscribe", from_={"position": positions[100]})
+            while (note := await client.event())["subscription"] == 1:
+                continue
+            assert note["event"]["text"].startswith("101x")
+
+
+@pytest.mark.parametrize("start", ["start", {"last": 99}, {"since": "2000-01-01T00:00:00Z"}], ids=str)
+async def test_who_asks_for_all_there_is_gets_that_and_no_gap(stand: Stand, client: Client, start: Any) -> None:
+    positions = await stand.say("one", "two", "three")
+    await lose(stand, positions[0])
+    subscribed = await client.ask("subscribe", from_=start)
+    assert subscribed["after"] == positions[0]
+    assert await texts(client, 2) == ["two", "three"]
+
+
+async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, client: Client) -> None:
+    """Also when it rises while a page is read."""
+    positions = await stand.say("one", "two", "three")
+    read = stand.journal.read
+
+    async def slow_read(after: int, topic: int | None = None, limit: int = PAGE_ROWS) -> Page:
+        page = await read(after, topic, limit)
+        stand.journal.read = read  # type: ignore[method-assign]
+        await lose(stand, positions[1])
+        return page
+
+    stand.journal.read = slow_read  # type: ignore[method-assign]
+    subscribed = await client.ask("subscribe", from_="start", filter={"types": ["message"]})
+    assert is_gap((await client.event())["event"], subscribed["after"], positions[1])
+    assert await texts(client, 1) == ["three"]
+
+
+async def test_a_gap_across_the_boundary_is_one(stand: Stand) -> None:
+    """What was replay when it began, and more, has gone before it could be read."""
+    positions = await stand.say("one", "two")
+    selection, boundary = Selection(stand.registry, None), stand.journal.committed
+    reader = Subscription(stand.journal, stand.runtime, 1, selection, 0, boundary, None)
+    positions += await stand.say("three", "four")
+    await lose(stand, positions[2])
+    gap, four = [json.loads(line)["params"] for _ in range(2) for line in (await reader.pull()).splitlines()]
+    assert is_gap(gap["event"], stand.journal.position(0), positions[2])
+    assert (four["event"]["text"], gap["replay"], four["replay"]) == ("four", True, False)
+
+
+async def test_the_position_before_the_first_event_is_one_too(stand: Stand, client: Client) -> None:
+    """It is what `after` says in a new journal."""
+    subscribed = await client.ask("subscribe", from_="start")
+    assert subscribed["after"] == stand.journal.epoch + ":0"
+    await client.ask("subscribe", from_={"position": subscribed["after"]})
+    assert [(await client.event())["event"]["type"] for _ in range(2)] == ["peer.up"] * 2
+
+
+async def test_history_tells_of_a_gap_and_counts_it(stand: Stand, client: Client) -> None:
+    positions = await stand.say("one", "two", "three", "four")
+    await lose(stand, positions[1])
+    page = await client.ask("history", from_={"position": positions[0]}, n=2, until="2000-01-01T00:00:00Z")
+    assert [event["type"] for event in page["events"]] == ["gap"]
+    page = await client.ask("history", from_={"position": positions[0]}, n=2, filter={"types": ["peer.up"]})
+    assert is_gap(page["events"][0], positions[0], positions[1])
+    page = await client.ask("history", from_={"position": positions[0]}, n=2)
+    assert is_gap(page["events"][0], positions[0], positions[1])
+    assert page["events"][1]["text"] == "three"
+    assert page["next"] == positions[2]
+    page = await client.ask("history", n=100, filter={"types": ["message"]})
+    assert [event["text"] for event in page["events"]] == ["three", "four"]
+
+
+async def test_history_is_read_up_to_a_floor_that_is_beyond_it(stand: Stand, client: Client) -> None:
+    positions = await stand.say("one", "two")
+    await lose(stand, positions[1])
+    page = await client.ask("history", from_={"position": positions[0]})
+    assert is_gap(page["events"][0], positions[0], positions[1])
+    assert page["next"] is None

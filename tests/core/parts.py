@@ -20,6 +20,7 @@ from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.store import Store
 from chatd.core.trust import Trust
+from chatd.peers.texts import Outgoing
 from chatd.runtime import Runtime, Waker
 
 T = TypeVar("T")
@@ -30,13 +31,18 @@ FILE = "journal.db"
 
 
 class World(Runtime):
-    """Time stands still, and the journal's thread can be held up or made to fail."""
+    """Time stands still, and the journal's thread can be held up or made to fail.
 
-    def __init__(self) -> None:
+    `inline`: there is no thread, for tests on a mock clock, which takes one that works for idle.
+    """
+
+    def __init__(self, *, inline: bool = False) -> None:
         super().__init__()
+        self._inline = inline
         self.now = 1_800_000_000.0
         self.calls = 0
         self.fault: Exception | None = None  # what the next call raises, instead of being made
+        self.fault_after = 0  # so many calls that go well before that
         self._held: trio.Event | None = None
 
     def wall(self) -> float:
@@ -54,10 +60,15 @@ class World(Runtime):
         self.calls += 1
         if self._held is not None:
             await self._held.wait()
-        if self.fault is not None:
+        if self.fault_after:
+            self.fault_after -= 1
+        elif self.fault is not None:
             fault, self.fault = self.fault, None
             await trio.lowlevel.checkpoint()
             raise fault
+        if self._inline:
+            await trio.lowlevel.checkpoint()
+            return function(*args)
         return await super().in_thread(function, *args)
 
 
@@ -68,17 +79,18 @@ class FakeLink:
         self.direction = direction
         self.address = address
         self.epoch = epoch
+        self.lost = False
         self.reason: str | None = None
         self.unsent = 0
         self.waiting = 0
         self.full = False
-        self.enqueued: list[tuple[str, Batch]] = []
+        self.enqueued: list[tuple[int, str, Batch]] = []
 
     def close(self, reason: str) -> None:
         self.reason = self.reason or reason
 
-    def enqueue(self, text: str, batch: Batch) -> None:
-        self.enqueued.append((text, batch))
+    def enqueue(self, seq: int, text: str, batch: Batch) -> None:
+        self.enqueued.append((seq, text, batch))
 
 
 def open_journal(
@@ -128,6 +140,15 @@ def texts_of(entries: list[Entry] | None) -> list[str]:
     return [entry.event.text for entry in entries if isinstance(entry.event, Message)]
 
 
+async def texts_written(outgoing: Outgoing) -> list[str]:
+    """What a link writes until it has looked at everything."""
+    written: list[str] = []
+    while True:
+        written += [text.text for text in await outgoing.next()]
+        if outgoing.at_tail:
+            return written
+
+
 async def is_woken(waker: Waker) -> bool:
     """Whether it was woken since the last wait."""
     async with trio.open_nursery() as nursery:
@@ -148,7 +169,7 @@ class Core:
         self.world = world
         self.registry = Registry(journal, world)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.chat = Chat(self.config, journal, self.registry)
+        self.chat = Chat(self.config, journal, self.registry, world, trio.current_time())
 
     def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:
         """A native peer with a live link."""
@@ -156,6 +177,31 @@ class Core:
         link = FakeLink()
         self.registry.link_up(peer, link)
         return peer, link
+
+    async def linked(
+        self, node: str = BOB, name: str = "bob", *, epoch: str | None = None, mark: int = 0
+    ) -> tuple[Peer, FakeLink]:
+        """The same, and its link has begun: the peer's `Hello` had that mark of our journal."""
+        peer, link = self.up(node, name)
+        await self.commit()
+        assert await self.chat.begin(peer, link, epoch or (self.journal.epoch if mark else None), mark) is not None
+        return peer, link
+
+    def away(self, node: str = BOB, name: str = "bob") -> Peer:
+        """A native peer that was there, and is not."""
+        peer, link = self.up(node, name)
+        self.registry.link_down(peer, link)
+        return peer
+
+    def outgoing(self, peer: Peer, start: int = 0) -> Outgoing:
+        """What a link would write."""
+        made = Outgoing(self.journal, self.chat, peer, peer.text_bytes or self.config.text_bytes, peer.text_chars)
+        made.start(start)
+        return made
+
+    async def write(self, peer: Peer) -> list[str]:
+        """What a link that starts behind the last acknowledgement writes now, as texts."""
+        return await texts_written(self.outgoing(peer, self.journal.marks.acked.get(peer.node or "", 0)))
 
     def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
         """A plain peer with a live link."""
@@ -167,14 +213,24 @@ class Core:
         """Everything that was appended is on disk."""
         await self.journal.settled()
 
+    async def flushed(self) -> None:
+        """What would ride with the next commit is on disk too."""
+        self.journal.flush()
+        await self.journal.responds()
+
+    async def state(self, message: Message | str) -> str:
+        """That which a message has now."""
+        entry = await self.chat.archive.find(message if isinstance(message, str) else message.position)
+        return await self.chat.outcomes.state(entry)
+
     async def types(self) -> list[str]:
         """The types of all events, oldest first."""
         return [entry.type for entry in (await self.journal.page(0)).entries]
 
 
 @asynccontextmanager
-async def standing(directory: Path, **settings: Any) -> AsyncIterator[Core]:
+async def standing(directory: Path, world: World | None = None, **settings: Any) -> AsyncIterator[Core]:
     """A core over the journal of that directory."""
-    world = World()
+    world = world or World()
     async with running(open_journal(directory, world)) as journal:
         yield Core(journal, world, **settings)

@@ -17,7 +17,7 @@ def test_a_batch_is_worth_a_commit_for_more_than_acknowledgements() -> None:
         getattr(batch, name).extend(value)
         assert batch
     batch = Batch()
-    batch.acks["bob"] = 1
+    batch.notes["bob"] = lambda: ("SELECT 1", ())
     assert not batch
     batch.marks[("bob", "aaaaaaaa")] = 1
     assert batch

@@ -7,15 +7,20 @@ import trio
 import trio.testing
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Message
+from chatd.api.events import Receipt
+from chatd.core.chat import PLAINLY, Options
 from chatd.core.peer import Peer
 from chatd.core.store import DiskFull
 from tests.core.parts import BOB, Core, FakeLink, standing, texts_of
 
 
-def refusal(core: Core, peer: Peer, text: str) -> ControlError:
+def owed(peer: Peer) -> list[int]:
+    return peer.outbox.between(0, 1 << 62)
+
+
+def refusal(core: Core, peer: Peer, text: str, options: Options = PLAINLY) -> ControlError:
     with pytest.raises(ControlError) as refused:
-        core.chat.send(peer, text)
+        core.chat.send(peer, text, options)
     assert refused.value.message
     assert refused.value.hint
     return refused.value
@@ -31,21 +36,52 @@ async def test_a_message_is_queued_and_its_id_is_its_position(core: Core) -> Non
     entries = core.journal.recent(0, bob.key)
     assert texts_of(entries) == ["hi"]
     assert (entries or [])[-1].direction == "out"
-    assert list(bob.unacked) == [core.journal.committed]
+    assert owed(bob) == [core.journal.committed]
     assert bob.record().queued == 1
     assert bob.remembered
     assert link.enqueued == []
 
 
-async def test_a_peer_that_is_away_is_offline(core: Core) -> None:
+async def test_what_goes_to_a_native_peer_that_is_away_is_queued(core: Core) -> None:
+    bob = core.away()
+    message, batch = core.chat.send(bob, "hi")
+    await batch.wait()
+    assert (message.state, bob.record().queued, await core.state(message)) == ("queued", 1, "queued")
+    assert bob.remembered
+
+
+async def test_without_queue_a_peer_that_is_away_is_offline(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
-    refused = refusal(core, bob, "hi")
+    refused = refusal(core, bob, "hi", Options(queue=False))
     assert refused.kind == "peer_offline"
     assert refused.message == "bob is not connected (down)"
-    assert "wait peer" in refused.hint
+    assert "--no-queue" in refused.hint
     core.registry.set_state(bob, "down", "reset")
-    assert refusal(core, bob, "hi").message == "bob is not connected (reset)"
+    assert refusal(core, bob, "hi", Options(queue=False)).message == "bob is not connected (reset)"
     assert core.journal.appended == 0
+
+
+async def test_a_peer_that_nobody_has_ever_reached_is_offline(core: Core) -> None:
+    unmet = core.registry.wanted("10.0.0.3:7420")
+    refused = refusal(core, unmet, "hi")
+    assert (refused.kind, refused.message) == ("peer_offline", "nobody has answered at 10.0.0.3:7420 yet")
+    assert "wait peer" in refused.hint
+
+
+async def test_a_plain_peer_that_is_gone_is_offline(core: Core) -> None:
+    peer, link = core.plain_up()
+    core.registry.link_down(peer, link)
+    refused = refusal(core, peer, "hi")
+    assert refused.kind == "peer_offline"
+    assert "connect" in refused.hint
+
+
+async def test_a_denied_peer_is_sent_nothing(core: Core) -> None:
+    bob, _ = core.up()
+    bob.trust = "denied"
+    refused = refusal(core, bob, "hi")
+    assert refused.kind == "forbidden"
+    assert "peer accept" in refused.hint
 
 
 async def test_a_peer_that_was_terminated_is_offline(core: Core) -> None:
@@ -56,20 +92,20 @@ async def test_a_peer_that_was_terminated_is_offline(core: Core) -> None:
     assert "connect" in refused.hint
 
 
-async def test_a_pending_peer_is_offline_until_it_is_accepted(core: Core) -> None:
+async def test_what_goes_to_a_pending_peer_waits_until_it_is_accepted(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     core.registry.ask(bob, "x:1", "it waits")
-    refused = refusal(core, bob, "hi")
-    assert refused.kind == "peer_offline"
-    assert "peer accept" in refused.hint
+    await core.chat.send(bob, "hi")[1].wait()
+    assert (bob.record().state, bob.record().queued) == ("pending", 1)
+    assert refusal(core, bob, "hi", Options(queue=False)).kind == "peer_offline"
 
 
-async def test_a_link_that_is_closing_takes_nothing(core: Core) -> None:
+async def test_a_link_that_is_closing_is_no_link(core: Core) -> None:
     bob, link = core.up()
     link.close("terminated")
-    assert refusal(core, bob, "hi").kind == "peer_offline"
+    assert refusal(core, bob, "hi", Options(queue=False)).kind == "peer_offline"
     core.registry.link_up(bob, FakeLink())
-    core.chat.send(bob, "hi")
+    core.chat.send(bob, "hi", Options(queue=False))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +153,8 @@ async def test_a_plain_message_is_handed_to_the_link(core: Core) -> None:
     peer, link = core.plain_up()
     message, batch = core.chat.send(peer, "hi  there ")
     assert message.id == message.position
-    assert link.enqueued == [("hi  there ", batch)]
-    assert not peer.unacked
+    assert link.enqueued == [(core.journal.appended, "hi  there ", batch)]
+    assert not peer.outbox.count
     await batch.wait()
     assert not peer.remembered
 
@@ -159,40 +195,58 @@ async def test_what_was_not_committed_is_not_owed(core: Core) -> None:
     await core.commit()
     core.world.fault = DiskFull("no room")
     batches = [core.chat.send(bob, text)[1] for text in ("lost", "lost too")]
-    assert len(bob.unacked) == 3
+    assert bob.outbox.count == 3
     for batch in batches:
         with pytest.raises(ControlError, match="disk is full"):
             await batch.wait()
-    assert len(bob.unacked) == 1
+    assert bob.outbox.count == core.registry.owed.messages == 1
     assert link.reason is None
-    message, batch = core.chat.send(bob, "next")
-    await batch.wait()
-    assert list(bob.unacked) == [core.journal.committed - 1, core.journal.committed]
-    assert isinstance(message, Message)
+    await core.chat.send(bob, "next")[1].wait()
+    assert owed(bob) == [core.journal.committed - 1, core.journal.committed]
 
 
-async def test_an_acknowledgement_empties_what_is_owed(core: Core) -> None:
-    bob, _ = core.up()
+async def test_an_acknowledgement_empties_what_is_owed_and_is_one_receipt(core: Core) -> None:
+    bob, _ = await core.linked()
     for number in range(5):
         core.chat.send(bob, str(number))
     await core.commit()
-    owed = list(bob.unacked)
-    assert core.chat.acknowledged(bob, core.journal.epoch, owed[2])
-    assert list(bob.unacked) == owed[3:]
-    assert core.chat.acknowledged(bob, core.journal.epoch, owed[1])
-    assert core.journal.marks.acked == {BOB: owed[2]}
-    assert core.chat.acknowledged(bob, core.journal.epoch, owed[4])
-    assert not bob.unacked
-    core.journal.flush()
-    await core.journal.responds()
-    assert core.journal.store.query("SELECT node, seq FROM acks") == [(BOB, owed[4])]
+    assert len(await core.write(bob)) == 5
+    seqs = owed(bob)
+    assert core.chat.acknowledged(bob, core.journal.epoch, seqs[2])
+    assert owed(bob) == seqs[3:]
+    assert core.chat.acknowledged(bob, core.journal.epoch, seqs[1])
+    assert core.journal.marks.acked == {BOB: seqs[2]}
+    assert core.chat.acknowledged(bob, core.journal.epoch, seqs[4])
+    assert (bob.outbox.count, bob.outbox.size, core.registry.owed.messages, core.registry.owed.size) == (0, 0, 0, 0)
+    await core.flushed()
+    assert core.journal.store.query("SELECT node, seq FROM acks") == [(BOB, seqs[4])]
+    assert [(told.state, told.through, told.id) for told in await receipts(core)] == [
+        ("delivered", core.journal.position(seq), None) for seq in (seqs[2], seqs[4])
+    ]
+
+
+async def test_an_acknowledgement_of_what_was_never_written_is_a_protocol_error(core: Core) -> None:
+    bob, _ = await core.linked()
+    for text in ("1", "2"):
+        core.chat.send(bob, text)
+    await core.commit()
+    assert not core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
+    assert await core.write(bob) == ["1", "2"]
+    assert core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
+    assert bob.outbox.count == 1
 
 
 async def test_who_waits_for_acknowledgements_is_woken(core: Core) -> None:
-    bob, _ = core.up()
+    bob, _ = await core.linked()
     core.chat.send(bob, "hi")
     await core.commit()
+    await core.write(bob)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(bob.acked.wait)
+        nursery.start_soon(bob.progress.wait)
         await trio.testing.wait_all_tasks_blocked()
-        assert core.chat.acknowledged(bob, core.journal.epoch, bob.unacked[0])
+        assert core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
+
+
+async def receipts(core: Core) -> list[Receipt]:
+    """Those that are on disk."""
+    return [entry.event for entry in (await core.journal.page(0)).entries if isinstance(entry.event, Receipt)]

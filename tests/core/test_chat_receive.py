@@ -106,7 +106,7 @@ async def test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_bac
     with pytest.raises(ControlError, match="disk is full"):
         await batch.wait()
     assert (link.reason, second.reason, other.reason) == ("storage_full", "storage_full", None)
-    assert not bob.remembered
+    assert core.journal.store.query("SELECT count(*) FROM peers") == [(0,)]
     assert core.journal.marks.appended(BOB, OLD) == 0
     assert core.chat.receive(bob, FakeLink(), frames(1, 2, 3)) is not None
     await core.commit()
@@ -139,18 +139,16 @@ async def restarted(directory: Path) -> str:
 async def test_a_link_starts_at_the_later_of_mark_and_acknowledgement(tmp_path: Path) -> None:
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
-        bob, _ = core.up()
+        bob, link = core.up()
         await core.commit()
-        present = core.journal.epoch
-        assert core.chat.start_of(bob, None, 0) == 0
-        assert core.chat.start_of(bob, first, 4) == 4
-        assert core.chat.start_of(bob, present, 11) == 11
-        assert core.chat.start_of(bob, "zzzzzzzz", 99) == 0  # of a journal that was wiped
-        assert core.chat.acknowledged(bob, first, 7)
-        assert core.chat.start_of(bob, None, 0) == 7
-        assert core.chat.start_of(bob, first, 4) == 7
-        assert core.chat.start_of(bob, first, 10) == 10
-        assert core.chat.start_of(bob, "zzzzzzzz", 99) == 7
+        assert await core.chat.begin(bob, link, None, 0) == 0
+        assert await core.chat.begin(bob, link, "zzzzzzzz", 99) == 0  # of a journal that was wiped
+        assert await core.chat.begin(bob, link, first, 4) == 4
+        assert await core.chat.begin(bob, link, None, 0) == 4  # an acknowledgement is final
+        assert await core.chat.begin(bob, link, first, 2) == 4
+        assert await core.chat.begin(bob, link, "zzzzzzzz", 99) == 4
+        assert await core.chat.begin(bob, link, first, 10) == 10
+        assert await core.chat.begin(bob, link, core.journal.epoch, 11) == 11
         await core.commit()
         assert await core.types() == ["message"] * 10 + ["peer.up"]
 
@@ -158,8 +156,8 @@ async def test_a_link_starts_at_the_later_of_mark_and_acknowledgement(tmp_path: 
 async def test_a_mark_beyond_an_older_epoch_is_its_end_and_told(tmp_path: Path) -> None:
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
-        bob, _ = core.up()
-        assert core.chat.start_of(bob, first, 25) == 10
+        bob, link = core.up()
+        assert await core.chat.begin(bob, link, first, 25) == 10
         await core.commit()
         event = last(core).event
         assert isinstance(event, PeerDiverged)
@@ -170,8 +168,8 @@ async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_pat
     async with standing(tmp_path) as core:
         empty = core.journal.epoch
     async with standing(tmp_path) as core:
-        bob, _ = core.up()
-        assert core.chat.start_of(bob, empty, 25) == 0
+        bob, link = core.up()
+        assert await core.chat.begin(bob, link, empty, 25) == 0
         await core.commit()
         event = last(core).event
         assert isinstance(event, PeerDiverged)
@@ -179,18 +177,18 @@ async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_pat
 
 
 async def test_a_mark_beyond_what_was_written_now_is_a_protocol_error(core: Core) -> None:
-    bob, _ = core.up()
+    bob, link = core.up()
     await core.commit()
-    assert core.chat.start_of(bob, core.journal.epoch, core.journal.committed) == core.journal.committed
-    assert core.chat.start_of(bob, core.journal.epoch, core.journal.committed + 1) is None
+    assert await core.chat.begin(bob, link, core.journal.epoch, core.journal.committed) == core.journal.committed
+    assert await core.chat.begin(bob, link, core.journal.epoch, core.journal.committed + 1) is None
 
 
 async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None:
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
-        bob, _ = core.up()
-        await core.commit()
+        bob, _ = await core.linked()
         present = core.journal.epoch
+        bob.reached = 11  # as if a link had written that
         assert not core.chat.acknowledged(bob, present, 12)
         assert not core.chat.acknowledged(bob, present, 10)  # of the epoch before
         assert not core.chat.acknowledged(bob, first, 0)
@@ -203,9 +201,8 @@ async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None
 async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path: Path) -> None:
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
-        bob, _ = core.up()
+        bob, _ = await core.linked(epoch=first, mark=10)
         assert core.chat.acknowledged(bob, "zzzzzzzz", 40)
-        assert core.journal.marks.acked == {}
         assert core.chat.acknowledged(bob, first, 40)
         assert core.journal.marks.acked == {BOB: 10}
 

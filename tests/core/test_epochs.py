@@ -22,7 +22,7 @@ def test_an_epoch_ends_where_the_next_begins_and_the_last_with_the_journal() -> 
     assert epochs.span("dddddddd", 15) is None
 
 
-@pytest.mark.parametrize("position", ["aaaaaaaa:1", "aaaaaaaa:10", "cccccccc:11", "cccccccc:15"])
+@pytest.mark.parametrize("position", ["aaaaaaaa:0", "aaaaaaaa:1", "aaaaaaaa:10", "cccccccc:11", "cccccccc:15"])
 def test_a_position_within_its_epoch_is_valid(position: str) -> None:
     assert Epochs(THREE).resolve(position, 15) == int(position.split(":")[1])
 
@@ -30,7 +30,8 @@ def test_a_position_within_its_epoch_is_valid(position: str) -> None:
 @pytest.mark.parametrize(
     "position",
     [
-        "aaaaaaaa:0",
+        "bbbbbbbb:0",
+        "aaaaaaaa:00",
         "aaaaaaaa:11",  # of the next epoch
         "bbbbbbbb:10",
         "bbbbbbbb:11",  # an empty epoch

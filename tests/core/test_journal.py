@@ -208,8 +208,8 @@ async def test_a_position_is_resolved_only_where_it_exists(journal: Journal) -> 
     await fill(journal, "1", "2")
     assert journal.position(2) == f"{journal.epoch}:2"
     assert journal.resolve(journal.position(2)) == 2
+    assert journal.resolve(journal.position(0)) == 0  # where a reader from the start begins
     for wrong in (
-        journal.position(0),
         f"{journal.epoch}:3",
         "aaaaaaaa:1",
         "",

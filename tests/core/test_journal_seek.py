@@ -17,6 +17,22 @@ async def test_a_point_in_time_is_found(journal: Journal, world: World) -> None:
     assert await journal.seek_time(start + 20) == 40
 
 
+async def test_nothing_is_found_below_the_floor(journal: Journal, world: World) -> None:
+    start = world.now
+    for number in range(40):
+        world.now = start + number
+        journal.append(said(str(number)), 1, "out")
+    await journal.execute("UPDATE floor SET seq = 30").wait()
+    await journal.execute("DELETE FROM events WHERE seq <= 30 AND seq > 5").wait()
+    journal.floor = 30
+    assert await journal.seek_time(start) == 30
+    assert await journal.seek_time(start + 35) == 35
+    assert await journal.seek_last(5, lambda _: True) == 35
+    assert await journal.seek_last(20, lambda _: True, topic=1) == 30
+    assert await journal.seek_last(1, lambda _: False) == 30
+    assert [await journal.entry(seq) is not None for seq in (4, 20, 40)] == [True, False, True]
+
+
 async def test_the_last_matching_entries_are_found(journal: Journal) -> None:
     for number in range(1200):
         journal.append(said(str(number)), 1 + number % 2, "in" if number % 3 else "out")

@@ -40,6 +40,26 @@ async def test_a_read_that_nobody_waits_for_any_more_is_not_done() -> None:
     assert (done, bool(reads)) == ([], False)
 
 
+async def test_what_comes_of_a_read_is_told_though_nobody_waits_for_it_any_more() -> None:
+    reads, told = Reads(), list[int]()
+
+    async def slowly(function: Callable[[], Any]) -> Any:
+        asking.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        return function()
+
+    async def ask() -> None:
+        with asking:
+            await reads.ask(lambda: 7, told.append)
+
+    asking = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        await reads.serve(slowly)
+    assert told == [7]
+
+
 async def test_what_goes_wrong_comes_out_where_it_is_served() -> None:
     reads = Reads()
     async with trio.open_nursery() as nursery:

@@ -128,27 +128,27 @@ async def test_the_same_address_is_dialed_for_the_same_peer(core: Core) -> None:
     assert plain is not wanted
     assert plain.kind == "plain"
     assert core.registry.wanted("10.0.0.3:7420", "plain") is not plain  # it was never up
-    plain.wish = "10.0.0.3:7420"
+    core.registry.wishes.add(plain, "10.0.0.3:7420")
     assert core.registry.wanted("10.0.0.3:7420", "plain") is plain
 
 
 async def test_an_address_that_turns_out_to_be_somebody_known_is_merged(core: Core) -> None:
     bob, _ = core.up()
     wanted = core.registry.wanted("10.0.0.3:7420")
-    wanted.wish = "10.0.0.3:7420"
+    core.registry.wishes.add(wanted, "10.0.0.3:7420")
     assert core.registry.native(BOB, "bob", "x", dialed=wanted) is bob
-    assert bob.wish == bob.address == "10.0.0.3:7420"
+    assert bob.wishes == [bob.address] == ["10.0.0.3:7420"]
     assert not_found(core, wanted.slot).kind == "unknown_peer"
     assert bob.remembered
 
 
 async def test_another_node_at_a_known_address_takes_its_wish(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
-    bob.wish = "10.0.0.3:7420"
+    core.registry.wishes.add(bob, "10.0.0.3:7420")
     core.registry.set_state(bob, "dialing")
     carol = core.registry.native(CAROL, "carol", "x", dialed=bob)
     assert carol is not bob
-    assert [peer.wish for peer in (carol, bob)] == ["10.0.0.3:7420", None]
+    assert [peer.wishes for peer in (carol, bob)] == [["10.0.0.3:7420"], []]
     assert (bob.state, bob.reason) == ("down", "another node answers at its address")
     bob.links.append(FakeLink())
     core.registry.native(CAROL, "carol", "x", dialed=bob)
@@ -192,12 +192,11 @@ async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path
             core.chat.send(bob, text)
             core.chat.send(carol, text)
         await core.commit()
-        seqs = list(bob.unacked)
-        assert core.chat.acknowledged(bob, core.journal.epoch, seqs[0])
+        await core.write(bob)
+        assert core.chat.acknowledged(bob, core.journal.epoch, bob.outbox.first)
         core.registry.remember(bob)
         await core.commit()
     async with standing(tmp_path) as core:
-        assert list(core.registry.find("bob").unacked) == seqs[1:]
         assert core.registry.find("bob").record().queued == 2
         assert core.registry.find("carol").record().queued == 3
 
@@ -229,18 +228,97 @@ async def test_a_peer_whose_forgetting_met_a_full_disk_may_come_back(core: Core)
     assert core.journal.store.query("SELECT id, node FROM peers") == [(again.key, BOB)]
 
 
-async def test_what_could_not_be_remembered_is_tried_again(core: Core) -> None:
+async def test_what_could_not_be_remembered_is_written_with_the_next_commit(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     core.world.fault = DiskFull("no room")
     core.registry.remember(bob)
-    assert bob.remembered
     await core.commit()
-    assert not bob.remembered
-    await core.registry.remember(bob).wait()
+    assert core.journal.store.query("SELECT count(*) FROM peers") == [(0,)]
+    bob.trust = "accepted"
+    core.plain_up()
+    await core.commit()
+    assert core.journal.store.query("SELECT node, trust FROM peers") == [(BOB, "accepted")]
+
+
+async def test_what_could_not_be_forgotten_goes_with_the_next_commit(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    core.registry.wishes.add(bob, "x:1")
+    await core.commit()
     core.world.fault = DiskFull("no room")
-    core.registry.remember(bob)
+    core.registry.forget(bob)
     await core.commit()
-    assert bob.remembered
+    core.plain_up()
+    await core.commit()
+    for table in ("peers", "wishes"):
+        assert core.journal.store.query(f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob, link = core.up()
+        core.chat.send(bob, "hi")
+        core.journal.execute("INSERT INTO outcomes VALUES (7, ?, 'expired', 1)", bob.key)
+        core.journal.execute("INSERT INTO outcomes VALUES (8, 99, 'expired', 1)")
+        core.journal.execute("INSERT INTO expiries VALUES (7, ?, 9, 9)", bob.key)
+        core.journal.flush()
+        await core.commit()
+        batch = core.registry.forget(bob)
+        assert batch is not None
+        await batch.wait()
+        core.registry.link_down(bob, link)
+        core.journal.flush()
+        await core.commit()
+        assert core.registry.owed.messages == 0
+        for table in ("outboxes", "outcomes", "expiries"):
+            assert core.journal.store.query(f"SELECT count(*) FROM {table} WHERE topic = ?", bob.key) == [(0,)]
+        assert core.journal.store.query("SELECT topic FROM outcomes") == [(99,)]
+
+
+async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+        core.registry.wishes.add(bob, "x:1")
+        batch = core.registry.terminate(bob)
+        assert batch is not None
+        await batch.wait()
+    async with standing(tmp_path) as core:
+        bob = core.registry.find("bob")
+        assert (bob.terminated, bob.wishes, bob.state, bob.reason) == (True, [], "down", "terminated")
+        core.registry.welcome(bob)
+        await core.commit()
+    async with standing(tmp_path) as core:
+        bob = core.registry.find("bob")
+        assert (bob.terminated, bob.reason) == (False, None)
+
+
+async def test_a_stranger_that_was_terminated_is_remembered_and_a_plain_peer_is_not(core: Core) -> None:
+    bob, _ = core.up()
+    plain, _ = core.plain_up()
+    unmet = core.registry.wanted("10.0.0.3:7420")
+    for peer in (bob, plain, unmet):
+        core.registry.terminate(peer)
+    await core.commit()
+    assert core.journal.store.query("SELECT slot, terminated FROM peers") == [(0, 1)]
+    assert not plain.terminated
+    assert not unmet.terminated
+
+
+async def test_who_is_forgotten_while_it_is_dialed_comes_back_as_a_stranger(core: Core) -> None:
+    unmet = core.registry.wanted("10.0.0.3:7420")
+    core.registry.wishes.add(unmet, "10.0.0.3:7420")
+    core.registry.forget(unmet)
+    bob = core.registry.native(BOB, "bob", "10.0.0.3:7420", dialed=unmet)
+    assert bob is not unmet
+    assert core.registry.find("bob") is bob
+    assert not bob.remembered
+
+
+async def test_who_is_forgotten_while_it_shakes_hands_is_hung_up_on(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "10.0.0.2:5000")
+    core.registry.forget(bob)
+    link = FakeLink()
+    core.registry.link_up(bob, link)
+    assert link.reason == "terminated"
 
 
 async def test_strangers_that_are_gone_do_not_fill_the_memory(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +326,7 @@ async def test_strangers_that_are_gone_do_not_fill_the_memory(core: Core, monkey
     monkeypatch.setattr(registry_module, "PENDING_PEERS", 5)
     kept, _ = core.up()
     wanted = core.registry.wanted("10.0.0.3:7420")
-    wanted.wish = "10.0.0.3:7420"
+    core.registry.wishes.add(wanted, "10.0.0.3:7420")
     remembered = core.registry.native(CAROL, "carol", "x", dialed=core.registry.wanted("x:1"))
     for number in range(200):
         core.registry.plain(f"10.1.0.9:{number}")

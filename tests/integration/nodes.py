@@ -147,10 +147,20 @@ class LiveNode:
         host, port = parse_address(other if isinstance(other, str) else other.address)
         return cast("dict[str, Any]", (await self.ask("connect", host=host, port=port, **params))["peer"])
 
-    async def send(self, peer: "LiveNode | int | str", text: str) -> str:
+    async def send(self, peer: "LiveNode | int | str", text: str, **options: Any) -> str:
         """`send`; the message's id."""
         to = peer.name if isinstance(peer, LiveNode) else peer
-        return cast(str, (await self.ask("send", peer=to, text=text))["id"])
+        return cast(str, (await self.ask("send", peer=to, text=text, **options))["id"])
+
+    async def states(self, *ids: str) -> list[str]:
+        """The states that messages have now."""
+        return [(await self.ask("msg", id=id_))["message"]["state"] for id_ in ids]
+
+    async def drained(self, peer: str) -> None:
+        """Wait until nothing is owed to that peer, and that is on disk."""
+        await self.ask("wait", for_="outbox-empty", peer=peer)
+        self.runtime.links.journal.flush()
+        await self.runtime.links.journal.responds()
 
     async def feed(self, from_: object = "now", **filter_: object) -> Feed:
         """A subscription on a session of its own; `now` is behind everything that was appended."""
@@ -207,7 +217,8 @@ class LiveNode:
 
     async def texts(self, direction: str = "in") -> list[str]:
         """The texts in its journal."""
-        return [event["text"] for event in await self.history(types=["message"], direction=direction)]
+        events = await self.history(types=["message"], direction=direction)
+        return [event["text"] for event in events if event["type"] == "message"]  # a gap is always shown
 
 
 class Network:

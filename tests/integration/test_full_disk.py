@@ -7,7 +7,6 @@ is the same to whoever writes to it.
 import os
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ class PageLimit:
 
     async def _limit(self, node: LiveNode, pages: int) -> None:
         journal = node.runtime.links.journal
-        await journal._in_store(partial(journal.store.query, f"PRAGMA max_page_count = {pages}"))
+        await journal.ask(lambda store: store.query(f"PRAGMA max_page_count = {pages}"))
 
 
 class SmallDisk:
@@ -106,9 +105,7 @@ async def test_what_a_full_receiver_cannot_keep_stays_with_the_sender_and_arrive
     assert (await a.peer("bob"))["queued"] > 0
     await disk.make_room(b)
     assert await inbox.texts(3000) == texts
-    peer = a.runtime.links.registry.find("bob")
-    while peer.unacked:
-        await peer.acked.wait()
+    await a.drained("bob")
     assert await b.texts() == texts
     assert not (await b.ask("status"))["journal"]["full"]
 

@@ -1,18 +1,12 @@
 """Links that break, nodes that come back, and journals that are older than what others have of them."""
 
-import os
-import shutil
-from collections.abc import Awaitable, Callable
-
-import pytest
 import trio
 
-from chatd.core.identity import CERTIFICATE_FILE, KEY_FILE
 from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
-from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
 from tests.integration.proxy import proxying
+from tests.integration.states import copy, restore, wipe
 from tests.peers.handmade import Handmade, hello, new_identity
 
 
@@ -22,14 +16,8 @@ async def send_until_told(node: LiveNode, peer: str, stop: trio.Event, sent: lis
     while not stop.is_set():
         number += 1
         text = f"{node.name} {number}"
-        try:
-            await node.send(peer, text)
-        except Refused as refused:
-            if refused.kind != "peer_offline":
-                raise
-            await node.wait_state(peer, "up")
-        else:
-            sent.append(text)
+        await node.send(peer, text)
+        sent.append(text)
 
 
 async def test_a_link_that_is_cut_while_messages_flow_loses_and_doubles_nothing(two_nodes: TwoNodes) -> None:
@@ -82,8 +70,8 @@ async def test_a_restart_keeps_slot_name_and_marks_and_begins_a_new_epoch(two_no
     second = await a.ask("status")
     assert second["node"] == first["node"]
     assert second["epoch"] != first["epoch"]
-    assert [(peer["slot"], peer["name"], peer["state"]) for peer in await a.peers()] == [(0, "bob", "down")]
-    await a.connect(b)
+    await a.up(b)
+    assert [(peer["slot"], peer["name"]) for peer in await a.peers()] == [(0, "bob")]
     sent = await a.send(0, "after")
     await inbox.until("message", text="after", id=sent)
     assert (await b.peer("alice"))["slot"] == 0
@@ -131,8 +119,8 @@ async def test_a_wiped_receiver_tells_of_the_gap_and_goes_on(two_nodes: TwoNodes
     ids = await a.client.send_many("bob", ["1", "2", "3"])
     await b.send("alice", "from bob's first life")
     await inbox.texts(3)
-    await wait_acked(a, "bob")
-    await wait_acked(b, "alice")
+    await a.drained("bob")
+    await b.drained("alice")
     await b.stop()
     wipe(b)
     await b.start()
@@ -156,18 +144,16 @@ async def test_a_sender_that_was_restored_from_an_older_copy_is_told_and_goes_on
     await a.send("bob", "2")
     await inbox.texts(2)
     await a.stop()
-    copy = a.state + ".copy"
-    shutil.copytree(a.state, copy)
+    older = await copy(a)
     await a.start()
-    await a.connect(b)
+    await a.up(b)
     lost = await a.client.send_many("bob", ["3", "4", "5"])
     await inbox.texts(3)
-    await wait_acked(a, "bob")
+    await a.drained("bob")
     await a.kill()
-    shutil.rmtree(a.state)
-    shutil.copytree(copy, a.state)
+    restore(a, older)
     await a.start()
-    await a.connect(b)
+    await a.up(b)
     await a.send("bob", "6")
     assert await inbox.texts(1) == ["6"]
     assert await b.texts() == ["1", "2", "3", "4", "5", "6"]
@@ -175,22 +161,19 @@ async def test_a_sender_that_was_restored_from_an_older_copy_is_told_and_goes_on
     assert lost[0].split(":")[0] not in {event["position"].split(":")[0] for event in await a.history()}
 
 
-async def test_a_journal_that_lost_the_end_of_an_epoch_tells_peer_diverged(
-    two_nodes: TwoNodes, backup: "Callable[[LiveNode], Awaitable[str]]"
-) -> None:
+async def test_a_journal_that_lost_the_end_of_an_epoch_tells_peer_diverged(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
     inbox = await b.feed("start", types=["message"])
     await a.send("bob", "1")
     await inbox.texts(1)
-    copy = await backup(a)
+    older = await copy(a)
     lost = await a.client.send_many("bob", ["2", "3"])
     await inbox.texts(2)
-    await wait_acked(a, "bob")
+    await a.drained("bob")
     await a.kill()
-    shutil.rmtree(a.state)
-    shutil.copytree(copy, a.state)
+    restore(a, older)
     await a.start()
-    await a.connect(b)
+    await a.up(b)
     events = await a.feed("start")
     diverged = await events.until("peer.diverged")
     assert (diverged["peer"]["name"], diverged["theirs"]) == ("bob", lost[1])
@@ -252,31 +235,3 @@ async def test_a_hello_names_the_newest_mark_and_a_resume_beyond_it_is_a_gap(two
     assert (gap["after"], gap["through"]) == ("handmade:3", "handmade:7")
     assert await events.texts(1) == ["eight"]
     await second.close()
-
-
-def wipe(node: LiveNode) -> None:
-    """A new state directory with the same identity."""
-    old = node.state + ".old"
-    os.rename(node.state, old)
-    os.mkdir(node.state, 0o700)
-    for name in (KEY_FILE, CERTIFICATE_FILE):
-        shutil.copy2(os.path.join(old, name), os.path.join(node.state, name))
-
-
-async def wait_acked(node: LiveNode, name: str) -> None:
-    """Until everything sent to that peer is acknowledged."""
-    peer = node.runtime.links.registry.find(name)
-    while peer.unacked:
-        await peer.acked.wait()
-
-
-@pytest.fixture
-def backup() -> "Callable[[LiveNode], Awaitable[str]]":
-    """Copy the state of a running node, as a backup of its disk would: the database as of now."""
-
-    async def copy(node: LiveNode) -> str:
-        await node.runtime.links.journal.settled()
-        shutil.copytree(node.state, node.state + ".copy")
-        return node.state + ".copy"
-
-    return copy

@@ -34,7 +34,15 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
     trust = Trust(config.trust, config.known, registry)
-    return Links(config, runtime, identity, journal, registry, trust, Chat(config, journal, registry))
+    return Links(
+        config,
+        runtime,
+        identity,
+        journal,
+        registry,
+        trust,
+        Chat(config, journal, registry, runtime, trio.current_time()),
+    )
 
 
 @asynccontextmanager

@@ -108,7 +108,7 @@ async def test_a_connect_is_a_wish_and_says_connect_and_a_redial_says_redial() -
         bob = new_identity()
         wire.answers = [serving(bob, heard=heard), serving(bob, heard=heard)]
         peer = await connect(dialer)
-        assert (peer.name, peer.wish, peer.address, peer.slot) == ("bob", BOB, BOB, 0)
+        assert (peer.name, peer.wishes, peer.address, peer.slot) == ("bob", [BOB], BOB, 0)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(2)
         while len(peer.links) != 1 or peer.links[0].reason is not None:
@@ -133,7 +133,7 @@ async def test_with_keep_it_is_dialed_again_and_again() -> None:
             await connect(dialer, keep=True)
         await wire.wait_dialed(4)
         (peer,) = links.registry
-        assert (peer.state, peer.reason, peer.wish) == ("dialing", "connection refused", BOB)
+        assert (peer.state, peer.reason, peer.wishes) == ("dialing", "connection refused", [BOB])
 
 
 @pytest.mark.parametrize("host", ["a b", "x" * 300, "12345", "-h", "bob:1", "", "bob\n", "[::1]", "\ud800"])
@@ -162,7 +162,7 @@ async def test_after_these_it_is_not_dialed_again(reason: str) -> None:
         wire.answers = [serving(new_identity(), *frames)]
         peer = await connect(dialer)
         await down(links, peer)
-        assert peer.wish is None
+        assert peer.wishes == []
         await trio.testing.wait_all_tasks_blocked()
         assert wire.dialed == [BOB]
         assert dialer._kept == set()
@@ -176,7 +176,7 @@ async def test_a_redial_that_is_refused_with_these_is_the_last(reason: str) -> N
         peer = await connect(dialer)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(2)
-        while peer.wish is not None:
+        while peer.wishes:
             await links.registry.changed.wait()
         assert peer.state == "down"
 
@@ -190,7 +190,7 @@ async def test_a_pending_answer_is_dialed_again_after_its_own_time(monkeypatch: 
             await connect(dialer)
         assert refused.value.kind == "forbidden"
         (peer,) = links.registry
-        assert (peer.state, peer.wish) == ("pending", BOB)
+        assert (peer.state, peer.wishes) == ("pending", [BOB])
         states = set()
         while not peer.is_up:
             states.add(peer.state)
@@ -218,7 +218,7 @@ async def test_terminate_ends_the_wish_also_while_it_is_dialed() -> None:
         gate.set()
         while not heard or heard[-1] != Bye("terminated"):
             await links.registry.changed.wait()
-        assert peer.wish is None
+        assert peer.wishes == []
 
 
 async def test_back_off_grows_while_it_fails_and_begins_anew_after_a_stable_link(
@@ -261,7 +261,7 @@ async def test_a_second_wish_for_the_same_address_is_not_dialed_twice() -> None:
         before = len(wire.dialed)
         await trio.testing.wait_all_tasks_blocked()
         assert len(wire.dialed) == before
-        assert dialer._kept == {(peer, BOB)}
+        assert dialer._kept == {peer}
 
 
 async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_that_peer() -> None:
@@ -272,7 +272,7 @@ async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_tha
         wire.answers = [serving(bob), serving(bob)]
         while not known.is_up:
             await links.registry.changed.wait()
-        assert known.wish == BOB
+        assert known.wishes == [BOB]
         known.links[0].drop("cut")  # type: ignore[attr-defined]
         before = len(wire.dialed)
         await wire.wait_dialed(before + 1)
@@ -280,13 +280,152 @@ async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_tha
 
 
 async def test_a_connect_by_hand_takes_over_the_wish_that_it_is_merged_with() -> None:
-    async with dialing(peers=[BOB], redial_min=60, redial_max=60) as (dialer, links, wire):
-        while links.registry.find(0).reason is None:  # the first dial has failed, the next one is a minute away
-            await links.registry.changed.wait()
+    async with dialing(peers=[BOB], redial_min=60, redial_max=60) as (dialer, links, wire):  # dialed in a minute
         bob = new_identity()
         known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
         wire.answers = [serving(bob)]
         assert await connect(dialer) is known
-        assert known.wish == BOB
+        assert known.wishes == [BOB]
         await trio.testing.wait_all_tasks_blocked()
-        assert dialer._kept == {(known, BOB)}
+        assert dialer._kept == {known}
+
+
+async def test_a_wish_is_on_disk_when_connect_is_answered() -> None:
+    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+        query = links.journal.store.query
+        with pytest.raises(ControlError):
+            await connect(dialer, keep=True)
+        assert query("SELECT address, slot FROM wishes") == [(BOB, 0)]
+        wire.answers = [serving(new_identity())]
+        await connect(dialer, "192.0.2.2:7420")
+        assert query("SELECT address, slot FROM wishes") == [(BOB, 0), ("192.0.2.2:7420", 1)]
+        with pytest.raises(ControlError):
+            await connect(dialer, "192.0.2.3:7420")
+        assert len(query("SELECT * FROM wishes")) == 2
+
+
+@pytest.mark.parametrize("reason", ["terminated", "denied"])
+async def test_a_bye_that_ends_the_wish_ends_it_on_disk(reason: str) -> None:
+    async with dialing() as (dialer, links, wire):
+        wire.answers = [serving(new_identity(), hello(dial="answer"), Resume("handmade", 0), Bye(reason))]
+        await down(links, await connect(dialer))
+        await links.journal.settled()
+        assert links.journal.store.query("SELECT * FROM wishes") == []
+
+
+async def test_a_terminate_is_on_disk_when_it_is_answered() -> None:
+    async with dialing() as (dialer, links, wire):
+        wire.answers = [serving(new_identity())]
+        peer = await connect(dialer)
+        assert await dialer.terminate(peer) == 0
+        query = links.journal.store.query
+        assert query("SELECT * FROM wishes") == []
+        assert query("SELECT name, terminated FROM peers") == [("bob", 1)]
+
+
+async def test_the_addresses_of_a_peer_are_dialed_in_turn_and_the_one_that_answered_first() -> None:
+    other = "192.0.2.9:7420"
+    async with dialing() as (dialer, links, wire):
+        bob = new_identity()
+        wire.answers = [serving(bob)]
+        peer = await connect(dialer)
+        links.registry.wishes.add(peer, other)
+        links.registry.wishes.put_last(peer, other)
+        peer.links[0].drop("cut")  # type: ignore[attr-defined]
+        await wire.wait_dialed(5)
+        assert wire.dialed[1:5] == [BOB, other, BOB, other]
+        wire.answers = [serving(bob)]
+        while not peer.is_up:
+            await links.registry.changed.wait()
+        assert peer.wishes[0] == peer.address == wire.dialed[-1]
+        assert sorted(peer.wishes) == sorted([BOB, other])
+
+
+async def test_a_wish_of_connect_that_nobody_has_answered_yet_says_connect() -> None:
+    async with dialing() as (dialer, links, wire):
+        heard: list[Frame] = []
+        bob = new_identity()
+        with pytest.raises(ControlError):
+            await connect(dialer, keep=True)
+        wire.answers = [serving(bob, heard=heard), serving(bob, heard=heard)]
+        peer = links.registry.find(0)
+        while not peer.is_up:
+            await links.registry.changed.wait()
+        peer.links[0].drop("cut")  # type: ignore[attr-defined]
+        before = len(wire.dialed)
+        await wire.wait_dialed(before + 1)
+        while not peer.is_up:
+            await links.registry.changed.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [frame.dial for frame in heard if isinstance(frame, Hello)] == ["connect", "redial"]
+
+
+async def test_a_redial_that_turns_out_to_reach_who_was_terminated_is_the_last() -> None:
+    async with dialing(peers=[BOB], redial_min=0.3, redial_max=0.3) as (_, links, wire):
+        heard: list[Frame] = []
+        bob = new_identity()
+        known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
+        links.registry.terminate(known)
+        wire.answers = [serving(bob, heard=heard)]
+        await wire.wait_dialed(1)
+        while len(links.registry.records()) > 1:
+            await links.registry.changed.wait()
+        assert (known.state, known.wishes, known.terminated) == ("down", [], True)
+        assert heard == [Bye("terminated")]
+
+
+async def test_a_connect_to_who_was_terminated_forgets_that() -> None:
+    async with dialing() as (dialer, links, wire):
+        bob = new_identity()
+        wire.answers = [serving(bob), serving(bob)]
+        peer = await connect(dialer)
+        await dialer.terminate(peer)
+        assert await connect(dialer) is peer
+        assert (peer.terminated, peer.wishes) == (False, [BOB])
+        assert links.journal.store.query("SELECT terminated FROM peers") == [(0,)]
+
+
+@pytest.mark.parametrize(("count", "within"), [(3, 0.015), (1000, 5.0)])
+async def test_many_wishes_at_the_start_are_spread_over_time(count: int, within: float) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    class Never(Random):
+        def uniform(self, a: float, b: float) -> float:
+            drawn.append((a, b))
+            return 1e6
+
+    peers = [f"192.0.{number // 250}.{number % 250}:7420" for number in range(count)]
+    wire = Wire()
+    wire.random = Never()
+    async with linking(wire, peers=peers, redial_min=0.5, redial_max=30.0) as links, trio.open_nursery() as nursery:
+        await nursery.start(Dialer(links).run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert drawn == [(0, within)] * count
+    assert wire.dialed == []
+    assert {peer.state for peer in links.registry} == {"dialing"}
+
+
+async def test_a_peer_that_was_forgotten_while_it_was_dialed_is_hung_up_on() -> None:
+    async with dialing() as (dialer, links, wire):
+        with pytest.raises(ControlError):
+            await connect(dialer, keep=True)
+        peer = links.registry.find(0)
+        held, gate = trio.Event(), trio.Event()
+        bob, heard = new_identity(), list[Frame]()
+
+        async def hold(stream: trio.SocketStream) -> None:
+            held.set()
+            await gate.wait()
+            await serving(bob, heard=heard)(stream)
+
+        wire.answers = [hold]
+        await held.wait()
+        await links.trust.forget(peer.slot)
+        gate.set()
+        while not heard or heard[-1] != Bye("terminated"):
+            await links.registry.changed.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [found.node for found in links.registry] == [bob.node]
+        assert links.journal.store.query("SELECT * FROM wishes") == []
+        assert dialer._kept == set()

@@ -7,7 +7,11 @@ import pytest
 import trio
 
 from chatd.api.errors import ControlError
+from chatd.core.batch import Batch
+from chatd.core.chat import Options
+from chatd.core.identity import Identity
 from chatd.core.store import DiskFull
+from chatd.peers import texts as texts_module
 from chatd.peers.handshake import as_acceptor
 from chatd.peers.links import Links
 from chatd.peers.native import NativeLink
@@ -17,7 +21,9 @@ from tests.peers.stand import linking, loopback
 
 
 @asynccontextmanager
-async def linked(links: Links, *frames: Frame, **changes: object) -> AsyncIterator[tuple[Handmade, NativeLink]]:
+async def linked(
+    links: Links, *frames: Frame, identity: Identity | None = None, **changes: object
+) -> AsyncIterator[tuple[Handmade, NativeLink]]:
     """A running link, accepted from a hand-made peer that has said Hello and those frames."""
     ours, theirs = await loopback()
     made: list[NativeLink] = []
@@ -30,7 +36,7 @@ async def linked(links: Links, *frames: Frame, **changes: object) -> AsyncIterat
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(accept)
-        async with await Handmade.over(theirs, new_identity()) as peer:
+        async with await Handmade.over(theirs, identity or new_identity()) as peer:
             await peer.send(hello(**changes))
             await peer.until(Hello)
             await peer.until(Resume)
@@ -90,7 +96,6 @@ async def test_frames_of_a_later_version_are_skipped() -> None:
     [
         ("shutdown", "peer stopped"),
         ("storage_full", "peer's disk is full"),
-        ("too_large", "peer has a message over this node's limits"),
         ("terminated", "terminated by peer"),
         ("duplicate", "duplicate"),
         ("denied", "denied by peer"),
@@ -116,7 +121,7 @@ async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
             await peer.rest()
         await links.journal.settled()
         assert texts_of(links) == ["question", "answer"]
-        assert not links.registry.find(0).unacked
+        assert not links.registry.find(0).outbox.count
 
 
 async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
@@ -189,12 +194,90 @@ async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
         assert tokens == sorted(tokens)
 
 
-async def test_a_send_to_a_closing_link_is_peer_offline() -> None:
-    async with linking() as links, linked(links, RESUME) as (_, link):
-        link.close("terminated")
-        with pytest.raises(ControlError) as refused:
+async def test_what_is_sent_to_a_closing_link_waits_for_the_next_one() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (peer, link):
+            link.close("shutdown")
+            with pytest.raises(ControlError) as refused:
+                links.chat.send(link.peer, "hi", Options(queue=False))
+            assert refused.value.kind == "peer_offline"
             links.chat.send(link.peer, "hi")
-        assert refused.value.kind == "peer_offline"
+            assert Text not in [type(frame) for frame in await peer.rest()]
+        async with linked(links, RESUME, identity=identity) as (peer, _):
+            assert (await peer.until(Text)).text == "hi"
+
+
+async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: pytest.LogCaptureFixture) -> None:
+    async with linking() as links, linked(links, RESUME) as (peer, link):
+        links.chat.send(link.peer, "hi")
+        sent = await peer.until(Text)
+        await peer.send(Ack(sent.epoch, sent.seq + 1))
+        assert (await peer.until(Bye)).reason == "protocol"
+    assert f"an acknowledgement of {sent.epoch}:{sent.seq + 1}, which was never sent" in caplog.text
+
+
+async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_is_sent() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (_, link):
+            link.close("shutdown")
+            peer = link.peer
+        messages = [links.chat.send(peer, text)[0] for text in ("short", "x" * 200, "behind")]
+        await links.journal.settled()
+        async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
+            texts = [await handmade.until(Text), await handmade.until(Text)]
+            assert [text.text for text in texts] == ["short", "behind"]
+            assert links.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
+            await handmade.send(Ack(texts[1].epoch, texts[1].seq))
+            while peer.outbox.count:
+                await peer.progress.wait()
+            assert link.reason is None
+        states = [await links.chat.outcomes.state(await links.chat.archive.find(one.position)) for one in messages]
+        assert states == ["delivered", "rejected", "delivered"]
+
+
+async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (handmade, link):
+            one, two, three = (links.chat.send(link.peer, text)[0] for text in ("1", "2", "3"))
+            texts = [await handmade.until(Text) for _ in range(3)]
+            for message in (one, two):
+                entry = await links.chat.archive.find(message.position)
+                assert await links.chat.outcomes.cancel(link.peer, entry) == "sent"
+        mark = {"mark_epoch": texts[0].epoch, "mark_seq": texts[0].seq}
+        async with linked(links, RESUME, identity=identity, **mark) as (handmade, link):
+            assert await handmade.until(Text) == texts[2]
+            states = [
+                await links.chat.outcomes.state(await links.chat.archive.find(m.position)) for m in (one, two, three)
+            ]
+            assert states == ["delivered", "cancelled", "sent"]
+
+
+async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts_module, "AGAIN_S", 0.01)
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (_, link):
+            peer = link.peer
+        for text in ("x" * 200, "behind"):
+            links.chat.send(peer, text)
+        await links.journal.settled()
+        write = links.journal.store.write
+
+        def full(batch: Batch) -> None:
+            raise DiskFull
+
+        links.journal.store.write = full  # type: ignore[method-assign]
+        async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
+            for token in (5, 6, 7):
+                await handmade.send(Ping(token))
+                assert await handmade.until(Pong) == Pong(token)
+            assert (link.reason, peer.reached) == (None, 0)
+            links.journal.store.write = write  # type: ignore[method-assign]
+            assert (await handmade.until(Text)).text == "behind"
+            assert peer.outbox.count == 1
 
 
 async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard() -> None:

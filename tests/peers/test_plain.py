@@ -26,6 +26,7 @@ class FakeNode:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.told: list[int] = []  # seqs up to which everything is written
         self.batch = Batch()
         self.gate = trio.Event()
         self.gate.set()
@@ -37,6 +38,9 @@ class FakeNode:
         self._changed = trio.Event()
         self.batch = Batch()
         return self.batch
+
+    def written(self, peer: Peer, seq: int) -> None:
+        self.told.append(seq)
 
     async def room(self) -> None:
         await self.gate.wait()
@@ -107,7 +111,7 @@ async def running(
         rig.ended.set()
 
     if first_text:
-        link.enqueue(first_text, committed())
+        link.enqueue(1, first_text, committed())
     async with theirs, trio.open_nursery() as nursery:
         nursery.start_soon(run)
         yield rig
@@ -146,7 +150,7 @@ async def test_one_message_is_one_read_of_a_seed_program(nursery: trio.Nursery) 
         await seed.send("hi")
         await rig.node.wait_texts(1)
         for text in sent:
-            rig.link.enqueue(text, committed())
+            rig.link.enqueue(1, text, committed())
         assert await seed.wait_received(len(sent)) == sent
         seed.vanish()
     assert rig.link.sent == rig.peer.sent == len(sent)
@@ -160,7 +164,7 @@ async def test_a_seed_program_that_we_dialed_talks_both_ways(nursery: trio.Nurse
         await seed.send("one   two")
         assert await rig.node.wait_texts(1) == ["one two"]
         for _ in range(3):  # as long as may be, of characters that a read in between would cut in two
-            rig.link.enqueue("é" * 512, committed())
+            rig.link.enqueue(1, "é" * 512, committed())
         assert await seed.wait_received(3) == ["é" * 512] * 3
         assert not seed.deaf
         seed.vanish()
@@ -170,7 +174,7 @@ async def test_a_seed_program_that_we_dialed_talks_both_ways(nursery: trio.Nurse
 
 async def test_a_newline_is_added_for_who_has_not_spoken_yet() -> None:
     async with running() as rig:
-        rig.link.enqueue("hi", committed())
+        rig.link.enqueue(1, "hi", committed())
         assert await rig.stream.receive_some() == b"hi\n"
 
 
@@ -179,7 +183,7 @@ async def test_a_peer_that_speaks_lines_is_not_paced() -> None:
         await rig.stream.send_all(b"hello\n")
         await rig.node.wait_texts(1)
         for number in range(100):
-            rig.link.enqueue(f"text {number}", committed())
+            rig.link.enqueue(number, f"text {number}", committed())
         received = b""
         while received.count(b"\n") < 100:
             received += await rig.stream.receive_some()
@@ -189,25 +193,29 @@ async def test_a_peer_that_speaks_lines_is_not_paced() -> None:
 async def test_a_message_is_written_only_after_its_commit() -> None:
     async with running(UNPACED) as rig:
         first, second = Batch(), Batch()
-        rig.link.enqueue("one", first)
-        rig.link.enqueue("two", second)
+        rig.link.enqueue(1, "one", first)
+        rig.link.enqueue(2, "two", second)
         await trio.testing.wait_all_tasks_blocked()
         assert rig.link.waiting == 2
         first.settle(None)
         assert await rig.stream.receive_some() == b"one\n"
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.node.told == [1]
         second.settle(None)
         assert await rig.stream.receive_some() == b"two\n"
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.node.told == [1, 2]
     assert rig.link.unsent == 0
 
 
 async def test_a_message_whose_commit_failed_is_dropped_and_not_counted() -> None:
     async with running(UNPACED) as rig:
         refused = Batch()
-        rig.link.enqueue("refused", refused)
-        rig.link.enqueue("kept", committed())
+        rig.link.enqueue(1, "refused", refused)
+        rig.link.enqueue(2, "kept", committed())
         refused.settle(ControlError("storage_full", "full"))
         assert await rig.stream.receive_some() == b"kept\n"
-    assert (rig.link.sent, rig.link.unsent, rig.link.waiting) == (1, 0, 0)
+    assert (rig.link.sent, rig.link.unsent, rig.link.waiting, rig.node.told) == (1, 0, 0, [2])
 
 
 async def test_what_was_handed_over_before_the_link_runs_is_written() -> None:
@@ -304,10 +312,10 @@ async def test_texts_that_could_not_be_journaled_end_the_link() -> None:
 async def test_closing_writes_what_waits_first() -> None:
     async with running() as rig:
         for number in range(5):
-            rig.link.enqueue(f"text {number}", committed())
+            rig.link.enqueue(number, f"text {number}", committed())
         rig.link.close("terminated")
         assert await rig.rest() == b"".join(b"text %d\n" % number for number in range(5))
-    assert rig.link.unsent == 0
+    assert (rig.link.unsent, rig.node.told) == (0, [0, 1, 2, 3, 4])
 
 
 async def test_closing_with_unread_input_is_not_a_reset() -> None:
@@ -341,7 +349,7 @@ async def test_close_connection_means_that_the_peer_hung_up(nursery: trio.Nurser
 async def test_a_shutdown_does_not_wait_for_the_pace() -> None:
     async with running(msgspec.structs.replace(CONFIG, plain_pace=3600.0, terminate_timeout=3600.0)) as rig:
         for number in range(10):
-            rig.link.enqueue(f"text {number}", committed())
+            rig.link.enqueue(number, f"text {number}", committed())
         assert await rig.stream.receive_some() == b"text 0\n"
         rig.link.close("shutdown")
         assert await rig.over() == "shutdown"
@@ -361,7 +369,7 @@ async def test_a_silent_terminate_shows_in_the_next_send(nursery: trio.Nursery, 
         await seed.terminate()
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert rig.link.reason is None
-        rig.link.enqueue("are you there", committed())
+        rig.link.enqueue(1, "are you there", committed())
         assert await rig.over() == "sent, then closed by peer"
         assert seed.received == ["are you there"]
     assert (rig.link.sent, rig.link.unsent) == (1, 0)
@@ -369,7 +377,7 @@ async def test_a_silent_terminate_shows_in_the_next_send(nursery: trio.Nursery, 
 
 async def test_a_hang_up_after_an_answer_is_just_a_hang_up() -> None:
     async with running() as rig:
-        rig.link.enqueue("question", committed())
+        rig.link.enqueue(1, "question", committed())
         assert await rig.stream.receive_some() == b"question\n"
         await rig.stream.send_all(b"answer\n")
         await rig.node.wait_texts(1)
@@ -383,13 +391,13 @@ async def test_a_link_is_full_at_its_number_of_messages_or_bytes() -> None:
         never = Batch()
         for _ in range(3):
             assert not rig.link.full
-            rig.link.enqueue("x", never)
+            rig.link.enqueue(1, "x", never)
         assert rig.link.full
         assert rig.link.waiting == 3
         never.settle(ControlError("storage_full", "full"))
     async with running(msgspec.structs.replace(config, plain_queue=99)) as rig:
         never = Batch()
-        rig.link.enqueue("é" * 2048, never)
+        rig.link.enqueue(1, "é" * 2048, never)
         assert rig.link.full
         never.settle(ControlError("storage_full", "full"))
     assert rig.link.waiting == 0
@@ -399,12 +407,12 @@ async def test_a_link_is_full_at_its_number_of_messages_or_bytes() -> None:
 async def test_what_was_not_written_when_the_link_broke_is_counted() -> None:
     async with running(msgspec.structs.replace(CONFIG, plain_pace=3600.0)) as rig:
         for number in range(4):
-            rig.link.enqueue(f"text {number}", committed())
+            rig.link.enqueue(number, f"text {number}", committed())
         assert await rig.stream.receive_some() == b"text 0\n"
         reset(rig.stream)
         assert await rig.over() == "reset"
         assert (rig.link.sent, rig.link.unsent) == (1, 3)
-        rig.link.enqueue("too late", committed())
+        rig.link.enqueue(1, "too late", committed())
         assert rig.link.unsent == 4
 
 
@@ -412,7 +420,7 @@ async def test_a_peer_that_takes_nothing_is_cut() -> None:
     config = msgspec.structs.replace(CONFIG, plain_stall=0.2, plain_pace=0.0, plain_buffer_bytes=2**30)
     async with running(config) as rig:
         for _ in range(64):
-            rig.link.enqueue("x" * 1_000_000, committed())
+            rig.link.enqueue(1, "x" * 1_000_000, committed())
         assert await rig.over() == "stalled"
     assert rig.link.unsent > 0
     assert rig.link.sent + rig.link.unsent == 64
@@ -471,7 +479,7 @@ async def test_a_silent_connection_that_sends_text_stays_plain() -> None:
 
 async def test_after_a_message_was_handed_over_tls_is_text() -> None:
     async with running(provisional=True) as rig:
-        rig.link.enqueue("hi", committed())
+        rig.link.enqueue(1, "hi", committed())
         assert await rig.stream.receive_some() == b"hi\n"
         await rig.stream.send_all(b"\x16\n")
         assert await rig.node.wait_texts(1) == ["\x16"]

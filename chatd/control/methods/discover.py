@@ -23,6 +23,24 @@ class EventNote(msgspec.Struct):
     event: AnyEvent
 
 
+class ErrorObject(msgspec.Struct):
+    """What answers carry instead of a result. `data` has kind, hint, retryable, and perhaps more."""
+
+    code: int
+    message: str
+    data: dict[str, Any]
+
+
+class EndedNote(msgspec.Struct):
+    """The parameters of the notification `ended`: why no event of that subscription follows."""
+
+    subscription: int
+    error: ErrorObject
+
+
+NOTIFICATIONS: dict[str, type[msgspec.Struct]] = {"event": EventNote, "ended": EndedNote}
+
+
 class Discovery(msgspec.Struct):
     """Result of `rpc.discover`."""
 
@@ -42,13 +60,13 @@ def discover(node: Node, session: Session, _params: Nothing) -> Discovery:
 def describe(methods: Mapping[str, Method], version: str) -> Discovery:
     """The document."""
     types: list[type] = [type_ for method in methods.values() for type_ in (method.params, method.result)]
-    _, schemas = msgspec.json.schema_components([*types, EventNote], ref_template=REF)
+    _, schemas = msgspec.json.schema_components([*types, *NOTIFICATIONS.values()], ref_template=REF)
     return Discovery(
         openrpc="1.2.6",
         info={"title": "chatd", "version": version},
         methods=[_method(name, method, schemas) for name, method in methods.items()],
         components={"schemas": schemas},
-        notifications=[{"name": "event", "params": _params(EventNote, schemas)}],
+        notifications=[{"name": name, "params": _params(note, schemas)} for name, note in NOTIFICATIONS.items()],
         errors={kind: row[0] for kind, row in TABLE.items()},
     )
 

@@ -5,15 +5,23 @@ from typing import Any
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.records import Empty, PeerList, Subscribed
-from chatd.api.requests import From, Subscribe, Unsubscribe
+from chatd.api.requests import Filter, From, Subscribe, Unsubscribe
 from chatd.control.jsonrpc import Fault
+from chatd.control.methods.consumers import check_name
 from chatd.control.selection import Selection, known_start, sought_start
 from chatd.control.session import Session
+from chatd.core.consumers import Consumer, Hold
+from chatd.core.registry import Registry
 from chatd.node import Node
 
+MOST_WINDOW = 65536
+Subscribing = Subscribed | Coroutine[Any, Any, Subscribed]
 
-def subscribe(node: Node, session: Session, params: Subscribe) -> Subscribed | Coroutine[Any, Any, Subscribed]:
+
+def subscribe(node: Node, session: Session, params: Subscribe) -> Subscribing:
     """Events from a start on. What was committed when it began is replay."""
+    if params.as_ is not None:
+        return _subscribe_as(node, session, params, params.as_)
     selection = Selection(node.registry, params.filter)
     boundary = node.journal.committed
     cursor = known_start(node.journal, params.from_)
@@ -29,13 +37,82 @@ async def _subscribe_sought(
     return _register(node, session, selection, min(cursor, boundary), boundary)
 
 
-def _register(node: Node, session: Session, selection: Selection, cursor: int, boundary: int) -> Subscribed:
+def _register(
+    node: Node, session: Session, selection: Selection, cursor: int, boundary: int, hold: Hold | None = None
+) -> Subscribed:
     """One step, without an await: what the snapshot does not show yet, an event will."""
+    if hold is None:
+        _check_room(node, session)
+    journal = node.journal
+    number = session.subscriptions.add(selection, cursor, boundary, hold)
+    snapshot = PeerList(node.registry.records(gone=False))
+    return Subscribed(number, journal.position(boundary), journal.position(cursor), snapshot)
+
+
+def _check_room(node: Node, session: Session) -> None:
     limit = node.config.requests_per_session
     if len(session.subscriptions) >= limit:
         raise ControlError("rate_limited", f"a session has at most {limit} subscriptions", "end one, or connect again")
-    number = session.subscriptions.add(selection, cursor, boundary)
-    return Subscribed(number, node.journal.position(boundary), PeerList(node.registry.records(gone=False)))
+
+
+# -- as a consumer
+
+
+def _subscribe_as(node: Node, session: Session, params: Subscribe, name: str) -> Subscribing:
+    check_name(name)
+    if not 0 < params.window <= MOST_WINDOW:
+        raise Fault(INVALID_PARAMS, f"window is not within 1 to {MOST_WINDOW}")
+    consumer = node.consumers.get(name)
+    if consumer is None or node.consumers.birth(consumer) is not None:
+        return _subscribe_new(node, session, params, name)
+    return _resume(node, session, params, consumer)
+
+
+async def _subscribe_new(node: Node, session: Session, params: Subscribe, name: str) -> Subscribed:
+    """Of a name that is not in the journal yet: nobody is told of it before it is. Somebody else may be faster."""
+    while True:
+        consumer = node.consumers.get(name)
+        if consumer is None:
+            await _create(node, params, name)
+        elif (birth := node.consumers.birth(consumer)) is not None:
+            await birth.wait()
+        else:
+            return _resume(node, session, params, consumer)
+
+
+async def _create(node: Node, params: Subscribe, name: str) -> None:
+    """Make the consumer, unless somebody does so while its start is sought."""
+    selection = Selection(node.registry, params.filter)
+    cursor = known_start(node.journal, params.from_)
+    if cursor is None and isinstance(params.from_, From):
+        cursor = await sought_start(node.journal, params.from_, selection)
+    if node.consumers.get(name) is None:
+        await node.consumers.create(name, cursor or 0, params.filter or Filter(), selection.topic).wait()
+
+
+def _resume(node: Node, session: Session, params: Subscribe, consumer: Consumer) -> Subscribed:
+    """Go on behind what it acknowledged."""
+    if params.filter is not None and not _is_same(node.registry, consumer, params.filter):
+        hint = f"leave the filter out, or `chatctl consumer remove {consumer.name}` first"
+        raise ControlError("conflict", f"{consumer.name} was made with another filter", hint, reason="filter")
+    _check_room(node, session)
+    selection = Selection.of(node.registry, consumer)
+    hold = node.consumers.hold(consumer, params.window, takeover=params.takeover)
+    return _register(node, session, selection, consumer.seq, node.journal.committed, hold)
+
+
+def _is_same(registry: Registry, consumer: Consumer, wanted: Filter) -> bool:
+    """Whether a filter is the consumer's: in any order, and whatever its peer is called."""
+    own = consumer.filter
+    if (own.direction, own.room, _kinds(own)) != (wanted.direction, wanted.room, _kinds(wanted)):
+        return False
+    if own.peer is None or wanted.peer is None or own.peer == wanted.peer:
+        return own.peer == wanted.peer
+    return registry.find(wanted.peer).key == consumer.topic
+
+
+def _kinds(wanted: Filter) -> frozenset[str] | None:
+    return None if wanted.types is None else frozenset(wanted.types)
 
 
 def unsubscribe(_node: Node, session: Session, params: Unsubscribe) -> Empty:

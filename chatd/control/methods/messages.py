@@ -1,39 +1,167 @@
-"""`send` and `history`."""
+"""`send`, `reply`, `ask`, `msg`, `cancel` and `history`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
 
 import msgspec
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.records import HistoryPage, Sent
-from chatd.api.requests import From, History, Send
+from chatd.api.events import Message, Receipt, with_state
+from chatd.api.records import Answer, Cancelled, Found, HistoryPage, Sent
+from chatd.api.requests import Ask, ById, From, History, Reply, Send
 from chatd.control.jsonrpc import Fault
-from chatd.control.selection import Selection, known_start, seconds_of, sought_start
+from chatd.control.methods.fate import Fate
+from chatd.control.methods.method import patience
+from chatd.control.methods.peers import check_timeout
+from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
 from chatd.control.session import Session
-from chatd.core.batch import Batch
+from chatd.core.batch import Batch, Entry
+from chatd.core.chat import Options
+from chatd.core.outbox import NotYet
+from chatd.core.peer import Peer
 from chatd.node import Node
+from chatd.runtime import Waker
 
+MOST_TTL_S = 10 * 366 * 86400.0
 PAGE_BYTES = 256 * 1024
+Sending = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
 
 
-def send(node: Node, _session: Session, params: Send) -> tuple[Sent, Batch]:
+def send(node: Node, _session: Session, params: Send) -> Sending:
     """Append a message to a peer; it is accepted with its commit."""
-    message, batch = node.chat.send(node.registry.find(params.peer), params.text)
-    return Sent(message.id or "", "queued", message.peer), batch
+    return _send(node, node.registry.find(params.peer), params, None)
 
 
 def send_many(node: Node, params: Sequence[Send]) -> tuple[list[Sent], Batch] | None:
-    """Neighbours, if they all go to one native peer and nothing is wrong with any of them."""
+    """Neighbours, if they all go to one native peer plainly, and nothing is wrong with any of them. Raises NotYet."""
+    node.chat.keys.prefetch([one.key for one in params if one.key is not None])
     specs = {one.peer for one in params}
     try:
         peer = node.registry.find(specs.pop())
-        if specs or peer.kind == "plain":
+        if specs or peer.kind == "plain" or any(map(_has_options, params)):
             return None
         messages, batch = node.chat.send_all(peer, [one.text for one in params])
     except ControlError:
         return None
     return [Sent(message.position, "queued", message.peer) for message in messages], batch
+
+
+def _has_options(params: Send) -> bool:
+    return params.wait is not None or params.ttl is not None or params.key is not None or not params.queue
+
+
+def _send(node: Node, peer: Peer, params: Send | Reply, re: str | None) -> Sending:
+    if type(params) is Send and not _has_options(params):
+        message, batch = node.chat.send(peer, params.text)
+        return Sent(message.position, "queued", message.peer), batch
+    _check(peer, params)
+    if params.key is not None and (seq := node.chat.said(peer, params.text, params.key)) is not None:
+        return _said(Fate(node, peer, seq), params)
+    options = Options(ttl=params.ttl, key=params.key, queue=params.queue, re=re)
+    message, batch = node.chat.send(peer, params.text, options)
+    if params.wait is None:
+        return Sent(message.position, "queued", message.peer), batch
+    return _wait(Fate(node, peer, node.journal.appended), batch, params.wait, params.timeout)
+
+
+def _check(peer: Peer, params: Send | Reply | Ask) -> None:
+    """Raises Fault, and ControlError for what a plain peer cannot do."""
+    check_timeout(params.timeout)
+    if params.ttl is not None and not 0 < params.ttl <= MOST_TTL_S:
+        raise Fault(INVALID_PARAMS, "ttl is not within 0 s to 10 years")
+    wait = getattr(params, "wait", None)
+    if wait not in (None, "sent", "delivered"):
+        raise Fault(INVALID_PARAMS, f"wait: {str(wait)[:64]!r} is neither sent nor delivered")
+    if wait == "delivered" and peer.kind == "plain":
+        hint = "sent is all that can be known there: wait for that"
+        raise ControlError("conflict", f"{peer.name} is a plain peer: it acknowledges nothing", hint, reason="plain")
+
+
+async def _wait(fate: Fate, batch: Batch, state: str, timeout: float | None) -> Sent:
+    await batch.wait()
+    return fate.sent(await fate.wait(state, timeout))
+
+
+async def _said(fate: Fate, params: Send | Reply) -> Sent:
+    """The answer for a key that was used before, with the state of now."""
+    if params.wait is not None:
+        return fate.sent(await fate.wait(params.wait, params.timeout))
+    return fate.sent(await fate.state())
+
+
+async def _accepted(begin: Callable[[], Sending]) -> Sent:
+    """Do it as soon as there is room, and wait for what it gives."""
+    while True:
+        try:
+            begun = begin()
+        except NotYet as notyet:
+            await patience(notyet)
+            continue
+        if not isinstance(begun, tuple):
+            return await begun
+        sent, batch = begun
+        await batch.wait()
+        return sent
+
+
+def reply(node: Node, _session: Session, params: Reply) -> Sending:
+    """A message to whoever said another one, as the answer to it."""
+    found = node.chat.archive.found(params.id)
+    if found.direction != "in":
+        hint = "answer a message that came in"
+        raise ControlError("conflict", f"message {params.id} is of this node itself", hint, reason="own")
+    peer = node.chat.archive.peer_of(found)
+    return _send(node, peer, params, cast(Message, found.event).id)
+
+
+async def ask(node: Node, _session: Session, params: Ask) -> Answer:
+    """The peer's answer to exactly this message, whatever else comes."""
+    peer = node.registry.find(params.peer)
+    _check(peer, params)
+    if peer.kind == "plain":
+        hint = "send, and look at what comes"
+        message = f"{peer.name} is a plain peer: it cannot say what it answers"
+        raise ControlError("conflict", message, hint, reason="plain")
+    request = Send(params.peer, params.text, ttl=params.ttl, key=params.key, queue=params.queue)
+    question = await _accepted(lambda: _send(node, peer, request, None))
+    with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):
+        return Answer(question.id, msgspec.Raw((await _answer(node, peer, question.id)).raw))
+    hint = f"the question is {await Fate.of(node, peer, question.id).state()}: `chatctl msg {question.id}`"
+    message = f"{peer.name} has not answered within {params.timeout:g} s"
+    raise ControlError("timeout", message, hint, id=question.id)
+
+
+async def _answer(node: Node, peer: Peer, question: str) -> Entry:
+    """The first message of the peer behind the question that names it. Raises ControlError if the question ends."""
+    journal, waker, cursor = node.journal, Waker(), node.journal.resolve(question)
+    journal.watch(waker, peer.key)
+    try:
+        while True:
+            entries, cursor = await journal.read(cursor, peer.key)
+            for entry in entries:
+                if entry.direction == "in" and cast(Message, entry.event).re == question:
+                    return entry
+                if entry.type == "receipt" and (receipt := cast(Receipt, entry.event)).id == question:
+                    raise Fate.of(node, peer, question).ended(receipt.state)
+            if cursor >= journal.committed:
+                await waker.wait()
+    finally:
+        journal.unwatch(waker, peer.key)
+
+
+async def msg(node: Node, _session: Session, params: ById) -> Found:
+    """One message, in the state that it has now."""
+    entry = await node.chat.archive.find(params.id)
+    (raw,) = await _present(node, [entry])
+    return Found(raw)
+
+
+async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
+    """Take a message back that was not delivered yet."""
+    entry = await node.chat.archive.find(params.id)
+    state = await node.chat.outcomes.cancel(node.chat.archive.peer_of(entry), entry)
+    return Cancelled(node.journal.position(entry.seq), state)
 
 
 async def history(node: Node, _session: Session, params: History) -> HistoryPage:
@@ -47,29 +175,37 @@ async def history(node: Node, _session: Session, params: History) -> HistoryPage
     after = known_start(journal, wanted)
     if after is None and isinstance(wanted, From):
         after = await sought_start(journal, wanted, selection)
-    raws, through = await _collect(node, selection, after or 0, end, params.n)
-    more = through < end and params.n > 0 and (params.from_ is not None or len(raws) < params.n)
-    return HistoryPage(raws, journal.position(through) if more else None)
+    entries, through = await _collect(node, selection, after or 0, end, params.n)
+    more = through < end and params.n > 0 and (params.from_ is not None or len(entries) < params.n)
+    return HistoryPage(await _present(node, entries), journal.position(through) if more else None)
 
 
-async def _collect(node: Node, selection: Selection, after: int, end: int, n: int) -> tuple[list[msgspec.Raw], int]:
+async def _collect(node: Node, selection: Selection, after: int, end: int, n: int) -> tuple[list[Entry], int]:
     """At most `n` matching events and about PAGE_BYTES; and the seq up to which all was looked at."""
-    raws: list[msgspec.Raw] = []
+    found: list[Entry] = []
     size = 0
-    while after < end and len(raws) < n:
-        entries, through = await node.journal.read(after, selection.topic)
+    while after < end and len(found) < n:
+        entries, through = await read_on(node.journal, node.runtime, after, selection.topic)
         for entry in entries:
             if entry.seq > end:
                 break
             if not selection.matches(entry):
                 continue
             size += len(entry.raw)
-            if size > PAGE_BYTES and raws:
-                return raws, after
-            raws.append(msgspec.Raw(entry.raw))
+            if size > PAGE_BYTES and found:
+                return found, after
+            found.append(entry)
             after = entry.seq
-            if len(raws) == n:
-                return raws, after
+            if len(found) == n:
+                return found, after
         after = min(through, end)
         await trio.lowlevel.checkpoint()
-    return raws, after
+    return found, after
+
+
+async def _present(node: Node, entries: Sequence[Entry]) -> list[msgspec.Raw]:
+    """Their JSON, with the states that messages have now."""
+    states = await node.chat.outcomes.states([entry for entry in entries if entry.type == "message"])
+    return [
+        msgspec.Raw(with_state(entry.raw, states[entry.seq]) if entry.seq in states else entry.raw) for entry in entries
+    ]

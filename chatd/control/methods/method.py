@@ -4,8 +4,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
+import trio
 
 from chatd.core.batch import Batch
+from chatd.core.outbox import NotYet
 
 # The result; a result and the batch that has to be committed before it is told; or work that takes longer, whose
 # result is told when it is done.
@@ -16,12 +18,19 @@ Outcome = msgspec.Struct | tuple[msgspec.Struct, Batch] | Coroutine[Any, Any, ms
 Outcomes = tuple[Sequence[msgspec.Struct], Batch] | None
 
 
+async def patience(notyet: NotYet) -> None:
+    """Wait until it is to be asked for again."""
+    with trio.move_on_at(notyet.until):
+        await notyet.wait()
+
+
 class Method:
     """Parameters, result, handler and one line of help; and `many`, for a method whose neighbours are done together.
 
-    A handler is called with the node, the session and the decoded parameters. It may raise ControlError, and Fault
-    for parameters that are wrong in a way their struct does not say. `many` is called with the node and a list of
-    parameters. It must not raise, nor do anything that a handler called for each of them would not do.
+    A handler is called with the node, the session and the decoded parameters. It may raise ControlError, Fault for
+    parameters that are wrong in a way their struct does not say, and NotYet where it is to be called again later; then
+    nothing behind it is read meanwhile. `many` is called with the node and a list of parameters. It must not raise but
+    NotYet, nor do anything that a handler called for each of them would not do.
     """
 
     __slots__ = ("decoder", "handler", "many", "params", "result", "summary")

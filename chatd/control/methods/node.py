@@ -48,6 +48,9 @@ def _journal_status(node: Node) -> JournalStatus:
         position=journal.position(journal.committed),
         bytes=journal.store.size(),
         full=journal.full,
+        oldest=journal.position(journal.floor) if journal.floor else None,
+        owed=node.registry.owed.messages,
+        owed_bytes=node.registry.owed.size,
     )
 
 

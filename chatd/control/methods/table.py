@@ -1,7 +1,7 @@
 """THE table of methods: name, parameters, result, handler, help. A name is a verb of chatctl."""
 
 from chatd.api import records, requests
-from chatd.control.methods import discover, events, messages, node, peers, waiting
+from chatd.control.methods import consumers, discover, events, messages, node, peers, waiting
 from chatd.control.methods.method import Method
 
 METHODS: dict[str, Method] = {
@@ -12,6 +12,10 @@ METHODS: dict[str, Method] = {
         "Send a text to a peer; answered when it is on disk",
         messages.send_many,
     ),
+    "reply": Method(requests.Reply, records.Sent, messages.reply, "Answer a message, by its id"),
+    "ask": Method(requests.Ask, records.Answer, messages.ask, "Send a text, and wait for the reply to exactly it"),
+    "msg": Method(requests.ById, records.Found, messages.msg, "One message, with the state it has now"),
+    "cancel": Method(requests.ById, records.Cancelled, messages.cancel, "Take back a message that is not delivered"),
     "history": Method(requests.History, records.HistoryPage, messages.history, "Read past events, oldest first"),
     "connect": Method(
         requests.Connect, records.PeerResult, peers.connect, "Connect to a peer; native peers stay wished"
@@ -26,7 +30,14 @@ METHODS: dict[str, Method] = {
     "peer.rename": Method(requests.Rename, records.PeerResult, peers.rename, "Give a peer another name, for good"),
     "subscribe": Method(requests.Subscribe, records.Subscribed, events.subscribe, "Get events, from a start on"),
     "unsubscribe": Method(requests.Unsubscribe, records.Empty, events.unsubscribe, "End a subscription"),
-    "wait": Method(requests.Wait, records.Waited, waiting.wait, "Wait until the node, a peer or some peers are there"),
+    "ack": Method(requests.Ack, records.Acked, consumers.ack, "A consumer has done everything up to a position"),
+    "consumers": Method(requests.Nothing, records.ConsumerList, consumers.consumers, "All named consumers, by name"),
+    "consumer.remove": Method(
+        requests.ByConsumer, records.Acked, consumers.remove, "Forget a consumer and its position"
+    ),
+    "wait": Method(
+        requests.Wait, records.Waited, waiting.wait, "Wait until it is so: a peer is up, a message delivered, …"
+    ),
     "status": Method(requests.Nothing, records.Status, node.status, "All about this node"),
     "whoami": Method(requests.Nothing, records.Whoami, node.whoami, "Name and node id"),
     "myip": Method(requests.Nothing, records.MyIp, node.myip, "The address at which others reach this node"),

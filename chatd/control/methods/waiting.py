@@ -1,4 +1,4 @@
-"""`wait`: until the node, a peer or a number of peers is there."""
+"""`wait`: until the node, a peer or a number of peers is there, a message delivered, or an outbox empty."""
 
 from collections.abc import Callable
 
@@ -8,34 +8,62 @@ from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.records import Waited
 from chatd.api.requests import PeerSpec, Wait
 from chatd.control.jsonrpc import Fault
+from chatd.control.methods.fate import Fate
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.core.peer import Peer
 from chatd.node import Node
+from chatd.runtime import Broadcast
 
-FOR = 'for is "ready", "peer" (with peer) or "peers" (with count)'
+FOR = 'for is "ready", "peer" (with peer), "peers" (with count), "delivered" (with id) or "outbox-empty"'
 
 
 async def wait(node: Node, _session: Session, params: Wait) -> Waited:
     """The peers that fulfil it, as soon as they do; without a timeout for ever."""
     check_timeout(params.timeout)
+    if params.for_ == "delivered" and params.id is not None:
+        return await _delivered(node, params.id, params.timeout)
     found = _condition(node, params)
+    changed = _changes(node, params)
     with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):
         while (peers := found()) is None:
-            await node.registry.changed.wait()
+            await changed.wait()
         return Waited([peer.record() for peer in peers])
     raise ControlError("timeout", f"not within {params.timeout:g} s", "`chatctl list` shows what is there")
 
 
+async def _delivered(node: Node, message_id: str, timeout: float | None) -> Waited:
+    """Until the peer has it."""
+    entry = await node.chat.archive.find(message_id)
+    peer = node.chat.archive.peer_of(entry)
+    if entry.direction != "out" or peer.kind == "plain":
+        hint = "it takes the id of a message to another chatd, as `send` prints it"
+        raise ControlError("conflict", f"nobody acknowledges message {message_id[:64]}", hint, reason="not_ours")
+    await Fate(node, peer, entry.seq).wait("delivered", timeout)
+    return Waited([peer.record()])
+
+
+def _changes(node: Node, params: Wait) -> Broadcast:
+    """What is told when the condition may have come true."""
+    if params.for_ != "outbox-empty":
+        return node.registry.changed
+    return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).progress
+
+
 def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
+    spec = params.peer
     if params.for_ == "ready":
         return list
-    if params.for_ == "peer" and params.peer is not None:
-        spec = params.peer
+    if params.for_ == "peer" and spec is not None:
         return lambda: _up(node, spec)
     if params.for_ == "peers" and params.count is not None:
         count = params.count
         return lambda: up if len(up := node.registry.up()) >= count else None
+    if params.for_ == "outbox-empty":
+        if spec is None:
+            return lambda: None if node.registry.owed.messages else []
+        peer = node.registry.find(spec)
+        return lambda: None if peer.record().queued else [peer]
     raise Fault(INVALID_PARAMS, f"wait: {params.for_[:64]!r} is nothing to wait for, or misses its parameter", FOR)
 
 

@@ -1,4 +1,4 @@
-"""`history`; `send` is tested with the session."""
+"""`history`; sending is tested in test_sending.py and with the session."""
 
 from typing import Any
 
@@ -112,3 +112,16 @@ async def test_what_makes_no_sense_is_refused(stand: Stand, client: Client, para
     with pytest.raises(Refused) as caught:
         await client.ask("history", **params)
     assert caught.value.kind == "invalid_params"
+
+
+async def test_it_shows_the_states_that_messages_have_now(stand: Stand, client: Client) -> None:
+    ids = [(await client.ask("send", peer="bob", text=text))["id"] for text in ("1", "2", "3", "4")]
+    await client.ask("cancel", id=ids[3])
+    first, second = (stand.journal.resolve(message_id) for message_id in ids[:2])
+    stand.bob.reached = second
+    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, first)
+    await stand.say("from bob")
+    events = (await client.ask("history", filter=ONLY))["events"]
+    states = [event.get("state") for event in events]
+    assert states == ["delivered", "sent", "queued", "cancelled", None]
+    assert [(await client.ask("msg", id=event["id"]))["message"] for event in events[:4]] == events[:4]

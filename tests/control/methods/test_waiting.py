@@ -74,3 +74,48 @@ async def test_what_cannot_be_waited_for_is_refused(stand: Stand, client: Client
     with pytest.raises(Refused) as caught:
         await client.ask("wait", **params)
     assert caught.value.kind == "invalid_params"
+
+
+async def test_an_outbox_that_is_empty_is_so_at_once(stand: Stand, client: Client) -> None:
+    assert await client.ask("wait", for_="outbox-empty", timeout=0) == {"peers": []}
+    answer = await client.ask("wait", for_="outbox-empty", peer="bob", timeout=0)
+    assert [peer["name"] for peer in answer["peers"]] == ["bob"]
+
+
+async def test_an_outbox_is_waited_for_until_it_is_empty(stand: Stand, client: Client) -> None:
+    carol = stand.registry.native("c" * 52, "carol", "x:1")
+    ids = [(await client.ask("send", peer=name, text="x"))["id"] for name in ("bob", "carol", "bob")]
+    await client.write(request("wait", 1, for_="outbox-empty", peer="bob") + request("wait", 2, for_="outbox-empty"))
+    stand.bob.reached = carol.reached = stand.journal.committed
+    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[0]))
+    assert await client.ask("whoami")
+    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[2]))
+    assert [peer["name"] for peer in result_of(await client.answer(1))["peers"]] == ["bob"]
+    other = await stand.connect()
+    async with other.stream:
+        await other.ask("cancel", id=(await other.ask("send", peer="carol", text="y"))["id"])
+    assert await client.ask("whoami")
+    assert stand.chat.acknowledged(carol, stand.journal.epoch, stand.journal.resolve(ids[1]))
+    assert result_of(await client.answer(2)) == {"peers": []}
+
+
+async def test_the_outbox_of_a_plain_peer_is_what_waits_for_its_link(stand: Stand, client: Client) -> None:
+    peer, link = stand.registry.plain("127.0.0.1:9"), FakeLink()
+    stand.registry.link_up(peer, link)
+    await client.ask("send", peer=peer.slot, text="x")
+    await client.write(request("wait", 1, for_="outbox-empty", peer=peer.slot) + request("whoami", 2))
+    await client.answer(2)
+    link.waiting = 0
+    stand.chat.written(peer, stand.journal.committed)
+    assert result_of(await client.answer(1))["peers"][0]["slot"] == peer.slot
+
+
+async def test_an_outbox_that_stays_is_a_timeout(stand: Stand, client: Client) -> None:
+    await client.ask("send", peer="bob", text="x")
+    for params in ({}, {"peer": "bob"}):
+        with pytest.raises(Refused) as caught:
+            await client.ask("wait", for_="outbox-empty", timeout=0.01, **params)
+        assert caught.value.kind == "timeout"
+    with pytest.raises(Refused) as caught:
+        await client.ask("wait", for_="outbox-empty", peer="nobody", timeout=0.01)
+    assert caught.value.kind == "unknown_peer"

@@ -1,0 +1,65 @@
+"""`ack`, `consumers` and `consumer.remove`; and what `subscribe` asks of a name."""
+
+import msgspec
+
+from chatd.api.errors import INVALID_PARAMS
+from chatd.api.records import Acked, ConsumerList, ConsumerRecord
+from chatd.api.requests import Ack, ByConsumer, Nothing
+from chatd.control.jsonrpc import Fault
+from chatd.control.selection import Selection
+from chatd.control.session import Session
+from chatd.core import census
+from chatd.core.batch import Batch
+from chatd.core.census import Asked
+from chatd.core.consumers import Consumer
+from chatd.node import Node
+from chatd.paths import NAME_RULE, valid_name
+from chatd.runtime import stamp
+
+
+def ack(node: Node, _session: Session, params: Ack) -> tuple[Acked, Batch]:
+    """Done up to a position; answered with where the consumer is then, once that is on disk."""
+    consumer = _find(node, params.consumer)
+    batch = node.consumers.ack(consumer, node.journal.resolve(params.position))
+    return Acked(consumer.name, node.journal.position(consumer.seq)), batch
+
+
+def remove(node: Node, _session: Session, params: ByConsumer) -> tuple[Acked, Batch]:
+    """Forget a consumer that nobody holds."""
+    consumer = _find(node, params.consumer)
+    batch = node.consumers.remove(consumer)
+    return Acked(consumer.name, node.journal.position(consumer.seq)), batch
+
+
+async def consumers(node: Node, _session: Session, _params: Nothing) -> ConsumerList:
+    """All of them, by name, with what each has still to get."""
+    listed = list(node.consumers)
+    asked = [Asked(one.seq, one.topic, Selection.of(node.registry, one).match) for one in listed]
+    records = [_record(node, one) for one in listed]
+    lags = await census.count(node.journal, asked)
+    return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
+
+
+def _record(node: Node, consumer: Consumer) -> ConsumerRecord:
+    return ConsumerRecord(
+        name=consumer.name,
+        position=node.journal.position(consumer.seq),
+        lag=0,
+        held=consumer.hold is not None,
+        last_seen=stamp(node.consumers.last_seen(consumer) / 1000),
+        filter=msgspec.Raw(consumer.shown_filter),
+    )
+
+
+def check_name(name: str) -> None:
+    """Raises Fault for what cannot be the name of a consumer."""
+    if not valid_name(name):
+        raise Fault(INVALID_PARAMS, f"{name[:64]!r} is no name for a consumer", f"a name is {NAME_RULE}")
+
+
+def _find(node: Node, name: str) -> Consumer:
+    check_name(name)
+    consumer = node.consumers.get(name)
+    if consumer is None:
+        raise Fault(INVALID_PARAMS, f"there is no consumer {name}", "`chatctl consumers` lists them")
+    return consumer

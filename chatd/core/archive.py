@@ -1,0 +1,99 @@
+"""Archive: finds one message in the journal by its id.
+
+An id is the position in its sender's journal. Ours is a seq of our own. That of another node lies among what we took
+from it, where its positions rise with ours: a binary search on the topic, so that no message pays for an index.
+"""
+
+from functools import partial
+from typing import cast
+
+from chatd.api.errors import ControlError
+from chatd.api.events import Message
+from chatd.core.batch import Entry
+from chatd.core.journal import Journal
+from chatd.core.outbox import NotYet
+from chatd.core.peer import Peer
+from chatd.core.registry import Registry
+from chatd.core.store import Store
+
+LOOKED_UP = 256  # ids at a time
+
+
+class Archive:
+    """The messages of one node."""
+
+    def __init__(self, journal: Journal, registry: Registry) -> None:
+        self._journal = journal
+        self._registry = registry
+        self._looked_up: dict[str, Entry | None] = {}  # for `found`, until it is asked for again
+
+    def found(self, message_id: str) -> Entry:
+        """`find` for those who must keep their turn. Raises NotYet before it was looked up, and ControlError."""
+        if message_id not in self._looked_up:
+            raise NotYet(partial(self._look_up, message_id))
+        entry = self._looked_up.pop(message_id)
+        if entry is None:
+            raise _unknown(message_id)
+        return entry
+
+    async def _look_up(self, message_id: str) -> None:
+        try:
+            self._looked_up[message_id] = await self.find(message_id)
+        except ControlError:
+            self._looked_up[message_id] = None
+        if len(self._looked_up) > LOOKED_UP:  # whoever asked has gone
+            del self._looked_up[next(iter(self._looked_up))]
+
+    async def find(self, message_id: str) -> Entry:
+        """The message with that id, or that position in this journal. Raises ControlError unknown_message."""
+        epoch, _, digits = message_id.partition(":")
+        if len(digits) < 19 and digits.isascii() and digits.isdigit():
+            seq = int(digits)
+            ours = self._journal.span(epoch) is not None
+            entry = await (self._ours(epoch, seq) if ours else self._theirs(epoch, seq))
+            if entry is not None and entry.type == "message":
+                return entry
+        raise _unknown(message_id)
+
+    def peer_of(self, entry: Entry) -> Peer:
+        """Who said a message, or got it. Raises ControlError unknown_peer."""
+        peer, ref = self._registry.by_key(entry.topic or 0), cast(Message, entry.event).peer
+        return peer or self._registry.find(ref.node or ref.slot)
+
+    async def _ours(self, epoch: str, seq: int) -> Entry | None:
+        first, last = self._journal.span(epoch) or (1, 0)
+        return await self._journal.entry(seq) if first <= seq <= last else None
+
+    async def _theirs(self, epoch: str, seq: int) -> Entry | None:
+        node = self._journal.marks.node_of(epoch)
+        peer = self._registry.by_node(node) if node else None
+        if node is None or peer is None:
+            return None
+        older = self._journal.marks.before(node, epoch)
+        return await self._journal.ask(
+            partial(_search, topic=peer.key, epoch=epoch, seq=seq, older=older, high=self._journal.committed)
+        )
+
+
+def _unknown(message_id: str) -> ControlError:
+    hint = "an id is EPOCH:SEQ, as `send` prints it and `chatctl history --json` shows it"
+    return ControlError("unknown_message", f"there is no message {message_id[:64]!r}", hint)
+
+
+def _search(store: Store, *, topic: int, epoch: str, seq: int, older: frozenset[str], high: int) -> Entry | None:
+    """The message of a topic with that id; `older` are the node's epochs before its own."""
+    low = 0  # it lies in (low, high]
+    while low < high:
+        middle = (low + high) // 2
+        found = store.first_in(topic, middle, high)
+        if found is None:
+            high = middle
+            continue
+        its_epoch, _, digits = (cast(Message, found.event).id or ":0").partition(":")
+        if its_epoch == epoch and int(digits) == seq:
+            return found
+        if its_epoch in older or (its_epoch == epoch and int(digits) < seq):
+            low = found.seq
+        else:
+            high = middle
+    return None

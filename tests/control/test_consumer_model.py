@@ -1,0 +1,286 @@
+"""Consumers and their readers against a model: windows, acknowledgements, takeovers, full disks, crashes, in any order.
+
+What must hold: each reader gets what matches behind the cursor that it began at, in order and without a hole, never
+more than its window beyond what was acknowledged; and the cursor never passes what nobody acknowledged, in memory or on
+disk, nor goes back behind an acknowledgement that was answered.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from unittest import mock
+
+import trio
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from chatd.api.events import Receipt
+from chatd.api.requests import Filter
+from chatd.control import subscription
+from chatd.control.selection import Selection
+from chatd.control.subscription import Subscription
+from chatd.core.batch import Batch
+from chatd.core.consumers import Consumer, Consumers, Hold
+from chatd.core.journal import Journal
+from chatd.core.registry import Registry
+from chatd.core.store import DiskFull
+from chatd.runtime import Waker
+from tests.core.parts import World, copy_as_crashed, open_journal, said
+
+T = TypeVar("T")
+NAME = "bot"
+TAIL_BYTES = 9000  # about a dozen entries: many reads go to the disk
+
+
+class Inline(World):
+    """No threads: a thousand short runs of trio would each start one."""
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+
+class Reader:
+    """A subscription and what came out of it."""
+
+    def __init__(self, subscription: Subscription, window: int, began: int) -> None:
+        self.subscription = subscription
+        self.window = window
+        self.began = began
+        self.got: list[int] = []
+        self.lost = False
+
+    @property
+    def hold(self) -> Hold:
+        assert self.subscription.hold is not None
+        return self.subscription.hold
+
+    async def pull(self) -> None:
+        """As the writer of a session does; what a lost reader gives is thrown away."""
+        while not self.lost and self.subscription.is_due:
+            data = await self.subscription.pull()
+            for line in data.splitlines():
+                self.got.append(int(json.loads(line)["params"]["event"]["position"].partition(":")[2]))
+            if data:
+                assert sum(seq > self.hold.consumer.seq for seq in self.got) <= self.window
+
+
+def no_room(batch: Batch) -> None:
+    raise DiskFull("no room")
+
+
+class ConsumerMachine(RuleBasedStateMachine):
+    """Model: which committed seqs match, and up to where was acknowledged: for sure, and perhaps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small = mock.patch.multiple(subscription, PAGE_ROWS=8, FEW_ROWS=3)
+        self.small.start()
+        self.root = Path(tempfile.mkdtemp())
+        self.world = Inline()
+        self.starts = 0
+        self.reader: Reader | None = None
+        self.acked = 0  # answered, or where the consumer began
+        self.asked = 0  # the newest that was acknowledged at all, in vain or not
+        self.waiting: list[tuple[Batch, int]] = []
+
+    @property
+    def directory(self) -> Path:
+        return self.root / str(self.starts)
+
+    @initialize()
+    def first_start(self) -> None:
+        self.directory.mkdir()
+        self.start()
+        self.commit_with(self._create)
+
+    def start(self) -> None:
+        self.journal = open_journal(self.directory, self.world, tail_bytes=TAIL_BYTES)
+        self.registry = Registry(self.journal, self.world)
+        self.consumers = Consumers(self.journal, self.world, 3)
+        self.reader, self.waiting = None, []
+
+    def teardown(self) -> None:
+        if self.directory.exists():
+            self.journal.close()
+        shutil.rmtree(self.root)
+        self.small.stop()
+
+    def commit_with(self, step: Callable[[Journal], object]) -> None:
+        """One step while the journal's task runs, until everything that waits is committed."""
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.journal.run)
+                step(self.journal)
+                await self.journal.settled()
+                nursery.cancel_scope.cancel()
+
+        trio.run(main)
+        self._settle()
+
+    def _settle(self) -> None:
+        for batch, seq in self.waiting:
+            if batch.done and batch.error is None:
+                self.acked = max(self.acked, seq)
+        self.waiting = [(batch, seq) for batch, seq in self.waiting if not batch.done]
+
+    def _create(self, journal: Journal) -> None:
+        self.consumers.create(NAME, journal.committed, Filter(types=["message"]), None)
+        self.acked = self.asked = journal.committed
+
+    @property
+    def consumer(self) -> Consumer:
+        found = self.consumers.get(NAME)
+        assert found is not None
+        return found
+
+    def matching(self, after: int, through: int) -> list[int]:
+        rows = self.journal.store.query(
+            "SELECT seq FROM events WHERE type = 'message' AND seq > ? AND seq <= ?", after, through
+        )
+        return [row[0] for row in rows]
+
+    # -- the journal
+
+    @rule(kinds=st.lists(st.booleans(), min_size=1, max_size=30))
+    def say(self, kinds: list[bool]) -> None:
+        """Messages, and events that are not for the consumer."""
+
+        def step(journal: Journal) -> None:
+            for matches in kinds:
+                peer = self.registry.native("b" * 52, "bob", "x:1")
+                event = said("x" * 300) if matches else Receipt(peer=peer.ref, state="delivered")
+                journal.append(event, peer.key, "out")
+
+        self.commit_with(step)
+
+    @rule()
+    def commit(self) -> None:
+        self.commit_with(lambda journal: None)
+
+    @rule()
+    def disk_full(self) -> None:
+        write = self.journal.store.write
+        self.journal.store.write = no_room  # type: ignore[method-assign]
+        self.commit_with(lambda journal: None)
+        self.journal.store.write = write  # type: ignore[method-assign]
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with the files as they are; what was not committed is gone, and nobody reads."""
+        old = self.directory
+        self.starts += 1
+        copy_as_crashed(old, self.directory)
+        self.journal.close()
+        self.start()
+
+    # -- the consumer
+
+    @rule(window=st.integers(1, 12))
+    def take_over(self, window: int) -> None:
+        """Somebody reads as it from now on; who did before gets no more."""
+        before = self.reader
+        hold = self.consumers.hold(self.consumer, window, takeover=True)
+        assert before is None or before.lost
+        selection, seq = Selection.of(self.registry, self.consumer), self.consumer.seq
+        subscription = Subscription(self.journal, self.world, 1, selection, seq, self.journal.committed, hold)
+        subscription.announced = True
+        self.reader = reader = Reader(subscription, window, seq)
+
+        def lose() -> None:
+            reader.lost = True
+
+        hold.attend(Waker(), lose)
+
+    @precondition(lambda self: self.reader)
+    @rule()
+    def leave(self) -> None:
+        assert self.reader is not None
+        self.reader.hold.release()
+        self.reader = None
+
+    @precondition(lambda self: self.reader)
+    @rule(meanwhile=st.sampled_from(["nothing", "ack", "takeover"]))
+    def pull(self, meanwhile: str) -> None:
+        """All that it may have; while it reads, others are busy."""
+        reader = self.reader
+        assert reader is not None
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.journal.run)
+                async with trio.open_nursery() as reading:
+                    reading.start_soon(reader.pull)
+                    await trio.lowlevel.checkpoint()
+                    if meanwhile == "ack":
+                        self.acknowledge(0)
+                    elif meanwhile == "takeover":
+                        self.take_over(3)
+                await self.journal.settled()
+                nursery.cancel_scope.cancel()
+
+        trio.run(main)
+        self._settle()
+
+    @rule(ahead=st.integers(-3, 20))
+    def acknowledge(self, ahead: int) -> None:
+        """Any position there is: also an old one, or one that was never sent."""
+        seq = min(max(self.consumer.seq + ahead, 0), self.journal.committed)
+        self.waiting.append((self.consumers.ack(self.consumer, seq), seq))
+        self.asked = max(self.asked, seq)
+
+    @precondition(lambda self: self.reader and self.reader.got)
+    @rule(draw=st.data())
+    def acknowledge_what_it_got(self, draw: st.DataObject) -> None:
+        assert self.reader is not None
+        seq = draw.draw(st.sampled_from(self.reader.got))
+        self.waiting.append((self.consumers.ack(self.consumer, seq), seq))
+        self.asked = max(self.asked, seq)
+
+    @rule()
+    def begin_anew(self) -> None:
+        """Remove it and make it again, where nobody reads as it."""
+        if self.reader is not None:
+            self.leave()
+        self.commit_with(lambda journal: self.consumers.remove(self.consumer))
+        self.waiting = []
+        self.commit_with(self._create)
+
+    # -- what must hold
+
+    @invariant()
+    def nothing_is_passed_over(self) -> None:
+        """Between what was acknowledged and the cursor there is nothing for the consumer."""
+        if not self.directory.exists():
+            return
+        durable = dict(self.journal.store.query("SELECT name, seq FROM consumers"))[NAME]
+        perhaps = max([self.acked, *(seq for _, seq in self.waiting)])
+        assert self.acked <= durable <= self.journal.committed
+        assert self.matching(self.acked, durable) == []
+        assert self.matching(perhaps, self.consumer.seq) == []
+        assert self.consumer.seq >= self.acked
+
+    @invariant()
+    def readers_miss_nothing_and_get_nothing_twice(self) -> None:
+        reader = self.reader
+        if reader is None:
+            return
+        skipped = [seq for seq in self.matching(reader.began, reader.subscription.cursor) if seq not in reader.got]
+        assert all(seq <= self.asked for seq in skipped)
+        assert reader.got == sorted(set(reader.got))
+        assert set(reader.got) <= set(self.matching(reader.began, reader.subscription.cursor))
+
+    @invariant()
+    def windows_are_kept(self) -> None:
+        if self.reader is not None:
+            open_ = [seq for seq in self.reader.got if seq > self.consumer.seq]
+            assert self.reader.lost or self.reader.hold.room == self.reader.window - len(open_)
+
+
+TestConsumers = ConsumerMachine.TestCase
+TestConsumers.settings = settings(max_examples=30, stateful_step_count=40)

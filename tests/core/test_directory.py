@@ -1,0 +1,29 @@
+from chatd.core.directory import Directory
+from chatd.core.peer import Peer
+from tests.core.parts import BOB
+
+
+def test_a_peer_is_there_under_what_it_is_called_now_and_nothing_else() -> None:
+    directory = Directory()
+    peer = Peer(7, 3, "native", "10.0.0.2:7420", None, "10.0.0.2:7420")
+    directory.put(peer)
+    assert directory.named("10.0.0.2:7420") == [peer]
+    assert directory.with_node(BOB) is None
+    peer.rename("bob", BOB)
+    directory.put(peer)
+    assert (directory.named("bob"), directory.named("10.0.0.2:7420")) == ([peer], [])
+    assert directory.with_node(BOB) is directory.in_slot(3) is directory.find("k3v7") is peer
+    assert list(directory) == [peer]
+
+
+def test_a_dropped_peer_is_not_there_and_another_one_in_its_slot_is_not_it() -> None:
+    directory = Directory()
+    peer, other = Peer(7, 3, "native", "bob", BOB, None), Peer(8, 3, "plain", "x:1", None, "x:1")
+    directory.put(peer)
+    assert peer in directory
+    directory.drop(peer)
+    directory.put(other)
+    assert peer not in directory
+    assert other in directory
+    assert directory.with_node(BOB) is None
+    assert directory.named("bob") == []
