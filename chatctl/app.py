@@ -3,9 +3,9 @@
 import os
 import time
 
-from chatctl.client import Client, open_session
 from chatctl.errors import Failure
 from chatctl.output import Output
+from chatctl.session import Session, open_session
 from chatd import paths
 
 TYPE_CHECKING = False
@@ -27,13 +27,13 @@ class App:
         self.connect_timeout = CONNECT_TIMEOUT_S
         self.deadline: float | None = None
         self.out = Output()
-        self._client: Client | None = None
+        self._session: Session | None = None
 
     def begin(self) -> None:
         """A verb starts: so does its `--timeout`."""
         self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
 
-    def open(self, patience: float | None = None) -> Client:
+    def open(self, patience: float | None = None) -> Session:
         """A session of the caller's own."""
         try:
             candidates = paths.socket_candidates(self.node, self.socket, os.environ, os.getuid())
@@ -51,24 +51,24 @@ class App:
         return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
 
     @property
-    def client(self) -> Client:
+    def session(self) -> Session:
         """The session for requests; `close` ends it."""
-        if self._client is None:
-            self._client = self.open()
-        return self._client
+        if self._session is None:
+            self._session = self.open()
+        return self._session
 
     def close(self) -> None:
         """End the session, if there is one."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def call(
         self, method: str, params: "Mapping[str, object] | None" = None, deadline: float | None = None
     ) -> "dict[str, Any]":
         """The result of one method, within `--timeout`. After a failure of the session the next call opens another."""
         try:
-            return self.client.call(method, params or {}, deadline or self.deadline)
+            return self.session.call(method, params or {}, deadline or self.deadline)
         except Failure as failure:
             if failure.kind in ("no_daemon", "timeout", "internal_error"):
                 self.close()
@@ -84,12 +84,12 @@ class App:
     def reach(self, patience: float) -> None:
         """Open the session with a patience of its own."""
         self.close()
-        self._client = self.open(patience)
+        self._session = self.open(patience)
 
     def interrupt(self) -> None:
         """Wake whoever waits on the session in another thread: for it, the session has ended."""
-        if self._client is not None:
-            self._client.interrupt()
+        if self._session is not None:
+            self._session.interrupt()
 
     def twin(self) -> "App":
         """Another App with the same daemon and output, and a session of its own."""

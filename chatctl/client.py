@@ -1,151 +1,182 @@
-"""One session on the control socket: requests out, replies and events in. The Unix socket dance is here alone.
+"""Client: chatd for a bot in Python. Blocking, and of the standard library only.
 
-Knows JSON-RPC and lines; knows no verb and prints nothing. Everything that goes wrong is a `Failure`; a session that
-the daemon ended is `SessionEnded`. Deadlines are values of `time.monotonic`, None is for ever.
+    from chatctl.client import Client
+
+    with Client.open() as client:
+        for message in client.messages(as_="bot"):
+            client.reply(message, "got it", key=f"bot {message['id']}")
+
+A daemon that is restarted meanwhile is waited for (`patience`); the messages go on where they stopped. Whatever goes
+wrong is a `chatctl.errors.Failure`, and its `kind` says what; a message, and every other result, is a dict as
+docs/control.md has it. Durations are seconds. One thread uses a Client at a time.
 """
 
-import contextlib
 import json
-import socket
 import time
-from errno import EACCES, ECONNREFUSED, ENOENT, EPERM
 
-from chatctl.errors import Failure, refusal
+from chatctl.app import App
+from chatctl.consumer import Consumer
+from chatctl.errors import Failure
+from chatctl.events import is_gap
+from chatctl.follower import Follower
+from chatctl.session import RETRY_S, SessionEnded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+    from typing import Any, Self
 
-READ_BYTES = 256 * 1024
-RETRY_S = 0.02  # a daemon that is starting is found soon, at the price of 50 connects a second
-FORBIDDEN_S = 2.0  # a daemon that is starting may not have given the socket to its group yet
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-class SessionEnded(Failure):
-    """The daemon closed the session, or died."""
-
-    def __init__(self, message: str = "the daemon ended the session") -> None:
-        super().__init__("no_daemon", message, "it was stopped, or restarted: chatctl wait ready")
+PATIENCE_S = 30.0
+WINDOW = 64
 
 
 class Client:
-    """A session. Owns its socket until `close`."""
+    """A client of one daemon. Owns its sessions until `close`, or the end of a `with`."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self._rest = b""
-        self._asked = 0
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._consumer: str | None = None
+        self._readers: list[App] = []
+
+    @classmethod
+    def open(cls, node: str | None = None, socket: str | None = None, patience: float = PATIENCE_S) -> "Self":
+        """The daemon of `node` or at `socket`; by default the one that chatctl would find."""
+        app = App()
+        app.node, app.socket, app.connect_timeout = node, socket, patience
+        app.reach(patience)
+        return cls(app)
 
     def close(self) -> None:
-        """End the session."""
-        self.sock.close()
+        """End the sessions."""
+        for app in (self._app, *self._readers):
+            app.close()
 
-    def interrupt(self) -> None:
-        """End the session under a thread that waits on it."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+    def __enter__(self) -> "Self":
+        return self
 
-    def ask(self, method: str, params: "Mapping[str, object]") -> int:
-        """Send one request without waiting for its reply; the id to match it with."""
-        self.write(self.encode(method, params))
-        return self._asked
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _where: "TracebackType | None"
+    ) -> None:
+        self.close()
 
-    def encode(self, method: str, params: "Mapping[str, object]") -> bytes:
-        """One request line, with the next id."""
-        self._asked += 1
-        return (_encode({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}) + "\n").encode()
+    def send(
+        self,
+        peer: int | str,
+        text: str,
+        *,
+        wait: str | None = None,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        key: str | None = None,
+    ) -> "dict[str, Any]":
+        """Send a message; `id` and `state` of it.
 
-    def write(self, data: bytes) -> None:
-        """Send whole lines."""
+        `wait` for "sent" or "delivered", at most `timeout`. After `ttl` it is not sent any more. The same `key` again
+        is the same message: with one, a send that a restart of the daemon interrupts is repeated; without, it is
+        `outcome_unknown`.
+        """
+        return self.call("send", timeout, peer=peer, text=text, wait=wait, ttl=ttl, key=key)
+
+    def reply(
+        self,
+        message: "Mapping[str, Any]",
+        text: str,
+        *,
+        wait: str | None = None,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        key: str | None = None,
+    ) -> "dict[str, Any]":
+        """Answer a message: like `send`, to whoever said it."""
+        number = message.get("id") or message["position"]
+        return self.call("reply", timeout, id=number, text=text, wait=wait, ttl=ttl, key=key)
+
+    def ask(
+        self,
+        peer: int | str,
+        text: str,
+        *,
+        timeout: float | None = None,
+        ttl: float | None = None,
+        key: str | None = None,
+    ) -> "dict[str, Any]":
+        """Send a message; the message that answers it."""
+        answer: dict[str, Any] = self.call("ask", timeout, peer=peer, text=text, ttl=ttl, key=key)["answer"]
+        return answer
+
+    def messages(
+        self,
+        as_: str | None = None,
+        from_: "str | Mapping[str, object]" = "now",
+        *,
+        peer: int | str | None = None,
+        out: bool = False,
+        takeover: bool = False,
+        strict: bool = False,
+    ) -> "Iterator[dict[str, Any]]":
+        """Inbound messages from now on, for ever; `out`: our own, too. `from_` is "now", "start" or as in `subscribe`.
+
+        With `as_` they go on behind what the consumer of that name has acknowledged (`from_` is for a new name). A
+        message is acknowledged when the loop comes back for the next: one that a crash or a `break` interrupts comes
+        again. What is missing is passed over, or with `strict` `cursor_gone`.
+        """
+        match: dict[str, object] = {"types": ["message"], **({} if out else {"direction": "in"})}
+        if peer is not None:
+            match["peer"] = peer
+        chosen = out or peer is not None
+        consumer = None if as_ is None else Consumer(as_, WINDOW, takeover=takeover, chosen=chosen)
+        app = self._app.twin()
         try:
-            self.sock.settimeout(None)
-            self.sock.sendall(data)
-        except OSError:
-            raise SessionEnded from None
+            follower = Follower(app, from_, match, consumer, shown=False)
+        except Failure:
+            app.close()
+            raise
+        self._readers.append(app)
+        self._consumer = as_
+        return self._read(app, follower, strict)
 
-    def lines(self, deadline: float | None = None) -> list[bytes]:
-        """The lines that the next data completes, without their ends; may be none."""
+    def _read(self, app: App, follower: Follower, strict: bool) -> "Iterator[dict[str, Any]]":
         try:
-            self.sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
-            data = self.sock.recv(READ_BYTES)
-        except TimeoutError:
-            raise Failure("timeout", "the daemon has not answered in time") from None
-        except OSError:
-            raise SessionEnded from None
-        if not data:
-            raise SessionEnded
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        return whole
+            for events in follower.batches():
+                for event in events:
+                    message = json.loads(event)
+                    if message["type"] == "message":
+                        yield message
+                    follower.acknowledge(message["position"])
+                    if strict and is_gap(event):
+                        follower.settle()
+                        raise Failure("cursor_gone", "messages are missing", details=message)
+        finally:
+            self._readers.remove(app)
+            app.close()
 
-    def reply(self, number: int, deadline: float | None = None) -> "tuple[dict[str, Any], list[bytes]]":
-        """The result of request `number`, and the lines that came behind it. Raises its refusal."""
+    def ack(self, message: "Mapping[str, Any]") -> None:
+        """Acknowledge a message, and all before it, now. For a loop of `messages(as_=…)` that ends behind it."""
+        if self._consumer is None:
+            raise Failure("usage", "nobody to acknowledge as", "read with messages(as_=NAME)")
+        self.call("ack", consumer=self._consumer, position=message["position"])
+
+    def call(self, method: str, timeout: float | None = None, /, **params: object) -> "dict[str, Any]":
+        """The result of any method of the daemon. Parameters that are None are left out.
+
+        Waits for a daemon that is being restarted, and asks again: if it has not done it, or twice does no harm.
+        """
+        given = {name: value for name, value in params.items() if value is not None}
+        until = time.monotonic() + self._app.connect_timeout
+        self._app.timeout = timeout
+        self._app.begin()
         while True:
-            lines = self.lines(deadline)
-            for index, line in enumerate(lines):
-                message = parse(line)
-                if message.get("id") == number and "method" not in message:
-                    return result(message), lines[index + 1 :]
-                if message.get("id", number) is None and "error" in message:
-                    raise refusal(message["error"])
-
-    def call(self, method: str, params: "Mapping[str, object]", deadline: float | None = None) -> "dict[str, Any]":
-        """Ask and wait for the result. For sessions without subscriptions: events are dropped."""
-        return self.reply(self.ask(method, params), deadline)[0]
-
-
-def open_session(paths: "Sequence[str]", patience: float) -> Client:
-    """A session with the first of `paths` where a daemon answers; tried again for `patience` seconds."""
-    started = time.monotonic()
-    while True:
-        failures: list[tuple[str, OSError]] = []
-        for path in paths:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if not self._app.session.alive():
+                self._app.close()
             try:
-                sock.connect(path)
-            except OSError as error:
-                sock.close()
-                failures.append((path, error))
-            else:
-                return Client(sock)
-        waited = time.monotonic() - started
-        forbidden = any(error.errno in (EACCES, EPERM) for _, error in failures)
-        if waited >= (min(patience, FORBIDDEN_S) if forbidden else patience) or not failures:
-            raise _unreachable(failures)
-        time.sleep(RETRY_S)
-
-
-def parse(line: bytes) -> "dict[str, Any]":
-    """One message of the daemon."""
-    try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
-        raise Failure("internal_error", "this is not chatd's language", "does the socket belong to another program?")
-    return message
-
-
-def result(message: "dict[str, Any]") -> "dict[str, Any]":
-    """The result of a reply. Raises its refusal."""
-    if "error" in message:
-        raise refusal(message["error"])
-    found = message.get("result")
-    return found if isinstance(found, dict) else {}
-
-
-def _unreachable(failures: list[tuple[str, OSError]]) -> Failure:
-    """Why there is no session: what a person can do something about comes first."""
-    for path, error in failures:
-        if error.errno in (EACCES, EPERM):
-            return Failure("forbidden", f"no permission to use {path}", "run as its owner, or see chatd --socket-group")
-    for path, error in failures:
-        if error.errno == ECONNREFUSED:
-            return Failure("no_daemon", f"nobody answers at {path}", "it is left over; start the daemon with: chatd")
-        if error.errno != ENOENT:
-            return Failure(
-                "no_daemon", f"{path}: {(error.strerror or str(error)).lower()}", "start the daemon with: chatd"
-            )
-    places = " or ".join(path for path, _ in failures) or "a directory that can be trusted"
-    return Failure("no_daemon", f"no daemon: there is no socket {places}", "start it with: chatd")
+                return self._app.call_timed(method, given)
+            except SessionEnded:
+                if method in ("send", "reply", "ask") and "key" not in given:
+                    raise Failure("outcome_unknown", "the daemon ended before it answered") from None
+                if method == "shutdown" or time.monotonic() >= until:
+                    raise
+            except Failure as failure:
+                if failure.kind != "shutting_down" or time.monotonic() >= until:
+                    raise
+            time.sleep(RETRY_S)

@@ -55,13 +55,17 @@ PROTOCOL_KINDS = {
 
 
 class Failure(Exception):
-    """A verb that did not do what it says: `kind` decides the exit status, `hint` says what to do about it."""
+    """A verb that did not do what it says: `kind` decides the exit status, `hint` says what to do about it.
 
-    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+    `details` are the further fields of the daemon's error, like the `id` of a message that was accepted all the same.
+    """
+
+    def __init__(self, kind: str, message: str, hint: str = "", details: "Mapping[str, object] | None" = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.hint = hint
+        self.details = details or {}
 
     @property
     def exit_status(self) -> int:
@@ -76,4 +80,5 @@ def refusal(error: "Mapping[str, object]") -> Failure:
     code = error.get("code")
     kind = known.get("kind") or (PROTOCOL_KINDS.get(code) if isinstance(code, int) else None) or "internal_error"
     hint = known.get("hint") or ("is the daemon another version? chatctl status" if kind == "unknown_method" else "")
-    return Failure(str(kind), str(error.get("message") or kind), str(hint))
+    details = {name: value for name, value in known.items() if name not in ("kind", "hint", "retryable")}
+    return Failure(str(kind), str(error.get("message") or kind), str(hint), details)

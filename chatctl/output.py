@@ -75,8 +75,8 @@ class Output:
         from chatctl import sanitize
 
         if self.json:
-            told = {"error": {"kind": failure.kind, "message": failure.message, "hint": failure.hint}}
-            sys.stderr.write(json.dumps(told) + "\n")
+            told = {"kind": failure.kind, "message": failure.message, "hint": failure.hint, **failure.details}
+            sys.stderr.write(json.dumps({"error": told}) + "\n")
         else:
             hint = f" ({sanitize.inline(failure.hint)})" if failure.hint else ""
             sys.stderr.write(f"chatctl: {sanitize.inline(failure.message)}{hint}\n")

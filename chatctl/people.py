@@ -23,6 +23,7 @@ _LINES = {
     "daemon.start": "the daemon has started (version {version})",
     "daemon.stop": "the daemon stops ({reason})",
 }
+_PLAIN_END = "sent"  # nothing more is ever known of a message to a plain peer
 _local: dict[str, str] = {}  # the last second that was converted: events come in bursts
 
 
@@ -41,14 +42,22 @@ def local_time(at: object) -> str:
     return known
 
 
-def event_line(event: "Mapping[str, Any]") -> str:
-    """One event; a message of several lines takes several, indented."""
+def event_line(event: "Mapping[str, Any]", states: str = "none") -> str:
+    """One event; a message of several lines takes several, indented.
+
+    `states` of our own messages: "none", "open" (those that have not arrived, or never will) or "all".
+    """
     at = local_time(event.get("at"))
     if event.get("type") == "message":
         name = _name(event)
         arrow = f"-> {name}" if event.get("direction") == "out" else name
-        return f"{at} {arrow}: {block(str(event.get('text')))}"
+        return f"{at} {arrow}: {block(str(event.get('text')))}{_mark(event, states)}"
     return f"{at} * {_happening(event)}"
+
+
+def history_line(event: "Mapping[str, Any]") -> str:
+    """One event of the past, whose state is the one it has now: what has arrived needs no mark."""
+    return event_line(event, "open")
 
 
 def peer_line(peer: "Mapping[str, Any]") -> str:
@@ -58,6 +67,16 @@ def peer_line(peer: "Mapping[str, Any]") -> str:
     address = peer.get("address")
     where = f" ({address})" if address else ""
     return inline(f"slot {peer.get('slot')}, {peer.get('name')}, {what}{where}")
+
+
+def _mark(event: "Mapping[str, Any]", states: str) -> str:
+    state, peer = event.get("state"), event.get("peer")
+    if states == "none" or state is None:
+        return ""
+    plain = isinstance(peer, dict) and peer.get("kind") == "plain"
+    if states == "open" and state == (_PLAIN_END if plain else "delivered"):
+        return ""
+    return f"  [{inline(str(state))}]"
 
 
 def _name(event: "Mapping[str, Any]") -> str:
@@ -71,6 +90,8 @@ def _happening(event: "Mapping[str, Any]") -> str:
         whose = f" of {_name(event)}" if event.get("peer") else ""
         after = inline(str(event.get("after") or "the beginning"))
         return f"gap: messages{whose} after {after} through {inline(str(event.get('through')))} are missing"
+    if kind == "receipt":
+        return _receipt(event)
     values = {field: inline(str(value)) for field, value in event.items()}
     peer = event.get("peer")
     values["name"] = _name(event)
@@ -81,3 +102,11 @@ def _happening(event: "Mapping[str, Any]") -> str:
         return inline(kind) + (f" {values['name']}" if peer else "")
     unsent = event.get("unsent")
     return f"{line}, {inline(str(unsent))} not written" if unsent else line
+
+
+def _receipt(event: "Mapping[str, Any]") -> str:
+    """`through` is told of all up to there, `id` of one message."""
+    state, through = inline(str(event.get("state"))), event.get("through")
+    if through is not None:
+        return f"{state} to {_name(event)}: everything through {inline(str(through))}"
+    return f"{inline(str(event.get('id')))} to {_name(event)} is {state}"

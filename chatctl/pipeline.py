@@ -8,11 +8,12 @@ import select
 import sys
 from collections import deque
 
-from chatctl.client import SessionEnded, parse, result
 from chatctl.errors import Failure
+from chatctl.session import SessionEnded, parse, result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from chatctl.app import App
@@ -24,10 +25,11 @@ READ_BYTES = 64 * 1024
 class Pipeline:
     """The lines of one stdin on one session. Replies come in the order of the lines."""
 
-    def __init__(self, app: "App", peer: str) -> None:
+    def __init__(self, app: "App", peer: str, options: "Mapping[str, object]") -> None:
         self._app = app
-        self._client = app.client
+        self._session = app.session
         self._peer = peer
+        self._options = options
         self._source = sys.stdin.fileno()
         self._waiting: deque[bytes] = deque()  # read and not sent
         self._rest = b""
@@ -63,20 +65,20 @@ class Pipeline:
             except UnicodeDecodeError:
                 self._failure = Failure("bad_text", f"line {self._sent + 1} is not valid UTF-8")
                 break
-            requests.append(self._client.encode("send", {"peer": self._peer, "text": text}))
+            requests.append(self._session.encode("send", {"peer": self._peer, "text": text, **self._options}))
             self._sent += 1
         if requests:
-            self._client.write(b"".join(requests))
+            self._session.write(b"".join(requests))
 
     def _turn(self) -> None:
         """Wait for lines or replies, and take in what came."""
-        replies = self._client.sock.fileno()
+        replies = self._session.sock.fileno()
         wants_lines = not self._waiting and not self._at_end and self._failure is None
         ready, _, _ = select.select([replies, self._source] if wants_lines else [replies], [], [], self._app.left())
         if not ready:
             raise Failure("timeout", f"{self._answered} of {self._sent} lines were answered in time")
         if replies in ready:
-            self._show([sent for line in self._client.lines() if (sent := self._take(line)) is not None])
+            self._show([sent for line in self._session.lines() if (sent := self._take(line)) is not None])
         if self._source in ready:
             self._read()
 
@@ -98,7 +100,7 @@ class Pipeline:
         except Failure as failure:
             if self._failure is None:
                 where = f"line {self._answered}"
-                self._failure = Failure(failure.kind, f"{where}: {failure.message}", failure.hint)
+                self._failure = Failure(failure.kind, f"{where}: {failure.message}", failure.hint, failure.details)
                 self._refused = True
             return None
         self._behind += self._refused

@@ -5,6 +5,7 @@ import json
 import click
 
 from chatctl.errors import Failure
+from chatctl.events import is_gap
 from chatctl.people import event_line
 from chatctl.template import FIELDS, Template
 from chatctl.values import moment_option
@@ -20,41 +21,59 @@ EPILOG = f"Fields of TEMPLATE: {' '.join(FIELDS)}."
 
 
 class Show:
-    """Writes events in the form that was asked for, at most `limit` of them."""
+    """Writes events in the form that was asked for (`line` where none was): at most `limit`; `strict`: up to a gap."""
 
-    def __init__(self, app: "App", template: str | None, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        app: "App",
+        template: str | None,
+        limit: int | None = None,
+        line: "Callable[[Mapping[str, Any]], str]" = event_line,
+        *,
+        strict: bool = False,
+    ) -> None:
         if template is not None and app.out.json:
             raise Failure("usage", "--format and --json exclude each other")
         self._out = app.out
-        self._line: Callable[[Mapping[str, Any]], str] = event_line if template is None else _parsed(template).line
+        self._line = line if template is None else _parsed(template).line
         self._limit = limit
+        self._strict = strict
         self.count = 0
+        self.gap = False  # one was shown, and it is to be the end
 
     @property
     def full(self) -> bool:
-        """Whether `limit` events were shown."""
-        return self.count == self._limit
+        """Whether there is nothing more to show."""
+        return self.count == self._limit or self.gap
 
-    def raw(self, events: list[bytes]) -> None:
-        """Show events as they came."""
-        events = events[: self._room()]
+    def raw(self, events: list[bytes]) -> list[bytes]:
+        """Show events as they came; gives those that were shown."""
+        events = events[: self._room(events, is_gap)]
         if self._out.json:
             self._out.documents(events)
         elif events:
             self._out.entries([self._line(json.loads(event)) for event in events])
         self.count += len(events)
+        return events
 
     def decoded(self, events: "Sequence[Mapping[str, Any]]") -> None:
         """Show events of a page."""
-        events = events[: self._room()]
+        events = events[: self._room(events, lambda event: event.get("type") == "gap")]
         if self._out.json:
             self._out.results(events)
         elif events:
             self._out.entries([self._line(event) for event in events])
         self.count += len(events)
 
-    def _room(self) -> int | None:
-        return None if self._limit is None else self._limit - self.count
+    def _room(self, events: "Sequence[Any]", missing: "Callable[[Any], bool]") -> int:
+        """How many of them are to be shown."""
+        room = len(events) if self._limit is None else min(self._limit - self.count, len(events))
+        if self._strict:
+            for index in range(room):
+                if missing(events[index]):
+                    self.gap = True
+                    return index + 1
+        return room
 
 
 def _parsed(template: str) -> Template:
@@ -64,9 +83,11 @@ def _parsed(template: str) -> Template:
         raise Failure("usage", f"--format: {error}", "see chatctl tail --help") from None
 
 
-def matching(peer: str | None, everything: bool) -> dict[str, object]:
+def matching(peer: str | None, everything: bool, *, inbound: bool = False) -> dict[str, object]:
     """The filter of the daemon. Gaps match always."""
     match: dict[str, object] = {} if everything else {"types": ["message"]}
+    if inbound and not everything:
+        match["direction"] = "in"
     return match if peer is None else {**match, "peer": peer}
 
 

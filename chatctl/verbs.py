@@ -11,8 +11,12 @@ from chatctl.verb import leading
 VERBS: dict[str, dict[str, str]] = {
     "Messages": {
         "send": "Send a message to a peer.",
-        "tail": "Show messages as they come.",
+        "ask": "Send a message and print the reply to it.",
+        "reply": "Answer a message.",
+        "tail": "Show messages as they come, or run a command for each.",
         "history": "Show messages of the past.",
+        "msg": "Show a message and what became of it.",
+        "cancel": "Take back a message.",
         "console": "Talk at a prompt.",
     },
     "Peers": {
@@ -23,6 +27,11 @@ VERBS: dict[str, dict[str, str]] = {
         "myip": "The address that others can reach.",
         "myport": "The port that others can reach.",
         "whoami": "Name and id of this node.",
+    },
+    "Consumers": {
+        "consumers": "The named readers, and how far they are.",
+        "consumer": "Remove a named reader.",
+        "ack": "Say how far a named reader is.",
     },
     "Daemon": {
         "status": "How the daemon is doing.",

@@ -1,4 +1,4 @@
-"""`chatctl console`: the seeds' eight commands at a prompt, while messages appear above the half-typed line.
+"""`chatctl console`: the seeds' eight commands, and a few more, at a prompt. Messages appear above the half-typed line.
 
 With prompt_toolkit on a terminal; plain lines otherwise, so `printf 'list\n' | chatctl console` works. One session
 follows the events in a thread, the App's own serves the commands. Errors are shown and never end it.
@@ -11,8 +11,8 @@ import threading
 import click
 
 from chatctl.errors import Failure
+from chatctl.follower import Follower
 from chatctl.people import event_line
-from chatctl.stream import Follower
 from chatctl.verb import Verb, usage
 
 TYPE_CHECKING = False
@@ -31,8 +31,13 @@ COMMANDS = {
     "list": "the peers, with their slots",
     "terminate PEER": "close the connection to a peer",
     "send PEER TEXT": "send a message",
+    "ask PEER TEXT": "send a message and wait for the reply to it; Ctrl-C ends the waiting",
+    "reply ID TEXT": "answer a message",
+    "msg ID": "show a message and what became of it",
+    "cancel ID": "take back a message",
     "exit": "leave the console; the daemon stays",
 }
+SPOKEN = ("send", "ask", "reply")  # a word and a text
 WORDS = [usage_line.split()[0] for usage_line in COMMANDS]
 
 
@@ -133,7 +138,7 @@ def _dispatch(app: "App", word: str, line: str) -> None:
 
 def _arguments(word: str, line: str) -> list[str]:
     """The words after the first; the text of a message as it was typed."""
-    if word != "send":
+    if word not in SPOKEN:
         return line.split()[1:]
     _, *rest = line.strip().split(None, 2)
     return [rest[0], "--", rest[1]] if len(rest) == 2 else rest
@@ -181,6 +186,6 @@ def _fancy() -> "Callable[[Callable[[str], bool]], None] | None":
 command = Verb(
     "console",
     run,
-    help="Talk at a prompt: help, myip, myport, connect, list, terminate, send, exit. Messages appear above the line. "
+    help=f"Talk at a prompt: {', '.join(WORDS)}. Messages appear above the line. "
     "exit leaves the console; the daemon stays.",
 )

@@ -2,8 +2,9 @@
 
 import click
 
+from chatctl.pages import pages
+from chatctl.people import history_line
 from chatctl.show import EPILOG, Show, beginning, matching, options
-from chatctl.stream import pages
 from chatctl.values import moment_option
 from chatctl.verb import Verb
 
@@ -24,7 +25,7 @@ def run(
 ) -> None:
     """Show the first `n` after the beginning that was given, else the last `n`."""
     start = beginning(since, position, None)
-    show = Show(app, template, n)
+    show = Show(app, template, n, history_line)
     for page in pages(app, start, matching(peer, everything), until, n):
         show.decoded(page)
 
@@ -38,6 +39,6 @@ command = Verb(
         click.Option(["--until"], type=moment_option, metavar="TIME", help="End before it."),
     ],
     help="Show messages of both directions, with PEER or with everybody, oldest first: the last N, or the first N "
-    "after --since or --from.",
+    "after --since or --from. What has not arrived is marked, [queued] for instance.",
     epilog=EPILOG,
 )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from chatctl.app import App
 
-HEAD = ("SLOT", "NAME", "ADDRESS", "DIR", "STATE", "SINCE")
+HEAD = ("SLOT", "NAME", "ADDRESS", "DIR", "STATE", "SINCE", "QUEUED", "WISH")
 COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red"}
 
 
@@ -43,6 +43,8 @@ def _row(peer: "dict[str, Any]") -> list[object]:
         *(peer.get(field) for field in ("slot", "name", "address", "direction")),
         shown,
         since and local_time(since),
+        peer.get("queued") or None,
+        "yes" if peer.get("desired") else None,
     ]
 
 
@@ -50,5 +52,6 @@ command = Verb(
     "list",
     run,
     [click.Option(["--all", "everyone"], is_flag=True, help="Plain peers that are gone, too.")],
-    help="Who we are connected with, want to be, or know: slot, name, address, who dialed, state, since when.",
+    help="Who we are connected with, want to be, or know: slot, name, address, who dialed, state, since when, "
+    "how many messages wait for it, and whether we wish to be connected: then it is redialed until terminate.",
 )

@@ -1,6 +1,6 @@
 """`chatctl shutdown`: stop the daemon, and wait until it has ended the session."""
 
-from chatctl.client import SessionEnded
+from chatctl.session import SessionEnded
 from chatctl.verb import Verb
 
 TYPE_CHECKING = False
@@ -12,12 +12,12 @@ HELP = "Stop the daemon: it closes all connections and ends. Done when it has en
 
 def run(app: "App") -> None:
     """Stop it. A session that ends, with or without an answer, is what was asked for."""
-    client = app.client
+    session = app.session
     found: dict[str, object] = {}
     try:
         found = app.call("shutdown")
         while True:
-            client.lines(app.deadline)
+            session.lines(app.deadline)
     except SessionEnded:
         pass
     if app.out.json:

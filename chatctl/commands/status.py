@@ -39,7 +39,13 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
         ("socket", f"{status.get('socket')}"),
         ("state", f"{status.get('state')}"),
         ("journal", f"{journal.get('position')}, {_size(journal.get('bytes'))}{full}"),
+        ("history", f"everything behind {journal['oldest']}" if journal.get("oldest") else "complete"),
+        ("owed", f"{_messages(journal.get('owed'))}, {_size(journal.get('owed_bytes'))}"),
     ]
+
+
+def _messages(count: object) -> str:
+    return "1 message" if count == 1 else f"{count or 0} messages"
 
 
 def _span(seconds: object) -> str:

@@ -1,4 +1,4 @@
-"""`chatctl wait`: until the daemon is ready, a peer is up, or so many are."""
+"""`chatctl wait`: until the daemon is ready, a peer is up, so many are, or what was sent has arrived."""
 
 import time
 
@@ -46,6 +46,17 @@ def peers(app: "App", count: int) -> None:
     _show(app, app.call_timed("wait", {"for": "peers", "count": count}), "up")
 
 
+def delivered(app: "App", number: str) -> None:
+    """Wait until a message is in the peer's journal."""
+    _show(app, app.call_timed("wait", {"for": "delivered", "id": number}), "delivered")
+
+
+def outbox_empty(app: "App", name: str | None) -> None:
+    """Wait until nothing is owed to a peer, or to anybody."""
+    whose: dict[str, object] = {} if name is None else {"peer": name}
+    _show(app, app.call_timed("wait", {"for": "outbox-empty", **whose}), "nothing is owed")
+
+
 def _show(app: "App", found: "dict[str, Any]", what: str) -> None:
     if app.out.json:
         app.out.result(found)
@@ -68,6 +79,18 @@ command = click.Group(
             peers,
             [click.Argument(["count"], type=click.IntRange(0), metavar="N")],
             help="Until N peers are up.",
+        ),
+        "delivered": Verb(
+            "delivered",
+            delivered,
+            [click.Argument(["number"], metavar="ID")],
+            help="Until the message ID is in the peer's journal; a message that never gets there is an error.",
+        ),
+        "outbox-empty": Verb(
+            "outbox-empty",
+            outbox_empty,
+            [click.Argument(["name"], metavar="[PEER]", required=False)],
+            help="Until PEER, or everybody, has acknowledged all that was sent to it.",
         ),
     },
 )

@@ -28,9 +28,10 @@ Handler = Callable[["Session", dict[str, Any]], Any]
 class Refusal(Exception):
     """What a handler raises to answer with an error."""
 
-    def __init__(self, kind: str, code: int = 201, message: str = "refused", hint: str = "") -> None:
+    def __init__(self, kind: str, code: int = 201, message: str = "refused", hint: str = "", **details: Any) -> None:
         super().__init__(kind)
-        self.error = {"code": code, "message": message, "data": {"kind": kind, "hint": hint, "retryable": False}}
+        data = {"kind": kind, "hint": hint, "retryable": False, **details}
+        self.error = {"code": code, "message": message, "data": data}
 
 
 class Session:
@@ -149,15 +150,20 @@ def message(seq: int, text: str = "hi", direction: str = "in", **fields: Any) ->
     return {**event, **fields}
 
 
-def subscribed(*events: dict[str, Any], position: str = "aaaaaaaa:0", end: bool = False) -> Handler:
+def subscribed(*events: dict[str, Any], after: str = "aaaaaaaa:0", end: bool = False) -> Handler:
     """A handler of `subscribe` that answers, sends the events, and may end the session."""
 
     def handler(session: Session, params: dict[str, Any]) -> dict[str, Any]:
         session.event(*events)
         session.hang_up = end
-        return {"subscription": 1, "position": position, "snapshot": {"peers": []}}
+        return {"subscription": 1, "position": after, "after": after, "snapshot": {"peers": []}}
 
     return handler
+
+
+def acked(session: Session, params: dict[str, Any]) -> dict[str, Any]:
+    """A handler of `ack`."""
+    return params
 
 
 def in_turn(*handlers: Any) -> Handler:

@@ -106,11 +106,28 @@ def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, start: Start) ->
     assert len(shown) == 7
 
 
-def test_help_tells_the_eight_commands(daemon: FakeDaemon, start: Start) -> None:
+def test_help_tells_the_eight_commands_of_the_seeds_and_those_for_messages(daemon: FakeDaemon, start: Start) -> None:
     process = start("console")
     out, _ = process.communicate("help\n", timeout=20)
     words = [line.split()[0] for line in out.splitlines()]
-    assert words == ["help", "myip", "myport", "connect", "list", "terminate", "send", "exit"]
+    assert words[:7] == ["help", "myip", "myport", "connect", "list", "terminate", "send"]
+    assert words[7:] == ["ask", "reply", "msg", "cancel", "exit"]
+
+
+def test_messages_are_asked_answered_and_taken_back(daemon: FakeDaemon, start: Start) -> None:
+    daemon.on["ask"] = {"id": "aaaaaaaa:7", "answer": message(9, "well  enough")}
+    daemon.on["reply"] = SENT
+    daemon.on["cancel"] = {"id": "aaaaaaaa:7", "state": "cancelled"}
+    daemon.on["msg"] = {"message": message(7, "hi", "out", state="cancelled")}
+    process = start("console")
+    lines = "ask bob how  are you\nreply aaaaaaaa:9 -  good\ncancel aaaaaaaa:7\nmsg aaaaaaaa:7\n"
+    out, err = process.communicate(lines, timeout=20)
+    assert err == ""
+    answer, number, cancelled, found = out.splitlines()
+    assert (answer, number, cancelled) == ("well  enough", "aaaaaaaa:7", "cancelled")
+    assert found.endswith("-> bob: hi  [cancelled]")
+    assert daemon.params("ask") == [{"peer": "bob", "text": "how  are you"}]
+    assert daemon.params("reply") == [{"id": "aaaaaaaa:9", "text": "-  good"}]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,29 @@ def test_it_asks_for_the_last_hundred_messages(daemon: FakeDaemon, chatctl: Chat
     assert daemon.params("history") == [{"filter": {"types": ["message"]}, "n": 100}]
 
 
+def test_what_has_not_arrived_is_marked(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    plain = {"slot": 1, "name": "10.0.0.9:5000", "kind": "plain", "node": None}
+    daemon.on["history"] = {
+        "events": [
+            message(1, "in"),
+            message(2, "there", "out", state="delivered"),
+            message(3, "under way", "out", state="sent"),
+            message(4, "waits", "out", state="queued"),
+            message(5, "plain", "out", state="sent", peer=plain),
+            message(6, "late", "out", state="expired\x1b"),
+        ],
+        "next": None,
+    }
+    assert [line.split(" ", 2)[2] for line in chatctl("history").out.splitlines()] == [
+        "bob: in",
+        "-> bob: there",
+        "-> bob: under way  [sent]",
+        "-> bob: waits  [queued]",
+        "-> 10.0.0.9:5000: plain",
+        "-> bob: late  [expired\\x1b]",
+    ]
+
+
 def test_it_follows_the_pages_until_it_has_n(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["history"] = in_turn(
         {"events": [message(1), message(2)], "next": "aaaaaaaa:2"},

@@ -55,6 +55,18 @@ def test_a_gap_is_shown_and_counted(daemon: FakeDaemon, chatctl: Chatctl) -> Non
     assert ran.out.endswith("* gap: messages after the beginning through aaaaaaaa:8 are missing\n")
 
 
+def test_a_gap_ends_a_strict_one_with_7_after_it_was_shown(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    gap = {**GAP, "through": "aaaaaaaa:8"}
+    daemon.on["subscribe"] = subscribed(message(1, '"gap"'), gap, message(10))
+    ran = chatctl("--json", "tail", "--strict")
+    assert (ran.status, ran.error["kind"]) == (7, "cursor_gone")
+    assert ran.records == [message(1, '"gap"'), gap]
+    daemon.on["status"] = {"journal": {"position": "aaaaaaaa:9"}}
+    daemon.on["history"] = {"events": [message(1), gap, message(10)], "next": None}
+    ran = chatctl("--json", "tail", "--strict", "--no-follow", "--since", "1h")
+    assert (ran.status, ran.records) == (7, [message(1), gap])
+
+
 def test_a_timeout_before_the_count_is_124(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["subscribe"] = subscribed(message(1))
     ran = chatctl("--json", "tail", "--count", "2", "--timeout", "100ms")
@@ -84,19 +96,26 @@ def test_it_goes_on_from_its_last_position_when_the_session_ends(daemon: FakeDae
 
 
 def test_without_an_event_it_goes_on_from_where_the_subscription_began(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    daemon.on["subscribe"] = in_turn(subscribed(position="aaaaaaaa:40", end=True), subscribed(message(41)))
+    daemon.on["subscribe"] = in_turn(subscribed(after="aaaaaaaa:40", end=True), subscribed(message(41)))
     assert chatctl("tail", "--count", "1").status == 0
     assert daemon.params("subscribe")[1]["from"] == {"position": "aaaaaaaa:40"}
 
 
-@pytest.mark.parametrize("argv", [["-n", "3"], ["--from", "aaaaaaaa:7"]])
-def test_a_session_that_ends_before_the_past_was_shown_begins_again(
-    daemon: FakeDaemon, chatctl: Chatctl, argv: list[str]
+def test_a_session_that_ends_before_the_past_was_shown_begins_where_that_began(
+    daemon: FakeDaemon, chatctl: Chatctl
 ) -> None:
-    daemon.on["subscribe"] = in_turn(subscribed(position="aaaaaaaa:40", end=True), subscribed(message(38)))
-    assert chatctl("tail", *argv, "--count", "1").status == 0
+    daemon.on["subscribe"] = in_turn(subscribed(after="aaaaaaaa:37", end=True), subscribed(message(38)))
+    assert chatctl("tail", "-n", "3", "--count", "1").status == 0
+    assert [params["from"] for params in daemon.params("subscribe")] == [{"last": 3}, {"position": "aaaaaaaa:37"}]
+
+
+def test_a_session_that_ends_before_the_first_of_all_was_shown_begins_again(
+    daemon: FakeDaemon, chatctl: Chatctl
+) -> None:
+    daemon.on["subscribe"] = in_turn(subscribed(after="aaaaaaaa:0", end=True), subscribed(message(1)))
+    assert chatctl("tail", "--since", "2026-11-21T03:00:00Z", "--count", "1").status == 0
     starts = [params["from"] for params in daemon.params("subscribe")]
-    assert starts[0] == starts[1]
+    assert starts == [{"since": "2026-11-21T03:00:00.000Z"}] * 2
 
 
 def test_a_socket_that_vanishes_and_comes_back_is_found_again(socket_path: str, start: Start) -> None:
@@ -219,6 +238,8 @@ def test_events_of_every_kind_are_told(daemon: FakeDaemon, chatctl: Chatctl) -> 
         {"type": "peer.pending", **base, "address": "10.0.0.2:7420"},
         {"type": "peer.diverged", **base, "theirs": "a:9", "ours": "a:5"},
         {"type": "gap", **base, "after": "b:1", "through": "b:5"},
+        {"type": "receipt", **base, "state": "delivered", "through": "a:7", "id": None},
+        {"type": "receipt", **base, "state": "expired", "through": None, "id": "a:8"},
         {"type": "from.the.future", **base},
         {"type": "daemon.stop", **base, "reason": "signal"},
     ]
@@ -231,6 +252,8 @@ def test_events_of_every_kind_are_told(daemon: FakeDaemon, chatctl: Chatctl) -> 
         "bob at 10.0.0.2:7420 asks to talk: chatctl peer accept 0",
         "bob has more of our messages than we do: a:9, we have a:5",
         "gap: messages of bob after b:1 through b:5 are missing",
+        "delivered to bob: everything through a:7",
+        "a:8 to bob is expired",
         "from.the.future bob",
         "the daemon stops (signal)",
     ]

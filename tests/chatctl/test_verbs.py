@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl
-from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session
+from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, message
 
 STATUS: dict[str, Any] = {
     "node": BOB["node"],
@@ -23,6 +23,14 @@ STATUS: dict[str, Any] = {
     "peers": {"up": 2, "dialing": 0, "down": 1, "pending": 0},
     "sessions": 1,
     "journal": {"path": "x", "synchronous": "full", "schema": 1, "position": "a:9", "bytes": 20480, "full": True},
+}
+CONSUMER: dict[str, Any] = {
+    "name": "bot",
+    "position": "aaaaaaaa:7",
+    "lag": 3,
+    "held": True,
+    "last_seen": "2026-11-21T03:00:00.000Z",
+    "filter": {},
 }
 QUESTIONS: list[tuple[list[str], str, dict[str, object], dict[str, object], str]] = [
     (["whoami"], "whoami", {}, {"name": "alice", "node": "k3v9"}, "alice k3v9\n"),
@@ -63,6 +71,43 @@ QUESTIONS: list[tuple[list[str], str, dict[str, object], dict[str, object], str]
     (["wait", "peer", "bob"], "wait", {"for": "peer", "peer": "bob"}, {"peers": [BOB_RECORD]}, "up: slot 0, bob"),
     (["wait", "peers", "1"], "wait", {"for": "peers", "count": 1}, {"peers": [BOB_RECORD]}, "up: slot 0, bob"),
     (["wait", "ready"], "wait", {"for": "ready"}, {"peers": []}, "ready\n"),
+    (
+        ["wait", "delivered", "aaaaaaaa:7"],
+        "wait",
+        {"for": "delivered", "id": "aaaaaaaa:7"},
+        {"peers": [BOB_RECORD]},
+        "delivered: slot 0, bob",
+    ),
+    (["wait", "outbox-empty"], "wait", {"for": "outbox-empty"}, {"peers": []}, "nothing is owed\n"),
+    (
+        ["wait", "outbox-empty", "bob"],
+        "wait",
+        {"for": "outbox-empty", "peer": "bob"},
+        {"peers": [BOB_RECORD]},
+        "nothing is owed: slot 0, bob",
+    ),
+    (["cancel", "a:7"], "cancel", {"id": "a:7"}, {"id": "a:7", "state": "cancelled"}, "cancelled\n"),
+    (
+        ["ack", "bot", "aaaaaaaa:7"],
+        "ack",
+        {"consumer": "bot", "position": "aaaaaaaa:7"},
+        {"consumer": "bot", "position": "aaaaaaaa:9"},
+        "bot is at aaaaaaaa:9\n",
+    ),
+    (
+        ["consumers"],
+        "consumers",
+        {},
+        {"consumers": [CONSUMER]},
+        "NAME  POSITION    LAG  HELD  LAST SEEN\nbot   aaaaaaaa:7",
+    ),
+    (
+        ["consumer", "remove", "bot"],
+        "consumer.remove",
+        {"consumer": "bot"},
+        {"consumer": "bot", "position": "aaaaaaaa:7"},
+        "removed: bot, which was at aaaaaaaa:7\n",
+    ),
     (["list", "--all"], "list", {"all": True}, {"peers": [BOB_RECORD]}, "SLOT  NAME"),
     (["status"], "status", {}, STATUS, "node      alice (k3v9abcd)\n"),
 ]
@@ -90,11 +135,12 @@ def test_a_verb_asks_its_method_and_shows_the_result(
 
 def test_the_list_is_aligned_and_harmless(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     long = {**BOB_RECORD, "slot": 12, "name": "wide名前\x1b", "address": None, "state": "down", "reason": "reset"}
-    daemon.on["list"] = {"peers": [BOB_RECORD, long]}
+    daemon.on["list"] = {"peers": [BOB_RECORD, {**long, "queued": 12, "desired": False}]}
     lines = chatctl("list").out.splitlines()
-    assert lines[0] == "SLOT  NAME          ADDRESS        DIR  STATE         SINCE"
+    assert lines[0] == "SLOT  NAME          ADDRESS        DIR  STATE         SINCE                QUEUED  WISH"
     assert lines[1].startswith("0     bob           10.0.0.2:7420  out  up            2026-11-2")
     assert lines[2].startswith("12    wide名前\\x1b  -              out  down (reset)  2026-11-2")
+    assert [line.split()[-2:] for line in lines[1:]] == [["-", "yes"], ["12", "-"]]
 
 
 def test_an_empty_list_is_no_data(daemon: FakeDaemon, chatctl: Chatctl) -> None:
@@ -108,6 +154,47 @@ def test_status_tells_the_things_that_matter(daemon: FakeDaemon, chatctl: Chatct
     assert "up 2h 3m" in told
     assert "2 up, 0 dialing, 1 down, 0 pending" in told
     assert "20.0 KiB — FULL" in told
+
+
+def test_status_tells_what_is_owed_and_how_far_back_history_goes(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    more = {"oldest": None, "owed": 1, "owed_bytes": 2048}
+    daemon.on["status"] = {**STATUS, "journal": {**STATUS["journal"], **more}}
+    told = chatctl("status").out
+    assert "1 message, 2.0 KiB" in told
+    assert "history   complete" in told
+    daemon.on["status"] = {**STATUS, "journal": {**STATUS["journal"], **more, "oldest": "aaaaaaaa:5"}}
+    assert "everything behind aaaaaaaa:5" in chatctl("status").out
+
+
+def test_a_cancelled_message_that_the_peer_may_have_is_1_and_says_so(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["cancel"] = {"id": "a:7", "state": "sent"}
+    ran = chatctl("cancel", "a:7")
+    assert (ran.status, ran.out) == (1, "")
+    assert "it is not sent again (chatctl msg a:7 says what became of it)" in ran.err
+    assert chatctl("--json", "cancel", "a:7")[:2] == (1, '{"id":"a:7","state":"sent"}\n')
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        (message(7, "hi\x1b"), "bob: hi\\x1b"),
+        (message(7, "hi", "out", state="delivered"), "-> bob: hi  [delivered]"),
+        (message(7, "hi", "out", state="queued"), "-> bob: hi  [queued]"),
+    ],
+)
+def test_a_message_is_shown_with_its_state(
+    daemon: FakeDaemon, chatctl: Chatctl, found: dict[str, Any], shown: str
+) -> None:
+    daemon.on["msg"] = {"message": found}
+    ran = chatctl("msg", "aaaaaaaa:7")
+    assert ran.out.split(" ", 2)[2] == shown + "\n"
+    assert daemon.params("msg") == [{"id": "aaaaaaaa:7"}]
+    assert chatctl("--json", "msg", "aaaaaaaa:7").records == [found]
+
+
+def test_no_consumers_are_no_data(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["consumers"] = {"consumers": []}
+    assert chatctl("consumers") == (0, "", "no consumers\n")
 
 
 def test_health_is_1_when_the_daemon_is_not_well(daemon: FakeDaemon, chatctl: Chatctl) -> None:
@@ -143,7 +230,16 @@ def test_anything_else_is_no_address(daemon: FakeDaemon, chatctl: Chatctl, words
     assert daemon.asked == []
 
 
-@pytest.mark.parametrize("argv", [["connect", "h"], ["wait", "peer", "bob"], ["wait", "ready"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["connect", "h"],
+        ["wait", "peer", "bob"],
+        ["wait", "ready"],
+        ["wait", "delivered", "a:7"],
+        ["wait", "outbox-empty"],
+    ],
+)
 def test_verbs_that_wait_let_the_daemon_keep_the_time(daemon: FakeDaemon, chatctl: Chatctl, argv: list[str]) -> None:
     def late(session: Session, params: dict[str, Any]) -> None:
         raise Refusal("timeout", 502, "bob is not up")

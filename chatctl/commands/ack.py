@@ -1,0 +1,28 @@
+"""`chatctl ack`: a consumer has done everything up to a position."""
+
+import click
+
+from chatctl.sanitize import inline
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+
+def run(app: "App", name: str, position: str) -> None:
+    """Acknowledge, and say where the consumer is now."""
+    found = app.call("ack", {"consumer": name, "position": position})
+    if app.out.json:
+        app.out.result(found)
+    else:
+        app.out.line(inline(f"{found.get('consumer')} is at {found.get('position')}"))
+
+
+command = Verb(
+    "ack",
+    run,
+    [click.Argument(["name"]), click.Argument(["position"])],
+    help="The consumer NAME has done everything up to and with POSITION: tail --as NAME goes on behind it. It never "
+    "goes back.",
+)

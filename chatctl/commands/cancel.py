@@ -1,0 +1,35 @@
+"""`chatctl cancel`: take back a message that was not delivered yet."""
+
+import click
+
+from chatctl.errors import DONE, FAILED
+from chatctl.sanitize import inline
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+
+def run(app: "App", number: str) -> int:
+    """Cancel, and say whether that is for sure."""
+    found = app.call("cancel", {"id": number})
+    certain = found.get("state") == "cancelled"
+    if app.out.json:
+        app.out.result(found)
+    elif certain:
+        app.out.line("cancelled")
+    if not certain:
+        app.out.note(
+            f"chatctl: the peer may have it; it is not sent again (chatctl msg {inline(number)} says what became of it)"
+        )
+    return DONE if certain else FAILED
+
+
+command = Verb(
+    "cancel",
+    run,
+    [click.Argument(["number"], metavar="ID")],
+    help="Take back a message. Exit 0 when the peer will not get it, 1 when it may have it already and is not sent it "
+    "again, 6 when it was delivered.",
+)
