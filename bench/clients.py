@@ -1,129 +1,139 @@
-"""The programs at both ends of the throughput benchmark, as lean as they can be: what is measured is between them.
+"""chatd's clients at both ends of the throughput benchmarks, and the same for bare bytes.
 
-`send SOCKET COUNT` pipelines requests and counts answers; `subscribe SOCKET COUNT` counts events; `pour PORT COUNT` and
-`drain COUNT` are the same for bare bytes. All say `ready`, wait for `go`, and say when they began and ended (on the
-clock that all processes of a machine share), and the processor time in between.
+`send SOCKET COUNT` pipelines requests and counts answers. `subscribe SOCKET COUNT` counts events; so do `consume`, as a
+named consumer that acknowledges what it took, and `replay`, of those that are there already. `pour PORT COUNT` and
+`drain COUNT` are for bare bytes.
 """
 
 import json
 import re
-import select
 import socket
 import sys
-import time
 from typing import Any
 
-from bench.process import await_go, say
+from bench.pipeline import BYTES, WINDOW, Began, begin, end, measured, pipeline, received, text
+from bench.process import PATIENCE_S, say
 
-BYTES = 100  # of a message
-CHUNK = 1 << 18
 NUMBER = re.compile(rb'"text":"(\d{9})x')
-
-
-def text(number: int) -> str:
-    """The message with that number."""
-    return f"{number:09}".ljust(BYTES, "x")
+POSITION = re.compile(rb'"position":"([a-z2-7]{8}:\d+)"')
+FIRST_ID = 100_000_000  # of requests, so that all are of one size
+TYPES = {"types": ["message"]}
 
 
 def send(path: str, count: int) -> None:
     """Pipeline `count` sends to slot 0."""
-    requests = memoryview(
-        b"".join(
-            b'{"jsonrpc":"2.0","id":%d,"method":"send","params":{"peer":0,"text":"%s"}}\n' % (n, text(n).encode())
-            for n in range(count)
-        )
+    requests = b"".join(
+        b'{"jsonrpc":"2.0","id":%d,"method":"send","params":{"peer":0,"text":"%s"}}\n'
+        % (FIRST_ID + n, text(n).encode())
+        for n in range(count)
     )
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(path)
-    sock.settimeout(0)
-    begun = _begin()
-    answered, last = 0, b""
-    while answered < count:
-        wanted = [sock] if requests else []
-        readable, writable, _ = select.select([sock], wanted, [])
-        if writable:
-            requests = requests[sock.send(requests[:CHUNK]) :]
-        if readable:
-            data = sock.recv(CHUNK)
-            answered += _lines(data)
-            last = (last + data)[-1024:]
-    _end(begun, last=_last(last)["result"]["id"])
+    sock = _session(path)
+    last = b""
+
+    def answers_in(data: bytes) -> int:
+        nonlocal last
+        last = (last + data)[-1024:]
+        return data.count(b"\n")
+
+    began = begin()
+    pipeline(sock, requests, count, answers_in)
+    end(began, last=_last(last)["result"]["id"])
 
 
 def subscribe(path: str, count: int) -> None:
     """Take `count` messages; then look at every one."""
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(path)
-    sock.sendall(
-        b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"from":"now","filter":{"types":["message"]}}}\n'
-    )
-    while not sock.recv(CHUNK).endswith(b"\n"):
-        pass
-    begun = _begin()
+    sock = _subscribed(path, {"from": "now", "filter": TYPES})
+    _take(sock, begin(), count)
+
+
+def consume(path: str, count: int) -> None:
+    """The same as a consumer: what was taken is acknowledged."""
+    sock = _subscribed(path, {"from": "now", "filter": TYPES, "as": "reader", "window": WINDOW})
+    _take(sock, begin(), count, acknowledges=True)
+
+
+def replay(path: str, count: int) -> None:
+    """The same of those that are there."""
+    began = begin()
+    _take(_subscribed(path, {"from": "start", "filter": TYPES}), began, count)
+
+
+def _take(sock: socket.socket, began: Began, count: int, *, acknowledges: bool = False) -> None:
     chunks: list[bytes] = []
     lines = 0
     while lines < count:
-        data = sock.recv(CHUNK)
-        lines += _lines(data)
+        data = received(sock)
+        lines += data.count(b"\n")
         chunks.append(data)
-    ended = _measured(begun)
-    numbers = [int(number) for number in NUMBER.findall(b"".join(chunks))]
+        if acknowledges:
+            _acknowledge(sock, data)
+    ended = measured(began)
+    events = b"".join(chunks)
+    numbers = [int(number) for number in NUMBER.findall(events)]
     whole = lines == count and numbers == list(range(count))
-    say({**ended, "whole": whole, "last": _last(chunks[-1][-1024:])["params"]["event"]["id"]})
+    say({**ended, "whole": whole, "last": _last(events[-1024:])["params"]["event"]["id"]})
+
+
+def _acknowledge(sock: socket.socket, data: bytes) -> None:
+    """The newest whole event of a chunk, in a notification: nobody answers."""
+    whole = data[: data.rfind(b"\n") + 1]
+    found = POSITION.findall(whole[-1024:])
+    if found:
+        _request(sock, "ack", {"consumer": "reader", "position": found[-1].decode()}, answered=False)
 
 
 def pour(port: int, count: int) -> None:
     """Send the same messages without anything around them."""
     messages = memoryview("".join(map(text, range(count))).encode())
     with socket.create_connection(("127.0.0.1", port)) as sock:
-        begun = _begin()
+        began = begin()
         sock.sendall(messages)
-        _end(begun)
+        end(began)
 
 
 def drain(count: int) -> None:
     """Take them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         say(server.getsockname()[1])
-        begun = _begin()
+        began = begin()
         with server.accept()[0] as sock:
             rest = count * BYTES
             while rest:
-                rest -= len(sock.recv(CHUNK))
-    _end(begun)
+                rest -= len(received(sock))
+    end(began)
 
 
-def _lines(data: bytes) -> int:
-    if not data:
-        raise SystemExit("the node has closed the session")
-    return data.count(b"\n")
+def _session(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    sock.settimeout(PATIENCE_S)
+    return sock
+
+
+def _subscribed(path: str, params: object) -> socket.socket:
+    sock = _session(path)
+    _request(sock, "subscribe", params)
+    while sock.recv(1) != b"\n":  # events may follow the answer
+        pass
+    return sock
+
+
+def _request(sock: socket.socket, method: str, params: object, *, answered: bool = True) -> None:
+    request = {"jsonrpc": "2.0", "method": method, "params": params} | ({"id": 1} if answered else {})
+    sock.sendall(json.dumps(request).encode() + b"\n")
 
 
 def _last(data: bytes) -> Any:
     return json.loads(data.splitlines()[-1])
 
 
-def _begin() -> tuple[float, float]:
-    say("ready")
-    await_go()
-    return time.monotonic(), time.process_time()
-
-
-def _measured(begun: tuple[float, float]) -> dict[str, float]:
-    return {"begun": begun[0], "ended": time.monotonic(), "cpu": time.process_time() - begun[1]}
-
-
-def _end(begun: tuple[float, float], **more: object) -> None:
-    say({**_measured(begun), **more})
-
+PROGRAMS = {"send": send, "subscribe": subscribe, "consume": consume, "replay": replay}
 
 if __name__ == "__main__":
     program, *words = sys.argv[1:]
-    if program == "send":
-        send(words[0], int(words[1]))
-    elif program == "subscribe":
-        subscribe(words[0], int(words[1]))
+    if program == "drain":
+        drain(int(words[0]))
     elif program == "pour":
         pour(int(words[0]), int(words[1]))
     else:
-        drain(int(words[0]))
+        PROGRAMS[program](words[0], int(words[1]))

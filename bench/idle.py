@@ -2,26 +2,25 @@
 
 from bench.nodes import nodes
 from bench.process import Process, resident_bytes
-from bench.result import Result
+from bench.result import Beside, Result
 
 COUNT = 5000
 TARGET = 16 * 1024  # bytes each
 FLAGS = ("--links", "6000", "--unauthenticated", "6000")
 
 
-def run() -> Result:
+def run() -> list[Result]:
     """One after the other."""
     ours, bare = _chatd(), _bare()
-    return Result(
+    result = Result(
         "idle",
         f"memory for each of {COUNT:,} idle plain connections",
         f"{ours / 1024:.1f} KiB",
-        "bare trio echo server",
-        f"{bare / 1024:.1f} KiB",
-        f"{ours / bare:.1f} : 1",
         f"at most {TARGET // 1024} KiB",
         ours <= TARGET,
+        (Beside("bare trio echo server", f"{bare / 1024:.1f} KiB", f"{ours / bare:.1f} : 1"),),
     )
+    return [result]
 
 
 def _chatd() -> float:

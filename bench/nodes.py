@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,17 +64,29 @@ class Node:
         self._command = [sys.executable, "-m", "chatd", "--node", name, "--listen", "127.0.0.1:0", "--log-level"]
         self._command += ["warning", "--socket", str(self.socket), "--state", str(folder / name), *flags]
 
-    def start(self) -> None:
-        """Returns when it answers."""
+    def start(self) -> float:
+        """Returns when it is ready, with the seconds that this took."""
+        begun = time.monotonic()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command, cwd=ROOT, env=kept, stdin=subprocess.DEVNULL, stderr=log, preexec_fn=raise_file_limit
             )
         self.pid = self._process.pid
-        waiting = [*chatctl(), "--socket", str(self.socket), "wait", "ready", "--timeout", f"{PATIENCE_S}s"]
-        if subprocess.run(waiting, cwd=ROOT, env=kept, stdout=subprocess.DEVNULL, check=False).returncode:
-            raise SystemExit(f"{self.name} did not start:\n{self._log.read_text(encoding='utf-8')}")
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > begun + PATIENCE_S:
+                raise SystemExit(f"{self.name} did not start:\n{self._log.read_text(encoding='utf-8')}")
+            time.sleep(0.002)
+        return time.monotonic() - begun
+
+    def _ready(self) -> bool:
+        try:
+            session = self.control()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        session.request("wait", **{"for": "ready"})
+        session.close()
+        return True
 
     def control(self) -> Control:
         """A new session."""
@@ -87,14 +100,18 @@ class Node:
         session.close()
         return port
 
+    def kill(self) -> None:
+        """As kill -9 does."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """In order, else at once."""
         self._process.terminate()
         try:
             self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
 
 
 def chatctl() -> list[str]:

@@ -8,12 +8,14 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 30
+PATIENCE_S = 30  # until something answers
+LONGEST_S = 180  # for anything that is measured
 
 
 class Process:
@@ -40,9 +42,12 @@ class Process:
         self._process.communicate()
 
     def said(self) -> Any:
-        """Its next line; a program that ends without one has failed."""
+        """Its next line; a program that ends without one, or is at it for too long, has failed."""
         assert self._process.stdout is not None
+        end = threading.Timer(LONGEST_S, self._process.kill)
+        end.start()
         line = self._process.stdout.readline()
+        end.cancel()
         if not line:
             raise SystemExit(f"a program of the benchmark has failed: {self._process.args!r}")
         return json.loads(line)
@@ -75,6 +80,15 @@ def cpu_seconds(pid: int) -> float:
     """What a process has used up to now, all its threads, in user and system mode."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_bytes(pid: int) -> int:
+    """The most physical memory that a process ever had, all that it shares included."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        name, _, size = line.partition(":")
+        if name == "VmHWM":
+            return int(size.split()[0]) * 1024
+    raise SystemExit("this kernel does not tell how much memory a process took")
 
 
 def resident_bytes(pid: int) -> int:

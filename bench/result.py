@@ -8,29 +8,49 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 
+class Beside(NamedTuple):
+    """What a user would take instead, and what it gave in the same run."""
+
+    what: str
+    gave: str
+    ratio: str
+
+
 class Result(NamedTuple):
-    """One line of the table. `ours`, `theirs` and `ratio` are said with their units; `notes` are further lines."""
+    """One line of the table. What was measured is said with its unit; `notes` are further lines.
+
+    Where there is no `target`, it is measured only to be compared.
+    """
 
     name: str
     what: str
     ours: str
-    instead: str
-    theirs: str
-    ratio: str
     target: str
     met: bool
+    beside: tuple[Beside, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """One word."""
+        if not self.target:
+            return "–"
         return "ok" if self.met else "MISSED"
 
     @property
     def line(self) -> str:
         """For a terminal."""
-        beside = f"{self.instead}: {self.theirs}; {self.ratio}"
-        return f"{self.verdict:6} {self.name}: {self.ours} (target {self.target}); {beside}"
+        beside = "".join(f"; {one.what}: {one.gave}, {one.ratio}" for one in self.beside)
+        target = f" (target {self.target})" if self.target else ""
+        return f"{self.verdict:6} {self.name}: {self.ours}{target}{beside}"
+
+    @property
+    def rows(self) -> list[str]:
+        """For the table: what is beside it may need more than one."""
+        first, *others = self.beside
+        beside = f"{first.what}: {first.gave} | {first.ratio}"
+        row = f"| {self.what} | {self.ours} | {beside} | {self.target} | {self.verdict} |"
+        return [row, *(f"| | | {one.what}: {one.gave} | {one.ratio} | | |" for one in others)]
 
 
 def machine() -> str:
@@ -52,9 +72,6 @@ def _processor() -> str:
 def table(results: list[Result]) -> str:
     """For bench/README.md."""
     lines = ["| | chatd | beside it | ratio | target | |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {one.what} | {one.ours} | {one.instead}: {one.theirs} | {one.ratio} | {one.target} | {one.verdict} |"
-        for one in results
-    ]
+    lines += [row for one in results for row in one.rows]
     notes = [f"- {one.name}: {note}" for one in results for note in one.notes]
     return "\n".join([f"Measured on: {machine()}.", "", *lines, "", *notes])

@@ -1,53 +1,83 @@
-"""Messages a second through a pair of nodes, from a pipelining client to a subscriber, beside forwarded bytes."""
+"""Messages a second from a pipelining client to a subscriber: through two nodes, through brokers, as bare bytes.
 
-from typing import Any
+Whatever is between them, the clients are of one kind and have one window (pipeline.py), and every message is looked at.
+"""
 
+from typing import NamedTuple
+
+from bench import brokers, race
 from bench.nodes import Node, pair
+from bench.pipeline import WINDOW
 from bench.process import Process, cpu_seconds
-from bench.result import Result
+from bench.result import Beside, Result
 
 ROUNDS = 3  # of each, in turns; the best of each counts, because what else runs on the machine can only slow it
 COUNT = 300_000
 TARGET = 100_000  # a second
+PROCESSES = ("client", "sending node", "receiving node", "subscriber")
 
 
-def run() -> Result:
-    """In turns; every round is in the notes."""
-    rounds = [(_chatd(), _bare()) for _ in range(ROUNDS)]
-    ours, notes = max(chatd for chatd, _ in rounds)
-    bare = max(forwarded for _, forwarded in rounds)
-    shown = ", ".join(f"{rate:,.0f}/s" for (rate, _), _ in rounds)
-    return Result(
+class _Round(NamedTuple):
+    ours: float
+    costs: str
+    consumed: float
+    bare: float
+    brokers: tuple[float, ...]
+
+
+def run() -> list[Result]:
+    """In turns; every round of ours is in the notes."""
+    rounds = [_round() for _ in range(ROUNDS)]
+    best = max(rounds)
+    consumed, bare = max(one.consumed for one in rounds), max(one.bare for one in rounds)
+    theirs = [max(rates) for rates in zip(*(one.brokers for one in rounds), strict=True)]
+    pair_alone = Result(
         "throughput",
         "100-byte messages through two nodes, TLS, FULL commits on both",
-        f"{ours:,.0f}/s",
-        "bare trio pair that forwards the bytes",
-        f"{bare:,.0f}/s",
-        f"1 : {bare / ours:.1f}",
+        f"{best.ours:,.0f}/s",
         f"at least {TARGET:,}/s",
-        ours >= TARGET,
-        (f"the best of {ROUNDS} rounds: {shown}", *notes),
+        best.ours >= TARGET,
+        (Beside("bare trio pair that forwards the bytes", f"{bare:,.0f}/s", f"1 : {bare / best.ours:.1f}"),),
+        (
+            f"the best of {ROUNDS} rounds: {', '.join(f'{one.ours:,.0f}/s' for one in rounds)}",
+            f"{COUNT:,} messages each, all there and in order; a client is at most {WINDOW:,} ahead of its answers",
+            best.costs,
+        ),
     )
+    beside_brokers = Result(
+        "consumers",
+        "the same to a named consumer that acknowledges",
+        f"{consumed:,.0f}/s",
+        target="",
+        met=True,
+        beside=tuple(brokers.beside(kind, rate, consumed) for kind, rate in zip(brokers.KINDS, theirs, strict=True)),
+        notes=(
+            "when chatd answers: the message is synced at the sender, and at the receiver when it is shown there",
+            *map(brokers.note, brokers.KINDS),
+        ),
+    )
+    return [pair_alone, beside_brokers]
 
 
-def _chatd() -> tuple[float, tuple[str, ...]]:
+def _round() -> _Round:
+    ours, costs = _chatd("subscribe")
+    theirs = tuple(brokers.throughput(kind, COUNT) for kind in brokers.KINDS)
+    return _Round(ours, costs, _chatd("consume")[0], _bare(), theirs)
+
+
+def _chatd(taker: str) -> tuple[float, str]:
     with (
         pair() as (alice, bob),
-        Process("clients", "subscribe", str(bob.socket), str(COUNT)) as subscriber,
+        Process("clients", taker, str(bob.socket), str(COUNT)) as subscriber,
         Process("clients", "send", str(alice.socket), str(COUNT)) as client,
     ):
         before = _cpu(alice, bob)
-        sent, taken = _race(client, subscriber)
-        after = _cpu(alice, bob)
-    if not taken["whole"] or taken["last"] != sent["last"]:
-        raise SystemExit("throughput: messages are missing, or out of order")
-    used = [sent["cpu"], *(late - early for early, late in zip(before, after, strict=True)), taken["cpu"]]
+        raced = race.run(client, subscriber, COUNT)
+        nodes = [late - early for early, late in zip(before, _cpu(alice, bob), strict=True)]
+    used = [raced.cpu[0], *nodes, raced.cpu[1]]
     each = [f"{name} {seconds / COUNT * 1e6:.1f}" for name, seconds in zip(PROCESSES, used, strict=True)]
-    note = f"processor time for a message, in µs: {', '.join(each)}; together {sum(used) / COUNT * 1e6:.1f}"
-    return _rate(sent, taken), (f"{COUNT:,} messages, all there and in order", note)
-
-
-PROCESSES = ("client", "sending node", "receiving node", "subscriber")
+    costs = f"processor time for a message, in µs: {', '.join(each)}; together {sum(used) / COUNT * 1e6:.1f}"
+    return raced.rate, costs
 
 
 def _cpu(*nodes: Node) -> list[float]:
@@ -61,17 +91,4 @@ def _bare() -> float:
         Process("bare", "forward", str(second.said())) as first,
         Process("clients", "pour", str(first.said()), str(COUNT)) as source,
     ):
-        return _rate(*_race(source, sink))
-
-
-def _race(source: Process, sink: Process) -> tuple[Any, Any]:
-    for process in (sink, source):
-        if process.said() != "ready":
-            raise SystemExit("throughput: a client is not ready")
-    sink.go()
-    source.go()
-    return source.said(), sink.said()
-
-
-def _rate(source: Any, sink: Any) -> float:
-    return float(COUNT / (max(source["ended"], sink["ended"]) - source["begun"]))
+        return race.run(source, sink, COUNT).rate
