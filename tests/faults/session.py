@@ -1,0 +1,72 @@
+"""A blocking session on a control socket, for threads that outlive the daemon they talk to. Knows JSON lines only."""
+
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+READ_BYTES = 65536
+ANSWER_S = 60.0
+
+
+class Gone(Exception):
+    """The daemon has ended, or is not there."""
+
+
+class Session:
+    """One connection. Raises Gone from everything once the daemon has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock.settimeout(ANSWER_S)
+        self._rest = b""
+        self._asked = 0
+        try:
+            self._sock.connect(str(path))
+        except OSError as error:
+            self._sock.close()
+            raise Gone(str(error)) from None
+
+    def close(self) -> None:
+        """End it."""
+        self._sock.close()
+
+    def post(self, method: str, many: Sequence[Json]) -> list[int]:
+        """Write requests in one piece; their ids, which rise."""
+        first = self._asked + 1
+        self._asked += len(many)
+        ids = list(range(first, self._asked + 1))
+        lines = [
+            json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + "\n"
+            for number, params in zip(ids, many, strict=True)
+        ]
+        try:
+            self._sock.sendall("".join(lines).encode())
+        except OSError as error:
+            raise Gone(str(error)) from None
+        return ids
+
+    def replies(self) -> list[Json]:
+        """The whole lines that come next, at least one."""
+        while True:
+            try:
+                data = self._sock.recv(READ_BYTES)
+            except TimeoutError:
+                raise AssertionError(f"no answer within {ANSWER_S:g} s") from None
+            except OSError as error:
+                raise Gone(str(error)) from None
+            if not data:
+                raise Gone("end of file")
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            if whole:
+                return [json.loads(line) for line in whole]
+
+    def ask(self, method: str, **params: Any) -> Json:
+        """One request and its result; for sessions that ask one thing at a time."""
+        self.post(method, [params])
+        (reply,) = self.replies()
+        assert "error" not in reply, reply
+        found: Json = reply["result"]
+        return found

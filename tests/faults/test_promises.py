@@ -1,0 +1,67 @@
+"""Two promises of a link that only show while a disk is slow, or while there are two links."""
+
+from pathlib import Path
+
+import trio
+
+from chatd.peers.handshake import as_acceptor
+from chatd.peers.links import Links
+from chatd.peers.native import NativeLink
+from chatd.wire.frames import Ack, Frame, Hello, Ping, Pong, Resume, Text
+from tests.core.parts import FakeLink, World, standing, texts_written
+from tests.peers.handmade import Handmade, hello, new_identity
+from tests.peers.stand import linking, loopback
+
+ADDRESS = "127.0.0.1:50000"
+
+
+async def serve(links: Links, stream: trio.SocketStream) -> None:
+    """Accept one link, and run it to its end."""
+    established = await as_acceptor(links, stream, ADDRESS)
+    link = NativeLink(links, established, direction="in", address=ADDRESS)
+    links.attach(established.peer, link)
+    await links.serve(established.peer, link, link.run)
+    stream.socket.close()
+
+
+async def up_to_pong(peer: Handmade, token: int) -> list[Frame]:
+    """What comes up to the answer to a Ping."""
+    await peer.send(Ping(token))
+    frames: list[Frame] = []
+    while (frame := await peer.next()) != Pong(token):
+        assert frame is not None
+        frames.append(frame)
+    return frames
+
+
+async def test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does() -> None:
+    world = World()
+    async with linking(world) as links, trio.open_nursery() as nursery:
+        ours, theirs = await loopback()
+        nursery.start_soon(serve, links, ours)
+        async with await Handmade.over(theirs, new_identity()) as peer:
+            await peer.send(hello(), Resume("handmade", 0))
+            await peer.until(Hello)
+            await peer.until(Resume)
+            await links.journal.settled()
+            world.hold()
+            await peer.send(Text("handmade", 1, "one"))
+            for token in (1, 2):
+                assert [frame for frame in await up_to_pong(peer, token) if isinstance(frame, Ack)] == []
+            world.let_go()
+            assert await peer.until(Ack) == Ack("handmade", 1)
+
+
+async def test_each_of_two_links_sends_everything_from_its_own_start(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob, _ = await core.linked()
+        core.chat.send(bob, "one")
+        core.chat.send(bob, "two")
+        await core.commit()
+        first, second = core.outgoing(bob), core.outgoing(bob)
+        assert await texts_written(first) == ["one", "two"]
+        core.registry.link_up(bob, FakeLink("out"))
+        start = await core.chat.begin(bob, FakeLink("out"), None, 0)
+        assert start is not None
+        second.start(start)
+        assert await texts_written(second) == ["one", "two"]

@@ -1,0 +1,219 @@
+"""The mutants: each breaks one promise of the journal or of the delivery, and must be caught by what stands beside it.
+
+A breakage is as small as the slip of a pen. When the code changes, its old text has to follow: a test looks for it.
+"""
+
+from tests.mutants.trial import Catcher, Mutant
+
+
+def tests(*words: str) -> Catcher:
+    """Those files or tests, long ones too, up to the first that fails."""
+    return "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "long or not long", *words
+
+
+def simulation(count: int, *faults: str) -> Catcher:
+    """So many seeds that have these faults, up to the first that fails."""
+    return "tests.mutants.seeds", str(count), *faults
+
+
+JOURNAL = "chatd/core/journal.py"
+STORE = "chatd/core/store.py"
+MARKS = "chatd/core/marks.py"
+CHAT = "chatd/core/chat.py"
+OUTCOMES = "chatd/core/outcomes.py"
+CONSUMERS = "chatd/core/consumers.py"
+TEXTS = "chatd/peers/texts.py"
+NATIVE = "chatd/peers/native.py"
+
+MUTANTS = (
+    # -- the journal
+    Mutant(
+        "synchronous is NORMAL, and the power fails",
+        STORE,
+        'run("PRAGMA synchronous = FULL")',
+        'run("PRAGMA synchronous = NORMAL")',
+        tests("tests/faults/test_power_loss.py"),
+    ),
+    Mutant(
+        "a send is answered before its commit",
+        "chatd/control/answers.py",
+        "return self.batch is None or self.batch.done",
+        "return True",
+        tests("tests/control/test_session.py::test_no_send_is_answered_before_its_commit_and_nothing_overtakes_it"),
+    ),
+    Mutant(
+        "who waits for a commit is told before it",
+        JOURNAL,
+        "            await self._runtime.in_thread(self.store.write, batch)",
+        "            batch.settle(None)\n            await self._runtime.in_thread(self.store.write, batch)",
+        tests("tests/core/test_journal_faults.py::test_a_full_disk_refuses_what_was_appended_and_takes_it_later"),
+    ),
+    Mutant(
+        "an epoch is kept across a start",
+        JOURNAL,
+        "        store.add_epoch(self.epoch, self.committed + 1)",
+        '        known = store.query("SELECT epoch FROM epochs")\n'
+        "        self.epoch = known[-1][0] if known else self.epoch\n"
+        "        known or store.add_epoch(self.epoch, self.committed + 1)",
+        tests("tests/core/test_journal.py::test_every_start_begins_an_epoch_and_old_positions_stay"),
+    ),
+    Mutant(
+        "what was appended behind a failed batch goes on",
+        JOURNAL,
+        "for batch in (self._writing, self._filling) if batch is not None]\n"
+        "        self._writing, self._filling, self._urgent = None, Batch(), False",
+        "for batch in (self._writing,) if batch is not None]\n        self._writing, self._urgent = None, False",
+        tests("tests/core/test_journal_faults.py::test_a_failed_commit_takes_what_was_appended_behind_it"),
+    ),
+    Mutant(
+        "a mark is not committed with its message",
+        STORE,
+        "                run(_MARK, (node, epoch, seq))",
+        "                continue",
+        tests("tests/core/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+    ),
+    Mutant(
+        "a seq is given again when its event has gone",
+        STORE,
+        "return int(max(newest, first - 1, floor))",
+        "return int(newest)",
+        tests("tests/core/test_retention.py::test_a_seq_is_never_given_twice_though_the_newest_event_is_gone"),
+    ),
+    # -- what was received
+    Mutant(
+        "an acknowledgement goes out before the commit",
+        NATIVE,
+        'mark = self._journal.marks.committed_in(self.peer.node or "", epoch)',
+        'mark = self._journal.marks.appended(self.peer.node or "", epoch)',
+        tests("tests/faults/test_promises.py::test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does"),
+    ),
+    Mutant(
+        "Hello says the appended mark",
+        MARKS,
+        "(epoch, self._committed[(node, epoch)])",
+        "(epoch, self._appended[(node, epoch)])",
+        tests("tests/core/test_marks.py::test_an_appended_mark_is_not_said_before_it_is_committed"),
+    ),
+    Mutant(
+        "duplicates are judged by the committed mark",
+        CHAT,
+        "mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)",
+        "mark = raised.get(epoch) or self._journal.marks._committed.get((node, epoch), 0)",
+        tests("tests/core/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
+    ),
+    Mutant(
+        "marks are forgotten at a restart",
+        JOURNAL,
+        'store.query("SELECT node, epoch, seq FROM marks ORDER BY ord")',
+        "[]",
+        tests("tests/core/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+    ),
+    Mutant(
+        "a link goes on after a failed batch",
+        CHAT,
+        'batch.if_failed(("in", link), partial(_hang_up, peer, link))',
+        "pass",
+        tests(
+            "tests/core/test_chat_receive.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"
+        ),
+    ),
+    Mutant(
+        "marks stay where a failed batch has put them",
+        MARKS,
+        'we don\'t have."""\n        self._appended = dict(self._committed)',
+        'we don\'t have."""',
+        tests("tests/core/test_marks.py::test_what_was_not_committed_is_taken_back"),
+    ),
+    Mutant(
+        "a link that its side has lost lives on beside the next one",
+        "chatd/peers/handshake.py",
+        'link.drop("replaced by a new link")',
+        "continue",
+        tests(
+            "tests/integration/test_duplicates.py::test_the_first_link_is_dropped_before_anything_is_read_from_the_second"
+        ),
+    ),
+    # -- what is sent
+    Mutant(
+        "acknowledgements are not kept",
+        JOURNAL,
+        'self.note(("ack", node), lambda: (ACK, (node, self.marks.acked[node])))',
+        "return",
+        tests("tests/core/test_journal.py::test_acknowledgements_alone_wait_for_the_next_commit_or_a_flush"),
+    ),
+    Mutant(
+        "a key is forgotten at a restart",
+        "chatd/core/keys.py",
+        "        self._journal.execute(INSERT, key, *said)\n",
+        "",
+        tests("tests/core/test_keys.py::test_a_key_is_known_after_a_restart"),
+    ),
+    Mutant(
+        "two links share one send cursor",
+        TEXTS,
+        "        self._cursor = seq",
+        "        self._cursor = max(seq, self._peer.reached)",
+        tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
+    ),
+    Mutant(
+        "an acknowledgement is not final",
+        CHAT,
+        "        if seq <= span[1]:\n            return max(acked, seq)",
+        "        if seq <= span[1]:\n            return seq",
+        tests("tests/core/test_chat_receive.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
+    ),
+    Mutant(
+        "what is behind an expired message is written before the expiry is committed",
+        TEXTS,
+        "        if outbox.deciding is not None:\n            return []\n",
+        "",
+        tests("tests/peers/test_texts.py::test_a_rejection_is_on_disk_before_anything_behind_it_is_written"),
+    ),
+    Mutant(
+        "what may have been written is cancelled for good",
+        OUTCOMES,
+        "if seq > max(peer.written, peer.reached):",
+        "if seq > 0:",
+        tests("tests/core/test_outcomes.py::test_what_may_have_been_written_is_only_not_sent_again"),
+    ),
+    Mutant(
+        "what was owed is not owed after a restart",
+        OUTCOMES,
+        "            if messages > 0:\n",
+        "            if messages < 0:\n",
+        simulation(40, "kill"),
+    ),
+    Mutant(
+        "that a link is open is not written down",
+        "chatd/core/peer.py",
+        'written = OPEN if self.kind == "native" and self.links else',
+        "written =",
+        tests(
+            "tests/core/test_outcomes.py::test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_hello"
+        ),
+    ),
+    # -- readers
+    Mutant(
+        "a write to the client moves the consumer's cursor",
+        "chatd/control/subscription.py",
+        "            self.hold.send([entry.seq for entry in entries])",
+        "            self.hold.consumer.seq = through",
+        simulation(20, "consumers", "hasty"),
+    ),
+    Mutant(
+        "an acknowledgement moves a cursor back",
+        CONSUMERS,
+        "UPDATE consumers SET seq = max(seq, ?), seen = ?",
+        "UPDATE consumers SET seq = ?, seen = ?",
+        tests("tests/core/test_consumers.py::test_an_acknowledgement_is_cumulative_and_never_goes_back"),
+    ),
+    Mutant(
+        "retention deletes what is owed",
+        "chatd/core/retention.py",
+        'f"DELETE FROM events WHERE seq > ? AND seq <= ? AND NOT EXISTS ({_OWED})"',
+        '"DELETE FROM events WHERE seq > ? AND seq <= ?"',
+        tests(
+            "tests/core/test_retention.py::test_single_rows_that_are_owed_stay_below_the_floor_until_they_are_acknowledged"
+        ),
+    ),
+)

@@ -1,0 +1,172 @@
+"""Faults: each kind happens a few times at drawn moments, while the clients work. The end of all of them is `heal`."""
+
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import trio
+
+from tests.sim.machine import Machine
+from tests.sim.network import Network
+from tests.sim.plan import FAULTS, Plan
+from tests.sim.trace import Trace
+
+
+class Faults:
+    """The faults of one run."""
+
+    def __init__(self, plan: Plan, machines: dict[str, Machine], network: Network, trace: Trace) -> None:
+        self._plan, self._network, self._trace = plan, network, trace
+        self._machines = list(machines.values())
+        self._kinds: dict[str, Callable[[Random], Awaitable[None]]] = {
+            "kill": self._kill,
+            "power": self._power,
+            "work": self._work,
+            "restart": self._restart,
+            "ioerror": self._ioerror,
+            "full": self._full,
+            "stall": self._stall,
+            "cut": self._cut,
+            "silence": self._silence,
+            "partition": self._partition,
+            "wipe": self._wipe,
+            "restore": self._restore,
+        }
+
+    async def run(self) -> None:
+        """All of them, each in its own time."""
+        async with trio.open_nursery() as nursery:
+            for kind in FAULTS:
+                if kind in self._plan.on:
+                    random = Random(f"{kind} {self._plan.seed}")
+                    nursery.start_soon(self._repeat, self._kinds[kind], random)
+
+    async def _repeat(self, fault: Callable[[Random], Awaitable[None]], random: Random) -> None:
+        for at in sorted(random.uniform(0.5, self._plan.seconds) for _ in range(random.randint(1, 3))):
+            if at > trio.current_time():
+                await trio.sleep_until(at)
+                await fault(random)
+
+    async def heal(self) -> None:
+        """Nothing fails any more, and everything runs."""
+        for wire in self._network.wires:
+            wire.hold(False)
+        for machine in self._machines:
+            machine.disk.full = False
+            machine.spare()
+            while not await machine.start():
+                await machine.exited()
+
+    def _pick(self, random: Random) -> Machine:
+        return random.choice(self._machines)
+
+    async def _come_back(self, machine: Machine, random: Random) -> None:
+        await machine.exited()
+        await trio.sleep(random.expovariate(0.3))
+        await machine.start()
+
+    async def _kill(self, random: Random) -> None:
+        machine = self._pick(random)
+        machine.crash()
+        await self._come_back(machine, random)
+
+    async def _power(self, random: Random) -> None:
+        machine = self._pick(random)
+        machine.crash(power=True)
+        await self._come_back(machine, random)
+
+    async def _work(self, random: Random) -> None:
+        machine = self._pick(random)
+        stage, power = random.choice(("before", "after")), random.random() < 0.5
+        machine.crash_at_work(random.randint(1, 20), stage, power=power)
+        with trio.move_on_after(5):
+            await machine.exited()
+        await self._come_back(machine, random) if not machine.is_running else machine.spare()
+
+    async def _restart(self, random: Random) -> None:
+        machine = self._pick(random)
+        await machine.stop()
+        await self._come_back(machine, random)
+
+    async def _ioerror(self, random: Random) -> None:
+        machine = self._pick(random)
+        if machine.is_serving:
+            machine.break_disk(random.choice(("before", "after")))
+            with trio.move_on_after(5):
+                await machine.exited()
+            await self._come_back(machine, random) if not machine.is_running else machine.spare()
+
+    async def _full(self, random: Random) -> None:
+        await self._fill_it(self._pick(random), random)
+
+    async def _cut(self, random: Random) -> None:
+        self._cut_one(random)
+
+    async def _stall(self, random: Random) -> None:
+        """What is appended waits for its commit, while links end and others begin, and may be lost after all."""
+        machine, seconds = self._pick(random), random.uniform(0.5, 5)
+        self._trace.note(machine.name, "disk stalled")
+        machine.disk.stalled_until = ends_at = trio.current_time() + seconds
+        for at in sorted(random.uniform(0, seconds) for _ in range(random.randint(0, 2))):
+            await trio.sleep_until(max(ends_at - seconds + at, trio.current_time()))
+            self._cut_one(random, machine.host)
+        await trio.sleep_until(ends_at - 0.01)
+        end = random.choice((None, self._kill_it, self._fill_it))
+        if end is not None:
+            await end(machine, random)
+
+    async def _fill_it(self, machine: Machine, random: Random) -> None:
+        self._trace.note(machine.name, "disk full")
+        machine.disk.full = True
+        await trio.sleep(random.uniform(0.1, 8))
+        machine.disk.full = False
+        self._trace.note(machine.name, "room on the disk")
+
+    async def _kill_it(self, machine: Machine, random: Random) -> None:
+        machine.crash(power=random.random() < 0.5)
+        await self._come_back(machine, random)
+
+    def _cut_one(self, random: Random, *hosts: str) -> None:
+        connections = self._network.of(*hosts)
+        if connections:
+            connection = random.choice(connections)
+            self._trace.note("network", f"cut {' '.join(sorted(connection.hosts))}")
+            connection.cut(random)
+
+    async def _silence(self, random: Random) -> None:
+        connections = self._network.of()
+        if connections:
+            connection = random.choice(connections)
+            self._trace.note("network", f"silence {' '.join(sorted(connection.hosts))}")
+            connection.lose()
+
+    async def _partition(self, random: Random) -> None:
+        one, other = random.sample(self._machines, 2)
+        wire = self._network.wire(one.host, other.host)
+        self._trace.note("network", f"{one.name} and {other.name} parted")
+        wire.hold(True)
+        await trio.sleep(random.choice((random.uniform(0.1, 3), random.uniform(3, 60))))
+        wire.hold(False)
+        self._trace.note("network", f"{one.name} and {other.name} joined")
+
+    async def _wipe(self, random: Random) -> None:
+        machine = self._pick(random)
+        await self._down(machine, random)
+        machine.lose_journal(restored=False)
+        await self._come_back(machine, random)
+
+    async def _restore(self, random: Random) -> None:
+        machine = self._pick(random)
+        machine.make_copy()
+        await trio.sleep(random.uniform(0.5, 20))
+        await self._down(machine, random)
+        machine.lose_journal(restored=True)
+        await self._come_back(machine, random)
+
+    async def _down(self, machine: Machine, random: Random) -> None:
+        """Nobody may start it before its journal is another one: no await follows in the caller."""
+        while machine.is_running:
+            if random.random() < 0.5 or not machine.is_serving:
+                machine.crash()
+            else:
+                await machine.stop()
+            await machine.exited()

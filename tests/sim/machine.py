@@ -1,0 +1,261 @@
+"""Machine: one whole daemon of the simulation, as `daemon.run` assembles it, and what can happen to it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+from unittest.mock import patch
+
+import msgspec
+import trio
+from trio._core import _run as trio_run
+
+from chatd import daemon, upkeep
+from chatd.config import Config
+from chatd.control import unix
+from chatd.control.server import ControlServer
+from chatd.core.failures import StartupFailure
+from tests.sim import identities
+from tests.sim.disk import Disk
+from tests.sim.network import Connection, Network, SimSocket, SimStream
+from tests.sim.pipes import Wire
+from tests.sim.runtime import SimRuntime
+from tests.sim.trace import Trace
+
+PORT = 7420
+LOCAL_WINDOW = 16 * 1024  # bytes between a client and its daemon
+STOP_S = 5.0
+TICK_S = 10.0  # between two rounds of upkeep: most have nothing to do, and a simulated second is short
+
+
+class SimControlServer(ControlServer):
+    """The real one, whose clients come through a door in memory."""
+
+    @property
+    def _world(self) -> SimRuntime:
+        return cast(SimRuntime, self._node.runtime)
+
+    async def bind(self) -> str:
+        """The door is there already."""
+        await trio.lowlevel.checkpoint()
+        return "control"
+
+    async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        """As the real one, without a file."""
+        self._listener = door = cast(trio.SocketListener, self._world.door)
+        try:
+            async with trio.open_nursery() as nursery:
+                task_status.started("control")
+                self._world.served.set()
+                await self._accept(door, nursery)
+        finally:
+            door.socket.close()
+
+    def _refusal(self, sock: trio.socket.SocketType) -> None:
+        """Everybody here is the same user."""
+
+
+async def _no_signals(node: object, everything: trio.CancelScope) -> None:
+    await trio.sleep_forever()
+
+
+async def _hung_up(sock: trio.socket.SocketType) -> None:
+    await cast(SimSocket, sock).hung_up()
+
+
+@contextmanager
+def simulated(seed: int) -> Iterator[None]:
+    """What of chatd and trio is another thing in a simulation; the seed is that of trio's scheduler."""
+    with ExitStack() as stack:
+        for owner, name, new in (
+            (daemon, "ControlServer", SimControlServer),
+            (daemon, "load_or_create", identities.of_directory),
+            (daemon, "_heed_signals", _no_signals),
+            (daemon, "gc", SimpleNamespace(freeze=int, set_threshold=lambda *_: None)),
+            (unix, "hung_up", _hung_up),
+            (upkeep, "TICK_S", TICK_S),
+            (trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
+        ):
+            stack.enter_context(patch.object(owner, name, new))
+        trio_run._r.seed(seed)
+        yield
+
+
+class World(NamedTuple):
+    """What the machines of a run share. `problems` is where they tell what must not be."""
+
+    nursery: trio.Nursery
+    network: Network
+    trace: Trace
+    problems: list[str]
+    root: str
+
+
+class Machine:
+    """A host with a disk and, most of the time, a daemon."""
+
+    def __init__(self, world: World, seed: int, name: str, host: str, settings: dict[str, Any]) -> None:
+        self.name = name
+        self.host = host
+        self.node_id = identities.identity_of(name).node
+        self.disk = Disk(world.root, name)
+        self.runtime: SimRuntime
+        self.losses: list[tuple[int, int]] = []  # steps between which everything was lost with the journal
+        self.troubled = False  # its disk may end this run of the daemon
+        self._world, self._settings = world, settings
+        self._copied_at = 0
+        self._crash_in: tuple[int, str, bool] | None = None  # pieces of work, stage, power
+        self._random = Random(f"{seed}:{name}")
+        self._scope = trio.CancelScope()
+        self._exited: trio.Event | None = None
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+        given = {"node": self.name, "name": self.name, "socket": "/nowhere", "state": self.disk.directory}
+        return msgspec.convert(given | {"listen": [f"{self.host}:{PORT}"], "plain": "off"} | self._settings, Config)
+
+    @property
+    def is_running(self) -> bool:
+        """A daemon is there, whatever it does."""
+        return self._exited is not None and not self._exited.is_set()
+
+    @property
+    def is_serving(self) -> bool:
+        """Its clients can connect."""
+        return self.is_running and self.runtime.served.is_set() and not self.runtime.door.socket.closed
+
+    async def start(self) -> bool:
+        """Start it (again); whether it serves."""
+        if self.is_running:
+            return True
+        random = Random(self._random.getrandbits(64))
+        self.runtime = SimRuntime(self.host, random, self._world.network, self.disk, self._at_work)
+        self._scope, self._exited = trio.CancelScope(), trio.Event()
+        self._note("start")
+        self._world.nursery.start_soon(self._run, self._scope, self.runtime, self._exited)
+        await self.runtime.served.wait()
+        return self.is_serving
+
+    async def _run(self, scope: trio.CancelScope, runtime: SimRuntime, exited: trio.Event) -> None:
+        failure: BaseException | None = None
+        try:
+            with scope:
+                await daemon.run(self.config, runtime)
+        except Exception as error:  # noqa: BLE001  (the checker is told)
+            failure = error
+        finally:
+            exited.set()
+            runtime.served.set()
+            runtime.door.socket.close()
+        self._ended(failure, runtime)
+
+    def _ended(self, failure: BaseException | None, runtime: SimRuntime) -> None:
+        self._note(f"ended {type(failure).__name__ if failure else ''}".strip())
+        expected = self.troubled or self.disk.full
+        for leaf in _leaves(failure):
+            if runtime.dead or (expected and isinstance(leaf, StartupFailure)):
+                continue
+            self._world.problems.append(f"{self.name} ended with {leaf!r}")
+            logging.getLogger("chatd").error("the daemon ended", exc_info=leaf)
+        self.troubled = False
+
+    async def exited(self) -> None:
+        """Wait until its daemon is gone."""
+        if self._exited is not None:
+            await self._exited.wait()
+
+    async def stop(self) -> None:
+        """In order; it takes 5 s at most."""
+        node = self.runtime.node if self.is_serving else None
+        if node is None:
+            return
+        self._note("stop")
+        began = max(trio.current_time(), self.disk.stalled_until)
+        node.request_stop("shutdown")
+        await self.exited()
+        if trio.current_time() - began > STOP_S and not self.runtime.dead:
+            self._world.problems.append(f"{self.name} took {trio.current_time() - began:.3f} s to stop")
+
+    def crash(self, *, power: bool = False) -> None:
+        """From this moment on nothing of it happens. Its connections are reset, or, without power, just silent."""
+        if not self.is_running or self.runtime.dead:
+            return
+        self._note("power cut" if power else "killed")
+        if power and self.runtime.node is not None:
+            ((synchronous,),) = self.runtime.node.journal.store.query("PRAGMA synchronous")
+            self.disk.power_cut(synchronous)
+        else:
+            self.disk.kill()
+        self.runtime.dead = True
+        for connection in self._world.network.of(self.host):
+            if power:
+                connection.lose()
+            else:
+                connection.cut(self._random)
+        self.runtime.door.socket.close()
+        self._scope.cancel()
+
+    def crash_at_work(self, count: int, stage: str, *, power: bool) -> None:
+        """Crash before or after the `count`th piece of work that its disk does from now on."""
+        self._crash_in = count, stage, power
+
+    def _at_work(self, stage: str) -> None:
+        if self._crash_in is None or self._crash_in[1] != stage:
+            return
+        count, _, power = self._crash_in
+        self._crash_in = (count - 1, stage, power) if count > 1 else None
+        if count <= 1:
+            self.crash(power=power)
+
+    def lost(self, step: int) -> bool:
+        """What was committed at that step went with its journal."""
+        return any(since < step < until for since, until in self.losses)
+
+    def spare(self) -> None:
+        """What was to come of `crash_at_work` and `break_disk` does not."""
+        self._crash_in = None
+        if self._exited is not None and self.runtime.fault is not None:
+            self.runtime.fault, self.troubled = None, False
+
+    def break_disk(self, stage: str) -> None:
+        """Its next commit fails with an I/O error, before or after it was done."""
+        self.troubled = True
+        self.runtime.fault = stage
+
+    def make_copy(self) -> None:
+        """A backup of its journal."""
+        self.disk.make_copy()
+        self._copied_at = self._note("copy of the journal made")
+
+    def lose_journal(self, *, restored: bool) -> None:
+        """While it does not run: an empty disk, or the last copy put back."""
+        if restored:
+            self.disk.put_copy_back()
+            self.losses.append((self._copied_at, self._note("copy of the journal put back")))
+        else:
+            self.disk.wipe()
+            self.losses.append((0, self._note("journal wiped")))
+
+    def open_session(self) -> SimStream | None:
+        """A connection to its control socket; None while nobody listens."""
+        if not self.is_serving:
+            return None
+        wire = Wire(self._random)
+        wire.window = LOCAL_WINDOW
+        connection = Connection(wire, ("client", 0), ("control", 0))
+        self.runtime.door.offer(connection.accepted)
+        return connection.dialed
+
+    def _note(self, what: str) -> int:
+        return self._world.trace.note(self.name, what)
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    elif error is not None:
+        yield error

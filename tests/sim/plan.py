@@ -1,0 +1,77 @@
+"""Plan: what a seed draws before the run begins: machines, who dials whom, what the clients do, which faults are on."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+NAMES = ("alice", "bob", "carol", "dave")
+
+# Each kind of fault, and how often it is on.
+FAULTS = {
+    "kill": 0.35,  # a process ends at once; its connections are reset
+    "power": 0.25,  # so does a machine; what was not synced is gone, its connections fall silent
+    "work": 0.35,  # a kill or power cut right before or after a piece of work of the disk, so also around a commit
+    "restart": 0.3,  # in order
+    "ioerror": 0.15,  # a commit fails, done or not: the daemon stops
+    "full": 0.25,  # no room for a while
+    "stall": 0.3,  # a disk does nothing for a while; meanwhile links break, and then it may be full, or all over
+    "cut": 0.35,  # a connection is reset in the middle of what is under way
+    "silence": 0.25,  # a connection takes and gives nothing any more
+    "partition": 0.3,  # so do all between two hosts, for a while
+    "wipe": 0.12,  # a journal is gone
+    "restore": 0.15,  # a journal is an older one
+}
+# What makes a run another one, without being a fault of its own.
+TRAITS = {
+    "jitter": 0.35,  # delays vary
+    "fragments": 0.3,  # reads get a part of what there is
+    "double": 0.4,  # both sides dial
+    "sluggish": 0.3,  # disks take their time
+    "narrow": 0.15,  # connections hold little
+    "slow": 0.25,  # clients read slowly
+    "tiny": 0.3,  # an outbox takes few messages
+    "cancel": 0.35,
+    "ttl": 0.3,
+    "key": 0.35,
+    "consumers": 0.7,  # named ones, who acknowledge
+    "terminate": 0.15,
+    "hasty": 0.3,  # clients that leave without waiting for answers
+}
+
+
+@dataclass
+class Plan:
+    """One drawn run. `links` are (who dials, whom)."""
+
+    seed: int
+    machines: tuple[str, ...]
+    links: list[tuple[str, str]]
+    on: frozenset[str]
+    seconds: float  # of workload and faults
+    messages: int  # for each pair that is linked and each direction
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """One line."""
+        links = " ".join(f"{one}>{other}" for one, other in self.links)
+        return f"seed {self.seed}: {links}; {self.seconds:.0f} s, {self.messages} messages; {' '.join(sorted(self.on))}"
+
+
+def draw(seed: int) -> Plan:
+    """The plan of a seed."""
+    random = Random(f"plan {seed}")
+    machines = NAMES[: random.choices((2, 3, 4), (6, 3, 1))[0]]
+    on = frozenset(kind for kind, often in (FAULTS | TRAITS).items() if random.random() < often)
+    links: list[tuple[str, str]] = []
+    for number, one in enumerate(machines):
+        for other in machines[number + 1 :]:
+            if len(machines) == 2 or random.random() < 0.7 or machines.index(other) == number + 1:
+                pair = (one, other) if random.random() < 0.5 else (other, one)
+                links += [pair, pair[::-1]] if "double" in on and random.random() < 0.7 else [pair]
+    settings: dict[str, Any] = {"redial_max": random.choice((2.0, 8.0, 30.0))}
+    if "tiny" in on:
+        settings["outbox_messages"] = random.randint(3, 12)
+    if random.random() < 0.3:
+        settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
+    messages = random.randint(5, 40 if len(machines) == 2 else 15)
+    return Plan(seed, machines, links, on, random.uniform(20, 70), messages, settings)

@@ -1,0 +1,296 @@
+"""Workload: what the clients of a run do: keep machines connected, send, give up, read and acknowledge.
+
+Every client is a task with sessions of its own, which end with their daemon, and at times by themselves. What they did
+and what they were told goes into truth.py's records.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import trio
+
+from tests.sim.client import Client, Gone, Refused
+from tests.sim.machine import PORT, Machine
+from tests.sim.plan import Plan
+from tests.sim.trace import Trace
+from tests.sim.truth import Attempt, Consumer
+
+AGAIN_S = 0.5  # before the next session
+BURSTS = (1, 1, 2, 5, 12)  # messages in one write
+MEAN_BURST = sum(BURSTS) / len(BURSTS)
+TERMINATES = 0.3  # how often an administrator ends a connection, to connect again later
+CRASHES = 0.05  # how often a reader ends behind a message, before it acknowledges
+LINGERS_S = 5.0  # before it acknowledges what it got last
+LEAVES = 0.15  # how often a hasty client does not wait
+
+
+class Workload:
+    """All clients of one run."""
+
+    def __init__(self, plan: Plan, machines: dict[str, Machine], trace: Trace, problems: list[str]) -> None:
+        self.attempts: list[Attempt] = []
+        self.consumers: list[Consumer] = []
+        self.quiet = trio.Event()  # nothing more is sent
+        self._plan, self._machines, self._trace, self._problems = plan, machines, trace, problems
+        self._sessions = 0
+
+    async def send(self) -> None:
+        """Until everything was sent, or it is quiet."""
+        async with trio.open_nursery() as nursery:
+            for one, other in {tuple(sorted(link)): None for link in self._plan.links}:
+                for sender, receiver in ((one, other), (other, one)):
+                    nursery.start_soon(_Sender(self, self._machines[sender], self._machines[receiver]).run)
+
+    async def keep(self) -> None:
+        """Connect and read, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for one, other in self._plan.links:
+                nursery.start_soon(self._stay_connected, self._machines[one], self._machines[other])
+            for machine in self._machines.values():
+                for name in ("first", "second")[: Random(f"{self._plan.seed} {machine.name}").randint(0, 2)]:
+                    nursery.start_soon(_Reader(self, machine, name).run)
+
+    def has(self, trait: str) -> bool:
+        """Whether the plan has that trait."""
+        return trait in self._plan.on
+
+    def random(self, *who: str) -> Random:
+        """The randomness of one client."""
+        return Random(f"{self._plan.seed} {' '.join(who)}")
+
+    @property
+    def messages(self) -> int:
+        """How many each pair sends."""
+        return self._plan.messages
+
+    @property
+    def seconds(self) -> float:
+        """In about which time."""
+        return self._plan.seconds
+
+    def note(self, who: str, what: str) -> int:
+        """A line of the trace."""
+        return self._trace.note(who, what)
+
+    def problem(self, what: str) -> None:
+        """Something that must not be."""
+        self._problems.append(what)
+
+    @asynccontextmanager
+    async def session(self, machine: Machine, random: Random, **options: Any) -> AsyncIterator[tuple[int, Client]]:
+        """A session with its number. Raises Gone when there is none to be had; one that ends is Gone in its calls."""
+        stream = machine.open_session()
+        if stream is None:
+            await trio.sleep(AGAIN_S)
+            raise Gone
+        self._sessions += 1
+        client = Client(stream, **options)
+        slow = self.has("slow") and random.random() < 0.5
+        failure: Gone | Refused | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run, lambda: random.expovariate(2) if slow else 0.0)
+            try:
+                yield self._sessions, client
+            except (Gone, Refused) as error:
+                failure = error  # out of the nursery, which would make a group of it
+            client.close()
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _stay_connected(self, machine: Machine, other: Machine) -> None:
+        """Like an administrator: look now and then, and `connect` where there is no wish. A wish survives restarts."""
+        random = self.random("connect", machine.name, other.name)
+        address, wished = f"{other.host}:{PORT}", 0
+        while True:
+            try:
+                async with self.session(machine, random) as (_, client):
+                    while True:
+                        found = [peer for peer in (await client.call("list"))["peers"] if peer["desired"]]
+                        if any(peer["node"] == other.node_id or peer["address"] == address for peer in found):
+                            wished = wished or self.note(machine.name, f"wishes {other.name}")
+                        else:
+                            if wished and not machine.lost(wished) and not self.has("terminate"):
+                                self.problem(f"{machine.name}: the wish for {other.name} is gone")
+                            wished = 0
+                            await self._connect(client, machine, other)
+                        ending = self.has("terminate") and not self.quiet.is_set()
+                        if ending and random.random() < TERMINATES:
+                            self.note(machine.name, f"terminates {other.name}")
+                            await client.call("terminate", peer=other.node_id)
+                        await trio.sleep(random.uniform(2, 15))
+            except (Gone, Refused):  # it is stopping
+                await trio.sleep(AGAIN_S)
+
+    async def _connect(self, client: Client, machine: Machine, other: Machine) -> None:
+        try:
+            await client.call("connect", host=other.host, port=PORT, keep=True, timeout=20)
+            self.note(machine.name, f"connected to {other.name}")
+        except Refused as refused:
+            self.note(machine.name, f"connect to {other.name}: {refused.kind}")
+
+
+class _Sender:
+    """Sends numbered messages from one machine to another."""
+
+    def __init__(self, work: Workload, machine: Machine, receiver: Machine) -> None:
+        self._work, self._machine, self._receiver = work, machine, receiver
+        self._random = work.random("send", machine.name, receiver.name)
+        self._left = work.messages
+        self._rate = work.messages / (MEAN_BURST * work.seconds)  # so that faults find something under way
+        self._again: list[Attempt] = []  # with a key, and not answered: once more
+        self._accepted: list[Attempt] = []
+
+    async def run(self) -> None:
+        while (self._left or self._again) and not self._work.quiet.is_set():
+            try:
+                async with self._work.session(self._machine, self._random) as (number, client):
+                    while (self._left or self._again) and not self._work.quiet.is_set():
+                        await trio.sleep(self._random.expovariate(self._rate))
+                        await self._turn(number, client)
+            except Gone:
+                await trio.sleep(AGAIN_S)
+
+    async def _turn(self, number: int, client: Client) -> None:
+        if self._accepted and self._work.has("cancel") and self._random.random() < 0.3:
+            await self._cancel(client, self._accepted.pop())
+        again = [one for one in self._again if not self._machine.lost(one.step)]  # else the key went with the journal
+        burst = again or [self._next() for _ in range(min(self._left, self._random.choice(BURSTS)))]
+        self._again = []
+        step = self._work.note(self._machine.name, f"sends {' '.join(one.text for one in burst)}")
+        for attempt in burst:
+            attempt.step, attempt.session = attempt.step or step, number
+        calls = await client.post([("send", self._params(one)) for one in burst])
+        if self._work.has("hasty") and self._random.random() < LEAVES:
+            await trio.sleep(self._random.expovariate(50))
+            for attempt in burst:
+                self._unanswered(attempt)
+            raise Gone
+        for attempt, call in zip(burst, calls, strict=True):
+            await self._answer(attempt, client.answer(call))
+
+    def _next(self) -> Attempt:
+        self._left -= 1
+        text = f"{self._machine.name}>{self._receiver.name}:{self._work.messages - self._left}"
+        attempt = Attempt(self._machine.name, self._receiver.name, text, 0)
+        self._work.attempts.append(attempt)
+        if self._work.has("key") and self._random.random() < 0.4:
+            attempt.key = f"k{text}"
+        if self._work.has("ttl") and self._random.random() < 0.3:
+            attempt.ttl = round(self._random.expovariate(0.2) + 0.01, 3)
+        return attempt
+
+    def _params(self, attempt: Attempt) -> dict[str, Any]:
+        params: dict[str, Any] = {"peer": self._receiver.node_id, "text": attempt.text}
+        return params | {name: value for name in ("key", "ttl") if (value := getattr(attempt, name)) is not None}
+
+    async def _answer(self, attempt: Attempt, answer: Any) -> None:
+        try:
+            result = await answer
+        except Gone:
+            self._unanswered(attempt)
+            return
+        except Refused as refused:
+            attempt.error = refused.kind
+            attempt.answered = self._work.note(self._machine.name, f"{attempt.text} refused: {refused.kind}")
+            return
+        attempt.id = result["id"]
+        attempt.answered = self._work.note(self._machine.name, f"{attempt.text} is {attempt.id} {result['state']}")
+        self._accepted.append(attempt)
+
+    def _unanswered(self, attempt: Attempt) -> None:
+        attempt.unanswered = True
+        if attempt.key:
+            self._again.append(attempt)
+
+    async def _cancel(self, client: Client, attempt: Attempt) -> None:
+        attempt.taken_back = True
+        try:
+            state = (await client.call("cancel", id=attempt.id))["state"]
+        except Refused as refused:
+            self._work.note(self._machine.name, f"cancel {attempt.text}: {refused.kind}")
+            return
+        step = self._work.note(self._machine.name, f"cancel {attempt.text}: {state}")
+        if state == "cancelled":
+            attempt.gave_up = step
+
+
+class _Reader:
+    """Reads the inbound messages of a machine: as a named consumer, or by a position that it remembers itself."""
+
+    def __init__(self, work: Workload, machine: Machine, name: str) -> None:
+        self._work, self._machine = work, machine
+        self._random = work.random("read", machine.name, name)
+        self._named = work.has("consumers") and self._random.random() < 0.7
+        self._record = Consumer(name, machine.name)
+        self._got: list[tuple[str, str]] = []  # type and position, not processed yet
+        self._more = trio.Event()
+        self._position: str | None = None
+        work.consumers.append(self._record)
+
+    async def run(self) -> None:
+        while True:
+            try:
+                self._got.clear()
+                async with self._work.session(self._machine, self._random, on_note=self._take) as (_, client):
+                    self._record.sessions.append([])
+                    await self._subscribe(client)
+                    await self._process(client)
+            except Gone:
+                await trio.sleep(AGAIN_S)
+
+    def _take(self, method: str, params: dict[str, Any]) -> None:
+        if method == "event":
+            self._got.append((params["event"]["type"], params["event"]["position"]))
+        self._more.set()
+
+    async def _subscribe(self, client: Client) -> None:
+        params: dict[str, Any] = {"filter": {"types": ["message"], "direction": "in"}, "from": "start"}
+        if self._named:
+            params |= {"as": self._record.name, "window": self._random.choice((1, 3, 256)), "takeover": True}
+        elif self._position is not None:
+            params["from"] = {"position": self._position}
+        try:
+            await client.call("subscribe", **params)
+        except Refused as refused:
+            self._work.note(self._machine.name, f"reader {self._record.name}: {refused.kind}")
+            if refused.kind == "cursor_gone":
+                self._lost()
+            raise Gone from None
+
+    def _lost(self) -> None:
+        """A position is lost with its journal only."""
+        if not self._machine.losses:
+            self._work.problem(f"{self._machine.name}: the position {self._position} of a reader is gone")
+        self._position = None
+
+    async def _process(self, client: Client) -> None:
+        session, last = self._record.sessions[-1], ""
+        while not client.over.is_set():
+            while self._got:
+                kind, position = self._got.pop(0)
+                step = self._work.note(self._machine.name, f"reader {self._record.name} got {position}")
+                if kind == "message":
+                    session.append((step, position))
+                self._position = last = position
+                if self._random.random() < CRASHES:
+                    raise Gone
+                if self._named and self._random.random() < 0.6:
+                    await self._acknowledge(client, position)
+            self._more = trio.Event()
+            with trio.move_on_after(LINGERS_S):
+                await self._more.wait()
+            if self._named and last and not self._got:  # a gap is acknowledged too: it takes a place in the window
+                await self._acknowledge(client, last)
+                last = ""
+
+    async def _acknowledge(self, client: Client, position: str) -> None:
+        try:
+            await client.call("ack", consumer=self._record.name, position=position)
+        except Refused as refused:
+            self._work.note(self._machine.name, f"reader {self._record.name}: ack {position}: {refused.kind}")
+            raise Gone from None
+        step = self._work.note(self._machine.name, f"reader {self._record.name} acknowledged {position}")
+        self._record.acknowledged.append((step, position))
