@@ -197,10 +197,10 @@ class Outcomes:
         peer = self._registry.by_key(topic)
         if peer is not None:
             return self.state_now(peer, entry.seq)
-        ref = cast(Message, entry.event).peer
-        if ref.kind == "native":  # forgotten, and what was owed with it
-            return "delivered" if entry.seq <= self._journal.marks.acked.get(ref.node or "", 0) else CANCELLED
-        return "sent" if entry.seq <= written.get(topic, 0) else "failed"
+        arrived = entry.seq <= written.get(topic, 0)
+        if cast(Message, entry.event).peer.kind == "native":  # forgotten, and what was owed with it
+            return "delivered" if arrived else CANCELLED
+        return "sent" if arrived else "failed"
 
     def state_now(self, peer: Peer, seq: int) -> str:
         """That of a message which nobody gave up for good."""

@@ -127,9 +127,9 @@ class Peer:
         return PEER, values
 
     def outbox_row(self) -> Statement:
-        """What the journal keeps of the outbox."""
+        """What the journal keeps of the outbox; of a forgotten peer, how much it had acknowledged."""
         if self.forgotten:
-            return "DELETE FROM outboxes WHERE topic = ?", (self.key,)
+            return OUTBOX, (self.key, 0, 0, 0, self.written)
         outbox = self.outbox
         written = OPEN if self.kind == "native" and self.links else max(self.written, self.reached)
         return OUTBOX, (self.key, outbox.first, outbox.count, outbox.size, written)

@@ -28,6 +28,7 @@ NEWEST_TOPIC = (
     "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
     "UNION ALL SELECT max(topic) FROM consumers)"
 )
+FORGET = ("DELETE FROM outcomes WHERE topic = ? AND NOT final", "DELETE FROM expiries WHERE topic = ?")
 SWEEP_EVERY = 64  # new peers
 log = logging.getLogger("chatd.peers")
 
@@ -215,10 +216,10 @@ class Registry:
         peer.remembered = False
         peer.outbox.clear()
         peer.progress.notify()
-        peer.forgotten = True
+        peer.forgotten, peer.written = True, self._journal.marks.acked.get(peer.node or "", 0)
         self._note_outbox(peer)
-        for table in ("outcomes", "expiries"):
-            self._journal.note((table, peer.key), partial(_forget, table, peer.key))
+        for sql in FORGET:
+            self._journal.note((sql, peer.key), partial(_forget, sql, peer.key))
         return self._write(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
@@ -292,5 +293,5 @@ class Registry:
         return [(peer, link) for peer in self for link in peer.links]
 
 
-def _forget(table: str, topic: int) -> Statement:
-    return f"DELETE FROM {table} WHERE topic = ?", (topic,)
+def _forget(sql: str, topic: int) -> Statement:
+    return sql, (topic,)

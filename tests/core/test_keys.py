@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 from chatd.api.errors import ControlError
 from chatd.core import keys as keys_module
@@ -34,8 +36,7 @@ def rows(core: Core) -> list[tuple[str, int]]:
 async def test_the_same_key_is_the_same_message(core: Core) -> None:
     bob = core.away()
     first = await send(core, bob, "hi", "k1")
-    assert await send(core, bob, "hi", "k1") == (first[0], False)  # before its commit too
-    await core.commit()
+    assert first[0] > core.journal.committed
     assert await send(core, bob, "hi", "k1") == (first[0], False)
     other = await send(core, bob, "hi", "k2")
     assert other[1]
@@ -72,13 +73,57 @@ async def test_a_key_is_known_after_thousands_of_others(core: Core, monkeypatch:
     assert bob.outbox.count == 5001
 
 
+async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Core) -> None:
+    bob = core.away()
+    await core.commit()
+    core.chat.keys._known["k"] = None, 0
+    core.world.fault = DiskFull("no room")
+    seq, _ = await send(core, bob, "hi", "k")
+    with pytest.raises(NotYet) as notyet:
+        core.chat.said(bob, "hi", "k")
+    await notyet.value.wait()
+    await core.chat.send(bob, "another message")[1].wait()
+    assert core.journal.committed == seq
+    assert await send(core, bob, "hi", "k") == (seq + 1, True)
+
+
+async def test_keys_that_will_be_asked_for_are_looked_up_together(core: Core) -> None:
+    bob = core.away()
+    known, _ = await send(core, bob, "hi", "key 7")
+    await core.commit()
+    core.chat.keys._known.clear()
+    keys = [f"key {number}" for number in range(256)]
+    with pytest.raises(NotYet) as notyet:
+        core.chat.keys.prefetch([*keys, "", "no\nkey", "x" * 300])
+    calls = core.world.calls
+    await notyet.value.wait()
+    assert core.world.calls == calls + 1
+    core.chat.keys.prefetch([*keys, ""])
+    found = {key: core.chat.keys.find(key, bob.key, "hi") for key in keys}
+    assert {key: seq for key, seq in found.items() if seq is not None} == {"key 7": known}
+
+
+async def test_what_is_said_while_it_is_looked_up_is_not_forgotten(core: Core) -> None:
+    bob = core.away()
+    await core.commit()
+    core.world.hold()
+    with pytest.raises(NotYet) as notyet:
+        core.chat.keys.prefetch(["k", "other"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(notyet.value.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        core.chat.keys._known["k"] = None, 0
+        core.chat.send(bob, "hi", Options(key="k"))
+        core.world.let_go()
+    assert await send(core, bob, "hi", "k") == (core.journal.committed, False)
+
+
 async def test_a_key_that_is_pushed_out_of_memory_before_its_commit_is_still_found(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys_module, "KNOWN", 2)
     bob = core.away()
     await send(core, bob, "1", "0")
-    core.chat.keys.find("0", bob.key, "1")
     for number in (1, 2, 3):
         core.chat.keys._known[str(number)] = None, 0
         core.chat.send(bob, "1", Options(key=str(number)))

@@ -257,7 +257,8 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, link = core.up()
         core.chat.send(bob, "hi")
-        core.journal.execute("INSERT INTO outcomes VALUES (7, ?, 'expired', 1)", bob.key)
+        core.journal.execute("INSERT INTO outcomes VALUES (6, ?, 'expired', 1)", bob.key)
+        core.journal.execute("INSERT INTO outcomes VALUES (7, ?, 'expired', 0)", bob.key)
         core.journal.execute("INSERT INTO outcomes VALUES (8, 99, 'expired', 1)")
         core.journal.execute("INSERT INTO expiries VALUES (7, ?, 9, 9)", bob.key)
         core.journal.flush()
@@ -269,9 +270,10 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
         core.journal.flush()
         await core.commit()
         assert core.registry.owed.messages == 0
-        for table in ("outboxes", "outcomes", "expiries"):
-            assert core.journal.store.query(f"SELECT count(*) FROM {table} WHERE topic = ?", bob.key) == [(0,)]
-        assert core.journal.store.query("SELECT topic FROM outcomes") == [(99,)]
+        query = core.journal.store.query
+        assert query("SELECT messages, bytes, written FROM outboxes WHERE topic = ?", bob.key) == [(0, 0, 0)]
+        assert query("SELECT count(*) FROM expiries WHERE topic = ?", bob.key) == [(0,)]
+        assert query("SELECT seq FROM outcomes ORDER BY seq") == [(6,), (8,)]  # what had ended has ended
 
 
 async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path) -> None:

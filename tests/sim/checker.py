@@ -101,7 +101,7 @@ class _Pair:
     def lost(self) -> Iterator[str]:
         """What the sender's journal holds and has not given up is in the receiver's, or in a gap."""
         for row in self.sent:
-            state = self.sender.outcomes.get(row.seq, ("", False))[0]
+            state = self.sender.outcomes.get(row.seq)
             there = row.position in self.got_ids
             if state in FINAL:
                 if there and not self.sender.losses:
@@ -113,7 +113,7 @@ class _Pair:
         """What was answered is in the sender's journal."""
         sent = {row.position: row.body["text"] for row in self.sent}
         for attempt in self.attempts:
-            if attempt.id is None or self.sender.lost(attempt.answered):
+            if attempt.id is None or self.sender.lost(attempt.step, attempt.answered):
                 continue
             if sent.get(attempt.id) != attempt.text:
                 yield f"accepted {attempt.text!r} as {attempt.id}, which is not in the journal"
@@ -127,7 +127,7 @@ class _Pair:
     def given_up(self) -> Iterator[str]:
         """`cancel` said "cancelled": that is for good."""
         for attempt in self.attempts:
-            if attempt.gave_up and attempt.id in self.got_ids and not self.sender.lost(attempt.gave_up):
+            if attempt.gave_up and attempt.id in self.got_ids and not self.sender.lost(*attempt.gave_up):
                 yield f"{attempt.id} {attempt.text!r} was cancelled and received"
 
     def disagreeing(self) -> Iterator[str]:
@@ -201,30 +201,46 @@ def _seq(id_: str | None) -> int:
 
 
 def _consumer(consumer: Consumer, journals: Mapping[str, Journal]) -> Iterator[str]:
-    """It got every inbound message, in order and without a hole, and goes on where it acknowledged."""
+    """It got every inbound message, in order and without a hole that it was not told of."""
     journal = journals[consumer.node]
+    label = f"consumer {consumer.name} of {consumer.node}"
     wanted = [row.position for row in journal.rows if row.type == "message" and row.direction == "in"]
     place = {position: number for number, position in enumerate(wanted)}
+    told = {number for number, position in enumerate(wanted) if _was_told(consumer, journal, position)}
     seen = {position for session in consumer.sessions for _, position in session}
-    for position in wanted:
-        if position not in seen:
-            yield f"consumer {consumer.name} of {consumer.node} never got {position}"
+    for number, position in enumerate(wanted):
+        if position not in seen and number not in told:
+            yield f"{label} never got {position}"
     reached = -1  # the newest that it got
     for session in consumer.sessions:
         known = [(step, place[position]) for step, position in session if position in place]
         if not known:
             continue
         begun, first = known[0]
-        if first > reached + 1:
-            yield f"consumer {consumer.name} of {consumer.node} went on at {wanted[first]}, past {wanted[reached + 1]}"
-        done = [
-            place[position]
-            for step, position in consumer.acknowledged
-            if step < begun and position in place and not journal.lost(step)
-        ]
-        if done and first <= max(done):
-            yield f"consumer {consumer.name} of {consumer.node} got {wanted[first]} again, which it had acknowledged"
+        if not told.issuperset(range(reached + 1, first)):
+            yield f"{label} went on at {wanted[first]}, past {wanted[reached + 1]}"
+        if first <= max(_acknowledged(consumer, journal, place, begun), default=-1):
+            yield f"{label} got {wanted[first]} again, which it had acknowledged"
         for (_, before), (_, after) in pairwise(known):
-            if after != before + 1:
-                yield f"consumer {consumer.name} of {consumer.node} got {wanted[after]} after {wanted[before]}"
+            if after <= before or not told.issuperset(range(before + 1, after)):
+                yield f"{label} got {wanted[after]} after {wanted[before]}"
         reached = max(reached, known[-1][1])
+
+
+def _acknowledged(consumer: Consumer, journal: Journal, place: Mapping[str, int], until: int) -> list[int]:
+    """What the consumer knows that it had acknowledged before that step, and that no disk has taken away."""
+    return [
+        place[position]
+        for asked, answered, position in consumer.acknowledged
+        if answered < until and position in place and not journal.lost(asked, answered)
+    ]
+
+
+def _was_told(consumer: Consumer, journal: Journal, position: str) -> bool:
+    """Retention has deleted it, and a gap said so."""
+    where = journal.order(position)
+    for after, through in consumer.gaps:
+        since, until = journal.order(after) if after else None, journal.order(through)
+        if where and until and (since is None or since < where) and where <= until and where[1] <= journal.floor:
+            return True
+    return False

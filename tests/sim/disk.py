@@ -6,6 +6,7 @@ cleared away writes where nobody looks. Full disks are those of `SimRuntime`, wh
 
 import os
 
+from chatd.core.batch import Batch, Entry
 from chatd.daemon import JOURNAL_FILE
 
 FILES = (JOURNAL_FILE, JOURNAL_FILE + "-wal")
@@ -21,7 +22,8 @@ class Disk:
         self.slowest = 0.0  # seconds for one piece of work, at most; twice that for a commit
         self._root, self._name = root, name
         self._generation = 0
-        self._copy: dict[str, bytes] | None = None
+        self._copy: tuple[dict[str, bytes], dict[int, Entry]] | None = None
+        self.written: dict[int, Entry] = {}  # every event that was ever committed to this journal, by seq
         os.mkdir(self.directory)
 
     @property
@@ -50,6 +52,10 @@ class Disk:
             with open(os.path.join(self.directory, name), "wb") as file:
                 file.write(data)
 
+    def remember(self, batch: Batch) -> None:
+        """That was just committed: what retention deletes later is known here."""
+        self.written |= {entry.seq: entry for entry in batch.entries}
+
     def kill(self) -> None:
         """The process is gone; the files are as they are."""
         self._begin(self._read())
@@ -63,16 +69,14 @@ class Disk:
 
     def wipe(self) -> None:
         """An empty disk. No daemon runs on it."""
+        self.written = {}
         self._begin({})
 
     def make_copy(self) -> None:
         """A backup, also of a running daemon."""
-        self._copy = self._read()
-
-    @property
-    def has_copy(self) -> bool:
-        return self._copy is not None
+        self._copy = self._read(), dict(self.written)
 
     def put_copy_back(self) -> None:
         """The backup takes the place of what was there. No daemon runs on it."""
-        self._begin(self._copy or {})
+        content, self.written = self._copy or ({}, {})
+        self._begin(content)

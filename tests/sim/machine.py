@@ -211,8 +211,8 @@ class Machine:
             self.crash(power=power)
 
     def lost(self, step: int) -> bool:
-        """What was committed at that step went with its journal."""
-        return any(since < step < until for since, until in self.losses)
+        """What was committed before that step, or a little later, may have gone with its journal since."""
+        return any(step < until for _, until in self.losses)
 
     def spare(self) -> None:
         """What was to come of `crash_at_work` and `break_disk` does not."""

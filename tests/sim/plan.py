@@ -30,6 +30,7 @@ TRAITS = {
     "narrow": 0.15,  # connections hold little
     "slow": 0.25,  # clients read slowly
     "tiny": 0.3,  # an outbox takes few messages
+    "short": 0.2,  # journals forget what is older than some seconds
     "cancel": 0.35,
     "ttl": 0.3,
     "key": 0.35,
@@ -71,6 +72,9 @@ def draw(seed: int) -> Plan:
     settings: dict[str, Any] = {"redial_max": random.choice((2.0, 8.0, 30.0))}
     if "tiny" in on:
         settings["outbox_messages"] = random.randint(3, 12)
+    if "short" in on:
+        on -= {"key"}  # a key lives as long as its message
+        settings["retain_age"] = random.uniform(5, 25)
     if random.random() < 0.3:
         settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
     messages = random.randint(5, 40 if len(machines) == 2 else 15)

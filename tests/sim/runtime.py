@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import trio
 
 from chatd import daemon
+from chatd.core.batch import Batch
 from chatd.core.store import DiskFull, Store
 from chatd.node import Node
 from chatd.runtime import DialFailed, Runtime
@@ -71,6 +72,7 @@ class SimRuntime(Runtime):
         if fault == "before":
             raise sqlite3.OperationalError("simulated")
         result = function(*args)
+        self._disk.remember(cast(Batch, args[0]))
         if fault == "after":
             raise sqlite3.OperationalError("simulated")
         return result

@@ -70,11 +70,11 @@ def take_refused(run: Run) -> None:
 
 
 def take_cancelled(run: Run) -> None:
-    run.attempts[1].gave_up = 30
+    run.attempts[1].gave_up = 30, 31
 
 
 def expire_and_deliver(run: Run) -> None:
-    run.alice.outcomes[3] = ("expired", True)
+    run.alice.outcomes[3] = "expired"
 
 
 def stay_queued(run: Run) -> None:
@@ -90,7 +90,7 @@ def skip_for_consumer(run: Run) -> None:
 
 
 def repeat_acknowledged(run: Run) -> None:
-    run.consumer.acknowledged.append((30, f"{F}:3"))
+    run.consumer.acknowledged.append((29, 30, f"{F}:3"))
     run.consumer.sessions.append([(31, f"{F}:3"), (32, f"{F}:4")])
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from tests.sim.disk import Disk
+
 REFUSED = frozenset({"peer_offline", "unknown_peer", "outbox_full", "storage_full", "shutting_down", "forbidden"})
 
 
@@ -26,7 +28,7 @@ class Attempt:
     error: str | None = None
     answered: int = 0  # step
     taken_back: bool = False  # somebody has asked for `cancel`
-    gave_up: int = 0  # step at which that was answered "cancelled"
+    gave_up: tuple[int, int] | None = None  # steps at which that was asked, and answered "cancelled"
 
     @property
     def was_refused(self) -> bool:
@@ -56,8 +58,9 @@ class Journal:
     node_id: str
     epochs: list[tuple[int, str]]  # first seq, epoch
     rows: list[Row]
-    outcomes: dict[int, tuple[str, bool]] = field(default_factory=dict)  # seq -> state, final
+    outcomes: dict[int, str] = field(default_factory=dict)  # of messages that were given up, by seq
     losses: list[tuple[int, int]] = field(default_factory=list)  # steps between which everything was lost with it
+    floor: int = 0  # retention has deleted what lies up to there, except what was owed; it is in `rows` all the same
 
     def messages(self, direction: str, node_id: str) -> list[Row]:
         """The messages from or to a node, in order."""
@@ -82,9 +85,9 @@ class Journal:
         """The newest seq."""
         return self.rows[-1].seq if self.rows else 0
 
-    def lost(self, step: int) -> bool:
-        """What was committed at that step went with a disk."""
-        return any(since < step < until for since, until in self.losses)
+    def lost(self, begun: int, done: int) -> bool:
+        """What was committed between two steps may have gone with a disk."""
+        return any(since < done and begun < until for since, until in self.losses)
 
 
 @dataclass
@@ -94,18 +97,25 @@ class Consumer:
     name: str
     node: str
     sessions: list[list[tuple[int, str]]] = field(default_factory=list)
-    acknowledged: list[tuple[int, str]] = field(default_factory=list)  # step, position: answered
+    acknowledged: list[tuple[int, int, str]] = field(default_factory=list)  # steps of asking and answer, position
+    gaps: list[tuple[str | None, str]] = field(default_factory=list)  # told: what it missed of its journal
 
 
-def read_journal(path: str, name: str, node_id: str, losses: list[tuple[int, int]]) -> Journal:
+def read_journal(disk: Disk, name: str, node_id: str, losses: list[tuple[int, int]]) -> Journal:
     """The journal of a node that is stopped."""
-    with closing(sqlite3.connect(path)) as database:
+    with closing(sqlite3.connect(disk.journal)) as database:
         epochs = database.execute("SELECT first_seq, epoch FROM epochs ORDER BY ord").fetchall()
-        rows = database.execute("SELECT seq, type, direction, body FROM events ORDER BY seq").fetchall()
-        outcomes = database.execute("SELECT seq, state, final FROM outcomes").fetchall()
-    return Journal(
-        *(name, node_id, epochs),
-        [Row(seq, kind, direction, msgspec.json.decode(body)) for seq, kind, direction, body in rows],
-        {seq: (state, bool(final)) for seq, state, final in outcomes},
-        losses,
-    )
+        found = database.execute("SELECT seq, type, direction, body FROM events")
+        rows: dict[int, tuple[Any, ...]] = {row[0]: row for row in found}
+        outcomes = database.execute("SELECT seq, state FROM outcomes").fetchall()
+        ((floor,),) = database.execute("SELECT seq FROM floor")
+    for seq, entry in disk.written.items():
+        if seq <= floor:
+            rows.setdefault(seq, (seq, entry.type, entry.direction, entry.raw))
+    events = [
+        Row(seq, kind, direction, msgspec.json.decode(body))
+        for seq, kind, direction, body in (rows[seq] for seq in sorted(rows))
+    ]
+    told = [row.body for row in events if row.type == "receipt" and row.body["id"]]
+    ended = {int(body["id"].partition(":")[2]): body["state"] for body in told}
+    return Journal(name, node_id, epochs, events, ended | dict(outcomes), losses, floor)

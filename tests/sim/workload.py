@@ -61,6 +61,11 @@ class Workload:
         return Random(f"{self._plan.seed} {' '.join(who)}")
 
     @property
+    def step(self) -> int:
+        """How much has happened."""
+        return self._trace.step
+
+    @property
     def messages(self) -> int:
         """How many each pair sends."""
         return self._plan.messages
@@ -108,9 +113,10 @@ class Workload:
             try:
                 async with self.session(machine, random) as (_, client):
                     while True:
+                        asked = self.step
                         found = [peer for peer in (await client.call("list"))["peers"] if peer["desired"]]
                         if any(peer["node"] == other.node_id or peer["address"] == address for peer in found):
-                            wished = wished or self.note(machine.name, f"wishes {other.name}")
+                            wished = wished or max(asked, 1)
                         else:
                             if wished and not machine.lost(wished) and not self.has("terminate"):
                                 self.problem(f"{machine.name}: the wish for {other.name} is gone")
@@ -206,7 +212,7 @@ class _Sender:
             self._again.append(attempt)
 
     async def _cancel(self, client: Client, attempt: Attempt) -> None:
-        attempt.taken_back = True
+        attempt.taken_back, asked = True, self._work.step
         try:
             state = (await client.call("cancel", id=attempt.id))["state"]
         except Refused as refused:
@@ -214,7 +220,7 @@ class _Sender:
             return
         step = self._work.note(self._machine.name, f"cancel {attempt.text}: {state}")
         if state == "cancelled":
-            attempt.gave_up = step
+            attempt.gave_up = asked, step
 
 
 class _Reader:
@@ -225,7 +231,7 @@ class _Reader:
         self._random = work.random("read", machine.name, name)
         self._named = work.has("consumers") and self._random.random() < 0.7
         self._record = Consumer(name, machine.name)
-        self._got: list[tuple[str, str]] = []  # type and position, not processed yet
+        self._got: list[dict[str, Any]] = []  # events, not processed yet
         self._more = trio.Event()
         self._position: str | None = None
         work.consumers.append(self._record)
@@ -243,7 +249,7 @@ class _Reader:
 
     def _take(self, method: str, params: dict[str, Any]) -> None:
         if method == "event":
-            self._got.append((params["event"]["type"], params["event"]["position"]))
+            self._got.append(params["event"])
         self._more.set()
 
     async def _subscribe(self, client: Client) -> None:
@@ -270,10 +276,13 @@ class _Reader:
         session, last = self._record.sessions[-1], ""
         while not client.over.is_set():
             while self._got:
-                kind, position = self._got.pop(0)
-                step = self._work.note(self._machine.name, f"reader {self._record.name} got {position}")
-                if kind == "message":
+                event = self._got.pop(0)
+                position = event["position"]
+                step = self._work.note(self._machine.name, f"reader {self._record.name} got {event['type']} {position}")
+                if event["type"] == "message":
                     session.append((step, position))
+                elif event["peer"] is None:
+                    self._record.gaps.append((event["after"], event["through"]))
                 self._position = last = position
                 if self._random.random() < CRASHES:
                     raise Gone
@@ -287,10 +296,11 @@ class _Reader:
                 last = ""
 
     async def _acknowledge(self, client: Client, position: str) -> None:
+        asked = self._work.step
         try:
             await client.call("ack", consumer=self._record.name, position=position)
         except Refused as refused:
             self._work.note(self._machine.name, f"reader {self._record.name}: ack {position}: {refused.kind}")
             raise Gone from None
         step = self._work.note(self._machine.name, f"reader {self._record.name} acknowledged {position}")
-        self._record.acknowledged.append((step, position))
+        self._record.acknowledged.append((asked, step, position))
