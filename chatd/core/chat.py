@@ -24,13 +24,11 @@ from chatd.core.outbox import NotYet
 from chatd.core.outcomes import Outcomes
 from chatd.core.peer import Link, NativeLink, Peer, PlainLink
 from chatd.core.registry import Registry
+from chatd.core.wording import check_characters, check_length
 from chatd.runtime import Runtime, stamp
 from chatd.wire import lines
 from chatd.wire.frames import Text
 
-# What may stand in a native text beside printable characters. The rest would write on somebody's terminal.
-ALLOWED_CONTROLS = frozenset("\n\t")
-CONTROLS = frozenset(map(chr, [*range(32), *range(127, 160)])) - ALLOWED_CONTROLS
 STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
 log = logging.getLogger("chatd.chat")
 
@@ -64,7 +62,7 @@ class Chat:
 
     def said(self, peer: Peer, text: str, key: str) -> int | None:
         """The seq of the message that was sent with that key. Raises ControlError, and NotYet."""
-        _check_characters(text)
+        check_characters(text)
         return self.keys.find(key, peer.key, text)
 
     def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
@@ -73,7 +71,7 @@ class Chat:
         Raises ControlError, and NotYet where the caller has to be slowed.
         """
         if peer.kind == "native" and not (text and text.isprintable()):
-            _check_characters(text)
+            check_characters(text)
         send = self._send_plain if peer.kind == "plain" else self._send_native
         (message,), batch = send(peer, (text,), options)
         if options.key is not None and not batch.done:
@@ -84,7 +82,7 @@ class Chat:
         """The same for neighbours that go to one native peer, without options: all of them or none."""
         if not all(texts) or not "".join(texts).isprintable():
             for text in texts:
-                _check_characters(text)
+                check_characters(text)
         return self._send_native(peer, texts, PLAINLY)
 
     def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
@@ -93,7 +91,7 @@ class Chat:
         longest = len(max(texts, key=len))
         if longest * 4 > most_bytes or 0 < characters < longest:
             for text in texts:
-                _check_length(text, *limits)
+                check_length(text, *limits)
         before, outbox = self._journal.appended, peer.outbox
         messages, batch = self._append_out(peer, texts, options)
         if batch.done:
@@ -149,7 +147,7 @@ class Chat:
             lines.check_text(text, self._config.plain_send_bytes)
         except lines.TextRefused as error:
             raise ControlError(error.kind, str(error), error.hint) from None
-        _check_length(text, *self._limits(0, 0))
+        check_length(text, *self._limits(0, 0))
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts, options)
@@ -295,28 +293,6 @@ def _hang_up(peer: Peer, *links: Link) -> None:
     """
     for link in (*links, *peer.links):
         link.close("storage_full")
-
-
-def _check_length(text: str, most_bytes: int, characters: int) -> None:
-    """Raise ControlError where a text is over one of the limits."""
-    if len(text) * 4 > most_bytes and len(text.encode()) > most_bytes:
-        raise ControlError("too_large", f"the text is over {most_bytes} bytes of UTF-8", "send it in pieces")
-    if 0 < characters < len(text):
-        raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
-
-
-def _check_characters(text: str) -> None:
-    """Raise ControlError where a native text is empty or not text."""
-    if not text:
-        raise ControlError("bad_text", "the text is empty", "say something")
-    bad = next((character for character in text if character in CONTROLS), None)
-    if bad is not None:
-        hint = "only line breaks and tabs are allowed beside printable characters"
-        raise ControlError("bad_text", f"the text has the control character U+{ord(bad):04X}", hint)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ControlError("bad_text", "the text has half a surrogate pair", "send UTF-8") from None
 
 
 def _offline(peer: Peer) -> ControlError:

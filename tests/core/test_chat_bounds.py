@@ -229,3 +229,13 @@ async def test_a_peer_that_is_up_waits_for_the_outboxes_of_others(tmp_path: Path
             await trio.testing.wait_all_tasks_blocked()
             assert waiting.done
         core.chat.send(bob, "more")
+
+
+async def test_a_peer_that_had_nothing_to_take_for_an_hour_has_not_stalled(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with standing(tmp_path, World(inline=True), outbox_messages=10) as core:
+        bob, _ = await core.linked()
+        await trio.sleep(3600)
+        await fill(core, bob, 10)
+        slowed(core, bob)

@@ -161,6 +161,18 @@ async def test_a_hello_decides_what_became_of_what_was_cancelled_in_flight(core:
     exact(core, bob, await size_of(core, behind))
 
 
+async def test_what_a_hello_says_has_not_arrived_is_queued_again_until_it_is_written(core: Core) -> None:
+    bob, link = await core.linked()
+    one, two = await say(core, bob, "1", "2")
+    await core.write(bob)
+    core.registry.link_down(bob, link)
+    assert [await core.state(message) for message in (one, two)] == ["sent", "sent"]
+    await core.linked()
+    assert [await core.state(message) for message in (one, two)] == ["queued", "queued"]
+    assert await cancel(core, bob, one) == "cancelled"
+    assert await core.write(bob) == ["2"]
+
+
 async def test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_hello(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, _ = await core.linked()
@@ -206,6 +218,25 @@ async def test_while_a_link_may_be_open_everything_may_have_been_written(tmp_pat
     async with standing(tmp_path) as core:
         assert await core.state(one.position) == "sent"
         assert await cancel(core, core.registry.find("bob"), one.position) == "sent"
+
+
+async def test_what_is_delivered_stays_so_where_the_end_of_its_cancelling_was_not_written_down(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        first, (bob, _) = core.journal.epoch, await core.linked()
+        (one,) = await say(core, bob, "1")
+        await core.write(bob)
+        await cancel(core, bob, one)
+        core.chat.acknowledged(bob, first, core.journal.resolve(one.position))
+        core.world.fault = DiskFull("no room")
+        await core.commit()
+        await core.flushed()
+        assert outcomes(core) == [("cancelled", 0)]
+    async with standing(tmp_path) as core:
+        bob, _ = await core.linked(epoch=first, mark=int(one.position.split(":")[1]))
+        assert await core.state(one.position) == "delivered"
+        assert (await refusal(core, bob, one.position)).details == {"reason": "delivered"}
+        assert [state for state, _ in await told(core)] in ([], ["delivered"])
+        exact(core, bob)
 
 
 async def test_what_is_delivered_cannot_be_taken_back(core: Core) -> None:
@@ -281,13 +312,23 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
 
 
 async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core) -> None:
-    bob, _ = await core.linked()
-    arrived, lost = await say(core, bob, "1", "2")
-    await core.write(bob)
+    bob, link = await core.linked()
+    expired, arrived, tentative, lost = await say(core, bob, "1", "2", "3", "4")
+    await core.chat.outcomes.end(bob, bob.outbox.first, 1, "expired").wait()
+    assert await core.write(bob) == ["2", "3", "4"]
     core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(arrived.position))
+    await cancel(core, bob, tentative)
+    messages, states = (expired, arrived, tentative, lost), ["expired", "delivered", "cancelled", "cancelled"]
     await core.trust.forget("bob")
-    assert [await core.state(message) for message in (arrived, lost)] == ["delivered", "cancelled"]
+    assert [await core.state(message) for message in messages] == states
     assert core.registry.owed.messages == 0
+    core.registry.link_down(bob, link)
+    again, _ = await core.linked()
+    (new,) = await say(core, again, "5")
+    assert await core.write(again) == ["5"]
+    assert core.chat.acknowledged(again, core.journal.epoch, core.journal.resolve(new.position))
+    await core.flushed()
+    assert [await core.state(message) for message in (*messages, new)] == [*states, "delivered"]
 
 
 # -- ttl
@@ -389,7 +430,7 @@ async def test_a_ttl_of_what_is_delivered_or_cancelled_ends_without_a_word(
 async def test_a_cancelled_message_is_not_expired_after_a_restart(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob = core.away()
-        (one,) = await say(core, bob, "1", ttl=5)
+        _, one, _ = [*await say(core, bob, "0"), *await say(core, bob, "1", ttl=5), *await say(core, bob, "2")]
         await cancel(core, bob, one)
     world = World()
     world.now += 60
@@ -397,6 +438,7 @@ async def test_a_cancelled_message_is_not_expired_after_a_restart(tmp_path: Path
         core.chat.outcomes.expire()
         assert await core.state(one.position) == "cancelled"
         assert await told(core) == [("cancelled", "1")]
+        assert core.registry.owed.messages == 2
 
 
 async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autojump_clock: MockClock) -> None:
@@ -416,6 +458,7 @@ async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autoj
 async def test_what_was_not_committed_has_no_ttl(timed: Core, autojump_clock: MockClock) -> None:
     bob = timed.away()
     await say(timed, bob, "kept", ttl=30)
+    await say(timed, bob, "kept too", ttl=27)
     for seconds in (20, 40, 10, 50):
         timed.world.fault = DiskFull("no room")
         batch = timed.chat.send(bob, "lost", Options(ttl=seconds))[1]
@@ -423,12 +466,14 @@ async def test_what_was_not_committed_has_no_ttl(timed: Core, autojump_clock: Mo
         timed.chat.outcomes.expire()
         with pytest.raises(ControlError):
             await batch.wait()
+        first = 27 if seconds in (20, 40) else 17
+        assert timed.chat.outcomes.next_expiry == pytest.approx(trio.current_time() + first)
     for seconds in (5, 25):
         await say(timed, bob, f"{seconds}", ttl=seconds)
     assert timed.chat.outcomes.next_expiry == trio.current_time() + 5
     await trio.sleep(60)
     timed.chat.outcomes.expire()
-    assert await told(timed) == [("expired", "5"), ("expired", "kept"), ("expired", "25")]
+    assert await told(timed) == [("expired", text) for text in ("5", "kept too", "kept", "25")]
     exact(timed, bob)
 
 

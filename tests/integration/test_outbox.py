@@ -268,6 +268,7 @@ async def test_what_is_owed_to_a_forgotten_peer_is_not_sent_when_it_comes_back(t
     await b.send("alice", "3")
     await b.drained("alice")
     assert await a.texts() == ["3"]
+    assert await b.states(*ids) == ["cancelled", "cancelled"]
 
 
 # -- journals that are gone, or older than what others have of them

@@ -61,7 +61,7 @@ class Plan:
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
     random = Random(f"plan {seed}")
-    machines = NAMES[: random.choices((2, 3, 4), (6, 3, 1))[0]]
+    machines = NAMES[: random.choices((2, 3, 4), (12, 4, 1))[0]]
     on = frozenset(kind for kind, often in (FAULTS | TRAITS).items() if random.random() < often)
     links: list[tuple[str, str]] = []
     for number, one in enumerate(machines):
@@ -77,5 +77,5 @@ def draw(seed: int) -> Plan:
         settings["retain_age"] = random.uniform(5, 25)
     if random.random() < 0.3:
         settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
-    messages = random.randint(5, 40 if len(machines) == 2 else 15)
+    messages = random.randint(5, 32 if len(machines) == 2 else 12)
     return Plan(seed, machines, links, on, random.uniform(20, 70), messages, settings)

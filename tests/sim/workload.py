@@ -126,7 +126,7 @@ class Workload:
                         if ending and random.random() < TERMINATES:
                             self.note(machine.name, f"terminates {other.name}")
                             await client.call("terminate", peer=other.node_id)
-                        await trio.sleep(random.uniform(2, 15))
+                        await trio.sleep(random.uniform(4, 20))
             except (Gone, Refused):  # it is stopping
                 await trio.sleep(AGAIN_S)
 
