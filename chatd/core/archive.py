@@ -17,6 +17,8 @@ from chatd.core.registry import Registry
 from chatd.core.store import Store
 
 LOOKED_UP = 256  # ids at a time
+ROWS = 8192  # looked at in one turn at the store: a few milliseconds
+STEP = 16  # rows that a step of a search costs besides
 
 
 class Archive:
@@ -69,10 +71,10 @@ class Archive:
         peer = self._registry.by_node(node) if node else None
         if node is None or peer is None:
             return None
-        older = self._journal.marks.before(node, epoch)
-        return await self._journal.ask(
-            partial(_search, topic=peer.key, epoch=epoch, seq=seq, older=older, high=self._journal.committed)
-        )
+        search = _Search(peer.key, epoch, seq, self._journal.marks.before(node, epoch), self._journal.committed)
+        while not await self._journal.ask(search.go_on):
+            continue
+        return search.found
 
 
 def _unknown(message_id: str) -> ControlError:
@@ -80,20 +82,40 @@ def _unknown(message_id: str) -> ControlError:
     return ControlError("unknown_message", f"there is no message {message_id[:64]!r}", hint)
 
 
-def _search(store: Store, *, topic: int, epoch: str, seq: int, older: frozenset[str], high: int) -> Entry | None:
-    """The message of a topic with that id; `older` are the node's epochs before its own."""
-    low = 0  # it lies in (low, high]
-    while low < high:
-        middle = (low + high) // 2
-        found = store.first_in(topic, middle, high)
-        if found is None:
-            high = middle
-            continue
-        its_epoch, _, digits = (cast(Message, found.event).id or ":0").partition(":")
-        if its_epoch == epoch and int(digits) == seq:
-            return found
-        if its_epoch in older or (its_epoch == epoch and int(digits) < seq):
-            low = found.seq
+class _Search:
+    """A binary search for a message of a topic; `older` are its node's epochs before its own."""
+
+    def __init__(self, topic: int, epoch: str, seq: int, older: frozenset[str], newest: int) -> None:
+        self.found: Entry | None = None
+        self._topic = topic
+        self._wanted = epoch, seq
+        self._older = older
+        self._low, self._high = 0, newest  # it lies in (low, high]
+        self._looked = newest // 2  # nothing came in between the middle and here
+
+    def go_on(self, store: Store) -> bool:
+        """Some steps; whether it is over."""
+        rows = ROWS
+        while self._low < self._high and self.found is None and rows > 0:
+            seq, self._looked, looked = store.first_in(self._topic, self._looked, self._high, rows)
+            rows -= looked + STEP
+            if seq is not None or self._looked >= self._high:
+                self._halve(store, seq)
+        return rows > 0
+
+    def _halve(self, store: Store, seq: int | None) -> None:
+        """Where to look next, now that the first one behind the middle is known."""
+        middle = (self._low + self._high) // 2
+        entry = None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]
+        epoch, _, digits = ((entry and cast(Message, entry.event).id) or ":0").partition(":")
+        if entry is not None and (epoch, int(digits)) == self._wanted:
+            self.found = entry
+        elif entry is not None and self._is_before(epoch, int(digits)):
+            self._low = entry.seq
         else:
-            high = middle
-    return None
+            self._high = middle
+        self._looked = (self._low + self._high) // 2
+
+    def _is_before(self, epoch: str, seq: int) -> bool:
+        """Whether that id is older than the wanted one."""
+        return epoch in self._older or (epoch == self._wanted[0] and seq < self._wanted[1])

@@ -17,7 +17,7 @@ from chatd.core.store import Store
 
 KNOWN = 32_768  # keys in memory: more than all sessions together look up for one turn of theirs
 LONGEST = 256  # characters of a key
-INSERT = "INSERT INTO keys (key, seq, topic, digest) VALUES (?, ?, ?, ?)"
+INSERT = "INSERT OR REPLACE INTO keys (key, seq, topic, digest) VALUES (?, ?, ?, ?)"
 
 
 class Said(NamedTuple):
@@ -58,7 +58,6 @@ class Keys:
         """An appended message has that key."""
         said = Said(seq, topic, _digest(text))
         self._remember(key, said)
-        self._journal.execute("DELETE FROM keys WHERE key = ?", key)
         self._journal.execute(INSERT, key, *said)
         batch.if_failed(("key", key), partial(self._forget, key))
 

@@ -75,6 +75,7 @@ class Outcomes:
         """It is not owed any more, and everybody is told."""
         outbox, journal = peer.outbox, self._journal
         size = outbox.give_up(seq, size)
+        outbox.tentative.pop(seq, None)
         batch = journal.append(Receipt(peer=peer.ref, state=state, id=journal.position(seq)), peer.key)
         journal.execute(STORE, seq, peer.key, state, 1)
         journal.note(("outbox", peer.key), peer.outbox_row)

@@ -173,12 +173,18 @@ class Store:
         rows = self._db.execute(sql, (after, before, *params, limit))
         return [Entry(seq, at, kind, direction, found, b"") for seq, at, kind, direction, found in rows]
 
-    def first_in(self, topic: int, after: int, through: int) -> Entry | None:
-        """The oldest message that was taken from a peer in (after, through]."""
-        where = "topic = ? AND seq > ? AND seq <= ? AND direction = 'in'"
-        sql = f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY seq LIMIT 1"
-        row = self._db.execute(sql, (topic, after, through)).fetchone()
-        return None if row is None else Entry(*row)
+    def first_in(self, topic: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
+        """The oldest message taken from a peer in (after, through], looking at no more than so many rows.
+
+        Its seq, None if there is none; up to where was looked; and at how many rows.
+        """
+        sql = "SELECT seq, direction FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        looked, seq = 0, after
+        for seq, direction in self._db.execute(sql, (topic, after, through, rows)):
+            looked += 1
+            if direction == "in":
+                return seq, seq, looked
+        return None, seq if looked == rows else through, looked
 
     def first_at_or_after(self, at_ms: int, low: int, high: int, latest_ms: int = FOR_EVER) -> int:
         """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search.

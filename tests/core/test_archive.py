@@ -68,16 +68,33 @@ async def test_a_search_in_many_messages_looks_at_few(core: Core, monkeypatch: p
     looks = 0
     first_in = core.journal.store.first_in
 
-    def counted(topic: int, after: int, through: int) -> object:
+    def counted(topic: int, after: int, through: int, rows: int) -> object:
         nonlocal looks
         looks += 1
-        return first_in(topic, after, through)
+        return first_in(topic, after, through, rows)
 
     monkeypatch.setattr(core.journal.store, "first_in", counted)
     for seq in (1, 2, 9_999, 13_371, 19_999):
         assert await found(core, f"aaaaaaaa:{seq * 3}") == f"{seq}"
         await unknown(core, f"aaaaaaaa:{seq * 3 + 1}")
     assert looks < 10 * 2 * 16
+
+
+async def test_a_search_among_many_that_went_out_leaves_the_journal_to_others(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatd.core.archive.ROWS", 64)
+    bob, link = core.up()
+    for seq in (1, 2):
+        core.chat.receive(bob, link, [Text("aaaaaaaa", seq, f"{seq}")])
+        for _ in range(4):
+            core.chat.send_all(bob, ["out"] * 250)
+        await core.commit()
+    calls = core.world.calls
+    assert await found(core, "aaaaaaaa:2") == "2"
+    assert await found(core, "aaaaaaaa:1") == "1"
+    await unknown(core, "aaaaaaaa:3")
+    assert core.world.calls - calls > 1000 / 64  # one search alone goes over a thousand rows
 
 
 async def test_a_message_of_a_plain_peer_is_found_by_its_position(core: Core) -> None:

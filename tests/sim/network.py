@@ -80,7 +80,7 @@ class SimSocket:
     async def hung_up(self) -> None:
         """Until the other end is closed for good: `unix.hung_up` of this world."""
         while not (self._in.ended and self._out.broken):
-            await self._in.moved.wait()
+            await (self._out if self._in.ended else self._in).closing.wait()
 
 
 class SimStream(trio.abc.HalfCloseableStream):

@@ -54,6 +54,7 @@ class Pipe:
         self.wire = wire
         self.lost = False  # for ever, and nobody is told
         self.moved = Broadcast()
+        self.closing = Broadcast()
         self.size = 0
         self._pieces: deque[tuple[float, bytes]] = deque()
         self._last = 0.0  # when the newest piece arrives
@@ -95,6 +96,7 @@ class Pipe:
             self._last = now
         self._end = (max(self._last, now), code)
         self.moved.notify()
+        self.closing.notify()
 
     def truncate(self, keep: int) -> None:
         """Cut: of what is under way only the first bytes still come, then a reset."""

@@ -78,4 +78,4 @@ def draw(seed: int) -> Plan:
     if random.random() < 0.3:
         settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
     messages = random.randint(5, 32 if len(machines) == 2 else 12)
-    return Plan(seed, machines, links, on, random.uniform(20, 70), messages, settings)
+    return Plan(seed, machines, links, on, random.uniform(15, 50), messages, settings)

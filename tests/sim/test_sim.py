@@ -10,7 +10,7 @@ import pytest
 from tests.sim.plan import FAULTS, TRAITS, draw
 
 SEEDS = 500
-DEADLINE_S = 90
+DEADLINE_S = 300  # it takes less than 90 s on two cores that do nothing else
 
 
 @pytest.mark.deadline(DEADLINE_S + 20)
