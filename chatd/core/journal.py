@@ -26,6 +26,7 @@ from chatd.runtime import Broadcast, Runtime, Waker, stamp
 T = TypeVar("T")
 EPOCH_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
+STATEMENT_COST = 200  # bytes that one takes until it is committed, about
 PAGE_ROWS = 2048  # a read of this many takes about 4 ms
 RECENT_ROWS = 2048
 
@@ -120,6 +121,7 @@ class Journal:
         """Put a statement into the next commit, with the events around it."""
         batch = self._batch()
         batch.statements.append((sql, params))
+        batch.size += STATEMENT_COST
         return batch
 
     def raise_mark(self, node: str, epoch: str, seq: int) -> Batch:
@@ -324,6 +326,13 @@ class Journal:
         watchers.discard(waker)
         if not watchers:
             self._watchers.pop(topic, None)
+
+    def raise_floor(self, seq: int) -> None:
+        """What lies up to there is gone. Every reader looks, so that one of a quiet topic does not fall below it."""
+        if seq > self.floor:
+            self.floor = seq
+            for waker in [waker for watchers in self._watchers.values() for waker in watchers]:
+                waker.wake()
 
     # -- positions
 

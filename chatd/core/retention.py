@@ -78,7 +78,7 @@ class Retention:
             self._surely_old, self._witness = seq, (self._journal.committed, trio.current_time())
 
     def _told(self, found: tuple[int, bool]) -> None:
-        self._journal.floor = found[0]
+        self._journal.raise_floor(found[0])
 
     def _step(self, store: Store, newest: int, now_ms: int) -> tuple[int, bool]:
         """The floor from now on, and whether there may be more. It was asked for when the journal ended at `newest`."""

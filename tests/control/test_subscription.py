@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from chatd.api.events import Gap, PeerUp
 from chatd.control.selection import Selection
@@ -279,7 +280,7 @@ async def lose(stand: Stand, position: str) -> None:
     """Everything up to there goes, as retention has it."""
     seq = stand.journal.resolve(position)
     await stand.journal.ask(lambda store: store.query("DELETE FROM events WHERE seq <= ?", seq))
-    stand.journal.floor = seq
+    stand.journal.raise_floor(seq)
 
 
 def is_gap(event: dict[str, Any], after: str, through: str) -> bool:
@@ -314,6 +315,24 @@ async def test_who_asks_for_all_there_is_gets_that_and_no_gap(stand: Stand, clie
     subscribed = await client.ask("subscribe", from_=start)
     assert subscribed["after"] == positions[0]
     assert await texts(client, 2) == ["two", "three"]
+
+
+async def test_a_reader_of_a_peer_that_is_silent_for_long_has_no_gap(stand: Stand) -> None:
+    """The floor follows far behind the newest event, and each of its steps takes the reader there."""
+    carol = stand.registry.native("c" * 52, "carol", "10.0.0.3:7420")
+    client = await stand.connect()
+    async with client.stream:
+        floor = (await stand.say("0"))[0]
+        await client.ask("subscribe", filter={"peer": "carol"})
+        for _ in range(3):
+            newest = (await stand.say("one", "two"))[-1]
+            await lose(stand, floor)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            floor = newest
+        await lose(stand, floor)
+        await stand.say("from carol", peer=carol)
+        note = await client.event()
+        assert (note["event"]["type"], note["event"].get("text")) == ("message", "from carol")
 
 
 async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, client: Client) -> None:

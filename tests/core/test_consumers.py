@@ -246,6 +246,24 @@ async def test_the_window_is_not_larger_after_acknowledgements_in_vain(journal: 
     assert hold.room == 1
 
 
+async def test_nor_after_two_commits_that_fail_together(journal: Journal, world: World) -> None:
+    await say(journal, 9)
+    consumers, bot = await made(journal, world)
+    hold = consumers.hold(bot, 2, takeover=False)
+    failing(journal)
+    world.hold()
+    hold.send([1, 2])
+    consumers.ack(bot, 2)
+    await trio.testing.wait_all_tasks_blocked()
+    hold.send([3, 4])
+    batch = consumers.ack(bot, 4)
+    hold.send([5])
+    world.let_go()
+    with pytest.raises(ControlError):
+        await batch.wait()
+    assert hold.room == 2 - 5
+
+
 async def test_what_is_acknowledged_unsent_is_skipped_and_not_passed_over_if_that_fails(
     journal: Journal, world: World
 ) -> None:
