@@ -75,6 +75,9 @@ def _tests(wanted: Filter) -> list[Match]:
 def _all_of(tests: list[Match]) -> Match | None:
     if len(tests) < 2:
         return tests[0] if tests else None
+    if len(tests) == 2:  # types and a direction: what bots ask for, of every event
+        first, second = tests
+        return lambda entry: first(entry) and second(entry)
     return lambda entry: all(test(entry) for test in tests)
 
 
