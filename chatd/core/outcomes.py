@@ -136,12 +136,13 @@ class Outcomes:
 
     def expire(self) -> None:
         """End every message that is past its ttl and not acknowledged."""
-        early: list[Expiry] = []  # nothing can be said yet of what is not committed
+        due: list[Expiry] = []  # first, because some of them come back at once
         while self._expiries and self._expiries[0].deadline <= trio.current_time():
-            expiry = heappop(self._expiries)
+            due.append(heappop(self._expiries))
+        for expiry in due:
             peer = self._registry.by_key(expiry.topic)
             if expiry.seq > self._journal.committed:
-                early.append(expiry)
+                self._await(expiry)  # nothing can be said yet of what is not committed
             elif peer is not None and self._is_owed(peer, expiry.seq):
                 self.give_up(peer, expiry.seq, expiry.size, EXPIRED)
                 # One that could not be written down is tried again, and nothing is sent behind it meanwhile.
@@ -149,8 +150,6 @@ class Outcomes:
                 batch.if_failed(("expiry", expiry.seq), partial(self._await, expiry))
             else:
                 self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
-        for expiry in early:
-            self._await(expiry)
 
     def _is_owed(self, peer: Peer, seq: int) -> bool:
         acked = self._journal.marks.acked.get(peer.node or "", 0)

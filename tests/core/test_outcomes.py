@@ -492,6 +492,19 @@ async def test_an_expiry_that_cannot_be_written_down_is_tried_again(timed: Core,
     exact(timed, bob)
 
 
+@pytest.mark.deadline(10)
+async def test_a_journal_that_takes_nothing_any_more_leaves_what_is_due_for_later(
+    timed: Core, autojump_clock: MockClock
+) -> None:
+    bob = timed.away()
+    await say(timed, bob, "1", "2", ttl=5)
+    await trio.sleep(5)
+    timed.journal.broken = True
+    timed.chat.outcomes.expire()
+    assert (bob.outbox.count, timed.chat.outcomes.next_expiry) == (2, 5)
+    timed.journal.broken = False
+
+
 async def test_a_message_expires_once_whoever_looks(timed: Core, autojump_clock: MockClock) -> None:
     bob, _ = await timed.linked()
     (one,) = await say(timed, bob, "1", ttl=5)
