@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.sim import simulation
+from tests.sim import simulation, worker
 
 KNOWN = Path(__file__).with_name("seeds.txt")
 SHOWN = 20  # failures
@@ -48,8 +48,8 @@ def _replay(seed: int) -> int:
 
 def _many(seeds: list[int], jobs: int) -> int:
     began, failed, messages = time.monotonic(), 0, 0
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for result in pool.map(simulation.run, seeds, chunksize=5):
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), worker.die_with, (os.getpid(),)) as pool:
+        for result in pool.map(worker.run, seeds, chunksize=5):
             messages += result.messages
             if not result.problems:
                 continue
