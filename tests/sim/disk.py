@@ -8,6 +8,7 @@ import os
 
 from chatd.core.batch import Batch, Entry
 from chatd.daemon import JOURNAL_FILE
+from chatd.runtime import Broadcast
 
 FILES = (JOURNAL_FILE, JOURNAL_FILE + "-wal")
 FULL_SYNC = 2  # `PRAGMA synchronous`: a commit is on the disk when it returns
@@ -18,7 +19,8 @@ class Disk:
 
     def __init__(self, root: str, name: str) -> None:
         self.full = False
-        self.stalled_until = 0.0  # virtual time
+        self.stalled = False
+        self.moved = Broadcast()  # it goes on
         self.slowest = 0.0  # seconds for one piece of work, at most; twice that for a commit
         self._root, self._name = root, name
         self._generation = 0
@@ -51,6 +53,11 @@ class Disk:
         for name, data in content.items():
             with open(os.path.join(self.directory, name), "wb") as file:
                 file.write(data)
+
+    def stall(self, stalled: bool) -> None:
+        """Do nothing from now on, or go on."""
+        self.stalled = stalled
+        self.moved.notify()
 
     def remember(self, batch: Batch) -> None:
         """That was just committed: what retention deletes later is known here."""

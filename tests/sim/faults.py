@@ -1,20 +1,33 @@
 """Faults: each kind happens a few times at drawn moments, while the clients work. The end of all of them is `heal`."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 
 import trio
 
-from tests.sim.machine import Machine
+from chatd.api.errors import ControlError
+from tests.sim.machine import PORT, Machine
 from tests.sim.network import Network
 from tests.sim.plan import FAULTS, Plan
 from tests.sim.trace import Trace
 
+SOON_S = 6.0
+LOOK_S = 0.02
+
 
 class Faults:
-    """The faults of one run."""
+    """The faults of one run; `hurry` makes clients send at once."""
 
-    def __init__(self, plan: Plan, machines: dict[str, Machine], network: Network, trace: Trace) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        machines: dict[str, Machine],
+        network: Network,
+        trace: Trace,
+        hurry: Callable[[], None],
+    ) -> None:
+        self._hurry = hurry
         self._plan, self._network, self._trace = plan, network, trace
         self._machines = list(machines.values())
         self._kinds: dict[str, Callable[[Random], Awaitable[None]]] = {
@@ -28,6 +41,7 @@ class Faults:
             "cut": self._cut,
             "silence": self._silence,
             "partition": self._partition,
+            "cross": self._cross,
             "wipe": self._wipe,
             "restore": self._restore,
         }
@@ -52,6 +66,7 @@ class Faults:
             wire.hold(False)
         for machine in self._machines:
             machine.disk.full = False
+            machine.disk.stall(False)
             machine.spare()
             while not await machine.start():
                 await machine.exited()
@@ -84,8 +99,9 @@ class Faults:
 
     async def _restart(self, random: Random) -> None:
         machine = self._pick(random)
-        await machine.stop()
-        await self._come_back(machine, random)
+        if machine.is_serving:
+            await machine.stop()
+            await self._come_back(machine, random)
 
     async def _ioerror(self, random: Random) -> None:
         machine = self._pick(random)
@@ -102,17 +118,38 @@ class Faults:
         self._cut_one(random)
 
     async def _stall(self, random: Random) -> None:
-        """What is appended waits for its commit, while links end and others begin, and may be lost after all."""
-        machine, seconds = self._pick(random), random.uniform(0.5, 5)
+        """What is appended waits for its commit, while links end and others begin; and may be lost after all."""
+        machine = self._pick(random)
         self._trace.note(machine.name, "disk stalled")
-        machine.disk.stalled_until = ends_at = trio.current_time() + seconds
-        for at in sorted(random.uniform(0, seconds) for _ in range(random.randint(0, 2))):
-            await trio.sleep_until(max(ends_at - seconds + at, trio.current_time()))
-            self._cut_one(random, machine.host)
-        await trio.sleep_until(ends_at - 0.01)
+        machine.disk.stall(True)
+        self._hurry()
+        await _soon(lambda: self._is_taking(machine))
+        await trio.sleep(random.expovariate(5))
+        if random.random() < 0.8:
+            for connection in self._network.of(machine.host):
+                connection.cut(random)
+        await trio.sleep(random.uniform(0.2, 4))
         end = random.choice((None, self._kill_it, self._fill_it))
+        if end is not self._kill_it:
+            machine.disk.full = end is not None
+            machine.disk.stall(False)
+            self._trace.note(machine.name, "disk goes on")
         if end is not None:
             await end(machine, random)
+        machine.disk.stall(False)
+
+    def _is_taking(self, machine: Machine) -> bool:
+        """Something that came from another machine is appended and not committed."""
+        node = machine.runtime.node if machine.is_serving else None
+        if node is None:
+            return False
+        marks = node.journal.marks
+        for other in self._machines:
+            if other is not machine and other.is_serving and other.runtime.node is not None:
+                key = other.node_id, other.runtime.node.journal.epoch
+                if marks.appended(*key) > marks.committed_in(*key):
+                    return True
+        return False
 
     async def _fill_it(self, machine: Machine, random: Random) -> None:
         self._trace.note(machine.name, "disk full")
@@ -148,6 +185,27 @@ class Faults:
         wire.hold(False)
         self._trace.note("network", f"{one.name} and {other.name} joined")
 
+    async def _cross(self, random: Random) -> None:
+        """Two machines dial each other at once while they have much to say; then one of two links breaks."""
+        one, other = random.sample(self._machines, 2)
+        for connection in self._network.of(one.host, other.host):
+            connection.cut(random)
+        self._trace.note("network", f"{one.name} and {other.name} cross")
+        self._hurry()
+        async with trio.open_nursery() as nursery:
+            for dialing, dialed in ((one, other), (other, one)):
+                nursery.start_soon(self._dial, dialing, dialed)
+            await _soon(lambda: len(self._network.of(one.host, other.host)) > 1)
+            await trio.sleep(random.expovariate(3))
+            self._cut_one(random, one.host, other.host)
+            nursery.cancel_scope.cancel()
+
+    async def _dial(self, machine: Machine, other: Machine) -> None:
+        node = machine.runtime.node if machine.is_serving else None
+        if node is not None:
+            with suppress(ControlError):
+                await node.dialer.connect(other.host, PORT, plain=False, keep=True, timeout=20)
+
     async def _wipe(self, random: Random) -> None:
         machine = self._pick(random)
         await self._down(machine, random)
@@ -170,3 +228,10 @@ class Faults:
             else:
                 await machine.stop()
             await machine.exited()
+
+
+async def _soon(true: Callable[[], bool]) -> None:
+    """Until it is so, for a while."""
+    with trio.move_on_after(SOON_S):
+        while not true():  # noqa: ASYNC110  (simulated time costs nothing)
+            await trio.sleep(LOOK_S)

@@ -173,10 +173,10 @@ class Machine:
         if node is None:
             return
         self._note("stop")
-        began = max(trio.current_time(), self.disk.stalled_until)
+        began, stalled = trio.current_time(), self.disk.stalled
         node.request_stop("shutdown")
         await self.exited()
-        if trio.current_time() - began > STOP_S and not self.runtime.dead:
+        if trio.current_time() - began > STOP_S and not self.runtime.dead and not stalled:
             self._world.problems.append(f"{self.name} took {trio.current_time() - began:.3f} s to stop")
 
     def crash(self, *, power: bool = False) -> None:
@@ -190,6 +190,7 @@ class Machine:
         else:
             self.disk.kill()
         self.runtime.dead = True
+        self.disk.stall(False)
         for connection in self._world.network.of(self.host):
             if power:
                 connection.lose()

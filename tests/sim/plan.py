@@ -18,6 +18,7 @@ FAULTS = {
     "cut": 0.35,  # a connection is reset in the middle of what is under way
     "silence": 0.25,  # a connection takes and gives nothing any more
     "partition": 0.3,  # so do all between two hosts, for a while
+    "cross": 0.2,  # two machines dial each other at once
     "wipe": 0.12,  # a journal is gone
     "restore": 0.15,  # a journal is an older one
 }

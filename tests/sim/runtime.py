@@ -16,6 +16,7 @@ from tests.sim.disk import Disk
 from tests.sim.network import Network, SimListener
 
 T = TypeVar("T")
+MOST_STALLED_S = 60.0  # that a disk does nothing
 WALL = 1_800_000_000.0  # the wall clock when a run begins
 
 
@@ -54,10 +55,10 @@ class SimRuntime(Runtime):
     async def _turn(self, stage: str) -> None:
         if not self.dead:
             wait = self.random.uniform(0, self._disk.slowest)
-            if stage == "before":
-                wait = max(wait, self._disk.stalled_until - trio.current_time())
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + wait + 1):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + wait + MOST_STALLED_S):
                 await trio.sleep(wait)
+                while self._disk.stalled and not self.dead:
+                    await self._disk.moved.wait()
         if not self.dead:
             self._on_disk(stage)
         if self.dead:

@@ -118,8 +118,8 @@ class _Simulation:
             machine.disk.slowest = SLUGGISH_S if "sluggish" in self._plan.on else QUICK_S
             self._machines[name] = machine
         self._lay_wires(network)
-        faults = Faults(self._plan, self._machines, network, self._trace)
         self.work = Workload(self._plan, self._machines, self._trace, self._problems)
+        faults = Faults(self._plan, self._machines, network, self._trace, self.work.hurry)
         for machine in self._machines.values():
             await machine.start()
         async with trio.open_nursery() as clients:
@@ -172,16 +172,17 @@ class _Simulation:
         return owed
 
     def _unread(self) -> list[str]:
-        """Readers that have not got the newest message of their machine."""
+        """Readers that have neither got the newest message of their machine, nor been told that it is gone."""
         behind = []
         for consumer in self.work.consumers:
-            node = self._machines[consumer.node].runtime.node
+            machine = self._machines[consumer.node]
+            node = machine.runtime.node
             assert node is not None
-            ((newest,),) = node.journal.store.query(
-                "SELECT coalesce(max(seq), 0) FROM events WHERE type = 'message' AND direction = 'in'"
-            )
+            inbound = (seq for seq, row in machine.disk.written.items() if row.direction == "in")
+            newest = max(inbound, default=0)
             got = {position for session in consumer.sessions for _, position in session}
-            if newest and node.journal.position(newest) not in got:
+            told = max((int(through.partition(":")[2]) for _, through in consumer.gaps), default=0)
+            if newest and node.journal.position(newest) not in got and told < newest:
                 behind.append(f"{consumer.name} of {consumer.node}")
         return behind
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from chatd.runtime import Broadcast
 from tests.sim.client import Client, Gone, Refused
 from tests.sim.machine import PORT, Machine
 from tests.sim.plan import Plan
@@ -33,6 +34,7 @@ class Workload:
         self.attempts: list[Attempt] = []
         self.consumers: list[Consumer] = []
         self.quiet = trio.Event()  # nothing more is sent
+        self.hurried = Broadcast()
         self._plan, self._machines, self._trace, self._problems = plan, machines, trace, problems
         self._sessions = 0
 
@@ -51,6 +53,10 @@ class Workload:
             for machine in self._machines.values():
                 for name in ("first", "second")[: Random(f"{self._plan.seed} {machine.name}").randint(0, 2)]:
                     nursery.start_soon(_Reader(self, machine, name).run)
+
+    def hurry(self) -> None:
+        """Let every sender send now."""
+        self.hurried.notify()
 
     def has(self, trait: str) -> bool:
         """Whether the plan has that trait."""
@@ -154,7 +160,8 @@ class _Sender:
             try:
                 async with self._work.session(self._machine, self._random) as (number, client):
                     while (self._left or self._again) and not self._work.quiet.is_set():
-                        await trio.sleep(self._random.expovariate(self._rate))
+                        with trio.move_on_after(self._random.expovariate(self._rate)):
+                            await self._work.hurried.wait()
                         await self._turn(number, client)
             except Gone:
                 await trio.sleep(AGAIN_S)
