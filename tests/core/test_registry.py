@@ -201,6 +201,15 @@ async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path
         assert core.registry.find("carol").record().queued == 3
 
 
+async def test_a_peer_that_is_up_stays_so_whoever_fails_to_dial_it(core: Core) -> None:
+    bob, link = core.up()
+    core.registry.set_state(bob, "dialing", "connection refused")
+    assert (bob.state, bob.reason) == ("up", None)
+    core.registry.link_down(bob, link)
+    core.registry.set_state(bob, "dialing", "connection refused")
+    assert (bob.state, bob.reason) == ("dialing", "connection refused")
+
+
 async def test_a_forgotten_peer_is_gone_for_good(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))

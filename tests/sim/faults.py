@@ -12,7 +12,7 @@ from tests.sim.network import Network
 from tests.sim.plan import FAULTS, Plan
 from tests.sim.trace import Trace
 
-SOON_S = 6.0
+SOON_S = 10.0  # that a fault waits for its moment
 LOOK_S = 0.02
 
 
@@ -120,6 +120,7 @@ class Faults:
     async def _stall(self, random: Random) -> None:
         """What is appended waits for its commit, while links end and others begin; and may be lost after all."""
         machine = self._pick(random)
+        await _soon(lambda: bool(self._network.of(machine.host)))
         self._trace.note(machine.name, "disk stalled")
         machine.disk.stall(True)
         self._hurry()
@@ -128,7 +129,8 @@ class Faults:
         if random.random() < 0.8:
             for connection in self._network.of(machine.host):
                 connection.cut(random)
-        await trio.sleep(random.uniform(0.2, 4))
+        await _soon(lambda: bool(self._network.of(machine.host)))
+        await trio.sleep(random.uniform(0, 4))
         end = random.choice((None, self._kill_it, self._fill_it))
         if end is not self._kill_it:
             machine.disk.full = end is not None
