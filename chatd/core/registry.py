@@ -239,7 +239,7 @@ class Registry:
     # -- states
 
     def set_state(self, peer: Peer, state: str, reason: str | None = None) -> None:
-        """Move a peer that has no link between down, dialing and pending; one that has is up, whoever fails to dial it."""
+        """Move a peer that has no link between down, dialing and pending. One that has is up, whoever fails to dial."""
         if peer.is_up and state != "up":
             return
         if state != peer.state:
