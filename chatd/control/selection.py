@@ -18,6 +18,7 @@ from chatd.core.batch import Entry
 from chatd.core.consumers import Consumer
 from chatd.core.journal import PAGE_ROWS, Journal, Page
 from chatd.core.registry import Registry
+from chatd.core.seek import seek_last, seek_time
 from chatd.runtime import Runtime, parse_stamp, stamp
 
 ALWAYS = "gap"  # a hole in what was asked for is always told
@@ -112,9 +113,9 @@ def known_start(journal: Journal, start: str | From) -> int | None:
 async def sought_start(journal: Journal, start: From, selection: Selection) -> int:
     """The same for `since` and `last`, which `known_start` has checked."""
     if start.since is not None:
-        found = await journal.seek_time(seconds_of("from.since", start.since))
+        found = await seek_time(journal, seconds_of("from.since", start.since))
     else:
-        found = await journal.seek_last(start.last or 0, selection.matches, selection.topic)
+        found = await seek_last(journal, start.last or 0, selection.matches, selection.topic)
     return max(found, journal.floor)
 
 

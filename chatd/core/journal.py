@@ -293,25 +293,6 @@ class Journal:
             return await self.page(after, topic, limit)
         return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
 
-    async def seek_time(self, seconds: float) -> int:
-        """The seq after which everything is that is not older than that wall time; never below the floor."""
-        at_ms, floor, newest = int(seconds * 1000), self.floor, self.committed
-        return await self.ask(lambda store: store.first_at_or_after(at_ms, floor, newest)) - 1
-
-    async def seek_last(self, n: int, match: Callable[[Entry], bool], topic: int | None = None) -> int:
-        """The seq after which the newest `n` matching entries above the floor are. `match` sees no `raw`."""
-        before, floor = self.committed + 1, self.floor
-        while n > 0:
-            found = await self.ask(partial(_page_back, after=floor, before=before, topic=topic))
-            for entry in found:
-                n -= match(entry)
-                if n <= 0:
-                    return entry.seq - 1
-            if len(found) < PAGE_ROWS:
-                return floor
-            before = found[-1].seq
-        return self.committed
-
     async def responds(self) -> None:
         """Return once the store has answered: the journal's task and its disk are alive."""
         await self.ask(lambda store: store.query("SELECT 1"))
@@ -355,7 +336,3 @@ class Journal:
     def close(self) -> None:
         """After `run` has ended (blocking)."""
         self.store.close()
-
-
-def _page_back(store: Store, *, after: int, before: int, topic: int | None) -> list[Entry]:
-    return store.page_back(after, before, topic, PAGE_ROWS)

@@ -9,6 +9,7 @@ import pytest
 from chatd.api.errors import ControlError
 from chatd.core.failures import StorageFailure
 from chatd.core.journal import Journal
+from chatd.core.seek import seek_last
 from tests.core import disk
 from tests.core.parts import World, open_journal, running, said, standing, texts_of
 
@@ -41,7 +42,7 @@ async def test_on_a_full_disk_sends_are_refused_and_reading_goes_on(tmp_path: Pa
             assert journal.committed == journal.appended == len(taken) > 10
             assert journal.recent(0) is None
             assert texts_of((await journal.page(0)).entries) == taken
-            assert await journal.seek_last(2, lambda _: True) == len(taken) - 2
+            assert await seek_last(journal, 2, lambda _: True) == len(taken) - 2
             await journal.responds()
         async with running(open_journal_after_room(small)) as again:
             assert again.committed == len(taken)

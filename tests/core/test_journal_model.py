@@ -16,6 +16,7 @@ from chatd.api.errors import ControlError
 from chatd.api.events import Message
 from chatd.core.batch import Batch, Entry
 from chatd.core.journal import Journal
+from chatd.core.seek import seek_last, seek_time
 from chatd.core.store import DiskFull
 from tests.core.parts import World, as_on_disk, copy_as_crashed, open_journal, said
 
@@ -204,7 +205,7 @@ class JournalMachine(RuleBasedStateMachine):
     def seek_last(self, n: int, topic: int | None, direction: str) -> None:
         self.commit()
         found = self.with_journal(
-            lambda journal: journal.seek_last(n, lambda entry: entry.direction == direction, topic)
+            lambda journal: seek_last(journal, n, lambda entry: entry.direction == direction, topic)
         )
         matching = [seq for seq, row in self.numbered(0, topic) if row.direction == direction]
         if n == 0:
@@ -216,7 +217,7 @@ class JournalMachine(RuleBasedStateMachine):
     def seek_time(self, ago: int) -> None:
         self.commit()
         moment = self.world.now - ago
-        found = self.with_journal(lambda journal: journal.seek_time(moment))
+        found = self.with_journal(lambda journal: seek_time(journal, moment))
         assert found == sum(row.at < moment for row in self.rows)
 
     @invariant()

@@ -1,20 +1,21 @@
 from chatd.core.journal import Journal
+from chatd.core.seek import seek_last, seek_time
 from tests.core.parts import World, said
 
 
 async def test_a_point_in_time_is_found(journal: Journal, world: World) -> None:
     start = world.now
-    assert await journal.seek_time(start) == 0
+    assert await seek_time(journal, start) == 0
     for number in range(40):
         world.now = start + number // 2
         journal.append(said(str(number)))
         await journal.settled()
-    assert await journal.seek_time(start - 5) == 0
-    assert await journal.seek_time(start) == 0
-    assert await journal.seek_time(start + 0.001) == 2
-    assert await journal.seek_time(start + 7) == 14
-    assert await journal.seek_time(start + 19) == 38
-    assert await journal.seek_time(start + 20) == 40
+    assert await seek_time(journal, start - 5) == 0
+    assert await seek_time(journal, start) == 0
+    assert await seek_time(journal, start + 0.001) == 2
+    assert await seek_time(journal, start + 7) == 14
+    assert await seek_time(journal, start + 19) == 38
+    assert await seek_time(journal, start + 20) == 40
 
 
 async def test_nothing_is_found_below_the_floor(journal: Journal, world: World) -> None:
@@ -25,11 +26,11 @@ async def test_nothing_is_found_below_the_floor(journal: Journal, world: World) 
     await journal.execute("UPDATE floor SET seq = 30").wait()
     await journal.execute("DELETE FROM events WHERE seq <= 30 AND seq > 5").wait()
     journal.floor = 30
-    assert await journal.seek_time(start) == 30
-    assert await journal.seek_time(start + 35) == 35
-    assert await journal.seek_last(5, lambda _: True) == 35
-    assert await journal.seek_last(20, lambda _: True, topic=1) == 30
-    assert await journal.seek_last(1, lambda _: False) == 30
+    assert await seek_time(journal, start) == 30
+    assert await seek_time(journal, start + 35) == 35
+    assert await seek_last(journal, 5, lambda _: True) == 35
+    assert await seek_last(journal, 20, lambda _: True, topic=1) == 30
+    assert await seek_last(journal, 1, lambda _: False) == 30
     assert [await journal.entry(seq) is not None for seq in (4, 20, 40)] == [True, False, True]
 
 
@@ -37,13 +38,13 @@ async def test_the_last_matching_entries_are_found(journal: Journal) -> None:
     for number in range(1200):
         journal.append(said(str(number)), 1 + number % 2, "in" if number % 3 else "out")
     await journal.settled()
-    assert await journal.seek_last(0, lambda _: True) == 1200
-    assert await journal.seek_last(5, lambda _: True) == 1195
-    assert await journal.seek_last(1200, lambda _: True) == 0
-    assert await journal.seek_last(5000, lambda _: True) == 0
-    out = await journal.seek_last(300, lambda entry: entry.direction == "out")
+    assert await seek_last(journal, 0, lambda _: True) == 1200
+    assert await seek_last(journal, 5, lambda _: True) == 1195
+    assert await seek_last(journal, 1200, lambda _: True) == 0
+    assert await seek_last(journal, 5000, lambda _: True) == 0
+    out = await seek_last(journal, 300, lambda entry: entry.direction == "out")
     assert [entry.direction for entry in journal.recent(out) or []].count("out") == 300
     assert (journal.recent(out) or [])[0].direction == "out"
-    of_topic = await journal.seek_last(10, lambda _: True, topic=2)
+    of_topic = await seek_last(journal, 10, lambda _: True, topic=2)
     assert [entry.topic for entry in journal.recent(of_topic, 2) or []] == [2] * 10
-    assert await journal.seek_last(1, lambda _: False) == 0
+    assert await seek_last(journal, 1, lambda _: False) == 0
