@@ -18,7 +18,7 @@ run: $(READY) ## start a node in the foreground (ARGS="--listen 127.0.0.1:7421")
 	@$(BIN)/chatd $(ARGS)
 
 test: lint ## lint, types, import rules, and every test that is not long, with branch coverage
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(ARGS)
 
 test-long: $(READY) ## the tests that take longer or need a Docker engine
 	$(BIN)/python -m pytest -m long $(ARGS)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -112,9 +113,11 @@ def test_it_ends_only_when_the_last_acknowledgement_is_answered(daemon: FakeDaem
 
 def test_one_acknowledgement_is_under_way_at_a_time_and_the_next_takes_all(daemon: FakeDaemon, start: Start) -> None:
     held: list[Session] = []
+    asked = threading.Event()
 
     def hold(session: Session, params: dict[str, Any]) -> dict[str, Any] | None:
         held.append(session)
+        asked.set()
         return None if len(held) == 1 else params
 
     daemon.on["subscribe"] = subscribed(message(1))
@@ -122,6 +125,7 @@ def test_one_acknowledgement_is_under_way_at_a_time_and_the_next_takes_all(daemo
     process = start("--json", "tail", "--as", "bot", "--count", "4")
     assert process.stdout is not None
     process.stdout.readline()
+    assert asked.wait(20)
     for number in (2, 3):
         daemon.sessions[0].push(message(number))
         process.stdout.readline()
@@ -229,9 +233,11 @@ def test_what_stdout_did_not_take_is_not_acknowledged(daemon: FakeDaemon, start:
 
 def test_an_interrupt_leaves_nothing_unsaid(daemon: FakeDaemon, start: Start) -> None:
     held: list[Session] = []
+    asked = threading.Event()
 
     def hold(session: Session, params: dict[str, Any]) -> dict[str, Any] | None:
         held.append(session)
+        asked.set()
         return None if len(held) == 1 else params
 
     daemon.on["subscribe"] = subscribed(message(1))
@@ -239,6 +245,7 @@ def test_an_interrupt_leaves_nothing_unsaid(daemon: FakeDaemon, start: Start) ->
     process = start("--json", "tail", "--as", "bot")
     assert process.stdout is not None
     process.stdout.readline()
+    assert asked.wait(20)
     for number in (2, 3):
         daemon.sessions[0].push(message(number))
         process.stdout.readline()
@@ -309,5 +316,5 @@ def test_no_follow_ends_behind_what_was_newest_when_that_is_gone(daemon: FakeDae
 
 def test_a_timeout_acknowledges_what_was_shown(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["subscribe"] = subscribed(message(1))
-    assert chatctl("tail", "--as", "bot", "--timeout", "100ms").status == 124
+    assert chatctl("tail", "--as", "bot", "--timeout", "1s").status == 124
     assert positions(daemon) == ["aaaaaaaa:1"]
