@@ -283,4 +283,4 @@ class ConsumerMachine(RuleBasedStateMachine):
 
 
 TestConsumers = ConsumerMachine.TestCase
-TestConsumers.settings = settings(max_examples=60, stateful_step_count=40)
+TestConsumers.settings = settings(max_examples=30, stateful_step_count=40)
