@@ -248,4 +248,4 @@ def no_room(batch: Batch) -> None:
 
 
 TestJournal = JournalMachine.TestCase
-TestJournal.settings = settings(max_examples=40, stateful_step_count=40)
+TestJournal.settings = settings(max_examples=80, stateful_step_count=40)
