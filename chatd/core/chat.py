@@ -1,8 +1,8 @@
 """Chat: every decision about a message, in either direction.
 
-Outgoing: is the text allowed, is there a link, then the journal. Incoming: is it new, then the journal and the mark
-in one transaction. What links write they read from the journal; only plain links are handed their texts. Nothing in
-here waits: a caller awaits the batch it gets.
+Outgoing: is the text allowed, may so much be owed to the peer (to a plain one: is there a link), then the journal.
+Incoming: is it new, then the journal and the mark in one transaction. What links write they read from the journal; only
+plain links are handed their texts. Sending and taking wait for nothing: a caller awaits the batch it gets.
 """
 
 import logging
