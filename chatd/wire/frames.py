@@ -9,22 +9,67 @@ exception is RemoteError; what our own side does wrong is a LocalError; anything
 `peers/handshake.py` and `peers/native.py`; the layout is written down in docs/wire.md.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from struct import Struct as Packing
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from chatd.wire.room_frames import (
+    ROOM_FAULTS,
+    Gone,
+    Happened,
+    Missing,
+    Refused,
+    RoomFrame,
+    Rooms,
+    Roster,
+    Said,
+    Say,
+)
+from chatd.wire.words import Seq, valid_epoch, valid_id, valid_kind, valid_name
+
+__all__ = [
+    "BYE_REASONS",
+    "FRAME_BYTES",
+    "HEADER",
+    "TEXT_OVERHEAD",
+    "VERSION",
+    "Ack",
+    "Bye",
+    "Decoder",
+    "Frame",
+    "Gone",
+    "Happened",
+    "Hello",
+    "LocalError",
+    "Missing",
+    "Ordered",
+    "Ping",
+    "Pong",
+    "Refused",
+    "RemoteError",
+    "Resume",
+    "Rooms",
+    "Roster",
+    "Said",
+    "Say",
+    "Text",
+    "encode",
+    "encode_many",
+    "valid_name",
+]
+
 VERSION: Final = 1
-FRAME_BYTES: Final = 65536  # what a Hello may be at most, and the default of Config.frame_bytes
-LEAST_FRAME_BYTES: Final = 1024  # a side that takes less than this cannot be talked to
-TEXT_OVERHEAD: Final = 64  # of a Text frame beside its text, at most; frame_bytes must have room for both
+# What everybody takes, so what a Hello, a list of rooms or a page of users may be; the default of Config.frame_bytes.
+FRAME_BYTES: Final = 65536
+# Of a Text, Say or Said beside its text, at most (379 today): frame_bytes must have room for both.
+TEXT_OVERHEAD: Final = 512
 HEADER: Final = 4
 
 # What `Bye` may say today. A later version may have others: they are taken, and mean what `protocol` means.
 BYE_REASONS: Final = ("shutdown", "storage_full", "terminated", "duplicate", "denied", "pending", "protocol")
 
-Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # SQLite's integer
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -51,7 +96,7 @@ class Hello(msgspec.Struct, array_like=True, tag=1, frozen=True, gc=False):
     dial: Literal["connect", "redial", "answer"]
     text_bytes: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     text_chars: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-    frame_bytes: Annotated[int, msgspec.Meta(ge=LEAST_FRAME_BYTES, le=2**63 - 1)]
+    frame_bytes: Annotated[int, msgspec.Meta(ge=FRAME_BYTES, le=2**63 - 1)]
 
 
 class Resume(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
@@ -95,7 +140,8 @@ class Bye(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
     reason: str
 
 
-Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye
+Ordered = Text | Say | Said | Happened | Refused | Missing  # these are at a position of the sender's journal
+Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye | RoomFrame
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -104,11 +150,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     tag: Annotated[int, msgspec.Meta(ge=0)]
 
 
-_KNOWN_TAGS: Final = frozenset(range(1, 8))
-_EPOCH_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
-_NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
-_REASON_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz_")
-_DIGITS: Final = frozenset("0123456789")
+_KNOWN_TAGS: Final = frozenset(range(1, 16))
 
 _length = Packing(">I")
 _unpack = _length.unpack_from
@@ -195,7 +237,7 @@ class Decoder:
         return 0 < length <= self._frame_bytes and len(held) < HEADER + length
 
     def _check(self, frame: Frame) -> None:
-        fault = _fault(frame)
+        fault = _FAULTS[type(frame)](frame)
         if fault:
             raise RemoteError(f"{type(frame).__name__}: {fault}")
         if type(frame) is Text:
@@ -216,22 +258,6 @@ def _skip_unknown(body: bytes | bytearray | memoryview, error: Exception) -> Non
         raise RemoteError(f"frame {tag}: {error}") from None
 
 
-def _fault(frame: Frame) -> str:
-    """What the types above do not say: the shape of names, epochs, ids and reasons. Empty when it is all right."""
-    if type(frame) is Text:
-        if not valid_epoch(frame.epoch):
-            return "no such epoch"
-        return "" if frame.re is None or _valid_id(frame.re) else "no such id"
-    if type(frame) is Resume or type(frame) is Ack:
-        return "" if valid_epoch(frame.epoch) else "no such epoch"
-    if type(frame) is Hello:
-        return _hello_fault(frame)
-    if type(frame) is Bye:
-        good = 0 < len(frame.reason) <= 32 and _REASON_LETTERS.issuperset(frame.reason)
-        return "" if good else "no such reason"
-    return ""
-
-
 def _hello_fault(hello: Hello) -> str:
     if not valid_name(hello.name):
         return "no such name"
@@ -244,42 +270,64 @@ def _hello_fault(hello: Hello) -> str:
     return "" if valid_epoch(hello.mark_epoch) else "no such epoch"
 
 
-def valid_epoch(epoch: str) -> bool:
-    """8 characters of lower-case base32."""
-    return len(epoch) == 8 and _EPOCH_LETTERS.issuperset(epoch)
+def _text_fault(text: Text) -> str:
+    if not valid_epoch(text.epoch):
+        return "no such epoch"
+    return "" if text.re is None or valid_id(text.re) else "no such id"
 
 
-def valid_name(name: str) -> bool:
-    """What a node may be called: 1 to 63 of `a-z 0-9 . _ -`, not digits only."""
-    return 0 < len(name) <= 63 and _NAME_LETTERS.issuperset(name) and not _DIGITS.issuperset(name)
+def _position_fault(frame: Resume | Ack) -> str:
+    return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
-def _valid_id(message_id: str) -> bool:
-    epoch, colon, seq = message_id.partition(":")
-    return colon == ":" and valid_epoch(epoch) and 0 < len(seq) <= 19 and _DIGITS.issuperset(seq)
+def _bye_fault(bye: Bye) -> str:
+    return "" if valid_kind(bye.reason) else "no such reason"
+
+
+def _no_fault(_: Ping | Pong) -> str:
+    return ""
+
+
+# What the types above do not say: the shape of names, epochs, ids and reasons. Empty when it is all right.
+_FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
+    Hello: _hello_fault,
+    Resume: _position_fault,
+    Text: _text_fault,
+    Ack: _position_fault,
+    Ping: _no_fault,
+    Pong: _no_fault,
+    Bye: _bye_fault,
+    **ROOM_FAULTS,
+}
 
 
 def encode(frame: Frame, frame_bytes: int = FRAME_BYTES) -> bytes:
     """The bytes of one frame, checked as the receiver will check them. Raises LocalError."""
-    fault = _fault(frame)
+    fault = _FAULTS[type(frame)](frame)
     if fault:
         raise LocalError(f"{type(frame).__name__}: {fault}")
     return encode_many((frame,), frame_bytes)
 
 
-def encode_many(frames: Iterable[Frame], frame_bytes: int = FRAME_BYTES) -> bytes:
+def encode_many(frames: Iterable[Frame | bytes], frame_bytes: int = FRAME_BYTES) -> bytes:
     """The bytes of many frames, for one write. Raises LocalError for a frame that is over `frame_bytes`.
 
-    Nothing but the size is checked: what came out of our own journal is known to be well-formed.
+    What is bytes already is a frame as `encode` gives it: one that goes to many links is encoded once. Nothing but the
+    size is checked: what came out of our own journal is known to be well-formed.
     """
     parts: list[bytes] = []
     pack = _length.pack
     for frame in frames:
-        try:
-            body = _encode(frame)
-        except (UnicodeError, OverflowError) as error:
-            raise LocalError(f"{type(frame).__name__}: {error}") from None
-        if len(body) > frame_bytes:
-            raise LocalError(f"{type(frame).__name__} of {len(body)} bytes (at most {frame_bytes} are allowed)")
-        parts += pack(len(body)), body
+        if type(frame) is bytes:
+            size = len(frame) - HEADER
+            parts.append(frame)
+        else:
+            try:
+                body = _encode(frame)
+            except (UnicodeError, OverflowError) as error:
+                raise LocalError(f"{type(frame).__name__}: {error}") from None
+            size = len(body)
+            parts += pack(size), body
+        if size > frame_bytes:
+            raise LocalError(f"a frame of {size} bytes (at most {frame_bytes} are allowed)")
     return b"".join(parts)

@@ -39,13 +39,15 @@ class LineDecoder:
     """What one plain peer sends -> texts.
 
     `speaks_lines` is None until it is known; then whether the peer's newest text ended in a newline. `hung_up`
-    turns True when a whole chunk is exactly `Close Connection`.
+    turns True when a whole chunk is exactly `Close Connection`. With `cut` what is over the limit is no error: a long
+    line stays whole, and what has no newline at all is a text once there is so much of it.
     """
 
-    __slots__ = ("_closed", "_held", "_limit", "hung_up", "pending", "speaks_lines")
+    __slots__ = ("_closed", "_cut", "_held", "_limit", "hung_up", "pending", "speaks_lines")
 
-    def __init__(self, line_bytes: int) -> None:
+    def __init__(self, line_bytes: int, *, cut: bool = False) -> None:
         self._limit = line_bytes
+        self._cut = cut
         self._held = b""
         self._closed = False
         self.pending = False  # an unfinished chunk waits for its newline, or for `flush`
@@ -73,7 +75,7 @@ class LineDecoder:
         self.pending = bool(held)
         if not held:
             self.speaks_lines = True
-        return texts
+        return texts + self.flush() if len(held) > self._limit else texts
 
     def flush(self) -> list[str]:
         """The line has been quiet: what waits is a text by itself. A character that is cut in two waits on."""
@@ -96,7 +98,7 @@ class LineDecoder:
         return texts
 
     def _within_limit(self, piece: bytes, texts: list[str]) -> None:
-        if len(piece) > self._limit:
+        if len(piece) > self._limit and not self._cut:
             self._held = b""
             self._closed = True
             self.pending = False

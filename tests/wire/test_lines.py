@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chatd.wire.frames import LocalError, RemoteError
@@ -191,3 +191,15 @@ def test_a_text_over_the_limit_in_bytes_is_too_large() -> None:
 def test_other_texts_pass() -> None:
     for text in ("hi", " ", "Close Connection ", "close connection", "👋 naïve — ok"):
         check_text(text, 1024)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300)), st.integers(1, 64))
+def test_a_decoder_that_cuts_never_hangs_up_and_loses_nothing(chunks: list[bytes], limit: int) -> None:
+    decoder, texts = LineDecoder(limit, cut=True), list[str]()
+    chunks = [chunk for chunk in (chunk.translate(None, b"\r\0") for chunk in chunks) if chunk]
+    assume(HANG_UP.encode() not in chunks)
+    for chunk in chunks:
+        texts += decoder.receive(chunk)
+        assert len(decoder._held) <= max(limit, 3)  # a character that is cut waits for its rest
+    texts += decoder.close()
+    assert "".join(texts) == b"".join(chunks).decode("utf-8", "replace").replace("\n", "")

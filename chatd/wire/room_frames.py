@@ -1,0 +1,203 @@
+"""The native frames about rooms: what a host and the nodes that are members say to each other.
+
+`Rooms` goes from a member to the host, `Roster` and `Gone` back: values of now. The others have a position in the
+journal of the side that says them, and are acknowledged like `Text`. Part of the vocabulary of `wire/frames.py`, which
+reads and writes them; the layout is written down in docs/wire.md.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from chatd.wire.words import Seq, valid_epoch, valid_id, valid_kind, valid_name, valid_nick, valid_node, valid_note
+
+ROOMS_MOST: Final = 256  # in one frame: as many as fit into the least frame that everybody takes, however long they are
+USERS_MOST: Final = 256  # in one page of a Roster
+
+
+class Rooms(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
+    """All rooms of the receiver that the sender is in, or wants to be in: (room, nick, whether it is new there).
+
+    The whole list every time; it is said at the start of a link and whenever it changes. The receiver answers with a
+    Roster, or with Gone, for each.
+    """
+
+    rooms: list[tuple[str, str, bool]]
+
+
+class Roster(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
+    """The receiver is in that room of the sender, as `nick`, `since` that seq. All who are: (nick, node or None, here).
+
+    In pages: `more` is true for all but the last one.
+    """
+
+    room: str
+    nick: str
+    topic: str
+    since: Seq
+    users: list[tuple[str, str | None, bool]]
+    more: bool
+
+
+class Gone(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=False):
+    """The receiver is not in that room of the sender. `kind` is an error kind of the control socket."""
+
+    room: str
+    kind: str
+    reason: str
+
+
+class Say(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
+    """A message to a room of the receiver: its position in the sender's journal. With `to` for that member alone.
+
+    `to_node` is the node that had this nick where it was said; None: a plain client.
+    """
+
+    epoch: str
+    seq: Seq
+    room: str
+    text: str
+    to: str | None = None
+    to_node: str | None = None
+
+
+class Said(msgspec.Struct, array_like=True, tag=12, frozen=True, gc=False):
+    """A message in a room of the sender, at this position of its journal. `id` is its position where it was said.
+
+    The receiver's own messages come back in this way; then `id` is a position of its own journal.
+    """
+
+    epoch: str
+    seq: Seq
+    room: str
+    nick: str
+    text: str
+    id: str
+    to: str | None = None
+
+
+class Happened(msgspec.Struct, array_like=True, tag=13, frozen=True, gc=False):
+    """What else there is at a position of a room: a "join", "leave" (`text`: why), "topic" (`text`), or it is "closed".
+
+    A "leave" of the receiver itself, or "closed", is the last that it gets of the room.
+    """
+
+    epoch: str
+    seq: Seq
+    room: str
+    what: Literal["join", "leave", "topic", "closed"]
+    nick: str = ""
+    node: str | None = None
+    text: str = ""
+
+
+class Refused(msgspec.Struct, array_like=True, tag=14, frozen=True, gc=False):
+    """The receiver's message `id` was not taken into a room of the sender."""
+
+    epoch: str
+    seq: Seq
+    room: str
+    id: str
+    reason: str
+
+
+class Missing(msgspec.Struct, array_like=True, tag=15, frozen=True, gc=False):
+    """What was in rooms, behind a position of each, is not coming up to and with `through`: (room, `EPOCH:SEQ`).
+
+    It stands at the position of something that is missing, or was for others.
+    """
+
+    epoch: str
+    seq: Seq
+    through: str
+    rooms: list[tuple[str, str]]
+
+
+RoomFrame = Rooms | Roster | Gone | Say | Said | Happened | Refused | Missing
+
+
+def _rooms_fault(frame: Rooms) -> str:
+    if len(frame.rooms) > ROOMS_MOST:
+        return f"more than {ROOMS_MOST} rooms"
+    if len({room for room, _, _ in frame.rooms}) < len(frame.rooms):
+        return "a room twice"
+    return next((fault for room, nick, _ in frame.rooms if (fault := _room(room) or _nick(nick))), "")
+
+
+def _roster_fault(frame: Roster) -> str:
+    if len(frame.users) > USERS_MOST:
+        return f"more than {USERS_MOST} users"
+    wrong = _room(frame.room) or _nick(frame.nick) or _note(frame.topic)
+    return wrong or next((fault for nick, node, _ in frame.users if (fault := _nick(nick) or _node(node))), "")
+
+
+def _gone_fault(frame: Gone) -> str:
+    return _room(frame.room) or _note(frame.reason) or ("" if valid_kind(frame.kind) else "no such kind")
+
+
+def _say_fault(frame: Say) -> str:
+    wrong = _at(frame.epoch, frame.room)
+    if frame.to is None:
+        return wrong or ("" if frame.to_node is None else "a node without a nick")
+    return wrong or _nick(frame.to) or _node(frame.to_node)
+
+
+def _said_fault(frame: Said) -> str:
+    wrong = _at(frame.epoch, frame.room) or _nick(frame.nick) or _id(frame.id)
+    return wrong or ("" if frame.to is None else _nick(frame.to))
+
+
+def _happened_fault(frame: Happened) -> str:
+    nameless = not frame.nick and frame.what in ("topic", "closed")
+    wrong = _at(frame.epoch, frame.room) or ("" if nameless else _nick(frame.nick))
+    return wrong or _node(frame.node) or _note(frame.text)
+
+
+def _refused_fault(frame: Refused) -> str:
+    return _at(frame.epoch, frame.room) or _id(frame.id) or _note(frame.reason)
+
+
+def _missing_fault(frame: Missing) -> str:
+    if not valid_epoch(frame.epoch):
+        return "no such epoch"
+    if not valid_id(frame.through):
+        return "no such position"
+    return next((fault for room, after in frame.rooms if (fault := _room(room) or _id(after))), "")
+
+
+def _at(epoch: str, room: str) -> str:
+    return _room(room) if valid_epoch(epoch) else "no such epoch"
+
+
+def _room(room: str) -> str:
+    return "" if valid_name(room) else "no such room name"
+
+
+def _nick(nick: str) -> str:
+    return "" if valid_nick(nick) else "no such nick"
+
+
+def _node(node: str | None) -> str:
+    return "" if node is None or valid_node(node) else "no such node id"
+
+
+def _id(message_id: str) -> str:
+    return "" if valid_id(message_id) else "no such id"
+
+
+def _note(text: str) -> str:
+    return "" if valid_note(text) else "no such note"
+
+
+# What the types above do not say: the shape of the words, and how many there may be. Empty when it is all right.
+ROOM_FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
+    Rooms: _rooms_fault,
+    Roster: _roster_fault,
+    Gone: _gone_fault,
+    Say: _say_fault,
+    Said: _said_fault,
+    Happened: _happened_fault,
+    Refused: _refused_fault,
+    Missing: _missing_fault,
+}
