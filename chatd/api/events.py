@@ -17,12 +17,20 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=False,
 
 
 class Message(Event, tag="message", kw_only=True, gc=False):
-    """One text, to or from one peer."""
+    """One text, to or from one peer, or in a room.
+
+    In a room `peer` is its host, or where we host it who said it. `room_position` is the position in the host's
+    journal, by which a room is ordered; one that we said to a room of another node gets it with its `receipt`. With
+    `to` it was said to that member alone; `to_node` is the id of that nick's node, None for a plain client.
+    """
 
     direction: str  # "in" | "out"
     peer: PeerRef
-    room: str | None = None
-    nick: str | None = None
+    room: str | None = None  # "lobby@alice"
+    nick: str | None = None  # who said it in the room
+    to: str | msgspec.UnsetType = msgspec.UNSET
+    to_node: str | msgspec.UnsetType | None = msgspec.UNSET
+    room_position: str | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None  # position in its sender's journal; None for a plain inbound one
     re: str | None = None  # the id that it answers
     text: str
@@ -66,24 +74,75 @@ class Receipt(Event, tag="receipt", kw_only=True, gc=False):
     """What became of messages to a native peer.
 
     "delivered" is told once for an acknowledgement: everything to the peer `through` that position, except what was
-    told before. "cancelled", "expired" and "rejected" are told of one message, `id`.
+    told before, and what was said in rooms. "cancelled", "expired" and "rejected" are told of one message, `id`. So is
+    "delivered" of one that was said in a room of the peer: it has come back, with its `room_position`. What the host
+    refused is "rejected" for a `reason`.
     """
 
     peer: PeerRef
     state: str
     through: str | None = None
     id: str | None = None
+    room: str | None = None
+    room_position: str | None = None
+    reason: str | None = None
 
 
 class Gap(Event, tag="gap", kw_only=True, gc=False):
     """What lies behind `after` up to and with `through` is missing here, and is not coming.
 
-    With a `peer`: positions of that peer's journal. Without: of this journal (a reader fell below its floor).
+    With a `peer`: positions of that peer's journal; with a `room` too it is the room's messages that are missing.
+    Without a peer: of this journal (a reader fell below its floor).
     """
 
     peer: PeerRef | None = None
+    room: str | None = None
     after: str | None  # None: from the beginning
     through: str
+
+
+class RoomJoin(Event, tag="room.join", kw_only=True, gc=False):
+    """Somebody is in a room. At a member: as its host tells it, with `room_position` the position over there."""
+
+    room: str  # "lobby@alice"
+    nick: str
+    node: str | None  # None for a plain client
+    address: str | None = None  # at the host, of a plain client
+    room_position: str
+
+
+class RoomLeave(Event, tag="room.leave", kw_only=True, gc=False):
+    """Somebody is not in a room any more. `reason`: "left", "kicked", "banned", or how a plain client's link ended."""
+
+    room: str
+    nick: str
+    node: str | None
+    reason: str
+    room_position: str
+
+
+class RoomTopic(Event, tag="room.topic", kw_only=True, gc=False):
+    """A room has another topic; empty: none."""
+
+    room: str
+    text: str
+    room_position: str
+
+
+class RoomGone(Event, tag="room.gone", kw_only=True, gc=False):
+    """This node is not in that room any more: it was closed, or its host does not know it, or not want us."""
+
+    room: str
+    reason: str
+
+
+class RoomRefused(Event, tag="room.refused", kw_only=True, gc=False):
+    """At the host: what a member said was not taken. It is owed to that member, whose message is `rejected` by it."""
+
+    peer: PeerRef
+    room: str
+    id: str  # of the message, in the member's journal
+    reason: str
 
 
 class DaemonStop(Event, tag="daemon.stop", kw_only=True, gc=False):
@@ -98,14 +157,39 @@ class DaemonStart(Event, tag="daemon.start", kw_only=True, gc=False):
     version: str
 
 
-AnyEvent = Message | PeerUp | PeerDown | PeerPending | PeerDiverged | Receipt | Gap | DaemonStop | DaemonStart
+RoomEvent = RoomJoin | RoomLeave | RoomTopic | RoomGone | RoomRefused
+AnyEvent = (
+    Message | PeerUp | PeerDown | PeerPending | PeerDiverged | Receipt | Gap | RoomEvent | DaemonStop | DaemonStart
+)
 EVENT_TYPES = (
     *("message", "receipt", "peer.up", "peer.down", "peer.pending", "peer.diverged", "gap"),
-    *("daemon.stop", "daemon.start"),
+    *("room.join", "room.leave", "room.topic", "room.gone", "room.refused", "daemon.stop", "daemon.start"),
 )
 QUEUED = b'"state":"queued"}'
+IN_ROOM = b'"room":"'  # in the JSON of an event that names a room; no text can look like it: quotes in it are escaped
 
 
-def with_state(raw: bytes, state: str) -> bytes:
-    """The JSON of an outgoing message, which ends with the state it began with, in another state."""
-    return raw.removesuffix(QUEUED) + b'"state":"%s"}' % state.encode() if raw.endswith(QUEUED) else raw
+def with_state(raw: bytes, state: str, room_position: str | None = None) -> bytes:
+    """The JSON of an outgoing message, which ends with the state it began with, in another state.
+
+    With the `room_position` that its host gave it, where it has come back.
+    """
+    if not raw.endswith(QUEUED):
+        return raw
+    place = "" if room_position is None else f'"room_position":"{room_position}",'
+    return raw.removesuffix(QUEUED) + f'{place}"state":"{state}"}}'.encode()
+
+
+def is_settled(raw: bytes) -> bool:
+    """Whether an outgoing message was delivered at once: this node itself said it in a room of its own."""
+    return raw.endswith(b'"state":"delivered"}')
+
+
+def is_in_room(raw: bytes) -> bool:
+    """Whether the JSON of an event names a room."""
+    return IN_ROOM in raw
+
+
+def mark_of(label: str) -> bytes:
+    """What the JSON of an event has that names the room of that label."""
+    return IN_ROOM + label.encode() + b'"'

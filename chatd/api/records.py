@@ -7,9 +7,9 @@ import msgspec
 
 
 class PeerRef(msgspec.Struct, frozen=True, gc=False):
-    """Who a message is with, as events carry it."""
+    """Who a message is with, as events carry it. Somebody in a room of this node who is no peer of it has no slot."""
 
-    slot: int
+    slot: int | None
     name: str
     kind: str  # "native" | "plain"
     node: str | None  # 52 characters; None for a plain peer
@@ -33,6 +33,7 @@ class PeerRecord(msgspec.Struct, frozen=True):
     sent: int  # messages written to it in this run
     desired: bool  # a standing wish: it is redialed
     trust: str | None  # "accepted" | "denied" | None: what was decided by `peer accept` and `peer deny`
+    dialect: str | None  # "address" | "name" | None: a room server in which we are a plain client
 
 
 class PeerList(msgspec.Struct, frozen=True):
@@ -60,6 +61,7 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     id: str
     state: str  # "queued": committed here; with `wait`, or for a `key` that was known, the one it has now
     peer: PeerRef
+    room: str | msgspec.UnsetType = msgspec.UNSET  # `room.say`: where it was said
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -106,6 +108,49 @@ class Acked(msgspec.Struct, frozen=True):
     position: str
 
 
+class RoomRecord(msgspec.Struct, frozen=True):
+    """One line of `room list`."""
+
+    room: str  # "lobby@alice"
+    host: str  # node id
+    hosted: bool  # by this node
+    nick: str | None  # ours, while we are in it
+    topic: str
+    users: int  # in it, as far as we know
+    state: str  # "up" | "away": its host has no link with us
+
+
+class RoomList(msgspec.Struct, frozen=True):
+    """Result of `room.list`, by name."""
+
+    rooms: list[RoomRecord]
+
+
+class RoomResult(msgspec.Struct, frozen=True):
+    """Result of the verbs that change a room or who is in it."""
+
+    room: RoomRecord
+
+
+class UserRecord(msgspec.Struct, frozen=True):
+    """Somebody in a room."""
+
+    nick: str
+    kind: str  # "native" | "plain"
+    node: str | None  # of a native one
+    here: bool  # its host has a link with it
+    address: str | None  # at the host, of a plain one
+
+
+class UserList(msgspec.Struct, frozen=True):
+    """Result of `room.users`, in the order in which they came. `fresh`: the host has just said so."""
+
+    room: str
+    topic: str
+    users: list[UserRecord]
+    fresh: bool
+
+
 class PeerCounts(msgspec.Struct, frozen=True):
     """How many peers are in which state."""
 
@@ -145,6 +190,8 @@ class Status(msgspec.Struct, frozen=True):
     trust: str
     plain: str
     peers: PeerCounts
+    rooms: int  # hosted here, or of others that this node is in
+    room_ports: list[str]  # where plain clients come into rooms
     sessions: int
     journal: JournalStatus
 

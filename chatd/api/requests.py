@@ -62,13 +62,18 @@ class ById(msgspec.Struct, frozen=True):
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """`connect`: answered when the link is up or every address has failed."""
+    """`connect`: answered when the link is up or every address has failed.
+
+    `dialect` is "address" or "name": a room server of the kind of seed 003 or 004. `nick`: what it is to call us.
+    """
 
     host: str
     port: int = 7420
     plain: bool = False
     keep: bool = False
     timeout: float | None = None
+    dialect: str | None = None
+    nick: str | None = None
 
 
 class ByPeer(msgspec.Struct, frozen=True):
@@ -90,15 +95,73 @@ class List(msgspec.Struct, frozen=True):
     all: bool = False
 
 
+class RoomHost(msgspec.Struct, frozen=True):
+    """`room.host`: also for a room that is hosted already. With `join` this node is in it, as `nick` or by its name."""
+
+    room: str
+    nick: str | None = None
+    join: bool = True
+
+
+class Join(msgspec.Struct, frozen=True):
+    """`room.join`: NAME@PEER, or the name of a room that this node hosts. Without `nick` by this node's name."""
+
+    room: str
+    nick: str | None = None
+    timeout: float | None = None
+
+
+class ByRoom(msgspec.Struct, frozen=True):
+    """`room.leave` and `room.close`. ROOM is `lobby` or `lobby@alice`."""
+
+    room: str
+
+
+class RoomUsers(msgspec.Struct, frozen=True):
+    """`room.users`."""
+
+    room: str
+
+
+class RoomSay(msgspec.Struct, frozen=True):
+    """`room.say`: to all, or to the member `to` alone.
+
+    Without `to` a text that begins with `@NICK ` is for that one; `@@` is how a text to all begins with an at sign.
+    `wait` is "sent" or "delivered": the host has put it in its place among all others.
+    """
+
+    room: str
+    text: str
+    to: str | None = None
+    wait: str | None = None
+    timeout: float | None = None
+
+
+class Topic(msgspec.Struct, frozen=True):
+    """`room.topic`: without `text` it is only told; "" takes it away. Only the host sets it."""
+
+    room: str
+    text: str | None = None
+
+
+class RoomMember(msgspec.Struct, frozen=True):
+    """`room.kick`, `room.ban` and `room.unban`, at the host."""
+
+    room: str
+    nick: str
+
+
 class Wait(msgspec.Struct, frozen=True, rename={"for_": "for"}):
     """`wait`: `for` is what to wait for.
 
-    "ready", "peer" (with `peer`: it is up), "peers" (with `count`: that many or more are up), "delivered" (with `id`),
-    or "outbox-empty" (with `peer`: nothing is owed to it; without: to nobody).
+    "ready", "peer" (with `peer`: it is up), "peers" (with `count`: that many or more are up), "users" (with `room` and
+    `count`: that many or more are in it), "delivered" (with `id`), or "outbox-empty" (with `peer`: nothing is owed to
+    it; without: to nobody).
     """
 
     for_: str
     peer: PeerSpec | None = None
+    room: str | None = None
     count: int | None = None
     id: str | None = None
     timeout: float | None = None
@@ -113,7 +176,10 @@ class From(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to read: every given field must match. `gap` events always do."""
+    """What to read: every given field must match. `gap` events always do. A peer and a room exclude each other.
+
+    A `peer` that is no peer may be a room. Those of a peer are without what is said in rooms.
+    """
 
     types: list[str] | None = None
     direction: str | None = None  # "in" | "out"

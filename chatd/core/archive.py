@@ -1,7 +1,8 @@
 """Archive: finds one message in the journal by its id.
 
 An id is the position in its sender's journal. Ours is a seq of our own. That of another node lies among what we took
-from it, where its positions rise with ours: a binary search on the topic, so that no message pays for an index.
+from it, where its positions rise with ours: a binary search on the topic, so that no message pays for an index. Those
+of others in rooms are in no such order: there the newest are looked at first, step by step.
 """
 
 from functools import partial
@@ -16,6 +17,9 @@ from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.store import Store
 
+# The id stands before the text, and so within the first bytes.
+_LOOK_BACK = """SELECT seq, instr(substr(body, 1, 1024), ?) FROM events
+    WHERE topic = ? AND seq < ? AND type = 'message' ORDER BY seq DESC LIMIT ?"""
 LOOKED_UP = 256  # ids at a time
 ROWS = 8192  # looked at in one turn at the store: a few milliseconds
 STEP = 16  # rows that a step of a search costs besides
@@ -53,6 +57,8 @@ class Archive:
             seq = int(digits)
             ours = self._journal.span(epoch) is not None
             entry = await (self._ours(epoch, seq) if ours else self._theirs(epoch, seq))
+            if entry is None and not ours:
+                entry = await self._in_rooms(message_id)
             if entry is not None and entry.type == "message":
                 return entry
         raise _unknown(message_id)
@@ -60,7 +66,7 @@ class Archive:
     def peer_of(self, entry: Entry) -> Peer:
         """Who said a message, or got it. Raises ControlError unknown_peer."""
         peer, ref = self._registry.by_key(entry.topic or 0), cast(Message, entry.event).peer
-        return peer or self._registry.find(ref.node or ref.slot)
+        return peer or self._registry.find(ref.node or (-1 if ref.slot is None else ref.slot))
 
     async def _ours(self, epoch: str, seq: int) -> Entry | None:
         first, last = self._journal.span(epoch) or (1, 0)
@@ -75,6 +81,24 @@ class Archive:
         while not await self._journal.ask(search.go_on):
             continue
         return search.found
+
+    async def _in_rooms(self, message_id: str) -> Entry | None:
+        said = b'"id":"%s"' % message_id.encode()
+        topics = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
+        for (topic,) in topics:
+            before: int | None = self._journal.committed + 1
+            while before is not None:
+                seq, before = await self._journal.ask(partial(_look_back, topic=topic, before=before, said=said))
+                if seq is not None:
+                    return await self._journal.entry(seq)
+        return None
+
+
+def _look_back(store: Store, *, topic: int, before: int, said: bytes) -> tuple[int | None, int | None]:
+    """The seq of the message with these bytes in its JSON, among some before that seq; and where to look on."""
+    rows = store.query(_LOOK_BACK, said, topic, before, ROWS)
+    found = next((seq for seq, is_it in rows if is_it), None)
+    return found, rows[-1][0] if len(rows) == ROWS else None
 
 
 def _unknown(message_id: str) -> ControlError:

@@ -11,6 +11,7 @@ from chatd.api.events import AnyEvent
 from chatd.runtime import Waker
 
 Statement = tuple[str, tuple[Any, ...]]
+Topics = int | tuple[int, ...] | None  # what is read: one topic, several together in the order of their seqs, or all
 ENTRY_COST = 600  # bytes that an entry and its event take beside its JSON, about
 
 
@@ -32,6 +33,11 @@ class Entry(msgspec.Struct, gc=False):
 
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def topics_of(topic: Topics) -> tuple[int | None, ...]:
+    """Each of them; None for all stands for itself."""
+    return topic if isinstance(topic, tuple) else (topic,)
 
 
 class Batch:

@@ -9,47 +9,63 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from chatd.core.batch import Entry
+from chatd.api.events import IN_ROOM
+from chatd.core.batch import Entry, Topics, topics_of
 from chatd.core.journal import Journal
-from chatd.core.store import Store
+from chatd.core.store import HEAD, Store
 
 STEP = 2048  # events looked at in one turn: well under 10 ms
-COUNT = "SELECT topic, type, direction, count(*) FROM events WHERE seq > ? AND seq <= ? GROUP BY topic, type, direction"
-Row = tuple[int | None, str, str | None, int]
+HEAD_STEP = 512  # the same where bodies are touched
+COUNT = "SELECT topic, type, direction, x'', count(*) FROM events WHERE seq > ? AND seq <= ? GROUP BY 1, 2, 3"
+# Of the body only the room that it names, as it is written there.
+IN_ROOMS = f"""SELECT topic, type, direction, CASE place WHEN 0 THEN x'' ELSE
+                   substr(head, place, ?3 + instr(substr(head, place + ?3), x'22')) END, count(*) FROM
+               (SELECT topic, type, direction, head, instr(head, ?4) AS place FROM
+               (SELECT topic, type, direction, {HEAD} AS head FROM events WHERE seq > ?1 AND seq <= ?2))
+               GROUP BY 1, 2, 3, 4"""
+Row = tuple[int | None, str, str | None, bytes, int]
+Kinds = Counter[tuple[str, str | None, bytes]]
 
 
 class Asked(NamedTuple):
-    """Events after `seq`, of a topic (None: of all), for which `match` is true (None: every one)."""
+    """Events after `seq`, of those topics, for which `match` is true (None: every one).
+
+    `match` sees the columns of an entry (the topic, unless it asks for all), and with `heads` what its body tells of a
+    room.
+    """
 
     seq: int
-    topic: int | None
+    topic: Topics
     match: Callable[[Entry], bool] | None
+    heads: bool = False
 
 
 async def count(journal: Journal, asked: Sequence[Asked]) -> list[int]:
     """How many committed events each asks for, in that order. What lies below the floor is gone."""
     found = [0] * len(asked)
-    kinds: defaultdict[int | None, Counter[tuple[str, str | None]]] = defaultdict(Counter)  # by topic; None: of all
-    low = journal.committed
+    kinds: defaultdict[int | None, Kinds] = defaultdict(Counter)  # by topic; None: of all
+    low, heads = journal.committed, any(one.heads for one in asked)
     for index in sorted(range(len(asked)), key=lambda index: asked[index].seq, reverse=True):
         one = asked[index]
         floor = max(one.seq, journal.floor)
         while low > floor:
-            high, low = low, max(low - STEP, floor)
-            for topic, name, direction, number in await journal.ask(partial(_counted, after=low, through=high)):
+            high, low = low, max(low - (HEAD_STEP if heads else STEP), floor)
+            step = partial(_counted, after=low, through=high, heads=heads)
+            for topic, name, direction, place, number in await journal.ask(step):
                 for key in {topic, None}:
-                    kinds[key][(name, direction)] += number
-        found[index] = _sum(kinds[one.topic], one.match)
+                    kinds[key][(name, direction, place)] += number
+        found[index] = sum(_sum(topic, kinds[topic], one.match) for topic in topics_of(one.topic))
     return found
 
 
-def _counted(store: Store, *, after: int, through: int) -> list[Row]:
-    return [(topic, name, direction, number) for topic, name, direction, number in store.query(COUNT, after, through)]
+def _counted(store: Store, *, after: int, through: int, heads: bool) -> list[Row]:
+    rows = store.query(IN_ROOMS, after, through, len(IN_ROOM), IN_ROOM) if heads else store.query(COUNT, after, through)
+    return [(topic, name, direction, place, number) for topic, name, direction, place, number in rows]
 
 
-def _sum(kinds: Counter[tuple[str, str | None]], match: Callable[[Entry], bool] | None) -> int:
+def _sum(topic: int | None, kinds: Kinds, match: Callable[[Entry], bool] | None) -> int:
     return sum(
         number
-        for (name, direction), number in kinds.items()
-        if match is None or match(Entry(0, 0, name, direction, None, b""))
+        for (name, direction, place), number in kinds.items()
+        if match is None or match(Entry(0, 0, name, direction, topic, place))
     )

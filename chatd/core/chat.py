@@ -24,22 +24,32 @@ from chatd.core.outbox import NotYet
 from chatd.core.outcomes import Outcomes
 from chatd.core.peer import Link, NativeLink, Peer, PlainLink
 from chatd.core.registry import Registry
+from chatd.core.rooms import Rooms
 from chatd.core.wording import check_characters, check_length
 from chatd.runtime import Runtime, stamp
-from chatd.wire import lines
 from chatd.wire.frames import Text
+from chatd.wire.lines import TextRefused
 
 STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
 log = logging.getLogger("chatd.chat")
 
 
+class Saying(NamedTuple):
+    """In which room of the peer something is said, by whom, and to whom alone: (nick, node id or None)."""
+
+    label: str
+    nick: str
+    to: tuple[str, str | None] | None = None
+
+
 class Options(NamedTuple):
-    """How a message is to be sent, and which one it answers."""
+    """How a message is to be sent, which one it answers, and whether it is said in a room."""
 
     ttl: float | None = None  # seconds
     key: str | None = None
     queue: bool = True
     re: str | None = None
+    saying: Saying | None = None
 
 
 PLAINLY = Options()
@@ -48,7 +58,9 @@ PLAINLY = Options()
 class Chat:
     """The decisions of one node."""
 
-    def __init__(self, config: Config, journal: Journal, registry: Registry, runtime: Runtime, now: float) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, registry: Registry, rooms: Rooms, runtime: Runtime, now: float
+    ) -> None:
         """Read what the last run left (blocking); `now` is trio's clock."""
         self.outcomes = Outcomes(journal, registry, now=now, wall=runtime.wall())
         self.keys = Keys(journal)
@@ -56,6 +68,7 @@ class Chat:
         self._config = config
         self._journal = journal
         self._registry = registry
+        self._rooms = rooms
         self._wall = runtime.wall
 
     # -- out
@@ -78,12 +91,12 @@ class Chat:
             self.keys.add(options.key, self._journal.appended, peer.key, text, batch)
         return message, batch
 
-    def send_all(self, peer: Peer, texts: Sequence[str]) -> tuple[list[Message], Batch]:
-        """The same for neighbours that go to one native peer, without options: all of them or none."""
+    def send_all(self, peer: Peer, texts: Sequence[str], options: Options = PLAINLY) -> tuple[list[Message], Batch]:
+        """The same for neighbours that go to one native peer, or to one of its rooms: all of them or none."""
         if not all(texts) or not "".join(texts).isprintable():
             for text in texts:
                 check_characters(text)
-        return self._send_native(peer, texts, PLAINLY)
+        return self._send_native(peer, texts, options)
 
     def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         self._admit(peer, len(texts), options)
@@ -99,7 +112,10 @@ class Chat:
         if not outbox.count:
             outbox.moved_at = trio.current_time()
         sizes = [len(entry.raw) for entry in batch.entries[-len(texts) :]]
-        outbox.add(range(before + 1, self._journal.appended + 1), sizes)
+        seqs = range(before + 1, self._journal.appended + 1)
+        outbox.add(seqs, sizes, in_room=options.saying is not None)
+        if options.saying is not None:
+            peer.unheard.add(seqs, [0] * len(sizes))
         batch.if_failed(peer, partial(self._take_back, peer))
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
@@ -144,8 +160,8 @@ class Chat:
             hint = "it is written at once, or not at all"
             raise ControlError("conflict", f"a message to {peer.name}, a plain peer, has no ttl", hint, reason="plain")
         try:
-            lines.check_text(text, self._config.plain_send_bytes)
-        except lines.TextRefused as error:
+            link.check(text)
+        except TextRefused as error:
             raise ControlError(error.kind, str(error), error.hint) from None
         check_length(text, *self._limits(0, 0))
         if link.full:
@@ -160,10 +176,16 @@ class Chat:
             Message(direction="out", peer=peer.ref, text=text, re=options.re, expires=expires, state="queued")
             for text in texts
         ]
+        if (saying := options.saying) is not None:
+            for message in messages:
+                message.room, message.nick = saying.label, saying.nick
+                if saying.to is not None:
+                    message.to, message.to_node = saying.to
         return messages, self._journal.append_all(messages, peer.key, "out")
 
     def _take_back(self, peer: Peer) -> None:
         peer.outbox.take_back(self._journal.committed)
+        peer.unheard.cut_tail(self._journal.committed)
 
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
         """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
@@ -197,7 +219,7 @@ class Chat:
         for epoch, mark in raised.items():
             self._journal.raise_mark(node, epoch, mark)
         peer.received += len(messages)
-        batch.if_failed(("in", link), partial(_hang_up, peer, link))
+        hang_up(batch, peer, link)
         if not peer.remembered:
             self._registry.remember(peer)
         return batch
@@ -275,15 +297,22 @@ class Chat:
         if seq <= self._journal.marks.acked.get(node, 0):
             return
         owed = peer.outbox.count
-        peer.outbox.acknowledge(seq)
+        direct = peer.outbox.acknowledge(seq)
+        self._rooms.acknowledged(node, seq)
         self.outcomes.acknowledged(peer, seq)
         self._journal.note_ack(node, seq)
-        if peer.outbox.count != owed:
+        if direct:
             receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
             self._journal.append(receipt, peer.key, urgent=False)
+        if peer.outbox.count != owed:
             self._journal.note(("outbox", peer.key), peer.outbox_row)
         peer.outbox.moved_at = trio.current_time()
         peer.progress.notify()
+
+
+def hang_up(batch: Batch, peer: Peer, link: Link) -> None:
+    """End the peer's links if that is not committed, which a link has brought."""
+    batch.if_failed(("in", link), partial(_hang_up, peer, link))
 
 
 def _hang_up(peer: Peer, *links: Link) -> None:

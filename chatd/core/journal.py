@@ -14,7 +14,7 @@ import msgspec
 
 from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message
-from chatd.core.batch import ENTRY_COST, Batch, Entry, Statement
+from chatd.core.batch import ENTRY_COST, Batch, Entry, Statement, Topics, topics_of
 from chatd.core.epochs import Epochs
 from chatd.core.failures import StorageFailure
 from chatd.core.marks import Marks
@@ -117,6 +117,11 @@ class Journal:
         batch.size += len(data) + ENTRY_COST * len(events)
         return batch
 
+    def next_positions(self, count: int) -> list[str]:
+        """Those that the next events get, as long as nothing else is appended before them."""
+        prefix, first = self._prefix, self.appended + 1
+        return [prefix + str(seq) for seq in range(first, first + count)]
+
     def execute(self, sql: str, *params: Any) -> Batch:
         """Put a statement into the next commit, with the events around it."""
         batch = self._batch()
@@ -158,6 +163,11 @@ class Journal:
         if urgent:
             self._urgent = True
             self._work.wake()
+        return self._filling
+
+    @property
+    def filling(self) -> Batch:
+        """What goes with the next commit."""
         return self._filling
 
     @property
@@ -266,14 +276,14 @@ class Journal:
         found: T = await self._reads.ask(partial(function, self.store), then)
         return found
 
-    def recent(self, after: int, topic: int | None = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
+    def recent(self, after: int, topic: Topics = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
         """Committed entries after that seq out of memory; None when memory does not reach back that far.
 
         With fewer than `limit`, everything up to `committed` was looked at.
         """
         return self._tail.after(after, topic, limit)
 
-    async def page(self, after: int, topic: int | None = None, limit: int = PAGE_ROWS) -> Page:
+    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
         """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them."""
         through = self.committed
         return Page(*await self.ask(lambda store: store.page(after, through, topic, min(limit, PAGE_ROWS))))
@@ -286,7 +296,11 @@ class Journal:
         entries, _ = await read(seq - 1, limit=1)
         return entries[0] if entries and entries[0].seq == seq else None
 
-    async def read(self, after: int, topic: int | None = None, limit: int = PAGE_ROWS) -> Page:
+    async def entries(self, seqs: Sequence[int]) -> dict[int, Entry]:
+        """The committed entries of those seqs, a few dozen at most, by seq. What is gone is left out."""
+        return {entry.seq: entry for entry in await self.ask(lambda store: store.entries(seqs))}
+
+    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
         """The same from wherever they are."""
         entries = self.recent(after, topic, limit)
         if entries is None:
@@ -297,16 +311,18 @@ class Journal:
         """Return once the store has answered: the journal's task and its disk are alive."""
         await self.ask(lambda store: store.query("SELECT 1"))
 
-    def watch(self, waker: Waker, topic: int | None = None) -> None:
-        """Wake it once per commit that touched the topic; None is every commit."""
-        self._watchers.setdefault(topic, set()).add(waker)
+    def watch(self, waker: Waker, topic: Topics = None) -> None:
+        """Wake it once per commit that touched one of the topics; None is every commit."""
+        for one in topics_of(topic):
+            self._watchers.setdefault(one, set()).add(waker)
 
-    def unwatch(self, waker: Waker, topic: int | None = None) -> None:
+    def unwatch(self, waker: Waker, topic: Topics = None) -> None:
         """End `watch`."""
-        watchers = self._watchers.get(topic, set())
-        watchers.discard(waker)
-        if not watchers:
-            self._watchers.pop(topic, None)
+        for one in topics_of(topic):
+            watchers = self._watchers.get(one, set())
+            watchers.discard(waker)
+            if not watchers:
+                self._watchers.pop(one, None)
 
     def raise_floor(self, seq: int) -> None:
         """What lies up to there is gone. Every reader looks, so that one of a quiet topic does not fall below it."""

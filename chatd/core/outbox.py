@@ -107,7 +107,7 @@ class Outbox:
 
     __slots__ = (
         *("_border", "_done", "_new", "_old", "_owed", "_unread"),
-        *("count", "deciding", "learned", "moved_at", "size", "tentative"),
+        *("_in_rooms", "count", "deciding", "learned", "moved_at", "size", "tentative"),
     )
 
     def __init__(self, owed: Owed) -> None:
@@ -121,6 +121,7 @@ class Outbox:
         self._old, self._new = Lane(), Lane()  # of former runs, as far as it is read; of this one
         self._border = 0  # the last seq of former runs
         self._done = 0  # acknowledged up to there
+        self._in_rooms = Lane()  # what of this run is about rooms, without sizes
         self._unread = _Unread(0, 0, 0, 0)
 
     def _count(self, messages: int, size: int) -> None:
@@ -164,24 +165,29 @@ class Outbox:
 
     # -- what changes it
 
-    def add(self, seqs: Iterable[int], sizes: Sequence[int]) -> None:
+    def add(self, seqs: Iterable[int], sizes: Sequence[int], *, in_room: bool = False) -> None:
         """Messages that were just appended."""
         self._new.add(seqs, sizes)
+        if in_room:
+            self._in_rooms.add(seqs, [0] * len(sizes))
         self._count(len(sizes), sum(sizes))
 
     def take_back(self, committed: int) -> None:
         """What is above that seq was never committed."""
         count, size = self._new.cut_tail(committed)
         self._count(-count, -size)
+        self._in_rooms.cut_tail(committed)
 
-    def acknowledge(self, through: int) -> None:
-        """The peer has everything up to that seq."""
+    def acknowledge(self, through: int) -> bool:
+        """The peer has everything up to that seq; whether something of that was owed, and not only about rooms."""
         self._done = max(self._done, through)
+        before, (rooms, _) = self.count, self._in_rooms.cut_head(through)
         for lane in (self._old, self._new):
             count, size = lane.cut_head(through)
             self._count(-count, -size)
         if self._unread.messages and through >= self._unread.through:
             self.learn(self._unread.through, [])
+        return before - self.count > rooms
 
     def give_up(self, seq: int, size: int) -> int:
         """It is not owed any more; gives its size, which is `size` as long as nobody has read it."""
@@ -194,6 +200,7 @@ class Outbox:
             known = (self._old if seq <= self._border else self._new).drop(seq)
         if known is None:
             return size
+        self._in_rooms.drop(seq)
         self._count(-1, -known)
         return known
 
@@ -214,6 +221,7 @@ class Outbox:
         self._count(-self.count, -self.size)
         self._old, self._new, self._unread = Lane(), Lane(), _Unread(0, 0, 0, 0)
         self._done = NEVER
+        self._in_rooms = Lane()
         self.tentative.clear()
 
     # -- what it is

@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Message, Receipt
+from chatd.api.events import Message, Receipt, is_in_room, is_settled
 from chatd.core.batch import Batch, Entry, Statement
 from chatd.core.journal import Journal
 from chatd.core.peer import OPEN, Peer
@@ -26,7 +26,7 @@ UNEXPIRE = "DELETE FROM expiries WHERE seq = ?"
 OWED = "SELECT topic, first, messages, bytes, written FROM outboxes WHERE topic IN (SELECT id FROM peers)"
 TENTATIVE = "SELECT topic, seq, state FROM outcomes WHERE final = 0"
 EXPIRIES = "SELECT topic, seq, at, bytes FROM expiries WHERE seq NOT IN (SELECT seq FROM outcomes) ORDER BY at"
-CANCELLED, EXPIRED, REJECTED = "cancelled", "expired", "rejected"
+CANCELLED, EXPIRED, REJECTED, DELIVERED = "cancelled", "expired", "rejected", "delivered"
 
 
 class Expiry(NamedTuple):
@@ -193,19 +193,21 @@ class Outcomes:
         state, final = ended.get(entry.seq, ("", 0))
         if final:
             return state
+        if is_settled(entry.raw):
+            return DELIVERED
         topic = entry.topic or 0
         peer = self._registry.by_key(topic)
         if peer is not None:
-            return self.state_now(peer, entry.seq)
+            return self.state_now(peer, entry.seq, in_room=is_in_room(entry.raw))
         arrived = entry.seq <= written.get(topic, 0)
         if cast(Message, entry.event).peer.kind == "native":  # forgotten, and what was owed with it
-            return "delivered" if arrived else CANCELLED
+            return DELIVERED if arrived else CANCELLED
         return "sent" if arrived else "failed"
 
-    def state_now(self, peer: Peer, seq: int) -> str:
-        """That of a message which nobody gave up for good."""
+    def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
+        """That of a message which nobody gave up for good. In a room of the peer it has to come back."""
         if peer.kind == "native" and seq <= self._journal.marks.acked.get(peer.node or "", 0):
-            return "delivered"
+            return DELIVERED if not in_room or seq <= peer.echoed else "sent"
         if seq <= max(peer.written, peer.reached):
             return "sent"
         return "queued" if peer.kind == "native" or peer.is_up else "failed"

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from chatd.api.records import PeerRecord, PeerRef
 from chatd.core.batch import Batch, Statement
-from chatd.core.outbox import Outbox, Owed
+from chatd.core.outbox import Lane, Outbox, Owed
 from chatd.runtime import Broadcast, stamp
 
 OUTBOX = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
@@ -36,12 +36,18 @@ class NativeLink(Link, Protocol):
     def drop(self, reason: str) -> None:
         """End it at once: from now on nothing is taken from it."""
 
+    def declare(self) -> None:
+        """Tell the peer in which of its rooms we are."""
+
 
 class PlainLink(Link, Protocol):
     """A link without acknowledgements: messages are handed to it."""
 
     waiting: int  # messages handed over and not written
     full: bool  # as much waits as may
+
+    def check(self, text: str) -> None:
+        """Raises wire/lines.py's TextRefused for a text that cannot be said there."""
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         """Write the text once the batch is committed."""
@@ -54,11 +60,14 @@ class Peer:
         "address",
         "asked",
         "changed",
+        "dialect",
+        "echoed",
         "forgotten",
         "key",
         "kind",
         "links",
         "name",
+        "nick",
         "node",
         "opening",
         "outbox",
@@ -78,6 +87,7 @@ class Peer:
         "text_bytes",
         "text_chars",
         "trust",
+        "unheard",
         "wishes",
         "written",
     )
@@ -91,6 +101,8 @@ class Peer:
         self.name = name
         self.node = node
         self.address = address  # as last dialed, or where it came from
+        self.dialect: str | None = None  # plain, a room server: "address" | "name"; core/wishes.py writes both
+        self.nick = ""  # what it is told to call us
         self.state = "down"
         self.since = 0.0  # wall time
         self.reason: str | None = None
@@ -109,6 +121,8 @@ class Peer:
         self.outbox = Outbox(owed or Owed())  # native: what it has not acknowledged
         self.written = 0  # seq up to which former links may have written
         self.reached = 0  # seq up to which links of this run may have, or from where one started
+        self.unheard = Lane()  # what was said in its rooms in this run, and has not come back; without sizes
+        self.echoed = 0  # our seq up to which it has dealt with everything that we said in its rooms
         self.opening: Batch | None = None  # says in the journal that a link is open
         self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
         self.changed = Broadcast()  # its state, its links or its wishes; told beside the registry's
@@ -172,4 +186,5 @@ class Peer:
             sent=self.sent,
             desired=bool(self.wishes),
             trust=self.trust,
+            dialect=self.dialect,
         )

@@ -26,7 +26,7 @@ PENDING_PEERS = 256
 NEWEST_TOPIC = (
     "SELECT max(topic) FROM (SELECT max(topic) AS topic FROM events WHERE topic IS NOT NULL "
     "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
-    "UNION ALL SELECT max(topic) FROM consumers)"
+    "UNION ALL SELECT max(topic) FROM consumers UNION ALL SELECT max(topic) FROM rooms)"
 )
 FORGET = ("DELETE FROM outcomes WHERE topic = ? AND NOT final", "DELETE FROM expiries WHERE topic = ?")
 SWEEP_EVERY = 64  # new peers
@@ -62,13 +62,13 @@ class Registry:
         peer.since = self._runtime.wall()
         self._directory.put(peer)
 
-    def _recall_wish(self, kind: str, address: str, key: int, slot: int) -> None:
+    def _recall_wish(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
         peer = self._directory.in_slot(slot)
         if peer is None:  # plain, or nobody has ever answered there
-            peer = Peer(key, slot, kind, address, None, address, self.owed)
+            peer = Peer(key, slot, "native" if kind == "native" else "plain", address, None, address, self.owed)
             peer.since = self._runtime.wall()
             self._directory.put(peer)
-        self.wishes.recall(peer, address)
+        self.wishes.recall(peer, address, kind, nick)
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._directory)
@@ -170,12 +170,16 @@ class Registry:
     def _add(self, kind: str, name: str, node: str | None, address: str | None) -> Peer:
         if self._next_slot % SWEEP_EVERY == 0:
             self._make_room()
-        peer = Peer(self._next_key, self._next_slot, kind, name, node, address, self.owed)
-        self._next_key += 1
+        peer = Peer(self.new_topic(), self._next_slot, kind, name, node, address, self.owed)
         self._next_slot += 1
         peer.since = self._runtime.wall()
         self._directory.put(peer)
         return peer
+
+    def new_topic(self) -> int:
+        """A topic of the journal that nobody had, and nobody else gets."""
+        self._next_key += 1
+        return self._next_key - 1
 
     def _make_room(self) -> None:
         """Let go of the oldest of too many that are neither up, wanted nor remembered."""

@@ -11,7 +11,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE epochs (first_seq INTEGER NOT NULL, epoch TEXT NOT NULL UNIQUE, ord INTEGER PRIMARY KEY)",
         # `body` is the event as JSON, as `tail` prints it; the other columns are what readers select by.
         # An index entry ends with its row's seq, so a topic is read in order.
-        # `topic` is peers.id, or a number of the same sequence for a peer that has no row; never given out twice.
+        # `topic` is peers.id, or a number of the same sequence for a room or a peer without a row: never given twice.
         """CREATE TABLE events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, type TEXT NOT NULL,
                                 direction TEXT, topic INTEGER, body BLOB NOT NULL)""",
         "CREATE INDEX events_by_topic ON events (topic) WHERE topic IS NOT NULL",
@@ -20,8 +20,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                                name TEXT NOT NULL, pinned INTEGER NOT NULL, address TEXT, trust TEXT,
                                terminated INTEGER NOT NULL)""",
         # Addresses that are redialed, with the peer that they stand for: its topic and slot also where it has no row.
+        # `kind` is "native", "plain", or the dialect of a room server, which is entered as `nick`.
         """CREATE TABLE wishes (kind TEXT NOT NULL, address TEXT NOT NULL, topic INTEGER NOT NULL,
-                                slot INTEGER NOT NULL, PRIMARY KEY (kind, address)) WITHOUT ROWID""",
+                                slot INTEGER NOT NULL, nick TEXT NOT NULL,
+                                PRIMARY KEY (kind, address)) WITHOUT ROWID""",
         "CREATE TABLE acks (node TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
         # The high-water mark of every node and epoch that ever sent us something: for good, whatever is forgotten.
         """CREATE TABLE marks (ord INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, epoch TEXT NOT NULL,
@@ -45,6 +47,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Named consumers. `filter` is JSON as `subscribe` gave it, `topic` what its peer was resolved to, `seen` in ms.
         """CREATE TABLE consumers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, filter TEXT NOT NULL, topic INTEGER,
                                    seen INTEGER NOT NULL) WITHOUT ROWID""",
+        # Rooms: hosted here (host is empty), or joined, as `nick`, `since` that seq of the host's. `label` is how
+        # events name it, `subject` its topic. One that is closed is kept as long as it is owed to somebody.
+        """CREATE TABLE rooms (topic INTEGER PRIMARY KEY, name TEXT NOT NULL, host TEXT NOT NULL, label TEXT NOT NULL,
+                              nick TEXT NOT NULL DEFAULT '', subject TEXT NOT NULL, closed INTEGER NOT NULL DEFAULT 0,
+                              since INTEGER NOT NULL DEFAULT 0)""",
+        # Native members of hosted rooms: they are owed what lies in [since, until]; until 0: they are in it.
+        """CREATE TABLE members (room INTEGER NOT NULL, node TEXT NOT NULL, nick TEXT NOT NULL, since INTEGER NOT NULL,
+                                until INTEGER NOT NULL, PRIMARY KEY (room, node, since)) WITHOUT ROWID""",
+        # Who may not be in a hosted room: `who` is a node id or an IP address, `nick` what it was called then.
+        """CREATE TABLE bans (room INTEGER NOT NULL, who TEXT NOT NULL, nick TEXT NOT NULL,
+                             PRIMARY KEY (room, who)) WITHOUT ROWID""",
+        # For each peer that hosts: our seq up to which it has put everything we said in its rooms into its place.
+        "CREATE TABLE echoes (topic INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
         # One row: events up to and with this seq are gone, except what an outbox owes.
         "CREATE TABLE floor (seq INTEGER NOT NULL)",
         "INSERT INTO floor VALUES (0)",

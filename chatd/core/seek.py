@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-from chatd.core.batch import Entry
+from chatd.core.batch import Entry, Topics
 from chatd.core.journal import PAGE_ROWS, Journal
 from chatd.core.store import Store
+
+HEAD_ROWS = 512  # whose bodies are touched in one turn: below 10 ms, however long they are
 
 
 async def seek_time(journal: Journal, seconds: float) -> int:
@@ -14,20 +16,22 @@ async def seek_time(journal: Journal, seconds: float) -> int:
     return await journal.ask(lambda store: store.first_at_or_after(at_ms, floor, newest)) - 1
 
 
-async def seek_last(journal: Journal, n: int, match: Callable[[Entry], bool], topic: int | None = None) -> int:
-    """The seq after which the newest `n` matching entries are. `match` sees the columns, not `raw`."""
-    before, floor = journal.committed + 1, journal.floor
+async def seek_last(
+    journal: Journal, n: int, match: Callable[[Entry], bool], topic: Topics = None, *, heads: bool = False
+) -> int:
+    """The seq after which the newest `n` matching entries are. `match` sees the columns, and the `heads` of bodies."""
+    before, floor, rows = journal.committed + 1, journal.floor, HEAD_ROWS if heads else PAGE_ROWS
     while n > 0:
-        found = await journal.ask(partial(_page_back, after=floor, before=before, topic=topic))
+        found = await journal.ask(partial(_page_back, after=floor, before=before, topic=topic, rows=rows, heads=heads))
         for entry in found:
             n -= match(entry)
             if n <= 0:
                 return entry.seq - 1
-        if len(found) < PAGE_ROWS:
+        if len(found) < rows:
             return floor
         before = found[-1].seq
     return journal.committed
 
 
-def _page_back(store: Store, *, after: int, before: int, topic: int | None) -> list[Entry]:
-    return store.page_back(after, before, topic, PAGE_ROWS)
+def _page_back(store: Store, *, after: int, before: int, topic: Topics, rows: int, heads: bool) -> list[Entry]:
+    return store.page_back(after, before, topic, rows, heads=heads)

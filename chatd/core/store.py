@@ -7,11 +7,11 @@ file at the start is a StorageFailure with its path and what to do; it is never 
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from chatd.core.batch import Batch, Entry
+from chatd.core.batch import Batch, Entry, Topics
 from chatd.core.failures import StorageFailure
 from chatd.core.schema import NewerSchema, migrate
 
@@ -26,6 +26,8 @@ NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its dire
 
 _ROW = "(?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, direction, topic, body"
+HEAD = "substr(body, 1, 1024)"  # of an event's JSON: all that stands before its text or its reason
+NO_BODY = "x''"
 _MARK = (
     "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
     "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)"
@@ -151,13 +153,11 @@ class Store:
         except sqlite3.Error:
             return  # it stays full; the next write tries again
 
-    def page(self, after: int, through: int, topic: int | None, limit: int) -> tuple[list[Entry], int]:
+    def page(self, after: int, through: int, topic: Topics, limit: int) -> tuple[list[Entry], int]:
         """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error."""
-        where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
-        sql = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ?{where} ORDER BY seq LIMIT ?"
         entries: list[Entry] = []
         size = 0
-        for row in self._db.execute(sql, (after, through, *params, limit)):
+        for row in self._db.execute(*_selection(_COLUMNS, after, through, topic, limit)):
             entries.append(Entry(*row))
             size += len(row[5])
             if size >= PAGE_BYTES:
@@ -165,13 +165,15 @@ class Store:
         whole = len(entries) < limit and size < PAGE_BYTES
         return entries, through if whole else entries[-1].seq
 
-    def page_back(self, after: int, before: int, topic: int | None, limit: int) -> list[Entry]:
-        """The newest entries between those two seqs, newest first and without bodies."""
-        where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
-        columns = "seq, at, type, direction, topic"
-        sql = f"SELECT {columns} FROM events WHERE seq > ? AND seq < ?{where} ORDER BY seq DESC LIMIT ?"
-        rows = self._db.execute(sql, (after, before, *params, limit))
-        return [Entry(seq, at, kind, direction, found, b"") for seq, at, kind, direction, found in rows]
+    def entries(self, seqs: Sequence[int]) -> list[Entry]:
+        """Those of them that there are."""
+        sql = f"SELECT {_COLUMNS} FROM events WHERE seq IN ({','.join('?' * len(seqs))})"
+        return [Entry(*row) for row in self._db.execute(sql, seqs)]
+
+    def page_back(self, after: int, before: int, topic: Topics, limit: int, *, heads: bool) -> list[Entry]:
+        """The newest entries between those two seqs, newest first; of their bodies nothing, or the `heads`."""
+        columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"
+        return [Entry(*row) for row in self._db.execute(*_selection(columns, after, before - 1, topic, limit, "DESC"))]
 
     def first_in(self, topic: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
         """The oldest message taken from a peer in (after, through], looking at no more than so many rows.
@@ -214,6 +216,19 @@ class Store:
             self._db.close()
         except sqlite3.Error:
             return
+
+
+def _selection(
+    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = ""
+) -> tuple[str, tuple[int, ...]]:
+    """The query for entries in (after, through]. Of several topics each is read by the index."""
+    end = f"ORDER BY seq {order} LIMIT ?"
+    if isinstance(topic, tuple):
+        one = f"SELECT seq FROM (SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? {end})"
+        sql = f"SELECT {columns} FROM events WHERE seq IN ({' UNION ALL '.join([one] * len(topic))}) {end}"
+        return sql, (*(value for each in topic for value in (each, after, through, limit)), limit)
+    where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
+    return f"SELECT {columns} FROM events WHERE seq > ? AND seq <= ?{where} {end}", (after, through, *params, limit)
 
 
 def _is_read_only(path: str) -> bool:

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import deque
 from operator import attrgetter
 
-from chatd.core.batch import ENTRY_COST, Entry
+from chatd.core.batch import ENTRY_COST, Entry, Topics
 
 _seq = attrgetter("seq")
 _topic = attrgetter("topic")
@@ -57,13 +57,21 @@ class Tail:
             if not kept:
                 del self._by_topic[topic]
 
-    def after(self, seq: int, topic: int | None, limit: int) -> list[Entry] | None:
+    def after(self, seq: int, topic: Topics, limit: int) -> list[Entry] | None:
         """At most `limit` entries after that seq; None when memory does not reach back that far."""
         if seq < self.floor:
             return None
         if topic is None:
             start = seq - self.floor
             return self._entries[start : start + limit]
+        if isinstance(topic, int):
+            return self._of(topic, seq, limit)
+        found = [entries for one in topic if (entries := self._of(one, seq, limit))]
+        if len(found) < 2:
+            return found[0] if found else []
+        return sorted([entry for entries in found for entry in entries], key=_seq)[:limit]
+
+    def _of(self, topic: int, seq: int, limit: int) -> list[Entry]:
         kept = self._by_topic.get(topic)
         if not kept or kept[-1].seq <= seq:
             return []

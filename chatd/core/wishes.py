@@ -2,6 +2,7 @@
 
 A wish is for an address; who answers there is known later, and may change. A peer may have several: the one that
 answered last is dialed first. Those of the configuration are not written down, since they are there at every start.
+A wish for a room server also says in which dialect it is entered, and as whom.
 What a full disk did not take is written with the next commit that it takes. Knows no sockets: dialing is peers/'.
 """
 
@@ -14,7 +15,8 @@ from chatd.core.peer import Peer
 from chatd.runtime import Broadcast
 
 MOST_ADDRESSES = 8  # of one peer: somebody who moves all the time must not fill the list
-WISHES = "SELECT kind, address, topic, slot FROM wishes ORDER BY slot, address"
+WISHES = "SELECT kind, address, topic, slot, nick FROM wishes ORDER BY slot, address"
+WISH = "INSERT OR REPLACE INTO wishes (kind, address, topic, slot, nick) VALUES (?, ?, ?, ?, ?)"
 log = logging.getLogger("chatd.wishes")
 
 
@@ -27,12 +29,14 @@ class Wishes:
         self._kept: dict[tuple[str, str], Peer] = {}  # (kind, address): what the table has, or is about to
         self._fresh: set[tuple[str, str]] = set()  # asked for with `connect`, and nobody has answered there since
 
-    def recall(self, peer: Peer, address: str) -> None:
+    def recall(self, peer: Peer, address: str, kind: str, nick: str) -> None:
         """A row of the table, at the start."""
+        if kind not in ("native", "plain"):
+            peer.dialect, peer.nick = kind, nick
         peer.wishes.append(address)
-        self._kept[(peer.kind, address)] = peer
+        self._kept[(kind, address)] = peer
         if peer.node is None:
-            self._fresh.add((peer.kind, address))
+            self._fresh.add((kind, address))
 
     def add(self, peer: Peer, address: str, *, lasting: bool = True, fresh: bool = False) -> Batch | None:
         """That address is redialed for the peer from now on, and first. Not `lasting`: only in this run.
@@ -45,7 +49,7 @@ class Wishes:
             self._end(peer, worst)
         peer.wishes.insert(0, address)
         self._tell(peer)
-        key = (peer.kind, address)
+        key = _key(peer, address)
         (self._fresh.add if fresh else self._fresh.discard)(key)
         if not lasting or self._kept.get(key) is peer:
             return None
@@ -63,19 +67,32 @@ class Wishes:
     def move(self, peer: Peer, to: Peer, address: str | None = None) -> None:
         """Somebody else answers at that address, or at all of them: redialed for that one from now on."""
         for moved in [known for known in peer.wishes if address in (None, known)]:
-            lasting = self._kept.get((peer.kind, moved)) is peer
+            lasting = self._kept.get(_key(peer, moved)) is peer
             peer.wishes.remove(moved)
             self.add(to, moved, lasting=lasting)
         self._tell(peer)
 
     def is_fresh(self, peer: Peer, address: str) -> bool:
         """Nobody has answered there since the `connect`."""
-        return (peer.kind, address) in self._fresh
+        return _key(peer, address) in self._fresh
 
     def put_last(self, peer: Peer, address: str) -> None:
         """Nobody answered there: its other addresses are next."""
         peer.wishes.remove(address)
         peer.wishes.append(address)
+
+    def speak(self, peer: Peer, dialect: str | None, nick: str) -> None:
+        """The plain peer is met in that dialect from now on, and as that nick; by its wishes too."""
+        if (peer.dialect, peer.nick) == (dialect, nick):
+            return
+        wished, lasting = (
+            list(peer.wishes),
+            [known for known in peer.wishes if self._kept.get(_key(peer, known)) is peer],
+        )
+        self.end(peer)
+        peer.dialect, peer.nick = dialect, nick
+        for address in reversed(wished):  # the last one that is added is dialed first
+            self.add(peer, address, lasting=address in lasting)
 
     def _tell(self, peer: Peer) -> None:
         peer.changed.notify()
@@ -83,7 +100,7 @@ class Wishes:
 
     def _end(self, peer: Peer, address: str) -> Batch | None:
         peer.wishes.remove(address)
-        key = (peer.kind, address)
+        key = _key(peer, address)
         self._fresh.discard(key)
         if self._kept.get(key) is not peer:
             return None
@@ -106,8 +123,9 @@ class Wishes:
         peer = self._kept.get(key)
         if peer is None:
             return "DELETE FROM wishes WHERE kind = ? AND address = ?", key
-        return "INSERT OR REPLACE INTO wishes (kind, address, topic, slot) VALUES (?, ?, ?, ?)", (
-            *key,
-            peer.key,
-            peer.slot,
-        )
+        return WISH, (*key, peer.key, peer.slot, peer.nick)
+
+
+def _key(peer: Peer, address: str) -> tuple[str, str]:
+    """A wish is for one way of talking to whoever is at the address."""
+    return peer.dialect or peer.kind, address

@@ -11,11 +11,13 @@ import trio
 
 from chatd.config import Config
 from chatd.core.chat import Chat
+from chatd.core.exchange import Exchange
 from chatd.core.identity import Identity
 from chatd.core.journal import Journal
 from chatd.core.peer import Link, Peer
 from chatd.core.registry import Registry
 from chatd.core.trust import Trust
+from chatd.peers.roomfeed import RoomFeed
 from chatd.runtime import Runtime
 
 GOODBYE_S = 2.0  # all links together, when the node stops
@@ -37,6 +39,7 @@ class Links:
         registry: Registry,
         trust: Trust,
         chat: Chat,
+        exchange: Exchange,
     ) -> None:
         self.config = config
         self.runtime = runtime
@@ -45,6 +48,8 @@ class Links:
         self.registry = registry
         self.trust = trust
         self.chat = chat
+        self.exchange = exchange
+        self.roomfeed = RoomFeed(journal)
         self.nursery: trio.Nursery
         self.stopping = False
 
@@ -67,6 +72,8 @@ class Links:
             await supervised(f"the link to {peer.shown}", run)
         finally:
             self.registry.link_down(peer, link)
+            if not peer.links:
+                self.exchange.memberships.lost(peer)
 
     async def goodbye(self) -> None:
         """Close all links, and wait until they are, for GOODBYE_S at most."""

@@ -6,33 +6,43 @@ the newest committed mark at the time it is written. A slow peer costs nothing, 
 """
 
 import logging
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import groupby
+from typing import cast
 
 import trio
 
 from chatd.api.errors import ControlError
 from chatd.peers import reasons
 from chatd.peers.handshake import RECEIVE_BYTES, Established
+from chatd.peers.incoming import SINGLE, Incoming, kind_of
 from chatd.peers.links import Links
 from chatd.peers.pings import Pings
-from chatd.peers.texts import Outgoing, any_over
+from chatd.peers.roomtalk import RoomTalk
+from chatd.peers.texts import Outgoing
 from chatd.runtime import Waker
-from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, RemoteError, Resume, Text, encode_many
+from chatd.wire.frames import (
+    Ack,
+    Bye,
+    Frame,
+    Gone,
+    Hello,
+    Ordered,
+    Ping,
+    Pong,
+    RemoteError,
+    Resume,
+    Rooms,
+    Roster,
+    encode_many,
+)
 
 PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more
 CLOSING_S = 3.0  # from the decision to the end, also where the peer takes nothing any more
 LAST_WORDS_S = 1.0  # to read to the end once we have said Bye
-NOTHING = 0  # is acknowledged yet
 LINGER_S = 0.05  # that a receipt may wait for other things to be written with
 PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against another one
 log = logging.getLogger("chatd.native")
-
-
-class _Limits(NamedTuple):
-    ping_after: float
-    dead_after: float
-    text_bytes: int
-    text_chars: int
 
 
 class NativeLink:
@@ -59,13 +69,12 @@ class NativeLink:
         self._decoder = established.decoder
         self._hello = hello = established.hello
         self._rest = established.rest
-        config = links.config
-        self._limits = _Limits(config.ping_after, config.dead_after, config.text_bytes, config.max_text)
+        self._config = links.config
         self._scope = trio.CancelScope()
         self._waker = Waker()
-        self._outgoing = Outgoing(links.journal, links.chat, self.peer, hello.text_bytes, hello.text_chars)
-        self._said: dict[str, int] = {}  # for each epoch of which something came: the mark that was acknowledged last
-        self._resumed = False
+        self._outgoing = Outgoing(links, self.peer, self._waker, hello.text_bytes, hello.text_chars)
+        self._rooms = RoomTalk(links.exchange, self.peer)
+        self._incoming = Incoming(links, self.peer)
         self._pongs: list[int] = []
         self._pings = Pings(links.runtime.random)
         self._heard = trio.current_time()
@@ -86,11 +95,15 @@ class NativeLink:
         self.close(reason)
         self._scope.cancel()
 
+    def declare(self) -> None:
+        """Tell the peer in which of its rooms we are, with the next write."""
+        self._rooms.declare()
+        self._waker.wake()
+
     # -- the link's life
 
     async def run(self) -> None:
         """Serve the link until it has ended."""
-        self._journal.watch(self._waker, self.peer.key)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -98,7 +111,7 @@ class NativeLink:
                     nursery.start_soon(self._write, nursery.cancel_scope)
                     self._settle_duplicates(nursery)
         finally:
-            self._journal.unwatch(self._waker, self.peer.key)
+            self._outgoing.close()
             self.close("closed")
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
                 await trio.aclose_forcefully(self._stream)
@@ -119,7 +132,7 @@ class NativeLink:
                 self._rest = []
                 while self.bye is None:
                     await self._room(life)
-                    life.deadline = trio.current_time() + self._limits.dead_after
+                    life.deadline = trio.current_time() + self._config.dead_after
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
                     self._take(self._decoder.receive(data))
@@ -144,40 +157,27 @@ class NativeLink:
         """Wait for the journal; the peer hears from us meanwhile, though its Pings are not read."""
         while not self._journal.has_room and self.reason is None:
             life.deadline = float("inf")
-            with trio.move_on_after(self._limits.ping_after):
+            with trio.move_on_after(self._config.ping_after):
                 await self._journal.room()
                 return
             self._pongs.append(0)
             self._waker.wake()
 
     def _take(self, frames: list[Frame]) -> None:
-        """Handle frames in order, texts by the run. No await: what is taken and what is told change together."""
-        texts: list[Text] = []
-        for frame in frames:
-            if type(frame) is Text:
-                texts.append(frame)
-                continue
-            if texts:
-                self._take_texts(texts)
-                texts = []
-            self._handle(frame)
-        if texts:
-            self._take_texts(texts)
+        """Handle frames in order, those at positions by the run.
 
-    def _take_texts(self, texts: list[Text]) -> None:
-        if self.reason is not None:
-            return  # it is closing, or lost to another link: what comes now comes again
-        if not self._resumed:
-            raise RemoteError("Text before Resume")
-        limits = self._limits
-        if any_over(texts, limits.text_bytes, limits.text_chars):
-            raise RemoteError(f"a text over {limits.text_bytes} bytes, or {limits.text_chars} characters if not 0")
-        new = self._chat.receive(self.peer, self, texts)
-        for epoch in (texts[0].epoch, texts[-1].epoch):
-            self._said.setdefault(epoch, NOTHING)
-        if new is None:
-            self._said[texts[-1].epoch] = NOTHING  # they sent it again: they do not know that we have it
-            self._waker.wake()
+        No await: what is taken and what is told change together.
+        """
+        for kind, run in groupby(frames, kind_of):
+            if kind == SINGLE:
+                for frame in run:
+                    self._handle(frame)
+            elif self.reason is None:  # else it is closing, or lost to another link: what comes now comes again
+                self._take_ordered(kind, cast(list[Ordered], list(run)))
+
+    def _take_ordered(self, kind: int, frames: list[Ordered]) -> None:
+        if not self._incoming.take(kind, frames, self):
+            self._waker.wake()  # to acknowledge it once more
 
     def _handle(self, frame: Frame) -> None:
         match frame:
@@ -189,19 +189,20 @@ class NativeLink:
                 self._waker.wake()
             case Pong(token=token):
                 self._take_pong(token)
-            case Resume(epoch=epoch, seq=seq):
-                self._take_resume(epoch, seq)
+            case Resume():
+                if self.reason is None:
+                    self._incoming.resume(frame)
             case Bye(reason=reason):
                 self._take_bye(reason)
             case Hello():
                 raise RemoteError("a second Hello")
+            case Rooms() | Roster() | Gone():
+                self._take_rooms(frame)
 
-    def _take_resume(self, epoch: str, seq: int) -> None:
-        if self._resumed:
-            raise RemoteError("a second Resume")
-        self._resumed = True
-        if seq and self.reason is None:
-            self._chat.resumed(self.peer, epoch, seq)
+    def _take_rooms(self, frame: Rooms | Roster | Gone) -> None:
+        if self.reason is None:
+            self._rooms.take(frame, self)
+            self._waker.wake()
 
     def _take_bye(self, reason: str) -> None:
         self.bye = reason
@@ -222,7 +223,8 @@ class NativeLink:
             start = await self._begin()
             if start is not None:
                 self._outgoing.start(start)
-                await self._send([Resume(epoch=self._journal.epoch_of(start), seq=start)])
+                self._rooms.declare()
+                await self._send([Resume(epoch=self._journal.epoch_of(start), seq=start), *self._rooms.due()])
                 self._pings.ask()
                 await self._serve()
             await self._say_goodbye()
@@ -247,18 +249,18 @@ class NativeLink:
     async def _serve(self) -> None:
         while self.reason is None:
             frames = self._due()
-            texts = await self._outgoing.next()
-            if frames or texts:
-                await self._send([*frames, *texts])
-                self.peer.sent += len(texts)
-                if texts:
+            ordered = await self._outgoing.next()
+            if frames or ordered:
+                await self._send([*frames, *ordered])
+                self.peer.sent += self._outgoing.texts
+                if ordered:
                     self.peer.progress.notify()
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()
 
     async def _rest_until_woken(self) -> None:
         """Wait for a commit, a Ping or the end; ask after silence, and commit receipts that nothing else has taken."""
-        ask_at = max(self._heard, self._pings.last_asked) + self._limits.ping_after
+        ask_at = max(self._heard, self._pings.last_asked) + self._config.ping_after
         linger = trio.current_time() + LINGER_S if self._journal.lingers else float("inf")
         with trio.move_on_at(min(ask_at, linger)) as scope:
             await self._waker.wait()
@@ -269,18 +271,14 @@ class NativeLink:
 
     def _due(self) -> list[Frame]:
         """Frames that are values of now: the mark, answers and questions."""
-        frames: list[Frame] = []
-        for epoch, said in self._said.items():
-            mark = self._journal.marks.committed_in(self.peer.node or "", epoch)
-            if mark > said:
-                self._said[epoch] = mark
-                frames.append(Ack(epoch=epoch, seq=mark))
+        frames = self._incoming.due()
         frames += [Pong(token=token) for token in self._pongs]
         frames += [Ping(token=token) for token in self._pings.take()]
         self._pongs = []
+        frames += self._rooms.due()
         return frames
 
-    async def _send(self, frames: list[Frame]) -> None:
+    async def _send(self, frames: Sequence[Frame | bytes]) -> None:
         """One write. Its deadline is the reader's: a peer that takes nothing answers no Ping, and is dead by that."""
         await self._stream.send_all(encode_many(frames, self._hello.frame_bytes))
 

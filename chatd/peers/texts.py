@@ -1,67 +1,155 @@
 """Texts: what one link still has to send, as frames: a cursor in the journal, and the limits of the other side."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Message
+from chatd.api.events import Message, RoomRefused
 from chatd.core.batch import Entry
-from chatd.core.chat import Chat
+from chatd.core.feeds import Feed
 from chatd.core.journal import Journal
 from chatd.core.outcomes import REJECTED
 from chatd.core.peer import Peer
-from chatd.wire.frames import Text
+from chatd.peers.limits import is_over
+from chatd.runtime import Waker
+from chatd.wire.frames import Missing, Ordered, Refused, Say, Text
+
+if TYPE_CHECKING:
+    from chatd.peers.links import Links
 
 WRITE_ROWS = 2048  # entries looked at for one write
 AGAIN_S = 1.0  # until an outcome that could not be written down is tried again
 
 
 class Outgoing:
-    """The messages for one peer, after where its link starts.
+    """What one peer is to get, after where its link starts: messages that are owed to it, and of the rooms that it is
+    in what happens there; in the order of the journal.
 
-    What is past its ttl, or over what the peer takes, is ended instead of sent; that is on disk before anything behind
-    it is sent, because the peer would take it for a duplicate ever after.
+    A message that is past its ttl, or over what the peer takes, is ended instead of sent; that is on disk before
+    anything behind it is sent, because the peer would take it for a duplicate ever after.
     """
 
-    def __init__(self, journal: Journal, chat: Chat, peer: Peer, text_bytes: int, text_chars: int) -> None:
-        self._journal = journal
-        self._outcomes = chat.outcomes
+    def __init__(self, links: "Links", peer: Peer, waker: Waker, text_bytes: int, text_chars: int) -> None:
+        """`waker` is woken when there may be more."""
+        self.texts = 0  # messages in what `next` gave last
+        self._journal = links.journal
+        self._outcomes = links.chat.outcomes
+        self._feeds = links.exchange.rooms.feeds
+        self._roomfeed = links.roomfeed
         self._peer = peer
+        self._node = peer.node or ""
+        self._waker = waker
         self._limits = text_bytes, text_chars
-        self._backlog = journal.appended  # what lies before may have been accepted under other limits
+        self._backlog = links.journal.appended  # what lies before may have been accepted under other limits
         self._cursor = 0
+        self._fed = 0  # up to there nothing of a room is missing, or it was said to be
+        self._feed: tuple[Feed, ...] = ()
+        self._rooms: dict[int, list[Feed]] = {}  # topic -> its intervals
+        self._topics: int | tuple[int, ...] = peer.key
+        self._journal.watch(waker, peer.key)
 
     def start(self, seq: int) -> None:
         """Everything up to that seq is known there."""
-        self._cursor = seq
+        self._cursor = self._fed = seq
+
+    def close(self) -> None:
+        """Nothing more is asked for."""
+        self._journal.unwatch(self._waker, self._topics)
 
     @property
     def at_tail(self) -> bool:
         """Everything that is committed was looked at."""
         return self._cursor >= self._journal.committed
 
-    async def next(self) -> list[Text]:
+    async def next(self) -> Sequence[Ordered | bytes]:
         """The next ones, with the cursor moved behind them; may be none while not `at_tail`."""
+        self.texts = 0
+        self._look_at_rooms()  # before it may rest: else nobody would wake it for a new one
         if not await self._decided() or self.at_tail:
             return []
         peer, outbox = self._peer, self._peer.outbox
-        entries, through = await self._journal.read(self._cursor, peer.key, WRITE_ROWS)
+        entries, through = await self._journal.read(self._cursor, self._topics, WRITE_ROWS)
+        direct = [entry for entry in entries if entry.topic == peer.key] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
-            await self._outcomes.read(peer, entries, through)
+            await self._outcomes.read(peer, direct, through)
         # Nothing is awaited from here on: what is owed now is written.
         self._outcomes.expire()
-        ours = self._owed(entries, through)
+        ours = self._owed(direct, through)
         if self._cursor < self._backlog:
             self._reject(ours)
         if outbox.deciding is not None:
             return []
-        self._cursor = through
-        if ours:
-            peer.reached = max(peer.reached, ours[-1].seq)
-        return texts_of(ours, self._journal)
+        after, self._cursor = self._cursor, through
+        self.texts = len(ours)
+        frames: Sequence[Ordered | bytes] = frames_of(ours, self._journal)
+        if self._rooms:
+            frames = self._with_rooms(cast(list[Ordered], frames), entries, after, through)
+        if frames:
+            last = frames[-1]
+            peer.reached = max(peer.reached, through if type(last) is bytes else cast(Ordered, last).seq)
+        return frames
+
+    # -- rooms
+
+    def _look_at_rooms(self) -> None:
+        """The rooms that the peer is in may be others by now."""
+        feed = self._feeds.of(self._node)
+        if feed is self._feed:
+            return
+        self._feed, self._rooms = feed, {}
+        for one in feed:
+            self._rooms.setdefault(one.room.key, []).append(one)
+        topics = (self._peer.key, *self._rooms) if self._rooms else self._peer.key
+        self._journal.watch(self._waker, topics)
+        for gone in _set_of(self._topics) - _set_of(topics):
+            self._journal.unwatch(self._waker, gone)
+        self._topics = topics
+
+    def _with_rooms(
+        self, frames: list[Ordered], entries: Sequence[Entry], after: int, through: int
+    ) -> list[Ordered | bytes]:
+        """The frames of messages, with what happened in rooms in (after, through] between them."""
+        floor = self._journal.floor
+        below = self._fed < floor
+        mixed: dict[int, Ordered | bytes] = {frame.seq: frame for frame in frames}
+        for entry in entries:
+            if entry.topic in self._rooms and entry.seq > floor:  # memory may have more
+                for feed in self._rooms[entry.topic]:
+                    if feed.holds(entry.seq) and (made := self._made(entry, feed)) is not None:
+                        mixed[entry.seq] = made
+        for feed in self._feed:
+            if after < feed.until <= min(through, floor) and feed.until not in mixed:
+                mixed[feed.until] = self._roomfeed.ended(feed.until, feed.room, self._node)
+        if below:
+            self._tell_missing(mixed, min(through, floor))
+        self._fed = max(self._fed, through if through >= floor else 0)
+        return [mixed[seq] for seq in sorted(mixed)]
+
+    def _tell_missing(self, mixed: dict[int, Ordered | bytes], through: int) -> None:
+        """Say what retention has taken away before it could be sent: at the first seq at which there may be such."""
+        free = next((seq for seq in range(self._fed + 1, through + 1) if seq not in mixed), None)
+        if free is None:
+            self._fed = through  # everything there is a message that is owed
+            return
+        floor = self._journal.floor
+        lost = {
+            feed.room.name: max(self._fed, feed.since - 1)
+            for feed in self._feed
+            if feed.since <= floor and feed.until > free and feed.room.newest > self._fed
+        }
+        if lost:
+            mixed[free] = self._roomfeed.missing(free, floor, lost)
+        self._fed = floor
+
+    def _made(self, entry: Entry, feed: Feed) -> bytes | Missing | None:
+        self.texts += entry.type == "message"
+        text_bytes, text_chars = self._limits
+        return self._roomfeed.frame(entry, feed.room, self._node, text_bytes, text_chars)
+
+    # -- what is owed
 
     async def _decided(self) -> bool:
         """Wait until everything that was given up is so on disk. False where that is full: then try again."""
@@ -96,39 +184,52 @@ class Outgoing:
     def _reject(self, entries: Sequence[Entry]) -> None:
         """End what is over the limits that the peer has by now."""
         for entry in entries:
-            if is_over(cast(Message, entry.event).text, *self._limits):
+            if entry.type == "message" and is_over(cast(Message, entry.event).text, *self._limits):
                 self._outcomes.end(self._peer, entry.seq, len(entry.raw), REJECTED)
 
 
-class _Said(msgspec.Struct, gc=False):
+class _Direct(msgspec.Struct, gc=False):
     """What a frame needs of a message: most of what is read from disk is a backlog."""
 
     text: str
     re: str | None
+    room: str | None
 
 
-_said = msgspec.json.Decoder(_Said).decode
+_direct = msgspec.json.Decoder(_Direct).decode
 
 
-def texts_of(entries: Sequence[Entry], journal: Journal) -> list[Text]:
-    """The frames of messages of ours."""
-    ours = [(entry.seq, cast(Message, entry.known) if entry.known else _said(entry.raw)) for entry in entries]
+def frames_of(entries: Sequence[Entry], journal: Journal) -> list[Ordered]:
+    """The frames of what is owed to a peer."""
     epochs = {journal.epoch_of(entry.seq) for entry in (*entries[:1], *entries[-1:])}
-    if len(epochs) == 1:  # the usual case: one epoch for all of them, since they are in order
-        epoch = epochs.pop()
-        return [Text(epoch, seq, message.text, message.re) for seq, message in ours]
-    return [Text(journal.epoch_of(seq), seq, message.text, message.re) for seq, message in ours]
+    one = epochs.pop() if len(epochs) == 1 else None  # the usual case, since they are in order
+    frames: list[Ordered] = []
+    for entry in entries:
+        epoch = one or journal.epoch_of(entry.seq)
+        if entry.type == "message":
+            message = cast(Message, entry.known) if entry.known else _direct(entry.raw)
+            if message.room is None:
+                frames.append(Text(epoch, entry.seq, message.text, message.re))
+                continue
+        frames.append(_in_room(epoch, entry))
+    return frames
 
 
-def any_over(texts: Sequence[Text], text_bytes: int, text_chars: int) -> bool:
-    """Whether one of the texts is over the limits (0 characters: no limit)."""
-    longest = max([len(text.text) for text in texts], default=0)
-    if longest * 4 <= text_bytes and (not text_chars or longest <= text_chars):
-        return False  # the usual case
-    return any(is_over(text.text, text_bytes, text_chars) for text in texts)
+def _in_room(epoch: str, entry: Entry) -> Say | Refused:
+    """What is said in a room of the peer, or what was not taken in one of ours."""
+    event = entry.event
+    if isinstance(event, RoomRefused):
+        return Refused(epoch, entry.seq, room_of(event.room), event.id, event.reason)
+    message = cast(Message, event)
+    to = None if message.to is msgspec.UNSET else message.to
+    to_node = None if message.to_node is msgspec.UNSET else message.to_node
+    return Say(epoch, entry.seq, room_of(message.room or ""), message.text, to, to_node)
 
 
-def is_over(text: str, text_bytes: int, text_chars: int) -> bool:
-    """Whether a text is."""
-    length = len(text)
-    return (length * 4 > text_bytes and len(text.encode()) > text_bytes) or 0 < text_chars < length
+def room_of(label: str) -> str:
+    """`lobby` of `lobby@alice`."""
+    return label.partition("@")[0]
+
+
+def _set_of(topics: int | tuple[int, ...]) -> set[int]:
+    return set(topics) if isinstance(topics, tuple) else {topics}

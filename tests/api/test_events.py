@@ -48,11 +48,61 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
     ),
     (
         events.Receipt(peer=PEER, state="delivered", through="7kq2m4xa:42", **WHERE),
-        {"type": "receipt", "peer": SHOWN, "state": "delivered", "through": "7kq2m4xa:42", "id": None},
+        {"type": "receipt", "peer": SHOWN, "state": "delivered", "through": "7kq2m4xa:42", "id": None,
+         "room": None, "room_position": None, "reason": None},
     ),
     (
         events.Gap(after=None, through="aaaaaaaa:7", **WHERE),
-        {"type": "gap", "peer": None, "after": None, "through": "aaaaaaaa:7"},
+        {"type": "gap", "peer": None, "room": None, "after": None, "through": "aaaaaaaa:7"},
+    ),
+    (
+        events.Message(
+            direction="in", peer=PEER, room="lobby@bob", nick="jane", to="alice", room_position="aaaaaaaa:7",
+            id="cccccccc:3", text="hi", **WHERE,
+        ),
+        {"type": "message", "direction": "in", "peer": SHOWN, "room": "lobby@bob", "nick": "jane", "to": "alice",
+         "room_position": "aaaaaaaa:7", "id": "cccccccc:3", "re": None, "text": "hi"},
+    ),
+    (
+        events.Message(
+            direction="out", peer=PEER, room="lobby@bob", nick="alice", to="10.0.0.9:5000", to_node=None,
+            id="7kq2m4xa:42", text="hi", state="queued", **WHERE,
+        ),
+        {"type": "message", "direction": "out", "peer": SHOWN, "room": "lobby@bob", "nick": "alice",
+         "to": "10.0.0.9:5000", "to_node": None, "id": "7kq2m4xa:42", "re": None, "text": "hi", "state": "queued"},
+    ),
+    (
+        events.Receipt(
+            peer=PEER, state="delivered", id="7kq2m4xa:42", room="lobby@bob", room_position="aaaaaaaa:8", **WHERE
+        ),
+        {"type": "receipt", "peer": SHOWN, "state": "delivered", "through": None, "id": "7kq2m4xa:42",
+         "room": "lobby@bob", "room_position": "aaaaaaaa:8", "reason": None},
+    ),
+    (
+        events.RoomJoin(
+            room="lobby@alice", nick="jane", node=None, address="10.0.0.9:5000", room_position="7kq2m4xa:42", **WHERE
+        ),
+        {"type": "room.join", "room": "lobby@alice", "nick": "jane", "node": None, "address": "10.0.0.9:5000",
+         "room_position": "7kq2m4xa:42"},
+    ),
+    (
+        events.RoomLeave(
+            room="lobby@alice", nick="jane", node=None, reason="kicked", room_position="7kq2m4xa:42", **WHERE
+        ),
+        {"type": "room.leave", "room": "lobby@alice", "nick": "jane", "node": None, "reason": "kicked",
+         "room_position": "7kq2m4xa:42"},
+    ),
+    (
+        events.RoomTopic(room="lobby@alice", text="tea", room_position="7kq2m4xa:42", **WHERE),
+        {"type": "room.topic", "room": "lobby@alice", "text": "tea", "room_position": "7kq2m4xa:42"},
+    ),
+    (
+        events.RoomGone(room="lobby@bob", reason="closed", **WHERE),
+        {"type": "room.gone", "room": "lobby@bob", "reason": "closed"},
+    ),
+    (
+        events.RoomRefused(peer=PEER, room="lobby@alice", id="aaaaaaaa:7", reason="not in the room", **WHERE),
+        {"type": "room.refused", "peer": SHOWN, "room": "lobby@alice", "id": "aaaaaaaa:7", "reason": "not in the room"},
     ),
     (events.DaemonStart(version="1.0", **WHERE), {"type": "daemon.start", "version": "1.0"}),
     (events.DaemonStop(reason="signal", **WHERE), {"type": "daemon.stop", "reason": "signal"}),
@@ -77,6 +127,22 @@ def test_a_message_that_goes_out_can_be_shown_in_another_state(text: str) -> Non
     message = events.Message(direction="out", peer=PEER, id="7kq2m4xa:42", text=text, state="queued", **WHERE)
     shown = json.loads(events.with_state(msgspec.json.encode(message), "delivered"))
     assert shown == json.loads(msgspec.json.encode(message)) | {"state": "delivered"}
+
+
+def test_one_that_has_come_back_from_a_room_is_shown_with_its_place() -> None:
+    message = events.Message(direction="out", peer=PEER, room="lobby@bob", text="hi", state="queued", **WHERE)
+    shown = json.loads(events.with_state(msgspec.json.encode(message), "delivered", "aaaaaaaa:8"))
+    assert shown == json.loads(msgspec.json.encode(message)) | {"state": "delivered", "room_position": "aaaaaaaa:8"}
+
+
+@pytest.mark.parametrize("text", ["hi", '"room":"lobby@bob"', '\\"room":"lobby@bob"'])
+def test_a_room_is_told_by_the_event_and_not_by_its_text(text: str) -> None:
+    direct = msgspec.json.encode(events.Message(direction="in", peer=PEER, text=text, **WHERE))
+    said = msgspec.json.encode(events.Message(direction="in", peer=PEER, room="lobby@bob.x", text=text, **WHERE))
+    assert (events.is_in_room(direct), events.is_in_room(said)) == (False, True)
+    assert events.mark_of("lobby@bob") not in direct
+    assert events.mark_of("lobby@bob") not in said
+    assert events.mark_of("lobby@bob.x") in said
 
 
 def test_what_came_in_has_no_state_to_change() -> None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import trio
@@ -15,17 +15,23 @@ from chatd.api.records import PeerRef
 from chatd.config import Config
 from chatd.core.batch import Batch, Entry
 from chatd.core.chat import Chat
+from chatd.core.exchange import Exchange
 from chatd.core.journal import Journal
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.store import Store
 from chatd.core.trust import Trust
+from chatd.peers.links import Links
+from chatd.peers.roomfeed import RoomFeed
 from chatd.peers.texts import Outgoing
 from chatd.runtime import Runtime, Waker
+from chatd.wire.frames import Text
+from chatd.wire.lines import check_text
 
 T = TypeVar("T")
 BOB = "k3v7abcd" + "b" * 44
 CAROL = "c" * 52
+SELF = "s" * 52
 ELSEWHERE = PeerRef(0, "bob", "native", BOB)
 FILE = "journal.db"
 
@@ -85,9 +91,17 @@ class FakeLink:
         self.waiting = 0
         self.full = False
         self.enqueued: list[tuple[int, str, Batch]] = []
+        self.send_bytes = 1024
+        self.declared = 0
+
+    def declare(self) -> None:
+        self.declared += 1
 
     def close(self, reason: str) -> None:
         self.reason = self.reason or reason
+
+    def check(self, text: str) -> None:
+        check_text(text, self.send_bytes)
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         self.enqueued.append((seq, text, batch))
@@ -144,7 +158,7 @@ async def texts_written(outgoing: Outgoing) -> list[str]:
     """What a link writes until it has looked at everything."""
     written: list[str] = []
     while True:
-        written += [text.text for text in await outgoing.next()]
+        written += [text.text for text in cast(list[Text], await outgoing.next())]
         if outgoing.at_tail:
             return written
 
@@ -169,7 +183,9 @@ class Core:
         self.world = world
         self.registry = Registry(journal, world)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.chat = Chat(self.config, journal, self.registry, world, trio.current_time())
+        self.exchange = Exchange(self.config, SELF, journal, self.registry)
+        self.roomfeed = RoomFeed(journal)
+        self.chat = Chat(self.config, journal, self.registry, self.exchange.rooms, world, trio.current_time())
 
     def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:
         """A native peer with a live link."""
@@ -195,9 +211,13 @@ class Core:
 
     def outgoing(self, peer: Peer, start: int = 0) -> Outgoing:
         """What a link would write."""
-        made = Outgoing(self.journal, self.chat, peer, peer.text_bytes or self.config.text_bytes, peer.text_chars)
+        made = self.outgoing_within(peer, peer.text_bytes or self.config.text_bytes, peer.text_chars)
         made.start(start)
         return made
+
+    def outgoing_within(self, peer: Peer, text_bytes: int, text_chars: int = 0) -> Outgoing:
+        """The same, to a side that takes texts up to there."""
+        return Outgoing(cast(Links, self), peer, Waker(), text_bytes, text_chars)
 
     async def write(self, peer: Peer) -> list[str]:
         """What a link that starts behind the last acknowledgement writes now, as texts."""
@@ -206,6 +226,7 @@ class Core:
     def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
         """A plain peer with a live link."""
         peer, link = self.registry.plain(address), FakeLink(address=address)
+        link.send_bytes = self.chat._config.plain_send_bytes
         self.registry.link_up(peer, link)
         return peer, link
 

@@ -2,7 +2,7 @@
 
 import random
 
-from chatd.api.events import Gap
+from chatd.api.events import Gap, is_in_room, mark_of
 from chatd.core import census
 from chatd.core.batch import Entry
 from chatd.core.census import Asked
@@ -12,6 +12,14 @@ from tests.core.parts import World, said
 
 def is_in(entry: Entry) -> bool:
     return entry.direction == "in"
+
+
+def in_a_room(entry: Entry) -> bool:
+    return is_in_room(entry.raw)
+
+
+def in_lobby_or_second(entry: Entry) -> bool:
+    return entry.topic == 2 or mark_of("lobby@bob") in entry.raw
 
 
 def is_gap(entry: Entry) -> bool:
@@ -25,7 +33,9 @@ async def fill(journal: Journal, count: int, seed: int) -> None:
         if draw.random() < 0.1:
             journal.append(Gap(after=None, through="x:1"), topic)
         else:
-            journal.append(said(str(number), direction), topic, direction)
+            message = said(f'{number} "room":"lobby@bob"' + "x" * draw.choice([0, 2000]), direction)
+            message.room = draw.choice([None, "lobby@bob", "lobby@b", "hall@bob"])
+            journal.append(message, topic, direction)
     await journal.settled()
 
 
@@ -44,6 +54,17 @@ async def test_every_one_is_counted_as_if_it_were_alone(journal: Journal, world:
         Asked(draw.randrange(journal.committed + 1), draw.choice([None, 1, 2, 9]), draw.choice([None, is_in, is_gap]))
         for _ in range(40)
     ]
+    assert await census.count(journal, asked) == [await one_by_one(journal, one) for one in asked]
+
+
+async def test_what_is_in_rooms_is_counted_in_the_same_pass(journal: Journal, world: World) -> None:
+    await fill(journal, 3 * census.HEAD_STEP // 2, seed=5)
+    draw = random.Random(6)
+    asked = [
+        Asked(draw.randrange(journal.committed + 1), draw.choice([None, 1, (1, 2), (3, 9)]), match, heads=True)
+        for match in [in_a_room, is_in, None] * 5
+    ]
+    asked += [Asked(draw.randrange(journal.committed), (1, 2), in_lobby_or_second, heads=True) for _ in range(5)]
     assert await census.count(journal, asked) == [await one_by_one(journal, one) for one in asked]
 
 

@@ -227,3 +227,13 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
+
+
+def test_an_acknowledgement_says_whether_more_than_talk_in_rooms_was_owed() -> None:
+    outbox = Outbox(Owed())
+    outbox.add([1, 2], [10, 10], in_room=True)
+    outbox.add([3], [10])
+    outbox.add([4], [10], in_room=True)
+    outbox.add([5], [10])
+    outbox.give_up(4, 10)
+    assert [outbox.acknowledge(seq) for seq in (1, 3, 3, 4, 5)] == [False, True, False, False, True]

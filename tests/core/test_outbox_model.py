@@ -6,6 +6,7 @@ it, the disk is full for a commit, and the node is killed. Then all faults stop.
 
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -97,7 +98,7 @@ class Play:
     async def do_write(self, _: int) -> None:
         while self.link is not None and self.link.reason is None and not self.outgoing.at_tail:
             with trio.move_on_after(60):
-                self.wire += await self.outgoing.next()
+                self.wire += cast(list[Text], await self.outgoing.next())
         if self.link is not None and self.link.reason is not None:
             await self.do_down(0)
 

@@ -1,6 +1,8 @@
+from chatd.api.events import Message, is_in_room
+from chatd.core.batch import Entry
 from chatd.core.journal import Journal
-from chatd.core.seek import seek_last, seek_time
-from tests.core.parts import World, said
+from chatd.core.seek import HEAD_ROWS, seek_last, seek_time
+from tests.core.parts import ELSEWHERE, World, said
 
 
 async def test_a_point_in_time_is_found(journal: Journal, world: World) -> None:
@@ -48,3 +50,22 @@ async def test_the_last_matching_entries_are_found(journal: Journal) -> None:
     of_topic = await seek_last(journal, 10, lambda _: True, topic=2)
     assert [entry.topic for entry in journal.recent(of_topic, 2) or []] == [2] * 10
     assert await seek_last(journal, 1, lambda _: False) == 0
+
+
+async def test_who_looks_at_heads_finds_what_is_in_a_room(journal: Journal) -> None:
+    for number in range(HEAD_ROWS + 90):
+        room = "lobby@bob" if number % 3 == 0 else None
+        message = Message(direction="out", peer=ELSEWHERE, room=room, text='"room":"x"' + "y" * 2000)
+        journal.append(message, number % 2 + 1, "out")
+    await journal.settled()
+    newest = journal.committed
+    last = newest - (newest - 1) % 3
+
+    def in_room(entry: Entry) -> bool:
+        return is_in_room(entry.raw)
+
+    assert await seek_last(journal, 1, in_room, heads=True) == last - 1
+    assert await seek_last(journal, 190, in_room, heads=True) == last - 3 * 189 - 1
+    assert await seek_last(journal, 2, in_room, (1, 2), heads=True) == last - 4
+    assert await seek_last(journal, 1000, in_room, (1, 2, 9), heads=True) == 0
+    assert await seek_last(journal, 1, in_room) == 0

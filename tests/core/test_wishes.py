@@ -202,3 +202,57 @@ async def test_a_wish_is_fresh_until_somebody_answers(tmp_path: Path) -> None:
         await core.commit()
     async with standing(tmp_path) as core:
         assert not core.registry.wishes.is_fresh(core.registry.find("bob"), HERE)
+
+
+def spoken(core: Core) -> list[tuple[Any, ...]]:
+    """(kind, address, nick) of what is on disk."""
+    return core.journal.store.query("SELECT kind, address, nick FROM wishes ORDER BY slot, address")
+
+
+async def test_the_dialect_and_nick_of_a_room_server_are_there_after_a_restart(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        named, addressed, plain = (core.registry.wanted(f"10.0.0.{n}:1234", "plain") for n in range(3))
+        core.registry.wishes.speak(named, "name", "Jané")
+        core.registry.wishes.speak(addressed, "address", "")
+        for peer in (named, addressed, plain):
+            core.registry.wishes.add(peer, peer.name)
+        await core.commit()
+        assert [record.dialect for record in core.registry.records()] == ["name", "address", None]
+    async with standing(tmp_path) as core:
+        found = [(peer.kind, peer.name, peer.dialect, peer.nick, peer.wishes) for peer in core.registry]
+        assert found == [
+            ("plain", "10.0.0.0:1234", "name", "Jané", ["10.0.0.0:1234"]),
+            ("plain", "10.0.0.1:1234", "address", "", ["10.0.0.1:1234"]),
+            ("plain", "10.0.0.2:1234", None, "", ["10.0.0.2:1234"]),
+        ]
+        assert core.registry.wanted("10.0.0.0:1234", "plain") is core.registry.find(0)
+
+
+@pytest.mark.parametrize("way", [("name", "joe"), ("address", ""), (None, "")], ids=str)
+async def test_another_way_of_talking_takes_the_wish_along(core: Core, way: tuple[str | None, str]) -> None:
+    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.wishes
+    wishes.speak(room, "name", "jane")
+    wishes.add(room, HERE)
+    await core.commit()
+    assert spoken(core) == [("name", HERE, "jane")]
+    wishes.speak(room, *way)
+    await core.commit()
+    assert room.wishes == [HERE]
+    assert spoken(core) == [(way[0] or "plain", HERE, way[1])]
+    wishes.end(room)
+    await core.commit()
+    assert spoken(core) == []
+
+
+async def test_talking_as_before_writes_nothing(core: Core) -> None:
+    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.wishes
+    wishes.speak(room, "name", "jane")
+    await core.commit()
+    assert spoken(core) == []
+    wishes.add(room, HERE)
+    await core.commit()
+    calls = core.world.calls
+    wishes.speak(room, "name", "jane")
+    assert wishes.add(room, HERE) is None
+    await core.commit()
+    assert core.world.calls == calls

@@ -11,6 +11,7 @@ import trio
 
 from chatd.config import Config
 from chatd.core.chat import Chat
+from chatd.core.exchange import Exchange
 from chatd.core.identity import load_or_create, prepare_state_dir
 from chatd.core.journal import Journal
 from chatd.core.registry import Registry
@@ -34,6 +35,7 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
     trust = Trust(config.trust, config.known, registry)
+    exchange = Exchange(config, identity.node, journal, registry)
     return Links(
         config,
         runtime,
@@ -41,7 +43,8 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
         journal,
         registry,
         trust,
-        Chat(config, journal, registry, runtime, trio.current_time()),
+        Chat(config, journal, registry, exchange.rooms, runtime, trio.current_time()),
+        exchange,
     )
 
 

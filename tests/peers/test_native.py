@@ -15,7 +15,7 @@ from chatd.peers import texts as texts_module
 from chatd.peers.handshake import as_acceptor
 from chatd.peers.links import Links
 from chatd.peers.native import NativeLink
-from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, Resume, Text
+from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, Resume, Rooms, Text
 from tests.peers.handmade import Handmade, hello, new_identity
 from tests.peers.stand import linking, loopback
 
@@ -58,6 +58,7 @@ def texts_of(links: Links) -> list[str]:
 async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
     async with linking() as links, linked(links) as (peer, _):
         assert links.registry.find(0).is_up
+        assert await peer.next() == Rooms([])
         assert isinstance(await peer.next(), Ping)
 
 
@@ -85,7 +86,7 @@ async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
 
 async def test_frames_of_a_later_version_are_skipped() -> None:
     async with linking() as links, linked(links, RESUME) as (peer, _):
-        await peer.send_raw(b"\x00\x00\x00\x04\x93\x08\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
+        await peer.send_raw(b"\x00\x00\x00\x04\x93\x28\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
         await peer.send(Text("handmade", 1, "hi"))
         assert await peer.until(Ack) == Ack("handmade", 1)
         assert texts_of(links) == ["hi"]

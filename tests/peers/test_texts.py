@@ -11,7 +11,8 @@ from chatd.core.chat import Options
 from chatd.core.peer import Peer
 from chatd.core.store import DiskFull
 from chatd.peers import texts as texts_module
-from chatd.peers.texts import Outgoing, any_over, is_over
+from chatd.peers.limits import any_over, is_over
+from chatd.peers.texts import Outgoing
 from chatd.wire.frames import Text
 from tests.core.parts import CAROL, Core, World, said, standing, texts_written
 
@@ -31,7 +32,7 @@ async def say(core: Core, peer: Peer, *texts: str) -> list[int]:
 
 
 def limited(core: Core, peer: Peer, text_bytes: int = 1000, text_chars: int = 0) -> Outgoing:
-    return Outgoing(core.journal, core.chat, peer, text_bytes, text_chars)
+    return core.outgoing_within(peer, text_bytes, text_chars)
 
 
 async def test_only_what_goes_out_to_the_peer_is_sent_and_once(tmp_path: Path) -> None:

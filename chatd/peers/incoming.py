@@ -1,0 +1,87 @@
+"""Incoming: what one link brings at positions of the peer's journal, and how far that is acknowledged.
+
+It is taken only behind a `Resume`, within the limits that our `Hello` has told, and once; core/chat.py and
+core/exchange.py judge that. An `Ack` is the mark as committed at the time it is written.
+"""
+
+from typing import TYPE_CHECKING, Final, cast
+
+from chatd.core.hearing import FromHost
+from chatd.core.peer import Link, Peer
+from chatd.peers.limits import any_over
+from chatd.wire.frames import (
+    Ack,
+    Frame,
+    Happened,
+    Missing,
+    Ordered,
+    Refused,
+    RemoteError,
+    Resume,
+    Said,
+    Say,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from chatd.peers.links import Links
+
+SINGLE, DIRECT, IN_ROOMS = range(3)  # kinds of frames, by how they are handled: each by itself, or in runs
+KINDS: Final[dict[type, int]] = {Text: DIRECT} | dict.fromkeys((Say, Said, Happened, Refused, Missing), IN_ROOMS)
+NOTHING: Final = 0  # is acknowledged yet
+
+
+def kind_of(frame: Frame) -> int:
+    """SINGLE, or which runs it goes in."""
+    return KINDS.get(type(frame), SINGLE)
+
+
+class Incoming:
+    """That of one link."""
+
+    __slots__ = ("_chat", "_exchange", "_journal", "_limits", "_peer", "_resumed", "_said")
+
+    def __init__(self, links: "Links", peer: Peer) -> None:
+        self._chat = links.chat
+        self._exchange = links.exchange
+        self._journal = links.journal
+        self._limits = links.config.text_bytes, links.config.max_text
+        self._peer = peer
+        self._resumed = False
+        self._said: dict[str, int] = {}  # for each epoch of which something came: the mark that was acknowledged last
+
+    def resume(self, frame: Resume) -> None:
+        """What comes starts after that position. Raises RemoteError."""
+        if self._resumed:
+            raise RemoteError("a second Resume")
+        self._resumed = True
+        if frame.seq:
+            self._chat.resumed(self._peer, frame.epoch, frame.seq)
+
+    def take(self, kind: int, frames: list[Ordered], link: Link) -> bool:
+        """A run of one kind, in order; False if all of it was here before. Raises RemoteError."""
+        if not self._resumed:
+            raise RemoteError(f"{type(frames[0]).__name__} before Resume")
+        text_bytes, text_chars = self._limits
+        texts = frames if kind == DIRECT else [frame for frame in frames if isinstance(frame, Say | Said)]
+        if any_over(cast(list[Text], texts), text_bytes, text_chars):
+            raise RemoteError(f"a text over {text_bytes} bytes, or {text_chars} characters if not 0")
+        if kind == DIRECT:
+            new = self._chat.receive(self._peer, link, cast(list[Text], frames))
+        else:
+            new = self._exchange.take(self._peer, link, cast(list[Say | FromHost], frames))
+        for epoch in (frames[0].epoch, frames[-1].epoch):
+            self._said.setdefault(epoch, NOTHING)
+        if new is None:
+            self._said[frames[-1].epoch] = NOTHING  # they sent it again: they do not know that we have it
+        return new is not None
+
+    def due(self) -> list[Frame]:
+        """The acknowledgements that were not told yet."""
+        frames: list[Frame] = []
+        for epoch, said in self._said.items():
+            mark = self._journal.marks.committed_in(self._peer.node or "", epoch)
+            if mark > said:
+                self._said[epoch] = mark
+                frames.append(Ack(epoch=epoch, seq=mark))
+        return frames

@@ -1,0 +1,55 @@
+"""Room talk: what the two ends of a native link tell each other of rooms that is true now, and not at a position.
+
+As a member: the rooms of the peer that we are in. As a host: for each room that the peer declares, who is in it, or
+that it cannot be. Values, not queues: however often something changes, it is told once, at the next write.
+"""
+
+from chatd.core.exchange import Exchange
+from chatd.core.peer import Link, Peer
+from chatd.core.room import Room
+from chatd.wire.frames import Frame, Gone, Rooms, Roster
+
+
+class RoomTalk:
+    """That of one link."""
+
+    __slots__ = ("_declare", "_exchange", "_gone", "_peer", "_rosters")
+
+    def __init__(self, exchange: Exchange, peer: Peer) -> None:
+        self._exchange = exchange
+        self._peer = peer
+        self._declare = False  # tell in which rooms we are
+        self._gone: list[Gone] = []
+        self._rosters: list[Room] = []  # that are to be told
+
+    def declare(self) -> None:
+        """In which rooms of the peer we are has changed, or is not known there."""
+        self._declare = True
+
+    def take(self, frame: Rooms | Roster | Gone, link: Link) -> None:
+        """One that came."""
+        memberships = self._exchange.memberships
+        if isinstance(frame, Roster):
+            memberships.roster(self._peer, frame)
+        elif isinstance(frame, Gone):
+            memberships.gone(self._peer, frame)
+        else:
+            self._gone, self._rosters = self._exchange.declared(self._peer, link, frame.rooms)
+
+    def due(self) -> list[Frame]:
+        """What is to be told now. A room that the peer has come to, only once that is committed."""
+        frames: list[Frame] = []
+        node = self._peer.node or ""
+        if self._declare:
+            self._declare = False
+            frames.append(Rooms(self._exchange.memberships.wanted(node)))
+        frames += self._gone
+        self._gone = []
+        waiting: list[Room] = []
+        for room in self._rosters:
+            if self._exchange.is_in_for_sure(node, room):
+                frames += self._exchange.rosters(node, room)
+            elif node in room.by_node:
+                waiting.append(room)
+        self._rosters = waiting
+        return frames
