@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 HIGHEST_PORT = 65535
 
 
-def run(app: "App", address: str, port: str | None, plain: bool, keep: bool) -> None:
+def run(
+    app: "App", address: str, port: str | None, plain: bool, keep: bool, dialect: str | None, nick: str | None
+) -> None:
     """Connect, and say with whom."""
     host, number = split(address, port)
     params: dict[str, object] = {"host": host, "port": number, "plain": plain, "keep": keep}
+    params |= {name: value for name, value in (("dialect", dialect), ("nick", nick)) if value is not None}
     found = app.call_timed("connect", params)
     if app.out.json:
         app.out.result(found)
@@ -59,6 +62,14 @@ command = Verb(
         click.Argument(["port"], required=False),
         click.Option(["--plain"], is_flag=True, help="Plain text, for peers that are not chatd (nc, telnet)."),
         click.Option(["--keep"], is_flag=True, help="Redial it from now on, even if it does not answer now."),
+        click.Option(
+            ["--dialect"],
+            type=click.Choice(["address", "name"]),
+            help="It is a plain room server: one that shows addresses, or one that wants a name first.",
+        ),
+        click.Option(["--nick"], metavar="NICK", help="The name for --dialect name; this node's, where none is given."),
     ],
-    help=f"Connect to a peer; done when the link is up. The port is {DEFAULT_PORT} where none is given.",
+    help=f"Connect to a peer; done when the link is up. The port is {DEFAULT_PORT} where none is given. With --dialect "
+    "this node is a client of a room server that is no chatd: send to it to talk in the room, terminate it to leave. "
+    "The dialect and nick of one that is redialed, or connected, need not be given again.",
 )

@@ -11,13 +11,17 @@ import trio
 
 from chatd.api.errors import ControlError
 from chatd.config import format_address, parse_address
+from chatd.core.nicks import for_node
 from chatd.core.peer import Peer
 from chatd.peers import handshake
 from chatd.peers.backoff import STABLE_S, Backoff
 from chatd.peers.links import Links
 from chatd.peers.native import NativeLink
 from chatd.peers.plain import PlainLink
+from chatd.peers.unreached import already, connect_failed, refusal
+from chatd.peers.visitor import VisitorLink
 from chatd.runtime import DialFailed
+from chatd.wire.dialects import NAME
 
 DIAL_S = 10.0  # for the TCP connection
 PENDING_S = 30.0  # between two tries while the other side has to accept us
@@ -70,7 +74,17 @@ class Dialer:
 
     # -- the verbs
 
-    async def connect(self, host: str, port: int, *, plain: bool, keep: bool, timeout: float | None) -> Peer:
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        plain: bool,
+        keep: bool,
+        timeout: float | None,
+        dialect: str | None = None,
+        nick: str | None = None,
+    ) -> Peer:
         """Dial, and give the peer once it is up. Raises ControlError: conflict, connect_failed, forbidden, timeout."""
         address = format_address(host, port)
         try:
@@ -81,17 +95,34 @@ class Dialer:
         try:
             with trio.move_on_after(float("inf") if timeout is None else timeout):
                 async with self._locks.setdefault(address, trio.Lock()):
-                    return await self._connect(address, plain=plain, keep=keep)
+                    wanted = self._wanted(address, plain=plain or dialect is not None)
+                    return await self._connect(wanted, address, self._manner(wanted, plain, dialect, nick), keep=keep)
         finally:
             await self._links.journal.settled()  # the wish is on disk, or that is full
         message = f"{address} has not answered within {timeout:g} s"
         raise ControlError("timeout", message, "raise --timeout, or look whether it runs")
 
-    async def _connect(self, address: str, *, plain: bool, keep: bool) -> Peer:
-        peer = wanted = self._registry.wanted(address, "plain" if plain else "native")
+    def _wanted(self, address: str, *, plain: bool) -> Peer:
+        """Who is dialed there. A room server is met as one also by who gives only its address: a chatd's first words
+        would be said to everybody in it.
+        """
+        rooms = (peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.wishes))
+        known = next((peer for peer in rooms if peer.address == address), None)
+        return known or self._registry.wanted(address, "plain" if plain else "native")
+
+    def _manner(self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None) -> tuple[str | None, str]:
+        """In which dialect it is met, and as whom: what is not said is as it was."""
+        if dialect is None and not plain:
+            return wanted.dialect, wanted.nick
+        if dialect != NAME:
+            return dialect, ""
+        return dialect, nick or wanted.nick or for_node(self._config.name)
+
+    async def _connect(self, wanted: Peer, address: str, manner: tuple[str | None, str], *, keep: bool) -> Peer:
         if wanted.is_up:
-            raise _already(wanted)
-        up_before = self._registry.up()
+            raise already(wanted)
+        peer, before, up_before = wanted, (wanted.dialect, wanted.nick), self._registry.up()
+        self._registry.wishes.speak(wanted, *manner)
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
@@ -99,11 +130,13 @@ class Dialer:
             peer = self._heed(wanted, address, refused)
             if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
                 keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
-                raise _refusal(address, refused) from None
+                raise refusal(address, refused) from None
             keep = True  # both sides dialed, and the other link was up first
         except DialFailed as failed:
-            raise _connect_failed(address, failed.attempts, keep=keep) from None
+            raise connect_failed(address, failed.attempts, keep=keep) from None
         finally:
+            if not peer.is_up and not keep:
+                self._registry.wishes.speak(wanted, *before)
             self._after(peer, address, keep=keep)
         await self._one_link(peer)
         return peer
@@ -116,6 +149,8 @@ class Dialer:
 
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
+        if peer.dialect is not None and (keep or peer.is_up):
+            self._no_chatd_at(address)
         if keep:
             self._registry.welcome(peer)
             self._registry.wishes.add(peer, address, fresh=not peer.is_up)
@@ -125,6 +160,12 @@ class Dialer:
                 self._registry.forget(peer)
             elif peer.state == "dialing":
                 self._registry.set_state(peer, "down", "not reached")
+
+    def _no_chatd_at(self, address: str) -> None:
+        """It is a room server: who was expected there as a chatd, and has never answered, is not redialed."""
+        for peer in [peer for peer in self._registry if peer.kind == "native" and peer.node is None]:
+            if address in peer.wishes:
+                self._registry.forget(peer)
 
     async def terminate(self, peer: Peer) -> int:
         """End the wish, deliver what was accepted, close; gives how many messages stay behind."""
@@ -156,9 +197,7 @@ class Dialer:
         links = self._links
         link: PlainLink | NativeLink
         if wanted.kind == "plain":
-            peer = wanted
-            config = self._config
-            link = PlainLink(stream, peer, links.chat, links.journal, config, direction="out", address=address)
+            peer, link = wanted, self._plain_link(stream, wanted, address)
         else:
             established = await handshake.as_dialer(links, stream, why, wanted)
             peer = established.peer
@@ -172,6 +211,12 @@ class Dialer:
         if address in peer.wishes:
             self._registry.wishes.add(peer, address, lasting=False)
         return peer
+
+    def _plain_link(self, stream: trio.SocketStream, peer: Peer, address: str) -> PlainLink:
+        links, config = self._links, self._config
+        if peer.dialect is not None:
+            return VisitorLink(stream, peer, links.chat, links.journal, config, address=address)
+        return PlainLink(stream, peer, links.chat, links.journal, config, direction="out", address=address)
 
     async def _open(self, address: str) -> trio.SocketStream:
         host, port = parse_address(address)
@@ -241,35 +286,3 @@ class Dialer:
         self._redialing(found, self._config.redial_min)
         if found.reason != before:
             log.info("%s at %s: %s", found.shown, address, found.reason)
-
-
-def _already(peer: Peer) -> ControlError:
-    message = f"{peer.shown} is connected already, slot {peer.slot}"
-    hint = "send to it, or terminate it first"
-    return ControlError("conflict", message, hint, reason="already_connected", slot=peer.slot)
-
-
-def _connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool) -> ControlError:
-    tried = "; ".join(why if where == address else f"{where}: {why}" for where, why in attempts)
-    hint = "it is redialed from now on" if keep else "look whether it runs and can be reached, or add --keep"
-    shown = [{"address": where, "reason": why} for where, why in attempts]
-    return ControlError("connect_failed", f"cannot connect to {address}: {tried}", hint, attempts=shown)
-
-
-def _refusal(address: str, refused: handshake.Refused) -> ControlError:
-    """The answer to a `connect` that reached somebody."""
-    if refused.reason == "self":
-        return ControlError("conflict", f"{address} is this node itself", "connect to another one", reason="self")
-    if refused.reason == "duplicate" and refused.peer is not None:
-        return _already(refused.peer)
-    if refused.reason == "pending":
-        where = "there" if refused.theirs else "here"
-        hint = f"say `chatctl peer accept` {where}; it is redialed meanwhile"
-        return ControlError("forbidden", str(refused), hint)
-    if refused.reason == "denied":
-        where = "there" if refused.theirs else "here"
-        return ControlError("forbidden", f"{address}: {refused}", f"`chatctl peer accept` {where} changes that")
-    error = _connect_failed(address, [(address, str(refused))], keep=False)
-    if not refused.theirs:
-        error.hint = "it may be no chatd: `connect --plain` is for nc and other plain programs"
-    return error

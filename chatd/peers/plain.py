@@ -3,9 +3,9 @@
 The trio shell around wire/lines.py: when to read, when a chunk is a message, when to write, how to close. It does
 not decide about messages (core/chat.py does) and opens no slot; `peers/listener.py` and `peers/dialer.py` make the
 peer, run the link in its supervisor, and tell the registry when it is up and down. The rules are in docs/wire.md.
+What is different on a link to a room server is in `peers/visitor.py`.
 """
 
-import os
 import socket
 from collections import deque
 from functools import partial
@@ -17,9 +17,18 @@ from chatd.api.errors import ControlError
 from chatd.config import Config
 from chatd.core.batch import Batch
 from chatd.core.peer import Peer
-from chatd.peers.reasons import is_reset
+from chatd.peers.reasons import (
+    CLOSED,
+    LINE_TOO_LONG,
+    RESET,
+    SENT_THEN_CLOSED,
+    SHUTDOWN,
+    STALLED,
+    STORAGE_FULL,
+    broken,
+)
 from chatd.peers.sniff import first
-from chatd.wire.lines import LineDecoder, LineTooLong, encode_line
+from chatd.wire.lines import LineDecoder, LineTooLong, check_text, encode_line
 
 RECV_BYTES: Final = 4096  # small, so that what one read brings stays near the receive rate
 BURST_S: Final = 1.0  # of the receive rate may come at once
@@ -27,14 +36,6 @@ HANG_UP_S: Final = 1.0  # a hang-up this soon after a send, and without an answe
 DRAIN_S: Final = 1.0  # to read until EOF once we have said that we close
 SHUTDOWN_S: Final = 0.8  # to write what waits when the daemon stops; with DRAIN_S under 2 s
 WRITE_BYTES: Final = 16384  # of lines in one write
-
-CLOSED: Final = "closed by peer"
-SENT_THEN_CLOSED: Final = "sent, then closed by peer"
-RESET: Final = "reset"
-STALLED: Final = "stalled"
-SHUTDOWN: Final = "shutdown"
-STORAGE_FULL: Final = "storage_full"
-LINE_TOO_LONG: Final = "line too long"
 
 Outcome = Literal["native", "closed"]
 
@@ -93,6 +94,7 @@ class PlainLink:
         self._config = config
         self._provisional = provisional
         self._decoder = LineDecoder(config.plain_line_bytes)
+        self._quiet = config.plain_quiet
         self._queue: deque[tuple[int, str, Batch]] = deque()
         self._waiting_bytes = 0
         self._nursery: trio.Nursery | None = None
@@ -109,6 +111,10 @@ class PlainLink:
     def full(self) -> bool:
         """As much waits as may: the next message is `outbox_full`."""
         return self.waiting >= self._config.plain_queue or self._waiting_bytes >= self._config.plain_buffer_bytes
+
+    def check(self, text: str) -> None:
+        """Raises TextRefused for a text that cannot be said there."""
+        check_text(text, self._config.plain_send_bytes)
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         """Write the text once the batch is committed. On a link that has ended it counts as unsent."""
@@ -146,7 +152,7 @@ class PlainLink:
                     self._deliver(self._decoder.close())
                 nursery.cancel_scope.deadline = trio.current_time() + self._patience()
             if not native:
-                await self._half_close()
+                await self._leave()
         finally:
             self._end("cut")
             self.unsent = sum(1 for _, _, batch in self._queue if batch.error is None)
@@ -170,7 +176,7 @@ class PlainLink:
             self._end(LINE_TOO_LONG)
         except OSError as error:  # reset, or the kernel's keepalive gave up
             self._eof = True
-            self._end(_broken(error))
+            self._end(broken(error))
         return False
 
     async def _read(self) -> None:
@@ -195,7 +201,7 @@ class PlainLink:
         if not self._decoder.pending:
             # No deadline: a plain peer may be silent for ever. The kernel's keepalive notices when it is gone.
             return await self._sock.recv(RECV_BYTES)
-        with trio.move_on_after(self._config.plain_quiet):
+        with trio.move_on_after(self._quiet):
             return await self._sock.recv(RECV_BYTES)
         return None
 
@@ -219,23 +225,29 @@ class PlainLink:
     # -- writing, by a task that exists only while something waits
 
     def _start_writer(self) -> None:
-        if self._queue and self._nursery is not None and not self._writing:
+        if self._has_work() and self._nursery is not None and not self._writing:
             self._writing = True
             self._nursery.start_soon(self._write)
 
+    def _has_work(self) -> bool:
+        return bool(self._queue)
+
     async def _write(self) -> None:
         try:
-            while self._queue:
-                if await self._head_is_committed():
-                    await trio.sleep_until(self._next_write)
-                    await self._write_some()
+            await self._write_all()
         except OSError as error:
             self._eof = True
-            self.close(_broken(error))
+            self.close(broken(error))
         except trio.TooSlowError:
             self.close(STALLED)
         finally:
             self._writing = False
+
+    async def _write_all(self) -> None:
+        while self._queue:
+            if await self._head_is_committed():
+                await trio.sleep_until(self._next_write)
+                await self._write_some()
 
     async def _head_is_committed(self) -> bool:
         """Wait for the oldest message's commit. One that failed was refused to its sender: dropped."""
@@ -248,17 +260,23 @@ class PlainLink:
 
     async def _write_some(self) -> None:
         """One message; to a peer that speaks lines everything that is committed, up to WRITE_BYTES."""
-        lines = self._decoder.speaks_lines
+        lines = self._speaks_lines()
         ends: list[int] = []
         data = bytearray()
         for _, text, batch in self._queue:
             if ends and (not lines or len(data) >= WRITE_BYTES or not batch.done or batch.error is not None):
                 break
-            data += encode_line(text, lines)
+            data += self._encode(text)
             ends.append(len(data))
         await self._put(data, ends)
         if not lines:
             self._next_write = trio.current_time() + self._config.plain_pace
+
+    def _speaks_lines(self) -> bool | None:
+        return self._decoder.speaks_lines
+
+    def _encode(self, text: str) -> bytes:
+        return encode_line(text, self._speaks_lines())
 
     async def _put(self, data: bytearray, ends: list[int]) -> None:
         """Write all of it, counting each message as its last byte is taken."""
@@ -287,19 +305,16 @@ class PlainLink:
             return 0.0
         return SHUTDOWN_S if self.reason == SHUTDOWN else self._config.terminate_timeout
 
-    async def _half_close(self) -> None:
+    async def _leave(self) -> None:
         """Close without an RST, on which one of the seed programs crashes: read until they have closed too."""
         try:
             self._sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(DRAIN_S):
-                while not self._eof:
-                    self._eof = not await self._sock.recv(RECV_BYTES)
+                await self._drain()
         except OSError:  # reset, or gone since long: there is nobody to be polite to
             self._eof = True
 
-
-def _broken(error: OSError) -> str:
-    if is_reset(error):
-        return RESET
-    text = os.strerror(error.errno) if error.errno else str(error)
-    return text[:1].lower() + text[1:]
+    async def _drain(self) -> None:
+        """Read until they close. The caller sets the deadline. Raises OSError."""
+        while not self._eof:
+            self._eof = not await self._sock.recv(RECV_BYTES)

@@ -1,7 +1,19 @@
 """Reasons: why links end, in the words of `list`, `tail` and the log."""
 
 import errno
+import os
 from typing import Final
+
+# How connections with plain clients end.
+CLOSED: Final = "closed by peer"
+SENT_THEN_CLOSED: Final = "sent, then closed by peer"
+RESET: Final = "reset"
+STALLED: Final = "stalled"
+TOO_SLOW: Final = "too slow"
+SILENT: Final = "silent"
+SHUTDOWN: Final = "shutdown"
+STORAGE_FULL: Final = "storage_full"
+LINE_TOO_LONG: Final = "line too long"
 
 # Our own reasons for ending a link that are told to the peer as they are; everything else is `protocol`.
 TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "denied", "duplicate", "protocol"})
@@ -31,3 +43,11 @@ def refused(bye: str) -> str:
 def is_reset(error: object) -> bool:
     """Whether an exception of a socket means that the other end threw the connection away."""
     return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
+
+
+def broken(error: OSError) -> str:
+    """Why a link ended on which a call gave that error."""
+    if is_reset(error):
+        return RESET
+    text = os.strerror(error.errno) if error.errno else str(error)
+    return text[:1].lower() + text[1:]

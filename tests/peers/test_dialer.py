@@ -91,9 +91,18 @@ async def dialing(**settings: object) -> AsyncIterator[tuple[Dialer, Links, Wire
         nursery.cancel_scope.cancel()
 
 
-async def connect(dialer: Dialer, address: str = BOB, *, plain: bool = False, keep: bool = False) -> Peer:
+async def connect(
+    dialer: Dialer,
+    address: str = BOB,
+    *,
+    plain: bool = False,
+    keep: bool = False,
+    timeout: float | None = None,
+    dialect: str | None = None,
+    nick: str | None = None,
+) -> Peer:
     host, _, port = address.partition(":")
-    return await dialer.connect(host, int(port), plain=plain, keep=keep, timeout=None)
+    return await dialer.connect(host, int(port), plain=plain, keep=keep, timeout=timeout, dialect=dialect, nick=nick)
 
 
 async def down(links: Links, peer: Peer) -> None:
@@ -429,3 +438,163 @@ async def test_a_peer_that_was_forgotten_while_it_was_dialed_is_hung_up_on() -> 
         assert [found.node for found in links.registry] == [bob.node]
         assert links.journal.store.query("SELECT * FROM wishes") == []
         assert dialer._kept == set()
+
+
+# -- room servers
+
+
+class Room:
+    """A room server of either dialect; `heard` has what it was told, one list for each connection."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[bytes]] = []
+        self.streams: list[trio.SocketStream] = []
+        self.changed = trio.Event()
+
+    async def __call__(self, stream: trio.SocketStream) -> None:
+        heard = list[bytes]()
+        self.heard.append(heard)
+        self.streams.append(stream)
+        self._tell()
+        async with stream:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async for chunk in stream:
+                    heard.append(bytes(chunk))
+                    self._tell()
+                    if chunk in (b"QUIT", b"*exit\n"):
+                        return
+                    await stream.send_all(b"welcome\n")
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
+
+    async def wait(self, *heard: list[bytes]) -> None:
+        """Until that is what it was told."""
+        while self.heard != list(heard):
+            await self.changed.wait()
+
+
+def rows(links: Links) -> list[tuple[object, ...]]:
+    """(kind, address, nick) of the wishes on disk."""
+    return links.journal.store.query("SELECT kind, address, nick FROM wishes ORDER BY slot")
+
+
+async def again(links: Links, peer: Peer, room: Room) -> None:
+    """The room server hangs up, and the peer is back."""
+    room.streams[-1].socket.close()
+    await down(links, peer)
+    while not peer.is_up:
+        await links.registry.changed.wait()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "nick", "told"), [("name", "jane", [b"jane"]), ("name", None, [b"alice"]), ("address", None, [])]
+)
+async def test_a_room_server_is_told_the_name_that_was_asked_for_or_ours(
+    dialect: str, nick: str | None, told: list[bytes]
+) -> None:
+    async with dialing() as (dialer, links, wire):
+        room = Room()
+        wire.answers = [room]
+        peer = await connect(dialer, dialect=dialect, nick=nick)
+        assert (peer.kind, peer.record().dialect, peer.wishes, rows(links)) == ("plain", dialect, [], [])
+        await room.wait(told)
+        await dialer.terminate(peer)
+        await room.wait([*told, b"*exit\n" if dialect == "name" else b"QUIT"])
+
+
+@pytest.mark.parametrize("dialect", ["name", "address"])
+async def test_a_room_server_is_redialed_only_with_keep_and_then_as_before(dialect: str) -> None:
+    nick = "jane" if dialect == "name" else None
+    told = [b"jane"] if nick else []
+    async with dialing() as (dialer, links, wire):
+        room = Room()
+        wire.answers = [room, room, room]
+        peer = await connect(dialer, dialect=dialect, nick=nick)
+        room.streams[-1].socket.close()
+        await down(links, peer)
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.dialed == [BOB]
+        peer = await connect(dialer, dialect=dialect, nick=nick, keep=True)
+        assert rows(links) == [(dialect, BOB, nick or "")]
+        await again(links, peer, room)
+        await room.wait(told, told, told)
+
+
+async def test_a_room_server_that_is_redialed_need_not_be_described_again() -> None:
+    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+        room = Room()
+        with pytest.raises(ControlError):
+            await connect(dialer, dialect="name", nick="jane", keep=True)
+        wire.answers = [room]
+        peer = await connect(dialer)
+        await room.wait([b"jane"])
+        assert list(links.registry) == [peer]
+        with pytest.raises(ControlError) as refused:
+            await connect(dialer)
+        assert refused.value.details["reason"] == "already_connected"
+
+
+@pytest.mark.parametrize(
+    ("way", "told", "row"),
+    [
+        ({"dialect": "name"}, [b"jane"], ("name", BOB, "jane")),
+        ({"dialect": "name", "nick": "joe"}, [b"joe"], ("name", BOB, "joe")),
+        ({"dialect": "address"}, [], ("address", BOB, "")),
+        ({"plain": True}, [], ("plain", BOB, "")),
+    ],
+    ids=str,
+)
+async def test_what_the_newest_connect_says_holds_from_then_on(
+    way: dict[str, object], told: list[bytes], row: tuple[str, str, str]
+) -> None:
+    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+        with pytest.raises(ControlError):
+            await connect(dialer, dialect="name", nick="jane", keep=True)
+        room = Room()
+        wire.answers = [room]
+        peer = await connect(dialer, **way)  # type: ignore[arg-type]
+        await room.wait(told)
+        assert (rows(links), peer.wishes, peer.slot) == ([row], [BOB], 0)
+
+
+@pytest.mark.parametrize("timeout", [None, 0.02])
+async def test_a_connect_that_reaches_nobody_changes_nothing_about_the_wish(
+    timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(host: str, port: int) -> None:
+        await trio.sleep_forever()
+
+    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+        with pytest.raises(ControlError):
+            await connect(dialer, dialect="name", nick="jane", keep=True)
+        if timeout is not None:
+            monkeypatch.setattr(wire, "dial", never)
+        with pytest.raises(ControlError):
+            await connect(dialer, plain=True, timeout=timeout)
+        (peer,) = links.registry
+        assert (peer.dialect, peer.nick, rows(links)) == ("name", "jane", [("name", BOB, "jane")])
+
+
+async def test_who_was_wished_for_as_a_chatd_and_is_a_room_server_is_not_redialed_as_a_chatd() -> None:
+    async with dialing(redial_min=0.3, redial_max=0.3) as (dialer, links, wire):
+        with pytest.raises(ControlError):
+            await connect(dialer, keep=True)
+        room = Room()
+        wire.answers = [room]
+        peer = await connect(dialer, dialect="address", keep=True)
+        assert list(links.registry) == [peer]
+        assert rows(links) == [("address", BOB, "")]
+        while dialer._kept != {peer}:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_chatd_that_has_answered_there_stays_wished_for() -> None:
+    async with dialing() as (dialer, _, wire):
+        wire.answers = [serving(new_identity()), Room()]
+        bob = await connect(dialer)
+        room = await connect(dialer, dialect="address")
+        assert (bob.wishes, room.wishes) == ([BOB], [])
+        assert bob.is_up
+        assert room.is_up

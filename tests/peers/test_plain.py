@@ -1,7 +1,5 @@
 """Plain links over real loopback sockets: each of the six rules of docs/wire.md, both directions."""
 
-import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,40 +13,11 @@ from chatd.config import Config
 from chatd.core.batch import Batch
 from chatd.core.peer import Peer
 from chatd.peers.plain import PlainLink
+from tests.peers.plain_node import FakeNode, committed, pair, reset
 from tests.seeds import SeedCrashed, SeedPeer, Variant
 
 CONFIG = Config(node="default", name="alice", socket="/none", state="/none")
 UNPACED = msgspec.structs.replace(CONFIG, plain_pace=0.0)
-
-
-class FakeNode:
-    """The parts of chat and journal that a plain link uses: texts are collected, room is a gate."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.told: list[int] = []  # seqs up to which everything is written
-        self.batch = Batch()
-        self.gate = trio.Event()
-        self.gate.set()
-        self._changed = trio.Event()
-
-    def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
-        self.texts += texts
-        self._changed.set()
-        self._changed = trio.Event()
-        self.batch = Batch()
-        return self.batch
-
-    def written(self, peer: Peer, seq: int) -> None:
-        self.told.append(seq)
-
-    async def room(self) -> None:
-        await self.gate.wait()
-
-    async def wait_texts(self, count: int) -> list[str]:
-        while len(self.texts) < count:
-            await self._changed.wait()
-        return self.texts
 
 
 class Rig(msgspec.Struct):
@@ -69,21 +38,6 @@ class Rig(msgspec.Struct):
         """The reason, once the link has ended."""
         await self.ended.wait()
         return self.link.reason
-
-
-def committed() -> Batch:
-    """A batch that is on disk."""
-    batch = Batch()
-    batch.settle(None)
-    return batch
-
-
-async def pair() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Both ends of one real TCP connection."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
-        return await listener.accept(), theirs
 
 
 @asynccontextmanager
@@ -121,12 +75,6 @@ async def running(
         await rig.ended.wait()
     assert (ours.socket.fileno() == -1) is (rig.outcome == "closed")
     ours.socket.close()
-
-
-def reset(stream: trio.SocketStream) -> None:
-    """Close with an RST."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()
 
 
 # -- rule 1
