@@ -14,14 +14,24 @@ import msgspec
 from chatd import paths
 from chatd.flags import Flags, flag_of, parse_flags
 from chatd.settings import SETTINGS, Config, ConfigError, nearest
-from chatd.values import Kind, format_address, parse_address
+from chatd.values import Kind, RoomPort, format_address, parse_address, parse_room_port
 
-__all__ = ["Config", "ConfigError", "Loaded", "describe", "format_address", "load", "parse_address"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Loaded",
+    "RoomPort",
+    "describe",
+    "format_address",
+    "load",
+    "parse_address",
+    "parse_room_port",
+]
 
 VARIABLES = {f"CHATD_{name.upper()}": name for name in SETTINGS}
 NOT_IN_FILES = {"node", "config"}  # they say which file is read
 OF_ONE_NODE = {"node", "config", "socket", "state"}  # with `-n`, the variables of another node's do not count
-FRAME_ROOM = 512  # what a frame needs besides its text
+FRAME_ROOM = 512  # what a frame needs besides its text: TEXT_OVERHEAD of wire/frames.py
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -139,7 +149,7 @@ def _file_texts(path: str, table: dict[str, object]) -> tuple[dict[str, list[str
 
 
 def _parse(kind: Kind, texts: list[str], source: str) -> object:
-    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()] if kind.many else [texts[-1]]
+    parts = [part for text in texts for part in kind.split(text)] if kind.many else [texts[-1]]
     values = []
     for part in parts:
         try:
@@ -153,6 +163,7 @@ def _check(config: Config) -> None:
     """What only two settings together can get wrong."""
     if not config.listen:
         raise ConfigError("listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)")
+    _check_room_ports(config)
     for low, high, room in (
         ("text_bytes", "frame_bytes", FRAME_ROOM),
         ("ping_after", "dead_after", 0),
@@ -165,6 +176,18 @@ def _check(config: Config) -> None:
                 f"{high} is {show(getattr(config, high))}: it must be {show(least)} or more, "
                 f"because {low} is {show(getattr(config, low))}"
             )
+
+
+def _check_room_ports(config: Config) -> None:
+    """An address has one room and one dialect, and is no peer port."""
+    taken = set(config.listen)
+    for text in config.room_port:
+        host, port, *_ = parse_room_port(text)
+        address = format_address(host, port)
+        if port and address in taken:
+            other = "listen" if address in config.listen else "another room_port"
+            raise ConfigError(f"room_port: {text}: {address} is in {other} too; give each a port of its own")
+        taken.add(address)
 
 
 def _host_name() -> str:

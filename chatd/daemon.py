@@ -23,6 +23,7 @@ from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
 from chatd.core.chat import Chat
 from chatd.core.consumers import Consumers
+from chatd.core.exchange import Exchange
 from chatd.core.failures import AlreadyRunning, StorageFailure
 from chatd.core.identity import load_or_create, prepare_state_dir
 from chatd.core.journal import Journal
@@ -33,6 +34,7 @@ from chatd.node import Node
 from chatd.peers.dialer import Dialer
 from chatd.peers.links import Links
 from chatd.peers.listener import Listener
+from chatd.peers.roomport import RoomPorts
 from chatd.runtime import Runtime
 
 JOURNAL_FILE = "journal.db"
@@ -50,39 +52,47 @@ async def run(config: Config, runtime: Runtime) -> None:
     """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on."""
     prepare_state_dir(config.state)
     async with _locked(config.state):
-        node, links, listener = await runtime.in_thread(_assemble, config, runtime, trio.current_time())
+        node, links, listener, room_ports = await runtime.in_thread(_assemble, config, runtime, trio.current_time())
         node.started = trio.current_time()
         server = ControlServer(node)
         failures: list[StorageFailure] = []
         try:
             await listener.bind()
+            await room_ports.bind()
             async with trio.open_nursery() as everything:
                 everything.start_soon(_heed_signals, node, everything.cancel_scope)
-                await _live(node, links, listener, server, failures)
+                await _live(node, links, listener, room_ports, server, failures)
                 everything.cancel_scope.cancel()
         finally:
             listener.close()
+            room_ports.close()
             node.journal.close()
     if failures:
         raise failures[0]
 
 
-def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener]:
+def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener, RoomPorts]:
     """Open what is on disk and put the parts together (blocking)."""
     identity = load_or_create(config.state)
     store = Store(os.path.join(config.state, JOURNAL_FILE))
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
     trust = Trust(config.trust, config.known, registry)
-    chat = Chat(config, journal, registry, runtime, now)
-    links = Links(config, runtime, identity, journal, registry, trust, chat)
-    listener, dialer = Listener(config, links), Dialer(links)
+    exchange = Exchange(config, identity.node, journal, registry)
+    chat = Chat(config, journal, registry, exchange.rooms, runtime, now)
+    links = Links(config, runtime, identity, journal, registry, trust, chat, exchange)
+    listener, room_ports, dialer = Listener(config, links), RoomPorts(links), Dialer(links)
     consumers = Consumers(journal, runtime, config.consumers)
-    return Node(links, dialer, listener, consumers, __version__), links, listener
+    return Node(links, dialer, listener, room_ports, consumers, __version__), links, listener, room_ports
 
 
 async def _live(
-    node: Node, links: Links, listener: Listener, server: ControlServer, failures: list[StorageFailure]
+    node: Node,
+    links: Links,
+    listener: Listener,
+    room_ports: RoomPorts,
+    server: ControlServer,
+    failures: list[StorageFailure],
 ) -> None:
     """From the first event to the last."""
     journal = node.journal
@@ -97,13 +107,16 @@ async def _live(
                 async with _nursery() as intake:
                     await intake.start(node.dialer.run)
                     intake.start_soon(listener.run)
+                    intake.start_soon(room_ports.run)
                     intake.start_soon(upkeep.run, node)
                     await sessions.start(server.serve)
                     _announce(node)
                     await node.stopped()
                 log.info("stopping: %s", node.stop_reason)
                 server.begin_stop()
+                room_ports.hang_up()
                 await links.goodbye()
+                await room_ports.goodbye()
             await _commit_last(journal, node.stop_reason)
             await server.drain(SESSIONS_S)
     log.info("stopped")

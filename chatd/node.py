@@ -6,12 +6,21 @@ from chatd.core.consumers import Consumers
 from chatd.peers.dialer import Dialer
 from chatd.peers.links import Links
 from chatd.peers.listener import Listener
+from chatd.peers.roomport import RoomPorts
 
 
 class Node:
     """One running chatd."""
 
-    def __init__(self, links: Links, dialer: Dialer, listener: Listener, consumers: Consumers, version: str) -> None:
+    def __init__(
+        self,
+        links: Links,
+        dialer: Dialer,
+        listener: Listener,
+        room_ports: RoomPorts,
+        consumers: Consumers,
+        version: str,
+    ) -> None:
         self.config = links.config
         self.runtime = links.runtime
         self.identity = links.identity
@@ -19,12 +28,16 @@ class Node:
         self.registry = links.registry
         self.trust = links.trust
         self.chat = links.chat
+        self.rooms = links.exchange.rooms
+        self.talk = links.exchange.talk
+        self.memberships = links.exchange.memberships
         self.consumers = consumers
         self.dialer = dialer
         self.version = version
         self.started = 0.0  # trio's clock
         self.socket = links.config.socket
         self._listener = listener
+        self._room_ports = room_ports
         self._stop = trio.Event()
         self.stop_reason = ""
 
@@ -32,6 +45,11 @@ class Node:
     def listen(self) -> list[str]:
         """The bound addresses of the peer port, `HOST:PORT`; empty before and after the intake."""
         return self._listener.addresses
+
+    @property
+    def room_ports(self) -> list[str]:
+        """The bound addresses of the room ports, in the order of the settings."""
+        return self._room_ports.addresses
 
     def request_stop(self, reason: str) -> None:
         """Have the daemon stop in order; the first reason stays."""

@@ -10,7 +10,7 @@ from typing import Annotated, get_type_hints
 import msgspec
 
 from chatd import paths
-from chatd.values import GROUP, NAME, NODE_IDS, PATH, Kind, addresses, choice, count, duration, size
+from chatd.values import GROUP, NAME, NODE_IDS, PATH, ROOM_PORTS, Kind, addresses, choice, count, duration, size
 
 DEFAULT_LISTEN = (f"0.0.0.0:{paths.DEFAULT_PORT}", f"[::]:{paths.DEFAULT_PORT}")
 GROUPS = (
@@ -62,6 +62,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     plain: Annotated[str, _in(1, choice("on", "loopback", "off"), "from where plain text (nc, telnet) is taken")] = (
         "loopback"
     )
+    room_port: Annotated[
+        list[str],
+        _in(1, ROOM_PORTS, "where plain clients come into a room of ours, and how they speak (address or name)"),
+    ] = []
 
     log_level: Annotated[str, _in(2, choice("debug", "info", "warning", "error"), "the least that is logged")] = "info"
     log_format: Annotated[str, _in(2, choice("auto", "text", "json"), "auto: text on a terminal, else JSON lines")] = (
@@ -70,7 +74,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     max_text: Annotated[int, _in(3, count(0, MIB, zero="0: no limit"), "characters of a text; 0 is no limit")] = 0
     text_bytes: Annotated[int, _in(3, size(64, 8 * MIB), "UTF-8 bytes of a text")] = 16 * KIB
-    frame_bytes: Annotated[int, _in(3, size(KIB, 16 * MIB), "a native frame")] = 64 * KIB
+    frame_bytes: Annotated[int, _in(3, size(64 * KIB, 16 * MIB), "a native frame")] = 64 * KIB
     journal_pending_bytes: Annotated[int, _in(3, size(64 * KIB, GIB), "what may wait for its commit")] = 8 * MIB
     outbox_messages: Annotated[int, _in(3, count(1, 100_000_000), "messages that may be owed to one peer")] = 10_000
     outbox_bytes: Annotated[int, _in(3, size(64 * KIB, 1024 * GIB), "their bytes in the journal")] = 64 * MIB
@@ -90,6 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     links: Annotated[int, _in(5, count(1, 65536), "links at a time")] = 1024
     unauthenticated: Annotated[int, _in(5, count(1, 65536), "links at a time that have not said who they are")] = 64
     links_per_address: Annotated[int, _in(5, count(1, 65536), "links at a time of one public address")] = 16
+    room_members: Annotated[int, _in(5, count(1, 65536), "members of one room of ours at a time")] = 4096
     dials_per_address: Annotated[int, _in(5, count(1, 65536), "new links in 10 minutes of one public address")] = 32
     handshake_timeout: Annotated[float, _in(5, duration(0.1, 300), "from connection to Hello")] = 10.0
     ping_after: Annotated[float, _in(5, duration(0.05, 3600), "silence after which a native peer is asked")] = 15.0

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 HOST = re.compile(r"(?!-)[\w.-]{1,253}")
 NODE_ID = re.compile(r"[a-z2-7]{52}")
 PORT = re.compile(r"[0-9]{1,5}")
+DIALECTS = ("address", "name")
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -35,6 +36,26 @@ class Kind(msgspec.Struct, frozen=True):
     parse: Callable[[str], object]
     show: Callable[[object], str] = str
     many: bool = False
+    joins: str = ""  # of a list: an element that begins so belongs to the one before it
+
+    def split(self, text: str) -> list[str]:
+        """The elements of a list that was written with commas."""
+        elements: list[str] = []
+        for part in filter(None, map(str.strip, text.split(","))):
+            if self.joins and elements and part.startswith(self.joins):
+                elements[-1] += f",{part}"
+            else:
+                elements.append(part)
+        return elements
+
+
+class RoomPort(NamedTuple):
+    """A port for plain clients, the room they come into, and what they speak."""
+
+    host: str
+    port: int
+    room: str
+    dialect: str
 
 
 def parse_duration(text: str) -> float:
@@ -98,6 +119,23 @@ def parse_address(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
 def format_address(host: str, port: int) -> str:
     """`HOST:PORT`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_room_port(text: str) -> RoomPort:
+    """The parts of `HOST:PORT=ROOM,dialect=DIALECT`. Raises ValueError."""
+    place, _, option = text.partition(",")
+    address, _, room = map(str.strip, place.partition("="))
+    word, _, dialect = map(str.strip, option.partition("="))
+    host, port = parse_address(address, lowest_port=0)
+    whole = format_address(host, port) == address  # its port was given
+    if not whole or not paths.valid_name(room) or word != "dialect" or dialect not in DIALECTS:
+        raise ValueError(f"{text!r} is no room port")
+    return RoomPort(host, port, room, dialect)
+
+
+def format_room_port(port: RoomPort) -> str:
+    """What `parse_room_port` reads as the same."""
+    return f"{format_address(port.host, port.port)}={port.room},dialect={port.dialect}"
 
 
 def _is_v6(host: str) -> bool:
@@ -201,7 +239,18 @@ def _group(text: str) -> str:
     return text
 
 
+def _room_port(text: str) -> str:
+    return format_room_port(parse_room_port(text))
+
+
 NAME = Kind("NAME", paths.NAME_RULE, _name)
 PATH = Kind("PATH", "a path", _path)
 NODE_IDS = Kind("ID,…", "node ids of 52 characters each (a-z 2-7), comma-separated", _node_id, many=True)
 GROUP = Kind("GROUP", "the name or number of a group of this machine", _group)
+ROOM_PORTS = Kind(
+    "HOST:PORT=ROOM,dialect=…",
+    "HOST:PORT=ROOM,dialect=address or HOST:PORT=ROOM,dialect=name, several with commas between",
+    _room_port,
+    many=True,
+    joins="dialect=",
+)

@@ -9,13 +9,16 @@ write is still shown before they close. Where they differ:
   and its next `send` crashes it.
 - 001 sends at most 100 characters.
 - 001 and 002 hang up at such a character.
+
+Below them the clients of 003 and 004, which are no peers but members of a room on a server.
 """
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import trio
 
 Variant = Literal["000", "001", "002"]
+RoomVariant = Literal["003", "004"]
 
 RECV_BYTES = 1024
 CLOSE_TEXT = "Close Connection"
@@ -150,3 +153,93 @@ class SeedListener:
     async def aclose(self) -> None:
         """Stop listening."""
         await self._listener.aclose()
+
+
+class RoomSeed:
+    """A client of a room server: that of seed 003 (no names) or of seed 004 (its name comes first).
+
+    Both read in a thread and never look for the end: after a FIN that they did not ask for they spin for ever. A reset
+    ends them with an error. `received` has one entry for each read; `over` is "eof" (after they left by themselves),
+    "spins" or "reset".
+    """
+
+    RECV_BYTES: ClassVar = {"003": 1024, "004": 2048}
+
+    def __init__(self, stream: trio.SocketStream, variant: RoomVariant) -> None:
+        self.received: list[bytes] = []
+        self.variant = variant
+        self.over: str | None = None
+        self.address = "{}:{}".format(*stream.socket.getsockname()[:2])
+        self._sock = stream.socket
+        self._leaving = False
+        self._changed = trio.Event()
+
+    @classmethod
+    async def connect(cls, nursery: trio.Nursery, address: str, name: str | None = None) -> Self:
+        """`CONNECT` at the prompt of a 003, or the start of a 004 with that name."""
+        host, _, port = address.rpartition(":")
+        client = cls(await trio.open_tcp_stream(host, int(port)), "003" if name is None else "004")
+        if name is not None:
+            await client.send_raw(name.encode())
+        nursery.start_soon(client.read)
+        return client
+
+    async def say(self, text: str) -> None:
+        """`SEND text` at the prompt of a 003; a line at that of a 004."""
+        await self.send_raw(text.encode() if self.variant == "003" else text.encode() + b"\n")
+
+    async def leave(self) -> str:
+        """`QUIT`, alone, or `*exit`; says how it ended then."""
+        self._leaving = True
+        await self.say("QUIT" if self.variant == "003" else "*exit")
+        return await self.wait_over()
+
+    async def send_raw(self, data: bytes) -> None:
+        """Bytes that the program itself would not send."""
+        while data:
+            data = data[await self._sock.send(data) :]
+
+    async def wait_received(self, count: int) -> list[bytes]:
+        """The first `count` reads, once they are there."""
+        while len(self.received) < count:
+            assert self.over is None, f"over ({self.over}) after {self.received}"
+            await self._changed.wait()
+        return self.received[:count]
+
+    async def wait_bytes(self, expected: bytes) -> None:
+        """Wait until that is exactly what came, in however many reads."""
+        while len(b"".join(self.received)) < len(expected) and self.over is None:
+            await self._changed.wait()
+        assert b"".join(self.received) == expected
+
+    async def wait_over(self) -> str:
+        """Wait until it is no longer connected; says how that came."""
+        while self.over is None:
+            await self._changed.wait()
+        return self.over
+
+    async def read(self) -> None:
+        """The reader thread of the program."""
+        while self.over is None:
+            try:
+                data = await self._sock.recv(self.RECV_BYTES[self.variant])
+            except ConnectionResetError:
+                self._end("reset")
+            except trio.ClosedResourceError:
+                return
+            else:
+                if data:
+                    self.received.append(data)
+                else:
+                    self._end("eof" if self._leaving else "spins")
+            self._changed.set()
+            self._changed = trio.Event()
+
+    def vanish(self) -> None:
+        """A process that was killed: the kernel closes, with an RST where something was unread."""
+        self._end("closed")
+
+    def _end(self, how: str) -> None:
+        if self.over is None:
+            self.over = how
+            self._sock.close()

@@ -89,6 +89,35 @@ def test_lists_are_repeated_flags_or_have_commas_and_hold_nothing_twice(env: dic
     assert at(env | {"CHATD_PEERS": "a,b"}).peers == ["a:7420", "b:7420"]
 
 
+def test_room_ports_are_repeated_flags_a_list_or_have_commas(env: dict[str, str]) -> None:
+    ports = ["0.0.0.0:1234=lobby,dialect=name", "[::1]:0=den,dialect=address"]
+    assert at(env, "--room-port", ports[0], f"--room-port={ports[1]}").room_port == ports
+    assert at(env | {"CHATD_ROOM_PORT": ", ".join(ports)}).room_port == ports
+    write_file(env, f"room_port = {ports}\n")
+    assert at(env).room_port == ports
+    assert at(env, "--room-port", ports[0]).room_port == ports[:1]
+
+
+@pytest.mark.parametrize("text", ["x:1=lobby", "x:1=lobby,dialect=irc", "x=lobby,dialect=name", "dialect=name"])
+def test_a_room_port_without_its_dialect_is_refused_with_both(env: dict[str, str], text: str) -> None:
+    assert refusal(env, "--room-port", text) == (
+        f"--room-port: {text!r}: expected HOST:PORT=ROOM,dialect=address or HOST:PORT=ROOM,dialect=name, "
+        "several with commas between"
+    )
+
+
+def test_an_address_is_that_of_one_port_only(env: dict[str, str]) -> None:
+    lobby, den = "127.0.0.1:1=lobby,dialect=name", "127.0.0.1:1=den,dialect=name"
+    assert refusal(env, "--room-port", lobby, "--room-port", den) == (
+        f"room_port: {den}: 127.0.0.1:1 is in another room_port too; give each a port of its own"
+    )
+    assert refusal(env, "--listen", "127.0.0.1:1", "--room-port", lobby) == (
+        f"room_port: {lobby}: 127.0.0.1:1 is in listen too; give each a port of its own"
+    )
+    several = [f"127.0.0.1:{port}={room},dialect=name" for port, room in ((0, "lobby"), (0, "den"), (2, "lobby"))]
+    assert at(env, "--room-port", ",".join(several)).room_port == several
+
+
 def test_an_empty_variable_is_as_good_as_none(env: dict[str, str]) -> None:
     assert at(env | {"CHATD_TRUST": "", "CHATD_LISTEN": "", "CHATD_CONFIG": "", "CHATD_STATE": ""}) == at(env)
 
@@ -136,7 +165,7 @@ def test_a_wrong_flag_is_refused_with_what_is_allowed(env: dict[str, str], argv:
         ("--redial-min", "9" * 400, "a duration from 10ms to 1h"),
         ("--redial-min", "nan", "a duration from 10ms to 1h"),
         ("--redial-min", "-1", "a duration from 10ms to 1h"),
-        ("--frame-bytes", "64KB", "a size from 1KiB to 16MiB"),
+        ("--frame-bytes", "64KB", "a size from 64KiB to 16MiB"),
         ("--socket-group", "no such group", "the name or number of a group"),
         ("--socket-group", "4294967290", "the name or number of a group"),
         ("--state", "a\0b", "a path"),
@@ -234,7 +263,10 @@ def test_the_default_node_is_called_by_the_host_name(
 
 
 def test_a_described_configuration_can_be_used_as_a_file(env: dict[str, str], tmp_path: Path) -> None:
-    found = load(["--peers", "b", "--plain-pace", "20ms", "--socket", "/tmp/é 'x'.sock"], env, 1000)
+    ports = "[::1]:1=lobby,dialect=name,x:2=den,dialect=address"
+    argv = ["--peers", "b", "--plain-pace", "20ms", "--socket", "/tmp/é 'x'.sock", "--room-port", ports]
+    found = load(argv, env, 1000)
+    assert len(found.config.room_port) == 2
     text = describe(found)
     assert [line.split(" = ")[0] for line in text.splitlines()] == list(SETTINGS)
     assert "# --peers" in text

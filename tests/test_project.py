@@ -45,9 +45,10 @@ def run_pytest(folder: Path, source: str, **env: str) -> tuple[int, str]:
     (folder / "pytest.ini").write_text(
         "[pytest]\ntrio_mode = true\nmarkers =\n    deadline(seconds): see conftest\n", encoding="utf-8"
     )
-    clean = {name: value for name, value in os.environ.items() if name != "TEST_NO_SKIP"}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TEST_NO_SKIP", "COVERAGE_"))}
+    without = [word for name in ("cacheprovider", "cov", "xdist") for word in ("-p", f"no:{name}")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(folder)],
+        [sys.executable, "-m", "pytest", *without, "-q", str(folder)],
         cwd=folder,
         env={**clean, **env},
         capture_output=True,

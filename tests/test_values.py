@@ -1,11 +1,15 @@
 import pytest
 
 from chatd.values import (
+    ROOM_PORTS,
+    RoomPort,
     format_address,
     format_duration,
+    format_room_port,
     format_size,
     parse_address,
     parse_duration,
+    parse_room_port,
     parse_size,
 )
 
@@ -36,6 +40,40 @@ def test_an_address_has_a_host_and_maybe_a_port(text: str, expected: tuple[str, 
 def test_anything_else_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="is no address"):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.0.0.0:1234=lobby,dialect=name", RoomPort("0.0.0.0", 1234, "lobby", "name")),
+        (" [::1]:0 = the.room-1 , dialect=address ", RoomPort("::1", 0, "the.room-1", "address")),
+    ],
+)
+def test_a_room_port_has_an_address_a_room_and_a_dialect(text: str, expected: RoomPort) -> None:
+    assert parse_room_port(text) == expected
+    assert parse_room_port(format_room_port(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0.0.0.0:1=lobby", "0.0.0.0:1=lobby,dialect=", "0.0.0.0:1=lobby,dialect=irc", "0.0.0.0:1=lobby,name"),
+        *("0.0.0.0=lobby,dialect=name", ":1=lobby,dialect=name", "::1=lobby,dialect=name", "x:01=lobby,dialect=name"),
+        *("x:1=Lobby,dialect=name", "x:1=,dialect=name", "x:1,dialect=name", "x:1=7,dialect=name", "lobby", ""),
+        *("x:1=lobby,dialect=name,dialect=name", "x:1=lobby,dialect=name,more", "x:65536=lobby,dialect=name"),
+    ],
+)
+def test_a_room_port_needs_all_three(text: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        parse_room_port(text)
+
+
+def test_the_dialect_belongs_to_the_element_before_its_comma() -> None:
+    assert ROOM_PORTS.split("a:1=x,dialect=name, b:2=y , dialect=address,") == [
+        "a:1=x,dialect=name",
+        "b:2=y,dialect=address",
+    ]
+    assert ROOM_PORTS.split("dialect=name,a:1=x") == ["dialect=name", "a:1=x"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ one public source address, at a time and newly in ten minutes; loopback and priv
 """
 
 import logging
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
@@ -20,10 +19,9 @@ from chatd.peers.links import Links, supervised
 from chatd.peers.native import NativeLink
 from chatd.peers.plain import PlainLink
 from chatd.peers.sniff import SILENCE_S, sniff
+from chatd.peers.sources import Sources
 from chatd.runtime import prepare
 
-WINDOW_S = 600.0  # for new links of one public address
-COMPLAIN_EVERY_S = 60.0
 NO_IPV6 = (EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL)
 log = logging.getLogger("chatd.listener")
 
@@ -41,8 +39,7 @@ class Listener:
         self._listeners: list[trio.SocketListener] = []
         self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
         self._open = 0
-        self._sources = _Sources(config)
-        self._complained = float("-inf")
+        self._sources = Sources(config)
         self.addresses: list[str] = []
 
     async def bind(self) -> None:
@@ -64,9 +61,7 @@ class Listener:
         except OSError as error:
             if optional and error.errno in NO_IPV6:
                 return
-            shown, why = format_address(host, port), (error.strerror or str(error)).lower()
-            hint = "another program has it: stop that, or choose another with --listen"
-            raise AddressInUse(f"cannot listen on {shown} ({why}); {hint}") from None
+            raise in_use(host, port, error, "--listen") from None
         self._listeners.append(listener)
         self.addresses.append(format_address(*listener.socket.getsockname()[:2]))
 
@@ -106,7 +101,7 @@ class Listener:
         except OSError:
             return  # gone before we looked
         if self._open >= self._config.links or not self._sources.enter(host, trio.current_time()):
-            self._complain(host)
+            self._sources.complain(host)
             return
         self._open += 1
         try:
@@ -114,11 +109,6 @@ class Listener:
         finally:
             self._open -= 1
             self._sources.leave(host)
-
-    def _complain(self, host: str) -> None:
-        if trio.current_time() - self._complained >= COMPLAIN_EVERY_S:
-            self._complained = trio.current_time()
-            log.warning("too many connections: refused one from %s (told once a minute)", host)
 
     async def _welcome(self, stream: trio.SocketStream, host: str, address: str) -> None:
         plain = self._config.plain == "on" or (self._config.plain == "loopback" and is_loopback(host))
@@ -172,45 +162,11 @@ class Listener:
             await self._links.serve(established.peer, link, link.run)
 
 
-class _Sources:
-    """How many links each public source address has, and how many new ones it had in the last ten minutes."""
-
-    def __init__(self, config: Config) -> None:
-        self._at_a_time = config.links_per_address
-        self._new = config.dials_per_address
-        self._open: dict[str, int] = {}
-        self._recent: dict[str, deque[float]] = {}
-
-    def enter(self, host: str, now: float) -> bool:
-        """Count one more, or refuse it."""
-        if _is_exempt(host):
-            return True
-        self._forget(now)
-        recent = self._recent.setdefault(host, deque())
-        if self._open.get(host, 0) >= self._at_a_time or len(recent) >= self._new:
-            return False
-        recent.append(now)
-        self._open[host] = self._open.get(host, 0) + 1
-        return True
-
-    def leave(self, host: str) -> None:
-        """One that entered is gone."""
-        if host in self._open:
-            self._open[host] -= 1
-            if not self._open[host]:
-                del self._open[host]
-
-    def _forget(self, now: float) -> None:
-        for host, recent in list(self._recent.items()):
-            while recent and recent[0] <= now - WINDOW_S:
-                recent.popleft()
-            if not recent:
-                del self._recent[host]
-
-
-def _is_exempt(host: str) -> bool:
-    address = ip_address(host.partition("%")[0])
-    return address.is_loopback or address.is_private or address.is_link_local
+def in_use(host: str, port: int, error: OSError, flag: str) -> AddressInUse:
+    """What to say where an address cannot be bound; the flag chooses another one."""
+    shown, why = format_address(host, port), (error.strerror or str(error)).lower()
+    hint = f"another program has it: stop that, or choose another with {flag}"
+    return AddressInUse(f"cannot listen on {shown} ({why}); {hint}")
 
 
 def is_loopback(host: str) -> bool:

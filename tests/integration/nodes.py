@@ -43,7 +43,7 @@ class WatchedRuntime(Runtime):
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         result = await super().in_thread(function, *args)
         if function is cast(object, daemon._assemble):
-            self.node, self.links, _ = cast(Any, result)
+            self.node, self.links, *_ = cast(Any, result)
         elif function is cast(object, unix.bind):
             self.bound.set()
         return result

@@ -9,11 +9,10 @@ import pytest
 import trio
 
 from chatd.core.failures import AddressInUse
-from chatd.peers import listener as module
-from chatd.peers.listener import Listener, _Sources, is_loopback
+from chatd.peers.listener import Listener, is_loopback
 from chatd.runtime import Runtime
 from tests.peers.handmade import Handmade
-from tests.peers.stand import config_of, linking
+from tests.peers.stand import linking
 
 
 class Pretending(Runtime):
@@ -183,47 +182,6 @@ async def test_where_plain_is_off_text_is_cut_and_silence_after_the_handshake_ti
                     await stream.send_all(data)
                 await closed(stream)
         assert list(listener._links.registry) == []
-
-
-async def test_a_public_address_has_so_many_links_at_a_time() -> None:
-    sources = _Sources(config_of(links_per_address=2, dials_per_address=100))
-    assert [sources.enter("8.8.8.8", 0) for _ in range(3)] == [True, True, False]
-    assert sources.enter("8.8.4.4", 0)
-    sources.leave("8.8.8.8")
-    assert sources.enter("8.8.8.8", 0)
-    assert not sources.enter("8.8.8.8", 0)
-
-
-async def test_a_public_address_has_so_many_new_links_in_ten_minutes() -> None:
-    sources = _Sources(config_of(links_per_address=100, dials_per_address=2))
-    for now in (0.0, 100.0):
-        assert sources.enter("2001:4860::1", now)
-        sources.leave("2001:4860::1")
-    assert not sources.enter("2001:4860::1", 599.0)
-    assert sources.enter("2001:4860::1", 600.0)
-    assert not sources.enter("2001:4860::1", 699.0)
-    assert sources.enter("2001:4860::1", 700.0)
-
-
-async def test_addresses_are_forgotten_with_their_last_link_and_the_ten_minutes() -> None:
-    sources = _Sources(config_of())
-    for number in range(200):
-        host = f"8.8.0.{number}"
-        assert sources.enter(host, 0.0)
-        sources.leave(host)
-    assert sources.enter("8.8.8.8", module.WINDOW_S)
-    assert list(sources._recent) == list(sources._open) == ["8.8.8.8"]
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "fd00::1", "fe80::1%eth0"]
-)
-async def test_this_machine_and_private_networks_have_no_such_bound(host: str) -> None:
-    sources = _Sources(config_of(links_per_address=1, dials_per_address=1))
-    assert all(sources.enter(host, 0.0) for _ in range(50))
-    sources.leave(host)
-    assert not sources._open
-    assert not sources._recent
 
 
 @pytest.mark.parametrize(

@@ -21,3 +21,9 @@ def test_only_a_connection_thrown_away_is_a_reset() -> None:
     assert reasons.is_reset(BrokenPipeError(32, "broken pipe"))
     assert not reasons.is_reset(TimeoutError(110, "timed out"))
     assert not reasons.is_reset(None)
+
+
+def test_how_a_connection_broke_is_said_in_the_words_of_the_system() -> None:
+    assert reasons.broken(ConnectionResetError(104, "Connection reset by peer")) == "reset"
+    assert reasons.broken(TimeoutError(110, "Connection timed out")) == "connection timed out"
+    assert reasons.broken(OSError("Something else")) == "something else"
