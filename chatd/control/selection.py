@@ -1,24 +1,28 @@
 """Selection: which entries of the journal a client asked for, after which of them its reading begins, and what is said
 of those that are gone.
 
-`subscribe` and `history` share it. Entries are judged by their columns; nothing is decoded.
+`subscribe` and `history` share it. Entries are judged by their columns, and by whether their JSON names a room; nothing
+is decoded.
 """
 
 import difflib
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import msgspec
 
-from chatd.api.errors import INVALID_PARAMS
-from chatd.api.events import EVENT_TYPES, Gap
+from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.events import EVENT_TYPES, IN_ROOM, Gap, mark_of
 from chatd.api.requests import Filter, From
 from chatd.control.jsonrpc import Fault
-from chatd.core.batch import Entry
+from chatd.core.batch import Entry, Topics, topics_of
 from chatd.core.consumers import Consumer
 from chatd.core.journal import PAGE_ROWS, Journal, Page
-from chatd.core.registry import Registry
+from chatd.core.membership import Membership
+from chatd.core.peer import Peer
+from chatd.core.room import Room
 from chatd.core.seek import seek_last, seek_time
+from chatd.node import Node
 from chatd.runtime import Runtime, parse_stamp, stamp
 
 ALWAYS = "gap"  # a hole in what was asked for is always told
@@ -27,33 +31,106 @@ Match = Callable[[Entry], bool]
 _encode = msgspec.json.Encoder().encode
 
 
+class Place(NamedTuple):
+    """Where to read: the journal's topics, and of them only what passes the test, which has to see heads of bodies."""
+
+    topic: Topics = None
+    test: Match | None = None
+    membership: Membership | None = None  # the room that is read is another node's
+
+
 class Selection:
-    """A filter, resolved: the journal's topic (None: all), and the test of an entry (None: every one matches)."""
+    """A filter, resolved: the journal's topics, and the test of an entry (None: every one matches)."""
 
-    __slots__ = ("match", "topic")
+    __slots__ = ("heads", "match", "membership", "topic")
 
-    def __init__(self, registry: Registry, wanted: Filter | None, until_ms: int | None = None) -> None:
-        """Raises Fault, and ControlError for a peer that there is not."""
-        self.topic: int | None = None
-        tests: list[Match] = []
-        if wanted is not None:
-            if wanted.peer is not None:
-                self.topic = registry.find(wanted.peer).key
-            tests = _tests(wanted)
+    def __init__(self, place: Place, wanted: Filter | None, until_ms: int | None = None) -> None:
+        """Raises Fault."""
+        self.topic = place.topic
+        self.membership = place.membership
+        self.heads = place.test is not None  # `match` looks at the heads of bodies
+        tests = [] if wanted is None else _tests(wanted)
+        if place.test is not None:
+            tests.append(place.test)
         if until_ms is not None:
             tests.append(lambda entry: entry.at_ms < until_ms)
         self.match = _all_of(tests)
 
     @classmethod
-    def of(cls, registry: Registry, consumer: Consumer) -> Self:
-        """A consumer's filter; its peer is the one that was meant when the consumer was made."""
-        selection = cls(registry, msgspec.structs.replace(consumer.filter, peer=None))
-        selection.topic = consumer.topic
-        return selection
+    def new(cls, node: Node, wanted: Filter | None, until_ms: int | None = None) -> Self:
+        """What a client asks for now. Raises Fault, and ControlError for a peer or room that there is not."""
+        return cls(place_of(node, wanted), wanted, until_ms)
+
+    @classmethod
+    def of(cls, node: Node, consumer: Consumer) -> Self:
+        """A consumer's filter; its peer or room is the one that was meant when the consumer was made."""
+        return cls(_former_place(node, consumer), consumer.filter)
+
+    @property
+    def key(self) -> int | None:
+        """The topic by which `of` knows the place again."""
+        return topics_of(self.topic)[0]
 
     def matches(self, entry: Entry) -> bool:
-        """Whether an entry of the topic was asked for."""
+        """Whether an entry of the topics was asked for."""
         return self.match is None or self.match(entry)
+
+    async def pick(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those of neighbours on the topics that were asked for."""
+        return [entry for entry in entries if self.matches(entry)]
+
+
+def place_of(node: Node, wanted: Filter | None) -> Place:
+    """Where what a filter asks for stands. Raises Fault, ControlError unknown_peer, ambiguous_peer, unknown_room."""
+    if wanted is None or (wanted.peer is None and wanted.room is None):
+        return Place()
+    if wanted.peer is None:
+        return _in_room(node, node.memberships.find(wanted.room or ""))
+    if wanted.room is not None:
+        raise Fault(INVALID_PARAMS, "filter has a peer and a room", "a room's messages are those of all who are in it")
+    try:
+        return _at_peer(node.registry.find(wanted.peer))
+    except ControlError as error:
+        room = _room_called(node, wanted.peer) if error.kind == "unknown_peer" else None
+        if room is None:
+            raise
+        return _in_room(node, room)
+
+
+def _room_called(node: Node, spec: int | str) -> Room | Membership | None:
+    """The room of that name, where it is that of one. Raises ControlError where it may be several."""
+    names = {room.name for room in node.rooms} | {one.name for one in node.memberships}
+    if isinstance(spec, str) and ("@" in spec or spec in names):
+        return node.memberships.find(spec)
+    return None
+
+
+def _former_place(node: Node, consumer: Consumer) -> Place:
+    """That of a consumer. Of a room that is gone the topic is left, and what is on it."""
+    if consumer.topic is None:
+        return Place()
+    for membership in node.memberships:
+        if membership.key == consumer.topic:
+            return _in_room(node, membership)
+    peer = node.registry.by_key(consumer.topic)
+    return _at_peer(peer) if peer is not None else Place(consumer.topic)
+
+
+def _at_peer(peer: Peer) -> Place:
+    """What is between us and a peer; what is said in its rooms lies there too, and is not."""
+    return Place(peer.key, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
+
+
+def _in_room(node: Node, room: Room | Membership) -> Place:
+    """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
+    if isinstance(room, Room):
+        return Place(room.key)
+    key, host, mark = room.key, node.registry.by_node(room.host), mark_of(room.label)
+    return Place(
+        (key, host.key) if host is not None else key,
+        lambda entry: entry.topic == key or mark in entry.raw or entry.type == ALWAYS,
+        room,
+    )
 
 
 def _tests(wanted: Filter) -> list[Match]:
@@ -68,18 +145,14 @@ def _tests(wanted: Filter) -> list[Match]:
         if direction not in ("in", "out"):
             raise Fault(INVALID_PARAMS, f"filter.direction: {direction!r} is neither in nor out")
         tests.append(lambda entry: entry.direction == direction or entry.type == ALWAYS)
-    if wanted.room is not None:
-        tests.append(lambda entry: entry.type == ALWAYS)  # no event of this version is in a room
     return tests
 
 
 def _all_of(tests: list[Match]) -> Match | None:
     if len(tests) < 2:
         return tests[0] if tests else None
-    if len(tests) == 2:  # types and a direction: what bots ask for, of every event
-        first, second = tests
-        return lambda entry: first(entry) and second(entry)
-    return lambda entry: all(test(entry) for test in tests)
+    first, second, *rest = tests  # a generator over all of them takes twice the time, of every event
+    return _all_of([lambda entry: first(entry) and second(entry), *rest])
 
 
 def _check_type(name: str) -> None:
@@ -115,11 +188,12 @@ async def sought_start(journal: Journal, start: From, selection: Selection) -> i
     if start.since is not None:
         found = await seek_time(journal, seconds_of("from.since", start.since))
     else:
-        found = await seek_last(journal, start.last or 0, selection.matches, selection.topic)
+        n = start.last or 0
+        found = await seek_last(journal, n, selection.matches, selection.topic, heads=selection.heads)
     return max(found, journal.floor)
 
 
-async def read_on(journal: Journal, runtime: Runtime, after: int, topic: int | None, limit: int = PAGE_ROWS) -> Page:
+async def read_on(journal: Journal, runtime: Runtime, after: int, topic: Topics, limit: int = PAGE_ROWS) -> Page:
     """The next entries; for a reader below the floor the gap instead, behind which it goes on.
 
     The floor is looked at behind the read: what it takes away meanwhile is not silently missing.

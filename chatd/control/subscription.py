@@ -10,7 +10,7 @@ from chatd.api.errors import ControlError
 from chatd.control import jsonrpc
 from chatd.control.answers import AnswerQueue
 from chatd.control.selection import Selection, read_on
-from chatd.core.batch import Entry
+from chatd.core.batch import Entry, topics_of
 from chatd.core.consumers import Hold
 from chatd.core.journal import PAGE_ROWS, Journal, Page
 from chatd.runtime import Runtime, Waker
@@ -132,8 +132,9 @@ class Subscriptions:
     def remove(self, number: int) -> None:
         """No event of it follows, and its consumer is free. Raises KeyError."""
         ended = self._by_number.pop(number)
-        if all(other.topic != ended.topic for other in self._by_number.values()):
-            self._journal.unwatch(self._waker, ended.topic)
+        left = {topic for other in self._by_number.values() for topic in topics_of(other.topic)}
+        for topic in set(topics_of(ended.topic)) - left:
+            self._journal.unwatch(self._waker, topic)
         if ended.hold is not None:
             ended.hold.release()
 

@@ -17,6 +17,7 @@ from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
 from chatd.core.chat import Chat
 from chatd.core.consumers import Consumers
+from chatd.core.exchange import Exchange
 from chatd.core.journal import Journal
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
@@ -24,6 +25,7 @@ from chatd.core.store import Store
 from chatd.core.trust import Trust
 from chatd.node import Node
 from chatd.runtime import Runtime
+from chatd.wire.lines import check_text
 
 NODE_ID = "k3v" + "a" * 49
 BOB_ID = "b" * 52
@@ -52,12 +54,19 @@ class FakeLink:
         self.unsent = 0
         self.waiting = 0
         self.full = False
+        self.declared = 0
 
     def close(self, reason: str) -> None:
         self.reason = reason
 
+    def check(self, text: str) -> None:
+        check_text(text, 1024)
+
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         self.waiting += 1
+
+    def declare(self) -> None:
+        self.declared += 1
 
 
 class FakeDialer:
@@ -69,8 +78,18 @@ class FakeDialer:
         self.let_go = trio.Event()
         self.failure: Exception | None = None
 
-    async def connect(self, host: str, port: int, *, plain: bool, keep: bool, timeout: float | None) -> Peer:
-        self.asked.append(("connect", host, port, plain, keep, timeout))
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        plain: bool,
+        keep: bool,
+        timeout: float | None,
+        dialect: str | None,
+        nick: str | None,
+    ) -> Peer:
+        self.asked.append(("connect", host, port, plain, keep, timeout, dialect, nick))
         await self.let_go.wait()
         if self.failure is not None:
             raise self.failure
@@ -178,7 +197,9 @@ class Stand:
         )
         self.registry = Registry(self.journal, self.runtime)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.chat = Chat(self.config, self.journal, self.registry, self.runtime, trio.current_time())
+        self.exchange = exchange = Exchange(self.config, NODE_ID, self.journal, self.registry)
+        self.rooms, self.talk, self.memberships = exchange.rooms, exchange.talk, exchange.memberships
+        self.chat = Chat(self.config, self.journal, self.registry, self.rooms, self.runtime, trio.current_time())
         self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)
         self.stops: list[str] = []
@@ -196,9 +217,13 @@ class Stand:
             registry=self.registry,
             trust=self.trust,
             chat=self.chat,
+            rooms=self.rooms,
+            talk=self.talk,
+            memberships=self.memberships,
             consumers=self.consumers,
             dialer=self.dialer,
             listen=["127.0.0.1:7420"],
+            room_ports=["127.0.0.1:1234"],
             socket=self.config.socket,
             started=trio.current_time(),
             version="0.0",

@@ -10,7 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from types import SimpleNamespace
+from typing import TypeVar, cast
 from unittest import mock
 
 import trio
@@ -28,6 +29,7 @@ from chatd.core.consumers import Consumer, Consumers, Hold
 from chatd.core.journal import Journal
 from chatd.core.registry import Registry
 from chatd.core.store import DiskFull
+from chatd.node import Node
 from chatd.runtime import Waker
 from tests.core.parts import World, copy_as_crashed, open_journal, said
 
@@ -187,7 +189,8 @@ class ConsumerMachine(RuleBasedStateMachine):
         before = self.reader
         hold = self.consumers.hold(self.consumer, window, takeover=True)
         assert before is None or before.lost
-        selection, seq = Selection.of(self.registry, self.consumer), self.consumer.seq
+        node = cast("Node", SimpleNamespace(registry=self.registry, memberships=()))
+        selection, seq = Selection.of(node, self.consumer), self.consumer.seq
         subscription = Subscription(self.journal, self.world, 1, selection, seq, self.journal.committed, hold)
         subscription.announced = True
         self.reader = reader = Reader(subscription, window, seq)

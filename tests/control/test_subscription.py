@@ -11,6 +11,7 @@ import trio.testing
 from chatd.api.events import Gap, PeerUp
 from chatd.control.selection import Selection
 from chatd.control.subscription import CHUNK_BYTES, Subscription
+from chatd.core.batch import Topics
 from chatd.core.journal import PAGE_ROWS, Page
 from chatd.runtime import parse_stamp, stamp
 from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of, standing
@@ -124,14 +125,6 @@ async def test_filters_are_all_to_be_met_and_a_gap_always_is(stand: Stand, clien
     await stand.say("from carol", peer=carol)
     assert (await client.event())["event"]["type"] == "gap"
     assert await texts(client, 1) == ["from carol"]
-
-
-async def test_nothing_is_in_a_room_yet(stand: Stand, client: Client) -> None:
-    await client.ask("subscribe", from_="start", filter={"room": "lobby@alice"})
-    stand.journal.append(Gap(peer=None, after=None, through="x:5"))
-    await stand.say("not in a room")
-    assert (await client.event())["event"]["type"] == "gap"
-    assert await quiet(client)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +333,7 @@ async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, cli
     positions = await stand.say("one", "two", "three")
     read = stand.journal.read
 
-    async def slow_read(after: int, topic: int | None = None, limit: int = PAGE_ROWS) -> Page:
+    async def slow_read(after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
         page = await read(after, topic, limit)
         stand.journal.read = read  # type: ignore[method-assign]
         await lose(stand, positions[1])
@@ -355,7 +348,7 @@ async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, cli
 async def test_a_gap_across_the_boundary_is_one(stand: Stand) -> None:
     """What was replay when it began, and more, has gone before it could be read."""
     positions = await stand.say("one", "two")
-    selection, boundary = Selection(stand.registry, None), stand.journal.committed
+    selection, boundary = Selection.new(stand.node, None), stand.journal.committed
     reader = Subscription(stand.journal, stand.runtime, 1, selection, 0, boundary, None)
     positions += await stand.say("three", "four")
     await lose(stand, positions[2])

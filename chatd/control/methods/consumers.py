@@ -34,10 +34,14 @@ def remove(node: Node, _session: Session, params: ByConsumer) -> tuple[Acked, Ba
 async def consumers(node: Node, _session: Session, _params: Nothing) -> ConsumerList:
     """All of them, by name, with what each has still to get."""
     listed = list(node.consumers)
-    asked = [Asked(one.seq, one.topic, Selection.of(node.registry, one).match) for one in listed]
+    asked = [_asked(one.seq, Selection.of(node, one)) for one in listed]
     records = [_record(node, one) for one in listed]
     lags = await census.count(node.journal, asked)
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
+
+
+def _asked(seq: int, selection: Selection) -> Asked:
+    return Asked(seq, selection.topic, selection.match, selection.heads)
 
 
 def _record(node: Node, consumer: Consumer) -> ConsumerRecord:

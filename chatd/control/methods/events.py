@@ -8,10 +8,9 @@ from chatd.api.records import Empty, PeerList, Subscribed
 from chatd.api.requests import Filter, From, Subscribe, Unsubscribe
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.consumers import check_name
-from chatd.control.selection import Selection, known_start, sought_start
+from chatd.control.selection import Selection, known_start, place_of, sought_start
 from chatd.control.session import Session
 from chatd.core.consumers import Consumer, Hold
-from chatd.core.registry import Registry
 from chatd.node import Node
 
 MOST_WINDOW = 65536
@@ -22,7 +21,7 @@ def subscribe(node: Node, session: Session, params: Subscribe) -> Subscribing:
     """Events from a start on. What was committed when it began is replay."""
     if params.as_ is not None:
         return _subscribe_as(node, session, params, params.as_)
-    selection = Selection(node.registry, params.filter)
+    selection = Selection.new(node, params.filter)
     boundary = node.journal.committed
     cursor = known_start(node.journal, params.from_)
     if cursor is None and isinstance(params.from_, From):
@@ -82,33 +81,34 @@ async def _subscribe_new(node: Node, session: Session, params: Subscribe, name: 
 
 async def _create(node: Node, params: Subscribe, name: str) -> None:
     """Make the consumer, unless somebody does so while its start is sought."""
-    selection = Selection(node.registry, params.filter)
+    selection = Selection.new(node, params.filter)
     cursor = known_start(node.journal, params.from_)
     if cursor is None and isinstance(params.from_, From):
         cursor = await sought_start(node.journal, params.from_, selection)
     if node.consumers.get(name) is None:
-        await node.consumers.create(name, cursor or 0, params.filter or Filter(), selection.topic).wait()
+        await node.consumers.create(name, cursor or 0, params.filter or Filter(), selection.key).wait()
 
 
 def _resume(node: Node, session: Session, params: Subscribe, consumer: Consumer) -> Subscribed:
     """Go on behind what it acknowledged."""
-    if params.filter is not None and not _is_same(node.registry, consumer, params.filter):
+    if params.filter is not None and not _is_same(node, consumer, params.filter):
         hint = f"leave the filter out, or `chatctl consumer remove {consumer.name}` first"
         raise ControlError("conflict", f"{consumer.name} was made with another filter", hint, reason="filter")
     _check_room(node, session)
-    selection = Selection.of(node.registry, consumer)
+    selection = Selection.of(node, consumer)
     hold = node.consumers.hold(consumer, params.window, takeover=params.takeover)
     return _register(node, session, selection, consumer.seq, node.journal.committed, hold)
 
 
-def _is_same(registry: Registry, consumer: Consumer, wanted: Filter) -> bool:
-    """Whether a filter is the consumer's: in any order, and whatever its peer is called."""
+def _is_same(node: Node, consumer: Consumer, wanted: Filter) -> bool:
+    """Whether a filter is the consumer's: in any order, and whatever its peer or room is called."""
     own = consumer.filter
-    if (own.direction, own.room, _kinds(own)) != (wanted.direction, wanted.room, _kinds(wanted)):
+    if (own.direction, _kinds(own)) != (wanted.direction, _kinds(wanted)):
         return False
-    if own.peer is None or wanted.peer is None or own.peer == wanted.peer:
-        return own.peer == wanted.peer
-    return registry.find(wanted.peer).key == consumer.topic
+    places = (own.peer, own.room), (wanted.peer, wanted.room)
+    if places[0] == places[1] or (None, None) in places:
+        return places[0] == places[1]
+    return Selection(place_of(node, wanted), None).key == consumer.topic
 
 
 def _kinds(wanted: Filter) -> frozenset[str] | None:

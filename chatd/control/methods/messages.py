@@ -1,4 +1,4 @@
-"""`send`, `reply`, `ask`, `msg`, `cancel` and `history`."""
+"""`send`, `reply`, `ask`, `msg` and `cancel`."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
@@ -7,14 +7,13 @@ import msgspec
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.events import Message, Receipt, with_state
-from chatd.api.records import Answer, Cancelled, Found, HistoryPage, Sent
-from chatd.api.requests import Ask, ById, From, History, Reply, Send
+from chatd.api.events import QUEUED, Message, Receipt, is_in_room, is_settled, with_state
+from chatd.api.records import Answer, Cancelled, Found, Sent
+from chatd.api.requests import Ask, ById, Reply, Send
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.fate import Fate
 from chatd.control.methods.method import patience
 from chatd.control.methods.peers import check_timeout
-from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
 from chatd.control.session import Session
 from chatd.core.batch import Batch, Entry
 from chatd.core.chat import Options
@@ -24,7 +23,6 @@ from chatd.node import Node
 from chatd.runtime import Waker
 
 MOST_TTL_S = 10 * 366 * 86400.0
-PAGE_BYTES = 256 * 1024
 Sending = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
 
 
@@ -111,6 +109,9 @@ def reply(node: Node, _session: Session, params: Reply) -> Sending:
     if found.direction != "in":
         hint = "answer a message that came in"
         raise ControlError("conflict", f"message {params.id} is of this node itself", hint, reason="own")
+    if (room := cast(Message, found.event).room) is not None:
+        hint = f"say it there: `chatctl say {room} TEXT`"
+        raise ControlError("conflict", f"message {params.id} was said in {room}", hint, reason="room")
     peer = node.chat.archive.peer_of(found)
     return _send(node, peer, params, cast(Message, found.event).id)
 
@@ -153,59 +154,23 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
 async def msg(node: Node, _session: Session, params: ById) -> Found:
     """One message, in the state that it has now."""
     entry = await node.chat.archive.find(params.id)
-    (raw,) = await _present(node, [entry])
+    (raw,) = await present(node, [entry])
     return Found(raw)
 
 
 async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
     """Take a message back that was not delivered yet."""
     entry = await node.chat.archive.find(params.id)
+    if is_in_room(entry.raw) and (entry.direction == "in" or is_settled(entry.raw)):
+        message, hint = f"message {params.id[:64]} is in its place in a room", "it is too late to take it back"
+        raise ControlError("conflict", message, hint, reason="delivered")
     state = await node.chat.outcomes.cancel(node.chat.archive.peer_of(entry), entry)
     return Cancelled(node.journal.position(entry.seq), state)
 
 
-async def history(node: Node, _session: Session, params: History) -> HistoryPage:
-    """A page of what was committed when it was asked for, oldest first."""
-    if params.n < 0:
-        raise Fault(INVALID_PARAMS, "n is negative")
-    until = None if params.until is None else int(seconds_of("until", params.until) * 1000)
-    selection = Selection(node.registry, params.filter, until)
-    journal, end = node.journal, node.journal.committed
-    wanted = params.from_ if params.from_ is not None else From(last=params.n)
-    after = known_start(journal, wanted)
-    if after is None and isinstance(wanted, From):
-        after = await sought_start(journal, wanted, selection)
-    entries, through = await _collect(node, selection, after or 0, end, params.n)
-    more = through < end and params.n > 0 and (params.from_ is not None or len(entries) < params.n)
-    return HistoryPage(await _present(node, entries), journal.position(through) if more else None)
-
-
-async def _collect(node: Node, selection: Selection, after: int, end: int, n: int) -> tuple[list[Entry], int]:
-    """At most `n` matching events and about PAGE_BYTES; and the seq up to which all was looked at."""
-    found: list[Entry] = []
-    size = 0
-    while after < end and len(found) < n:
-        entries, through = await read_on(node.journal, node.runtime, after, selection.topic)
-        for entry in entries:
-            if entry.seq > end:
-                break
-            if not selection.matches(entry):
-                continue
-            size += len(entry.raw)
-            if size > PAGE_BYTES and found:
-                return found, after
-            found.append(entry)
-            after = entry.seq
-            if len(found) == n:
-                return found, after
-        after = min(through, end)
-        await trio.lowlevel.checkpoint()
-    return found, after
-
-
-async def _present(node: Node, entries: Sequence[Entry]) -> list[msgspec.Raw]:
+async def present(node: Node, entries: Sequence[Entry]) -> list[msgspec.Raw]:
     """Their JSON, with the states that messages have now."""
-    states = await node.chat.outcomes.states([entry for entry in entries if entry.type == "message"])
+    states = await node.chat.outcomes.states([entry for entry in entries if entry.raw.endswith(QUEUED)])
     return [
         msgspec.Raw(with_state(entry.raw, states[entry.seq]) if entry.seq in states else entry.raw) for entry in entries
     ]

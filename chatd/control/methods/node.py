@@ -10,6 +10,7 @@ from chatd.api.requests import Nothing
 from chatd.config import parse_address
 from chatd.control import addresses
 from chatd.control.session import Session
+from chatd.core.membership import IN
 from chatd.node import Node
 
 ANSWER_WITHIN = 2.0  # seconds in which a journal that is alive has answered
@@ -34,6 +35,8 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         trust=config.trust,
         plain=config.plain,
         peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
+        rooms=len([*node.rooms, *(one for one in node.memberships if one.state == IN)]),
+        room_ports=node.room_ports,
         sessions=len(session.siblings),
         journal=_journal_status(node),
     )

@@ -5,7 +5,9 @@ from chatd.api.records import PeerList, PeerResult, Terminated
 from chatd.api.requests import ByPeer, Connect, List, Rename
 from chatd.control.jsonrpc import Fault
 from chatd.control.session import Session
+from chatd.core.nicks import MOST as MOST_NICK
 from chatd.node import Node
+from chatd.wire.dialects import ADDRESS, NAME
 
 
 async def connect(node: Node, _session: Session, params: Connect) -> PeerResult:
@@ -15,8 +17,15 @@ async def connect(node: Node, _session: Session, params: Connect) -> PeerResult:
     if not 0 < params.port < 65536:
         raise Fault(INVALID_PARAMS, "port is not within 1 to 65535")
     check_timeout(params.timeout)
+    _check_dialect(params.dialect, params.nick)
     peer = await node.dialer.connect(
-        params.host, params.port, plain=params.plain, keep=params.keep, timeout=params.timeout
+        params.host,
+        params.port,
+        plain=params.plain,
+        keep=params.keep,
+        timeout=params.timeout,
+        dialect=params.dialect,
+        nick=params.nick,
     )
     return PeerResult(peer.record())
 
@@ -44,13 +53,29 @@ async def deny(node: Node, _session: Session, params: ByPeer) -> PeerResult:
 
 
 async def forget(node: Node, _session: Session, params: ByPeer) -> PeerResult:
-    """Its name, slot and wish end."""
+    """Its name, slot and wish end, and with them that we are in rooms of its."""
+    node.memberships.forget(node.registry.find(params.peer))
     return PeerResult((await node.trust.forget(params.peer)).record())
 
 
 async def rename(node: Node, _session: Session, params: Rename) -> PeerResult:
     """Another name for it, kept."""
     return PeerResult((await node.trust.rename(params.peer, params.name)).record())
+
+
+def _check_dialect(dialect: str | None, nick: str | None) -> None:
+    """Raises Fault for a room server of no known kind, and for a nick that none is told or could be told."""
+    if dialect not in (None, ADDRESS, NAME):
+        raise Fault(INVALID_PARAMS, f"{dialect!r} is no dialect", f"it is {ADDRESS} or {NAME}")
+    if nick is None:
+        return
+    if dialect is None:
+        raise Fault(INVALID_PARAMS, "a nick is for a room server", f"give its dialect too: {NAME}")
+    if dialect == ADDRESS:
+        raise Fault(INVALID_PARAMS, f"dialect {ADDRESS} has no nicks", "leave it out: addresses are shown there")
+    if not 0 < len(nick) <= MOST_NICK or " " in nick or not nick.isprintable():
+        hint = f"it has 1 to {MOST_NICK} characters, without blanks and control characters"
+        raise Fault(INVALID_PARAMS, "the nick cannot be told to a room server", hint)
 
 
 def check_timeout(timeout: float | None) -> None:

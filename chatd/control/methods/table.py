@@ -1,7 +1,7 @@
 """THE table of methods: name, parameters, result, handler, help. A name is a verb of chatctl."""
 
 from chatd.api import records, requests
-from chatd.control.methods import consumers, discover, events, messages, node, peers, waiting
+from chatd.control.methods import consumers, discover, events, history, messages, node, peers, rooms, saying, waiting
 from chatd.control.methods.method import Method
 
 METHODS: dict[str, Method] = {
@@ -16,7 +16,7 @@ METHODS: dict[str, Method] = {
     "ask": Method(requests.Ask, records.Answer, messages.ask, "Send a text, and wait for the reply to exactly it"),
     "msg": Method(requests.ById, records.Found, messages.msg, "One message, with the state it has now"),
     "cancel": Method(requests.ById, records.Cancelled, messages.cancel, "Take back a message that is not delivered"),
-    "history": Method(requests.History, records.HistoryPage, messages.history, "Read past events, oldest first"),
+    "history": Method(requests.History, records.HistoryPage, history.history, "Read past events, oldest first"),
     "connect": Method(
         requests.Connect, records.PeerResult, peers.connect, "Connect to a peer; native peers stay wished"
     ),
@@ -28,6 +28,23 @@ METHODS: dict[str, Method] = {
     "peer.deny": Method(requests.ByPeer, records.PeerResult, peers.deny, "Keep a peer out, and cut its link"),
     "peer.forget": Method(requests.ByPeer, records.PeerResult, peers.forget, "End the name, slot and wish of a peer"),
     "peer.rename": Method(requests.Rename, records.PeerResult, peers.rename, "Give a peer another name, for good"),
+    "room.host": Method(requests.RoomHost, records.RoomResult, rooms.host, "Have a room here, and be in it"),
+    "room.join": Method(requests.Join, records.RoomResult, rooms.join, "Be in a room, once its host agrees"),
+    "room.leave": Method(requests.ByRoom, records.RoomResult, rooms.leave, "Be in a room no longer"),
+    "room.say": Method(
+        requests.RoomSay,
+        records.Sent,
+        saying.say,
+        "Say something in a room, or to one who is in it; answered when it is on disk",
+        saying.say_many,
+    ),
+    "room.users": Method(requests.RoomUsers, records.UserList, rooms.users, "Who is in a room, in the order they came"),
+    "room.topic": Method(requests.Topic, records.RoomResult, rooms.topic, "Tell the topic of a room, or set it"),
+    "room.kick": Method(requests.RoomMember, records.RoomResult, rooms.kick, "Have somebody leave a room of this node"),
+    "room.ban": Method(requests.RoomMember, records.RoomResult, rooms.ban, "Kick somebody, and do not let them back"),
+    "room.unban": Method(requests.RoomMember, records.RoomResult, rooms.unban, "Let somebody back who was banned"),
+    "room.list": Method(requests.Nothing, records.RoomList, rooms.list_rooms, "All rooms here and elsewhere, by name"),
+    "room.close": Method(requests.ByRoom, records.RoomResult, rooms.close, "End a room of this node"),
     "subscribe": Method(requests.Subscribe, records.Subscribed, events.subscribe, "Get events, from a start on"),
     "unsubscribe": Method(requests.Unsubscribe, records.Empty, events.unsubscribe, "End a subscription"),
     "ack": Method(requests.Ack, records.Acked, consumers.ack, "A consumer has done everything up to a position"),

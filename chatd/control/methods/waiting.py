@@ -1,21 +1,28 @@
-"""`wait`: until the node, a peer or a number of peers is there, a message delivered, or an outbox empty."""
+"""`wait`: until a peer, or so many peers or users of a room are there; a message is delivered, or an outbox empty."""
 
 from collections.abc import Callable
+from typing import cast
 
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.events import Message, is_settled
 from chatd.api.records import Waited
 from chatd.api.requests import PeerSpec, Wait
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.fate import Fate
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
+from chatd.core.membership import Membership
 from chatd.core.peer import Peer
+from chatd.core.room import Room
 from chatd.node import Node
 from chatd.runtime import Broadcast
 
-FOR = 'for is "ready", "peer" (with peer), "peers" (with count), "delivered" (with id) or "outbox-empty"'
+FOR = (
+    'for is "ready", "peer" (with peer), "peers" (with count), "users" (with room and count), "delivered" (with id) '
+    'or "outbox-empty"'
+)
 
 
 async def wait(node: Node, _session: Session, params: Wait) -> Waited:
@@ -35,16 +42,20 @@ async def wait(node: Node, _session: Session, params: Wait) -> Waited:
 async def _delivered(node: Node, message_id: str, timeout: float | None) -> Waited:
     """Until the peer has it."""
     entry = await node.chat.archive.find(message_id)
-    peer = node.chat.archive.peer_of(entry)
-    if entry.direction != "out" or peer.kind == "plain":
+    if is_settled(entry.raw):
+        return Waited([])
+    peer = node.chat.archive.peer_of(entry) if entry.direction == "out" else None
+    if peer is None or peer.kind == "plain":
         hint = "it takes the id of a message to another chatd, as `send` prints it"
         raise ControlError("conflict", f"nobody acknowledges message {message_id[:64]}", hint, reason="not_ours")
-    await Fate(node, peer, entry.seq).wait("delivered", timeout)
+    await Fate(node, peer, entry.seq, cast(Message, entry.event).room).wait("delivered", timeout)
     return Waited([peer.record()])
 
 
 def _changes(node: Node, params: Wait) -> Broadcast:
     """What is told when the condition may have come true."""
+    if params.for_ == "users":
+        return node.memberships.find(params.room or "").changed
     if params.for_ != "outbox-empty":
         return node.registry.changed
     return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).progress
@@ -59,12 +70,24 @@ def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
     if params.for_ == "peers" and params.count is not None:
         count = params.count
         return lambda: up if len(up := node.registry.up()) >= count else None
+    if params.for_ == "users" and params.room is not None and params.count is not None:
+        room, most = node.memberships.find(params.room), params.count
+        return lambda: [] if _count_users(node, room) >= most else None
     if params.for_ == "outbox-empty":
         if spec is None:
             return lambda: None if node.registry.owed.messages else []
         peer = node.registry.find(spec)
         return lambda: None if peer.record().queued else [peer]
     raise Fault(INVALID_PARAMS, f"wait: {params.for_[:64]!r} is nothing to wait for, or misses its parameter", FOR)
+
+
+def _count_users(node: Node, room: Room | Membership) -> int:
+    """How many are in it. Raises ControlError unknown_room once it is gone."""
+    if isinstance(room, Membership) and room.error is not None:
+        raise room.error.again()
+    if isinstance(room, Room) and node.rooms.get(room.name) is not room:
+        raise ControlError("unknown_room", f"{room.label} was closed")
+    return len(room.users())
 
 
 def _up(node: Node, spec: PeerSpec) -> list[Peer] | None:

@@ -15,6 +15,8 @@ PREFIX = "#/components/schemas/"
 VERBS = {
     *("send", "reply", "ask", "msg", "cancel", "history", "subscribe", "unsubscribe", "ack", "consumers"),
     *("consumer.remove", "connect", "terminate", "list", "peer.accept", "peer.deny", "peer.forget", "peer.rename"),
+    *("room.host", "room.join", "room.leave", "room.say", "room.users", "room.topic", "room.kick", "room.ban"),
+    *("room.unban", "room.list", "room.close"),
     *("wait", "status", "whoami", "myip", "myport", "health", "shutdown", "rpc.discover"),
 }
 
@@ -64,6 +66,10 @@ async def test_results_are_what_the_table_says(stand: Stand, client: Client) -> 
     await client.ask("unsubscribe", subscription=(await client.ask("subscribe", as_="bot"))["subscription"])
     await client.ask("subscribe")
     stand.dialer.let_go.set()
+    hall, _ = stand.rooms.host("hall")
+    stand.rooms.enter_own(hall, "alice")
+    stand.rooms.enter_plain(hall, None, "10.0.0.9:5000", list[str]().append)
+    hall.bans["10.0.0.8"] = "jane"
     asked: dict[str, dict[str, Any]] = {
         "send": {"peer": 0, "text": "x"},
         "reply": {"id": position, "text": "x"},
@@ -77,6 +83,16 @@ async def test_results_are_what_the_table_says(stand: Stand, client: Client) -> 
         "peer.rename": {"peer": 0, "name": "rob"},
         "peer.deny": {"peer": 0},
         "wait": {"for_": "ready"},
+        "room.host": {"room": "lobby"},
+        "room.unban": {"room": "hall", "nick": "jane"},
+        "room.join": {"room": "lobby"},
+        "room.leave": {"room": "lobby"},
+        "room.say": {"room": "hall", "text": "x"},
+        "room.users": {"room": "lobby"},
+        "room.topic": {"room": "lobby"},
+        "room.kick": {"room": "hall", "nick": "alice"},
+        "room.ban": {"room": "hall", "nick": "10.0.0.9:5000"},
+        "room.close": {"room": "lobby"},
         "unsubscribe": {"subscription": 2},
     }
     last = {"peer.forget": {"peer": 0}}

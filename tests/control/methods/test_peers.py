@@ -11,9 +11,9 @@ async def test_connect_dials_and_answers_with_the_peer(stand: Stand, client: Cli
     stand.dialer.let_go.set()
     answer = await client.ask("connect", host="h", port=7, plain=True, keep=True, timeout=2.5)
     assert answer["peer"]["name"] == "bob"
-    assert stand.dialer.asked == [("connect", "h", 7, True, True, 2.5)]
+    assert stand.dialer.asked == [("connect", "h", 7, True, True, 2.5, None, None)]
     await client.ask("connect", host="h")
-    assert stand.dialer.asked[1] == ("connect", "h", 7420, False, False, None)
+    assert stand.dialer.asked[1] == ("connect", "h", 7420, False, False, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,37 @@ async def test_connect_needs_a_place(stand: Stand, client: Client, params: Any) 
     with pytest.raises(Refused) as caught:
         await client.ask("connect", **params)
     assert caught.value.kind == "invalid_params"
+    assert not stand.dialer.asked
+
+
+@pytest.mark.parametrize("params", [{"dialect": "address"}, {"dialect": "name"}, {"dialect": "name", "nick": "Jané-1"}])
+async def test_connect_to_a_room_server_says_how_and_as_whom(stand: Stand, client: Client, params: Any) -> None:
+    stand.dialer.let_go.set()
+    await client.ask("connect", host="h", **params)
+    assert stand.dialer.asked[0][-2:] == (params["dialect"], params.get("nick"))
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"dialect": "irc"}, "address or name"),
+        ({"nick": "jane"}, "give its dialect"),
+        ({"plain": True, "nick": "jane"}, "give its dialect"),
+        ({"dialect": "address", "nick": "jane"}, "leave it out"),
+        *(
+            ({"dialect": "name", "nick": nick}, "1 to 32 characters")
+            for nick in ("", "x" * 33, "ja ne", "jane\n", "\x1bjane", "ja\u2028ne", "*exit\r\n")
+        ),
+    ],
+    ids=str,
+)
+async def test_what_no_room_server_could_be_told_is_refused_with_what_to_do(
+    stand: Stand, client: Client, params: Any, says: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("connect", host="h", **params)
+    assert caught.value.kind == "invalid_params"
+    assert says in caught.value.data["hint"]
     assert not stand.dialer.asked
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.control.lobby import Lobby
 from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of
 
 
@@ -68,7 +69,16 @@ async def test_an_ambiguous_peer_is_not_waited_for(stand: Stand, client: Client)
 
 
 @pytest.mark.parametrize(
-    "params", [{"for_": "godot"}, {"for_": "peer"}, {"for_": "peers"}, {"for_": "ready", "timeout": -1}, {}], ids=str
+    "params",
+    [
+        {"for_": "godot"},
+        {"for_": "peer"},
+        {"for_": "peers"},
+        {"for_": "users", "count": 1},
+        {"for_": "ready", "timeout": -1},
+        {},
+    ],
+    ids=str,
 )
 async def test_what_cannot_be_waited_for_is_refused(stand: Stand, client: Client, params: Any) -> None:
     with pytest.raises(Refused) as caught:
@@ -119,3 +129,45 @@ async def test_an_outbox_that_stays_is_a_timeout(stand: Stand, client: Client) -
     with pytest.raises(Refused) as caught:
         await client.ask("wait", for_="outbox-empty", peer="nobody", timeout=0.01)
     assert caught.value.kind == "unknown_peer"
+
+
+async def test_so_many_users_of_a_room_are_waited_for(stand: Stand, client: Client) -> None:
+    await client.ask("room.host", room="lobby")
+    assert await client.ask("wait", for_="users", room="lobby", count=1, timeout=0) == {"peers": []}
+    await client.write(request("wait", "w", for_="users", room="lobby", count=3) + request("whoami", "x"))
+    assert result_of(await client.answer("x"))
+    room = stand.rooms.get("lobby")
+    assert room is not None
+    stand.rooms.enter_plain(room, None, "10.0.0.9:1", list[str]().append)
+    await client.ask("whoami")  # and not yet
+    stand.rooms.enter_plain(room, None, "10.0.0.9:2", list[str]().append)
+    assert result_of(await client.answer("w")) == {"peers": []}
+
+
+async def test_users_of_another_nodes_room_are_waited_for_until_it_is_over(stand: Stand, client: Client) -> None:
+    lobby = Lobby(stand)
+    await lobby.join(client)
+    for number, count in enumerate((5, 6), start=100):
+        await client.write(request("wait", number, for_="users", room="lobby", count=count))
+    await client.ask("whoami")
+    await lobby.happens("join", nick="dora", node="d" * 52)
+    assert result_of(await client.answer(100)) == {"peers": []}
+    await lobby.happens("closed")
+    with pytest.raises(Refused) as caught:
+        result_of(await client.answer(101))
+    assert caught.value.kind == "unknown_room"
+
+
+async def test_the_users_of_a_room_that_is_closed_or_unknown_are_not_waited_for(stand: Stand, client: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("wait", for_="users", room="lobby", count=1)
+    assert caught.value.kind == "unknown_room"
+    await client.ask("room.host", room="lobby")
+    await client.write(request("wait", 100, for_="users", room="lobby", count=2) + request("whoami", 101))
+    await client.answer(101)
+    room = stand.rooms.get("lobby")
+    assert room is not None
+    stand.rooms.close(room)
+    with pytest.raises(Refused) as caught:
+        result_of(await client.answer(100))
+    assert caught.value.kind == "unknown_room"

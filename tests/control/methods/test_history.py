@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chatd.api.events import Gap
-from chatd.control.methods.messages import PAGE_BYTES
+from chatd.control.methods.history import PAGE_BYTES
 from chatd.runtime import stamp
 from tests.control.stand import Client, Refused, Stand
 

@@ -1,0 +1,175 @@
+"""The `room` verbs, but for `room.say`: rooms that this node hosts, and rooms of other nodes that it is in."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import trio
+
+from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.records import RoomList, RoomRecord, RoomResult, UserList
+from chatd.api.requests import ByRoom, Join, Nothing, RoomHost, RoomMember, RoomUsers, Topic
+from chatd.control.jsonrpc import Fault
+from chatd.control.methods.peers import check_timeout
+from chatd.control.session import Session
+from chatd.core import nicks
+from chatd.core.batch import Batch
+from chatd.core.membership import IN, OVER, Membership
+from chatd.core.peer import Peer
+from chatd.core.room import Member, Room
+from chatd.node import Node
+
+JOIN_S = 10.0  # for the host to answer, unless a request says otherwise
+ASK_S = 2.0  # for the host to say who is there; then it is told as it was known
+Changed = tuple[RoomResult, Batch] | RoomResult
+
+
+def host(node: Node, _session: Session, params: RoomHost) -> Changed:
+    """A room of this node, which is in it unless it is told not to be."""
+    if params.nick is not None:
+        if not params.join:
+            raise Fault(INVALID_PARAMS, "a nick is for who joins: leave it out, or join")
+        nicks.check(params.nick)  # before there is a room
+    room, batch = node.rooms.host(params.room)
+    if params.join:
+        _, entered = node.rooms.enter_own(room, params.nick)
+        batch = entered or batch
+    return _told(room, batch)
+
+
+async def join(node: Node, _session: Session, params: Join) -> RoomResult:
+    """Answered when the host has let us in, and that is on disk."""
+    check_timeout(params.timeout)
+    name, _, owner = params.room.partition("@")
+    if not owner or params.room == f"{name}@{node.config.name}":
+        return await _enter(node, name, params.nick)
+    peer = node.registry.find(owner)
+    if peer.kind == "plain":
+        raise ControlError("conflict", f"{peer.name} is a plain peer: it hosts no rooms", reason="plain")
+    membership = node.memberships.join(peer, name, params.nick)
+    with trio.move_on_after(JOIN_S if params.timeout is None else params.timeout):
+        await membership.settled.wait()
+    if not membership.settled.is_set():
+        node.memberships.abandon(membership)
+        raise ControlError("timeout", f"{peer.name} has not answered", "`chatctl list` shows whether it is up")
+    await node.journal.settled()
+    if membership.error is not None:
+        raise membership.error.again()
+    return RoomResult(membership.record(up=peer.is_up))
+
+
+async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
+    """This node is in a room of its own."""
+    room = node.rooms.get(name)
+    if room is None:
+        hint = f"`chatctl room host {name[:64]}` makes it; one of another node is NAME@PEER"
+        raise ControlError("unknown_room", f"this node hosts no room {name[:64]!r}", hint)
+    _, batch = node.rooms.enter_own(room, nick)
+    if batch is not None:
+        await batch.wait()
+    return RoomResult(room.record())
+
+
+def leave(node: Node, _session: Session, params: ByRoom) -> Changed:
+    """This node is not in the room any more."""
+    room = node.memberships.find(params.room)
+    if isinstance(room, Room):
+        return _told(room, node.rooms.leave(room, own_in(room)))
+    record = _record(node, room)
+    return RoomResult(msgspec.structs.replace(record, nick=None)), node.memberships.leave(room)
+
+
+def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Coroutine[Any, Any, UserList]:
+    """Who is in a room; its host is asked, where it is there to answer."""
+    room = node.memberships.find(params.room)
+    if isinstance(room, Room):
+        records = room.user_records(lambda node_id: _is_up(node.registry.by_node(node_id)))
+        return UserList(room.label, room.subject, records, fresh=True)
+    return _asked_users(node, room)
+
+
+async def _asked_users(node: Node, room: Membership) -> UserList:
+    heard = room.heard
+    if node.memberships.ask(room):
+        with trio.move_on_after(ASK_S):
+            while room.heard == heard and room.state != OVER:
+                await room.changed.wait()
+    if room.error is not None:
+        raise room.error.again()
+    return UserList(room.label, room.subject, room.user_records(), fresh=room.heard != heard)
+
+
+def topic(node: Node, _session: Session, params: Topic) -> Changed:
+    """What the room is about, or what it is to be about."""
+    if params.text is None:
+        return RoomResult(_record(node, node.memberships.find(params.room)))
+    room = _hosted(node, params.room)
+    return _told(room, node.rooms.set_subject(room, params.text))
+
+
+def kick(node: Node, _session: Session, params: RoomMember) -> Changed:
+    """Somebody has to go, and may come back."""
+    room = _hosted(node, params.room)
+    return _told(room, node.rooms.kick(room, params.nick))
+
+
+def ban(node: Node, _session: Session, params: RoomMember) -> Changed:
+    """Somebody has to go, and may not come back."""
+    room = _hosted(node, params.room)
+    return _told(room, node.rooms.ban(room, params.nick))
+
+
+def unban(node: Node, _session: Session, params: RoomMember) -> Changed:
+    """Who was banned may come back."""
+    room = _hosted(node, params.room)
+    return _told(room, node.rooms.unban(room, params.nick))
+
+
+def close(node: Node, _session: Session, params: ByRoom) -> Changed:
+    """End a room of this node."""
+    room = _hosted(node, params.room)
+    return _told(room, node.rooms.close(room))
+
+
+def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
+    """Those that are hosted here, and those of others that this node is in."""
+    joined = [one for one in node.memberships if one.state == IN]
+    records = [_record(node, room) for room in (*node.rooms, *joined)]
+    return RoomList(sorted(records, key=lambda record: (record.room, record.host)))
+
+
+# -- what they share
+
+
+def own_in(room: Room) -> Member:
+    """This node, in a room that it hosts. Raises ControlError conflict if it is not in it."""
+    if room.own is None:
+        hint = f"`chatctl room join {room.name}` first"
+        raise ControlError("conflict", f"this node hosts {room.label}, and is not in it", hint, reason="not_in")
+    return room.own
+
+
+def _hosted(node: Node, spec: str) -> Room:
+    """One that we may change. Raises ControlError unknown_room, forbidden."""
+    room = node.memberships.find(spec)
+    if isinstance(room, Room):
+        return room
+    owner = node.registry.by_node(room.host)
+    hint = f"its host is {owner.shown if owner is not None else room.host}"
+    raise ControlError("forbidden", f"only the host of {room.label} can do that", hint)
+
+
+def _told(room: Room, batch: Batch | None) -> Changed:
+    """How it is now, once that is on disk."""
+    result = RoomResult(room.record())
+    return result if batch is None else (result, batch)
+
+
+def _record(node: Node, room: Room | Membership) -> RoomRecord:
+    if isinstance(room, Room):
+        return room.record()
+    return room.record(up=_is_up(node.registry.by_node(room.host)))
+
+
+def _is_up(peer: Peer | None) -> bool:
+    return peer is not None and peer.is_up
