@@ -57,6 +57,11 @@ class App:
             self._session = self.open()
         return self._session
 
+    def refresh(self) -> None:
+        """Drop a session that the daemon has ended: what is asked next goes to the daemon that is there now."""
+        if self._session is not None and not self._session.alive():
+            self.close()
+
     def close(self) -> None:
         """End the session, if there is one."""
         if self._session is not None:

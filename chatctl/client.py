@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
 PATIENCE_S = 30.0
+SPOKEN = ("send", "reply", "ask", "room.say")  # twice would be two messages
 WINDOW = 64
 
 
@@ -105,26 +106,51 @@ class Client:
         answer: dict[str, Any] = self.call("ask", timeout, peer=peer, text=text, ttl=ttl, key=key)["answer"]
         return answer
 
+    def say(
+        self, room: str, text: str, *, to: str | None = None, wait: str | None = None, timeout: float | None = None
+    ) -> "dict[str, Any]":
+        """Say something in a room; `id` and `state` of it. With `to` only to the member of that nick.
+
+        `wait` for "sent" or "delivered" (it has its place in the room), at most `timeout`. Without `to` a text that
+        begins with `@NICK ` is for that one, and `@@` is how one to all begins with an at sign.
+        """
+        return self.call("room.say", timeout, room=room, text=text, to=to, wait=wait)
+
+    def join(self, room: str, nick: str | None = None, *, timeout: float | None = None) -> "dict[str, Any]":
+        """Be in a room, `lobby@alice`, from now on, over restarts, until `leave`; the room."""
+        found: dict[str, Any] = self.call("room.join", timeout, room=room, nick=nick)["room"]
+        return found
+
+    def leave(self, room: str) -> None:
+        """Be in a room no more."""
+        self.call("room.leave", room=room)
+
+    def users(self, room: str) -> "list[dict[str, Any]]":
+        """Who is in a room, in the order in which they came."""
+        found: list[dict[str, Any]] = self.call("room.users", room=room)["users"]
+        return found
+
     def messages(
         self,
         as_: str | None = None,
         from_: "str | Mapping[str, object]" = "now",
         *,
         peer: int | str | None = None,
+        room: str | None = None,
         out: bool = False,
         takeover: bool = False,
         strict: bool = False,
     ) -> "Iterator[dict[str, Any]]":
         """Inbound messages from now on, for ever; `out`: our own, too. `from_` is "now", "start" or as in `subscribe`.
 
+        Those of `peer`, or what is said in `room`, or all; in a message of a room `nick` is who said it.
         With `as_` they go on behind what the consumer of that name has acknowledged (`from_` is for a new name). A
         message is acknowledged when the loop comes back for the next: one that a crash or a `break` interrupts comes
         again. What is missing is passed over, or with `strict` `cursor_gone`.
         """
         match: dict[str, object] = {"types": ["message"], **({} if out else {"direction": "in"})}
-        if peer is not None:
-            match["peer"] = peer
-        chosen = out or peer is not None
+        match.update({name: value for name, value in (("peer", peer), ("room", room)) if value is not None})
+        chosen = out or peer is not None or room is not None
         consumer = None if as_ is None else Consumer(as_, WINDOW, takeover=takeover, chosen=chosen)
         app = self._app.twin()
         try:
@@ -167,12 +193,11 @@ class Client:
         self._app.timeout = timeout
         self._app.begin()
         while True:
-            if not self._app.session.alive():
-                self._app.close()
+            self._app.refresh()
             try:
                 return self._app.call_timed(method, given)
             except SessionEnded:
-                if method in ("send", "reply", "ask") and "key" not in given:
+                if method in SPOKEN and "key" not in given:
                     raise Failure("outcome_unknown", "the daemon ended before it answered") from None
                 if method == "shutdown" or time.monotonic() >= until:
                     raise

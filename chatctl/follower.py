@@ -62,6 +62,10 @@ class Follower:
         """The socket of the daemon that is followed."""
         return self._session.path
 
+    def skip(self) -> None:
+        """What was asked for is gone: let `batches` begin with what comes from now on."""
+        self.position, self._start = "", "now"
+
     def stop(self) -> None:
         """From another thread: let `batches` end."""
         self._stopped = True

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from chatctl.app import App
 
 PAGE = 1000
+AT_THE_END = 100
 
 
 def pages(
@@ -37,7 +38,10 @@ def pages(
 
 
 def newest(app: "App", match: "Mapping[str, object]") -> int:
-    """The seq of the newest event that matches; 0 without one."""
-    for events in pages(app, None, match, n=1):
-        return seq(events[-1].get("position"))
-    return 0
+    """The seq of the newest event that matches; 0 without one.
+
+    In a room that another node hosts the last in order need not be the one that came last.
+    """
+    return max(
+        (seq(event.get("position")) for events in pages(app, None, match, n=AT_THE_END) for event in events), default=0
+    )

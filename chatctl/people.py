@@ -22,6 +22,11 @@ _LINES = {
     "peer.diverged": "{name} has more of our messages than we do: {theirs}, we have {ours}",
     "daemon.start": "the daemon has started (version {version})",
     "daemon.stop": "the daemon stops ({reason})",
+    "room.join": "[{room}] {nick} has joined",
+    "room.leave": "[{room}] {nick} is gone: {reason}",
+    "room.topic": "[{room}] topic: {text}",
+    "room.gone": "[{room}] we are not in it any more: {reason}",
+    "room.refused": "[{room}] {id} of {name} was refused: {reason}",
 }
 _PLAIN_END = "sent"  # nothing more is ever known of a message to a plain peer
 _local: dict[str, str] = {}  # the last second that was converted: events come in bursts
@@ -49,9 +54,7 @@ def event_line(event: "Mapping[str, Any]", states: str = "none") -> str:
     """
     at = local_time(event.get("at"))
     if event.get("type") == "message":
-        name = _name(event)
-        arrow = f"-> {name}" if event.get("direction") == "out" else name
-        return f"{at} {arrow}: {block(str(event.get('text')))}{_mark(event, states)}"
+        return f"{at} {_speaker(event)} {block(str(event.get('text')))}{_mark(event, states)}"
     return f"{at} * {_happening(event)}"
 
 
@@ -63,10 +66,28 @@ def history_line(event: "Mapping[str, Any]") -> str:
 def peer_line(peer: "Mapping[str, Any]") -> str:
     """`slot 0, bob, node k3v9abcd (10.0.0.2:7420)`."""
     node = peer.get("node")
-    what = f"node {short(node)}" if node else "plain"
+    dialect = peer.get("dialect")
+    what = f"node {short(node)}" if node else f"room server, dialect {dialect}" if dialect else "plain"
     address = peer.get("address")
     where = f" ({address})" if address else ""
     return inline(f"slot {peer.get('slot')}, {peer.get('name')}, {what}{where}")
+
+
+def room_line(room: "Mapping[str, Any]") -> str:
+    """`lobby@alice as bob, 3 users, topic: all things`."""
+    nick, users, topic = (room.get(field) for field in ("nick", "users", "topic"))
+    called = f" as {nick}" if nick is not None else ""
+    about = f", topic: {topic}" if topic else ""
+    return inline(f"{room.get('room')}{called}, {users} user{'' if users == 1 else 's'}{about}")
+
+
+def _speaker(event: "Mapping[str, Any]") -> str:
+    """`bob:`, `-> bob:` for what we said, `[lobby@alice] <jane>` in a room, `<jane -> bob>` to one alone."""
+    room, to = event.get("room"), event.get("to")
+    if room is not None:
+        who = f"{event.get('nick')} -> {to}" if to is not None else event.get("nick")
+        return inline(f"[{room}] <{who}>")
+    return f"-> {_name(event)}:" if event.get("direction") == "out" else f"{_name(event)}:"
 
 
 def _mark(event: "Mapping[str, Any]", states: str) -> str:
@@ -87,7 +108,8 @@ def _name(event: "Mapping[str, Any]") -> str:
 def _happening(event: "Mapping[str, Any]") -> str:
     kind = str(event.get("type"))
     if kind == "gap":
-        whose = f" of {_name(event)}" if event.get("peer") else ""
+        room = event.get("room")
+        whose = f" in {inline(str(room))}" if room else f" of {_name(event)}" if event.get("peer") else ""
         after = inline(str(event.get("after") or "the beginning"))
         return f"gap: messages{whose} after {after} through {inline(str(event.get('through')))} are missing"
     if kind == "receipt":
@@ -96,6 +118,7 @@ def _happening(event: "Mapping[str, Any]") -> str:
     peer = event.get("peer")
     values["name"] = _name(event)
     values["slot"] = inline(str(peer.get("slot"))) if isinstance(peer, dict) else "?"
+    values["text"] = values.get("text") or "(none)"
     try:
         line = _LINES[kind].format_map(values)
     except KeyError:  # of a newer daemon
@@ -107,6 +130,10 @@ def _happening(event: "Mapping[str, Any]") -> str:
 def _receipt(event: "Mapping[str, Any]") -> str:
     """`through` is told of all up to there, `id` of one message."""
     state, through = inline(str(event.get("state"))), event.get("through")
+    room, reason = event.get("room"), event.get("reason")
+    if room is not None:
+        why = f": {reason}" if reason else ""
+        return inline(f"[{room}] {event.get('id')} is {state}{why}")
     if through is not None:
         return f"{state} to {_name(event)}: everything through {inline(str(through))}"
     return f"{inline(str(event.get('id')))} to {_name(event)} is {state}"

@@ -1,4 +1,4 @@
-"""`send PEER -`: each line of stdin as a message, many of them on their way at once.
+"""`send PEER -` and `say ROOM -`: each line of stdin as a message, many of them on their way at once.
 
 At most WINDOW requests are unanswered, so that a refusal stops the rest soon and replies never pile up.
 """
@@ -10,6 +10,7 @@ from collections import deque
 
 from chatctl.errors import Failure
 from chatctl.session import SessionEnded, parse, result
+from chatctl.speech import addressee
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ READ_BYTES = 64 * 1024
 class Pipeline:
     """The lines of one stdin on one session. Replies come in the order of the lines."""
 
-    def __init__(self, app: "App", peer: str, options: "Mapping[str, object]") -> None:
+    def __init__(self, app: "App", method: str, params: "Mapping[str, object]") -> None:
         self._app = app
         self._session = app.session
-        self._peer = peer
-        self._options = options
+        self._method = method
+        self._params = params
         self._source = sys.stdin.fileno()
         self._waiting: deque[bytes] = deque()  # read and not sent
         self._rest = b""
@@ -39,7 +40,7 @@ class Pipeline:
         self._refused = False
         self._behind = 0  # lines that were on their way when one before them was refused, and went through
         self._shown = True
-        self._name = peer
+        self._name = str(params.get("room") or params.get("peer"))
 
     def run(self) -> None:
         """Send until stdin ends or a line is refused, then collect what is still unanswered."""
@@ -65,7 +66,7 @@ class Pipeline:
             except UnicodeDecodeError:
                 self._failure = Failure("bad_text", f"line {self._sent + 1} is not valid UTF-8")
                 break
-            requests.append(self._session.encode("send", {"peer": self._peer, "text": text, **self._options}))
+            requests.append(self._session.encode(self._method, {**self._params, "text": text}))
             self._sent += 1
         if requests:
             self._session.write(b"".join(requests))
@@ -110,7 +111,7 @@ class Pipeline:
         """The ids, for a program; a person gets the sum at the end."""
         out = self._app.out
         if results:
-            self._name = str((results[-1].get("peer") or {}).get("name") or self._peer)
+            self._name = addressee(results[-1])
         if not results or not self._shown:
             return
         try:

@@ -115,6 +115,9 @@ def environment(message: "dict[str, Any]", path: str) -> dict[bytes, bytes]:
         "MSG_PEER": peer.get("name"),
         "MSG_SLOT": peer.get("slot"),
         "MSG_RE": message.get("re"),
+        "MSG_ROOM": message.get("room"),
+        "MSG_NICK": message.get("nick"),
+        "MSG_TO": message.get("to"),
         "MSG_TEXT": message.get("text"),
     }
     variables = {name: value for name, value in os.environb.items() if not name.startswith(b"MSG_")}

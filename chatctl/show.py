@@ -84,11 +84,11 @@ def _parsed(template: str) -> Template:
 
 
 def matching(peer: str | None, everything: bool, *, inbound: bool = False) -> dict[str, object]:
-    """The filter of the daemon. Gaps match always."""
+    """The filter of the daemon. Gaps match always. No peer has an at sign in its name."""
     match: dict[str, object] = {} if everything else {"types": ["message"]}
     if inbound and not everything:
         match["direction"] = "in"
-    return match if peer is None else {**match, "peer": peer}
+    return match if peer is None else {**match, "room" if "@" in peer else "peer": peer}
 
 
 def beginning(since: str | None, position: str | None, last: int | None) -> dict[str, object] | None:
@@ -103,7 +103,7 @@ def beginning(since: str | None, position: str | None, last: int | None) -> dict
 def options() -> list[click.Parameter]:
     """What `tail` and `history` have in common."""
     return [
-        click.Argument(["peer"], required=False),
+        click.Argument(["peer"], required=False, metavar="[PEER|ROOM]"),
         click.Option(["--since"], type=moment_option, metavar="TIME", help="Start there: a duration ago, or RFC 3339."),
         click.Option(["--from", "position"], metavar="POSITION", help="Start behind it."),
         click.Option(["--events", "everything"], is_flag=True, help="Not only messages."),

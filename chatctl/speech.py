@@ -1,4 +1,4 @@
-"""What `send`, `reply` and `ask` have in common: options that end where the text begins, and what became of the text.
+"""What the verbs that speak have in common: options that end where the text begins, and what became of the text.
 
 Options stand up to the first word of the text; from there on every word is text, so `send 0 it is -5 C` works.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STDIN = "-"
 GLANCE_S = 0.3  # a person at a terminal is told what became of a message, if it becomes something so soon
 ARRIVES = ("sent", "delivered")
+WAIT_HELP = "Done when it is written to the link, or in the peer's journal; --timeout says how long."
 EPILOG = "A text that begins with a dash comes after --. --key K: the same key again is the same message, sent once."
 
 
@@ -64,23 +65,28 @@ def _is_flag(param: click.Parameter) -> bool:
 
 
 def options() -> list[click.Parameter]:
-    """What all three take."""
+    """What all that speak to a peer take."""
     return [
         click.Option(
             ["--ttl"], type=duration_option, metavar="DURATION", help="If it was not sent by then, do not send it."
         ),
         click.Option(["--key"], metavar="K", help="The same key again is the same message."),
         click.Option(["--no-queue"], is_flag=True, help="Refuse when the peer is away, instead of queueing."),
-        click.Argument(["text"], nargs=-1, required=True),
+        text_argument(),
     ]
 
 
-def wait_option() -> click.Option:
+def text_argument() -> click.Argument:
+    """The text: all words that are left."""
+    return click.Argument(["text"], nargs=-1, required=True)
+
+
+def wait_option(help: str = WAIT_HELP) -> click.Option:  # noqa: A002 - click's name
     """For those that do not wait for an answer anyway."""
     return click.Option(
         ["--wait"],
         type=click.Choice(("sent", "delivered")),
-        help="Done when it is written to the link, or in the peer's journal; --timeout says how long.",
+        help=help,
     )
 
 
@@ -96,7 +102,7 @@ def wishes(
 def text_of(words: tuple[str, ...], literal: bool) -> str:
     """The text, which is not stdin."""
     if words == (STDIN,) and not literal:
-        raise Failure("usage", "only send reads stdin", "write -- - to say a dash")
+        raise Failure("usage", "only send and say read stdin", "write -- - to say a dash")
     text = " ".join(words)
     check(text, "the text")
     return text
@@ -127,6 +133,18 @@ def speak(app: "App", method: str, params: "dict[str, object]") -> "dict[str, An
         raise
 
 
+def send_text(app: "App", method: str, params: "dict[str, object]", words: tuple[str, ...], literal: bool) -> None:
+    """`send` the text; a lone dash stands for the lines of stdin, each a message."""
+    if words != (STDIN,) or literal:
+        send(app, method, {**params, "text": text_of(words, literal)})
+        return
+    if "wait" in params or "key" in params:
+        raise Failure("usage", "--wait and --key are for one message", "chatctl wait outbox-empty waits for all")
+    from chatctl.pipeline import Pipeline
+
+    Pipeline(app, method, params).run()
+
+
 def send(app: "App", method: str, params: "dict[str, object]") -> None:
     """Say it and tell what became of it: to a program its id, even if it did not get as far as it should."""
     try:
@@ -143,13 +161,17 @@ def send(app: "App", method: str, params: "dict[str, object]") -> None:
         app.out.line(str(sent.get("id")))
 
 
+def addressee(sent: "dict[str, Any]") -> str:
+    """Where it went: a room, or a peer."""
+    peer = sent.get("peer")
+    return str(sent.get("room") or (peer.get("name") if isinstance(peer, dict) else "?"))
+
+
 def _fate(app: "App", sent: "dict[str, Any]") -> str:
     """`delivered to bob`: for a person."""
     from chatctl.sanitize import inline
 
-    state, number = sent.get("state"), inline(str(sent.get("id")))
-    peer = sent.get("peer")
-    name = inline(str(peer.get("name"))) if isinstance(peer, dict) else "?"
+    state, number, name = sent.get("state"), inline(str(sent.get("id"))), inline(addressee(sent))
     if state == "queued":
         state = _at_a_glance(app, number)
     return f"{state} to {name}" if state in ARRIVES else f"{inline(str(state))} for {name}: {number}"

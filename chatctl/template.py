@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 PEER_FIELDS = {"peer": "name", "slot": "slot", "node": "node", "kind": "kind"}
-EVENT_FIELDS = ("at", "type", "direction", "text", "position", "id", "re", "room", "nick", "state", "address", "reason")
+_SAID = ("at", "type", "direction", "text", "position", "id", "re", "state")
+EVENT_FIELDS = (*_SAID, "room", "nick", "to", "address", "reason")
 FIELDS = (*EVENT_FIELDS, "time", *PEER_FIELDS)
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\\(.)", re.DOTALL)
 _ESCAPES = {"t": "\t", "n": "\n", "\\": "\\"}

@@ -19,6 +19,10 @@ VERBS: dict[str, dict[str, str]] = {
         "cancel": "Take back a message.",
         "console": "Talk at a prompt.",
     },
+    "Rooms": {
+        "room": "Host rooms, join them, and who is in them.",
+        "say": "Say something in a room.",
+    },
     "Peers": {
         "list": "Who we are connected with.",
         "connect": "Connect to a peer.",

@@ -1,28 +1,27 @@
-"""`chatctl console`: the seeds' eight commands, and a few more, at a prompt. Messages appear above the half-typed line.
+"""`chatctl console`: the seeds' eight commands, and a few more, at a prompt; or with `--room` what is said in a room.
 
-With prompt_toolkit on a terminal; plain lines otherwise, so `printf 'list\n' | chatctl console` works. One session
-follows the events in a thread, the App's own serves the commands. Errors are shown and never end it.
+Messages appear above the half-typed line. With prompt_toolkit on a terminal; plain lines otherwise, so `printf
+'list\n' | chatctl console` works. One session follows the events in a thread, the App's own serves the commands. Errors
+are shown and never end it.
 """
 
-import json
 import sys
-import threading
 
 import click
 
 from chatctl.errors import Failure
-from chatctl.follower import Follower
+from chatctl.lounge import TYPED, Lounge
 from chatctl.people import event_line
 from chatctl.verb import Verb, usage
+from chatctl.watcher import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from chatctl.app import App
 
 PROMPT = "> "
-RETRY_S = 1.0
 COMMANDS = {
     "help": "show this",
     "myip": "the address that others can reach",
@@ -41,61 +40,31 @@ SPOKEN = ("send", "ask", "reply")  # a word and a text
 WORDS = [usage_line.split()[0] for usage_line in COMMANDS]
 
 
-class Watcher:
-    """The thread that shows what happens. A daemon that is gone is said once, and followed again when it is back."""
-
-    def __init__(self, app: "App") -> None:
-        self._app = app.twin()
-        self._leaving = threading.Event()
-        self._follower = Follower(self._app, "now", {})
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Show events from now on."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._leaving.set()
-        self._follower.stop()
-        self._thread.join(RETRY_S)
-        self._app.close()
-
-    def _run(self) -> None:
-        said = False
-        while not self._leaving.is_set():
-            try:
-                for events in self._follower.batches():
-                    said = False
-                    self._show([json.loads(event) for event in events])
-            except BrokenPipeError:  # the prompt's own thread meets it too, and ends
-                return
-            except Failure as failure:
-                if not said and not self._leaving.is_set():
-                    self._app.out.failure(failure)
-                said = failure.kind == "no_daemon"
-                if failure.kind == "cursor_gone":
-                    self._follower.position = ""
-            self._leaving.wait(RETRY_S)
-
-    def _show(self, events: list[dict[str, object]]) -> None:
-        """All but our own messages: those were typed here."""
-        for event in events:
-            if event.get("type") != "message" or event.get("direction") != "out":
-                self._app.out.entries([event_line(event)])
-
-
-def run(app: "App") -> None:
+def run(app: "App", room: str | None) -> None:
     """Read commands until `exit` or the end of the input."""
     if app.out.json:
         raise Failure("usage", "the console is for people", "tail and send speak JSON")
-    watcher = Watcher(app)
+    if room is not None:
+        lounge = Lounge(app, room)
+        lounge.begin()
+        try:
+            _prompt(lounge.execute, lounge.words)
+        finally:
+            lounge.end()
+        return
+    watcher = Watcher(app, lambda events: _show(app, events))
     watcher.start()
     try:
-        fancy = _fancy() if sys.stdin.isatty() and sys.stdout.isatty() else None
-        (fancy or _plain)(lambda line: execute(app, line))
+        _prompt(lambda line: execute(app, line), WORDS)
     finally:
         watcher.stop()
+
+
+def _show(app: "App", events: list[dict[str, object]]) -> None:
+    """All but our own messages: those were typed here."""
+    for event in events:
+        if event.get("type") != "message" or event.get("direction") != "out":
+            app.out.entries([event_line(event)])
 
 
 def execute(app: "App", line: str) -> bool:
@@ -106,6 +75,7 @@ def execute(app: "App", line: str) -> bool:
     if words[0] == "exit":
         return False
     json_before, socket, timeout = app.out.json, app.socket, app.timeout
+    app.refresh()
     try:
         _dispatch(app, words[0], line)
     except Failure as failure:
@@ -144,6 +114,12 @@ def _arguments(word: str, line: str) -> list[str]:
     return [rest[0], "--", rest[1]] if len(rest) == 2 else rest
 
 
+def _prompt(execute_line: "Callable[[str], bool]", words: "Sequence[str]") -> None:
+    """Do lines until one of them is the last."""
+    fancy = _fancy(words) if sys.stdin.isatty() and sys.stdout.isatty() else None
+    (fancy or _plain)(execute_line)
+
+
 def _plain(execute_line: "Callable[[str], bool]") -> None:
     """Lines in, lines out."""
     if hasattr(sys.stdin, "reconfigure"):
@@ -158,7 +134,7 @@ def _plain(execute_line: "Callable[[str], bool]") -> None:
             return
 
 
-def _fancy() -> "Callable[[Callable[[str], bool]], None] | None":
+def _fancy(words: "Sequence[str]") -> "Callable[[Callable[[str], bool]], None] | None":
     """The prompt of prompt_toolkit, where it is installed."""
     try:
         from prompt_toolkit import PromptSession
@@ -168,7 +144,9 @@ def _fancy() -> "Callable[[Callable[[str], bool]], None] | None":
         return None
 
     def loop(execute_line: "Callable[[str], bool]") -> None:
-        session: PromptSession[str] = PromptSession(completer=WordCompleter(WORDS), complete_while_typing=False)
+        session: PromptSession[str] = PromptSession(
+            completer=WordCompleter(list(words), WORD=True), complete_while_typing=False
+        )
         with patch_stdout(raw=True):  # what is shown has been made harmless; raw keeps our colours
             while True:
                 try:
@@ -186,6 +164,8 @@ def _fancy() -> "Callable[[Callable[[str], bool]], None] | None":
 command = Verb(
     "console",
     run,
+    [click.Option(["--room"], metavar="ROOM", help="Talk in a room; *help there says how.")],
     help=f"Talk at a prompt: {', '.join(WORDS)}. Messages appear above the line. "
-    "exit leaves the console; the daemon stays.",
+    "exit leaves the console; the daemon stays. With --room, what is typed is said in the room.",
+    epilog=f"With --room: {', '.join(TYPED)}.",
 )

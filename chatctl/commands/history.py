@@ -38,7 +38,7 @@ command = Verb(
         click.Option(["-n"], type=click.IntRange(1), default=100, metavar="N", help="At most N (100)."),
         click.Option(["--until"], type=moment_option, metavar="TIME", help="End before it."),
     ],
-    help="Show messages of both directions, with PEER or with everybody, oldest first: the last N, or the first N "
-    "after --since or --from. What has not arrived is marked, [queued] for instance.",
+    help="Show messages of both directions, oldest first: with PEER, in ROOM (lobby, or lobby@alice), or all there "
+    "are; the last N, or the first N after --since or --from. What has not arrived is marked, [queued] for instance.",
     epilog=EPILOG,
 )

@@ -3,7 +3,6 @@
 import click
 
 from chatctl import speech
-from chatctl.errors import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +22,7 @@ def run(
     """Send."""
     speech.check(peer, "the peer's name")
     params = speech.wishes(wait, ttl, key, no_queue)
-    if text == (speech.STDIN,) and not literal:
-        if wait is not None or key is not None:
-            raise Failure("usage", "--wait and --key are for one message", "chatctl wait outbox-empty waits for all")
-        from chatctl.pipeline import Pipeline
-
-        Pipeline(app, peer, params).run()
-        return
-    speech.send(app, "send", {"peer": peer, "text": speech.text_of(text, literal), **params})
+    speech.send_text(app, "send", {"peer": peer, **params}, text, literal)
 
 
 command = speech.Speech(

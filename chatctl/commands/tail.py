@@ -166,8 +166,9 @@ command = Verb(
         click.Option(["--strict"], is_flag=True, help="End with 7 when messages are missing (a gap)."),
         click.Option(["--exec", "command"], metavar="CMD", help="Run CMD for each message instead of showing it."),
     ],
-    help="""Show messages of both directions as they come, with PEER or with everybody. Starts now, unless -n, --since
-    or --from says otherwise, and goes on when the daemon was restarted. With --timeout it ends then, exit 124.
+    help="""Show messages of both directions as they come: with PEER, in ROOM (lobby, or lobby@alice), or all there are.
+    Starts now, unless -n, --since or --from says otherwise, and goes on when the daemon was restarted. With --timeout
+    it ends then, exit 124.
 
     --as NAME makes a named reader (a consumer) at that start, or goes on behind what the one of that name has
     acknowledged, wherever it was stopped. Only inbound messages, unless --out. --count 0 makes it and ends. What was
@@ -175,8 +176,9 @@ command = Verb(
 
     --exec CMD runs CMD with /bin/sh for each inbound message, one at a time and in order: the message as a line of
     JSON on stdin, and in MSG_ID, MSG_TEXT, MSG_PEER, MSG_SLOT, MSG_AT, MSG_POSITION and MSG_RE (the id that it
-    answers); CHATD_SOCKET is this daemon, so that chatctl reply "$MSG_ID" TEXT works. A text over 100 KiB is on stdin
-    only. When CMD ends with 0, the message is acknowledged; else CMD is run again, after 0.5 s and then ever longer up
-    to 30 s. Without --as nothing is remembered.""",
+    answers), in a room MSG_ROOM, MSG_NICK (who said it) and MSG_TO (who alone it is for); CHATD_SOCKET is this daemon,
+    so that chatctl reply "$MSG_ID" TEXT works, and in a room chatctl say "$MSG_ROOM" TEXT. A text over 100 KiB is on
+    stdin only. When CMD ends with 0, the message is acknowledged; else CMD is run again, after 0.5 s and then ever
+    longer up to 30 s. Without --as nothing is remembered.""",
     epilog=EPILOG,
 )

@@ -1,4 +1,4 @@
-"""`chatctl wait`: until the daemon is ready, a peer is up, so many are, or what was sent has arrived."""
+"""`chatctl wait`: until the daemon is ready, a peer is up, so many are, or in a room, or what was sent has arrived."""
 
 import time
 
@@ -6,6 +6,7 @@ import click
 
 from chatctl.errors import Failure
 from chatctl.people import peer_line
+from chatctl.sanitize import inline
 from chatctl.verb import Verb, common
 
 TYPE_CHECKING = False
@@ -46,6 +47,12 @@ def peers(app: "App", count: int) -> None:
     _show(app, app.call_timed("wait", {"for": "peers", "count": count}), "up")
 
 
+def users(app: "App", room: str, count: int) -> None:
+    """Wait until so many, or more, are in a room."""
+    found = app.call_timed("wait", {"for": "users", "room": room, "count": count})
+    _show(app, found, inline(f"{count} or more are in {room}"))
+
+
 def delivered(app: "App", number: str) -> None:
     """Wait until a message is in the peer's journal."""
     _show(app, app.call_timed("wait", {"for": "delivered", "id": number}), "delivered")
@@ -79,6 +86,12 @@ command = click.Group(
             peers,
             [click.Argument(["count"], type=click.IntRange(0), metavar="N")],
             help="Until N peers are up.",
+        ),
+        "users": Verb(
+            "users",
+            users,
+            [click.Argument(["room"]), click.Argument(["count"], type=click.IntRange(0), metavar="N")],
+            help="Until N, or more, are in a room.",
         ),
         "delivered": Verb(
             "delivered",

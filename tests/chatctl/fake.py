@@ -22,6 +22,16 @@ BOB_RECORD = {
     "desired": True,
     "trust": None,
 }
+HERE = {"slot": None, "name": "alice", "kind": "native", "node": "n0de" * 13}
+LOBBY = {
+    "room": "lobby@alice",
+    "host": "n0de" * 13,
+    "hosted": False,
+    "nick": "bob",
+    "topic": "all things",
+    "users": 3,
+    "state": "up",
+}
 Handler = Callable[["Session", dict[str, Any]], Any]
 
 
@@ -148,6 +158,26 @@ def message(seq: int, text: str = "hi", direction: str = "in", **fields: Any) ->
         "text": text,
     }
     return {**event, **fields}
+
+
+def said(seq: int, text: str = "hi", nick: str = "jane", direction: str = "in", **fields: Any) -> dict[str, Any]:
+    """A message event in the lobby of somebody who is no peer, or by us."""
+    return message(seq, text, direction, peer=HERE, room="lobby@alice", nick=nick, **fields)
+
+
+def happened(seq: int, kind: str, **fields: Any) -> dict[str, Any]:
+    """Another event in the lobby."""
+    base = {"position": f"aaaaaaaa:{seq}", "at": "2026-11-21T03:00:00.000Z", "room": "lobby@alice"}
+    return {"type": kind, **base, **fields}
+
+
+def refusing(kind: str, code: int = 201, message: str = "refused", **details: Any) -> Handler:
+    """A handler that refuses."""
+
+    def handler(session: Session, params: dict[str, Any]) -> None:
+        raise Refusal(kind, code, message, **details)
+
+    return handler
 
 
 def subscribed(*events: dict[str, Any], after: str = "aaaaaaaa:0", end: bool = False) -> Handler:

@@ -11,7 +11,7 @@ import pytest
 
 from chatctl.client import Client
 from chatctl.errors import Failure
-from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, acked, in_turn, message, subscribed
+from tests.chatctl.fake import BOB, LOBBY, FakeDaemon, Refusal, Session, acked, in_turn, message, said, subscribed
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 INBOUND = {"types": ["message"], "direction": "in"}
@@ -84,6 +84,36 @@ def test_ask_gives_the_answer(daemon: FakeDaemon, client: Client) -> None:
     answer = message(9, "yes", re="aaaaaaaa:7")
     daemon.on["ask"] = {"id": "aaaaaaaa:7", "answer": answer}
     assert client.ask("bob", "well?", timeout=5) == answer
+
+
+def test_rooms_are_joined_talked_in_and_left(daemon: FakeDaemon, client: Client) -> None:
+    daemon.on.update({"room.say": SENT, "room.join": {"room": LOBBY}, "room.users": {"users": [{"nick": "bob"}]}})
+    assert client.join("lobby@alice", "bob") == LOBBY
+    assert client.say("lobby@alice", "hi") == SENT
+    client.say("lobby@alice", "@hi", to="jane", wait="delivered")
+    assert client.users("lobby@alice") == [{"nick": "bob"}]
+    client.leave("lobby@alice")
+    room = {"room": "lobby@alice"}
+    assert daemon.asked == [
+        ("room.join", {**room, "nick": "bob"}),
+        ("room.say", {**room, "text": "hi"}),
+        ("room.say", {**room, "text": "@hi", "to": "jane", "wait": "delivered"}),
+        ("room.users", room),
+        ("room.leave", room),
+    ]
+
+
+def test_what_was_said_when_the_daemon_ended_is_not_said_twice(daemon: FakeDaemon, client: Client) -> None:
+    daemon.on["room.say"] = in_turn(die, SENT)
+    with pytest.raises(Failure) as failed:
+        client.say("lobby", "hi")
+    assert failed.value.kind == "outcome_unknown"
+
+
+def test_messages_of_one_room_are_asked_for(daemon: FakeDaemon, client: Client) -> None:
+    daemon.on["subscribe"] = subscribed(said(1))
+    assert next(client.messages(room="lobby@alice"))["nick"] == "jane"
+    assert daemon.params("subscribe")[0]["filter"] == {**INBOUND, "room": "lobby@alice"}
 
 
 def test_a_refusal_is_a_failure_with_its_kind(daemon: FakeDaemon, client: Client) -> None:

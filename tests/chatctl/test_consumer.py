@@ -295,7 +295,7 @@ def test_no_follow_ends_at_what_was_newest_for_the_consumer(daemon: FakeDaemon, 
     daemon.on["subscribe"] = subscribed(message(1), message(3), message(4))
     ran = chatctl("--json", "tail", "--as", "bot", "--no-follow")
     assert [record["position"] for record in ran.records] == ["aaaaaaaa:1", "aaaaaaaa:3"]
-    assert daemon.params("history") == [{"filter": {"peer": "bob"}, "n": 1}]
+    assert daemon.params("history") == [{"filter": {"peer": "bob"}, "n": 100}]
     assert positions(daemon) == ["aaaaaaaa:3"]
 
 
@@ -305,7 +305,7 @@ def test_no_follow_with_nothing_to_do_ends_at_once(daemon: FakeDaemon, chatctl: 
     assert chatctl("tail", "--as", "bot", "--no-follow") == (0, "", "")
     daemon.on["history"] = {"events": [message(9)], "next": None}
     assert chatctl("tail", "--as", "bot", "--no-follow") == (0, "", "")
-    assert daemon.params("history")[0] == {"filter": INBOUND, "n": 1}
+    assert daemon.params("history")[0] == {"filter": INBOUND, "n": 100}
 
 
 def test_no_follow_ends_behind_what_was_newest_when_that_is_gone(daemon: FakeDaemon, chatctl: Chatctl) -> None:

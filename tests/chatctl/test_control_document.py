@@ -15,7 +15,7 @@ ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("| ")]
 
 def parameters_of(method: str) -> str:
     """What the table tells of them; those of `reply` are partly those of `send`."""
-    (row,) = [row for row in ROWS if f"`{method}`" in row.split("|")[1]]
+    row = next(row for row in ROWS if f"`{method}`" in row.split("|")[1])  # further down may be events of that name
     told = row.split("|")[2]
     return told + parameters_of("send") if "what `send` has" in told else told
 

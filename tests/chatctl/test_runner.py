@@ -15,7 +15,7 @@ from chatctl.errors import Failure
 from chatctl.output import Output
 from chatctl.runner import LONGEST_VARIABLE, Runner, environment
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, acked, encode, in_turn, message, subscribed
+from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, acked, encode, in_turn, message, said, subscribed
 
 GAP = {
     "type": "gap",
@@ -64,6 +64,9 @@ def test_the_command_gets_the_message_on_stdin_and_in_variables(
         "MSG_PEER": "bob",
         "MSG_SLOT": "0",
         "MSG_RE": "aaaaaaaa:3",
+        "MSG_ROOM": "",
+        "MSG_NICK": "",
+        "MSG_TO": "",
         "MSG_TEXT": found["text"],
     }
     assert daemon.params("subscribe")[0]["window"] == 16
@@ -74,6 +77,12 @@ def test_a_message_of_a_plain_peer_goes_by_its_position() -> None:
     plain = {**BOB, "name": "10.0.0.9:5000", "kind": "plain", "node": None}
     found = environment(message(7, id=None, peer=plain), "/s")
     assert (found[b"MSG_ID"], found[b"MSG_PEER"], found[b"MSG_RE"]) == (b"aaaaaaaa:7", b"10.0.0.9:5000", b"")
+
+
+def test_the_command_is_told_the_room_and_who_said_it_there() -> None:
+    found = environment(said(7, to="bob"), "/x.sock")
+    told = [found[name] for name in (b"MSG_ROOM", b"MSG_NICK", b"MSG_TO", b"MSG_SLOT")]
+    assert told == [b"lobby@alice", b"jane", b"bob", b""]
 
 
 @pytest.mark.parametrize("text", ["x" * (LONGEST_VARIABLE + 1), "é" * LONGEST_VARIABLE, "a\0b"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, message
+from tests.chatctl.fake import BOB, FakeDaemon, Session, message, refusing
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 ANSWER = message(9, "yes", re="aaaaaaaa:7")
@@ -20,13 +20,6 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     daemon.on["send"] = daemon.on["reply"] = SENT
     daemon.on["ask"] = ASKED
     return daemon
-
-
-def refusing(kind: str, code: int, message: str = "refused", **details: Any) -> Any:
-    def handler(session: Session, params: dict[str, Any]) -> None:
-        raise Refusal(kind, code, message, **details)
-
-    return handler
 
 
 @pytest.mark.parametrize(("verb", "first"), ARROWS)
@@ -55,8 +48,8 @@ def test_bytes_that_are_not_utf8_are_refused_wherever_they_are(
 
 
 @pytest.mark.parametrize("verb", ["reply", "ask"])
-def test_only_send_reads_stdin(daemon: FakeDaemon, chatctl: Chatctl, verb: str) -> None:
-    assert chatctl(verb, "x", "-").err == "chatctl: only send reads stdin (write -- - to say a dash)\n"
+def test_who_waits_for_an_answer_does_not_read_stdin(daemon: FakeDaemon, chatctl: Chatctl, verb: str) -> None:
+    assert chatctl(verb, "x", "-").err == "chatctl: only send and say read stdin (write -- - to say a dash)\n"
     assert daemon.asked == []
     assert chatctl(verb, "x", "--", "-").status == 0
     assert daemon.params(verb)[0]["text"] == "-"

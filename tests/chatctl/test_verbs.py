@@ -52,6 +52,13 @@ QUESTIONS: list[tuple[list[str], str, dict[str, object], dict[str, object], str]
         "connected: slot 0, bob, plain (10.0.0.2:7420)\n",
     ),
     (
+        ["connect", "h:1234", "--dialect", "name", "--nick", "jane"],
+        "connect",
+        {"host": "h", "port": 1234, "plain": False, "keep": False, "dialect": "name", "nick": "jane"},
+        {"peer": {**BOB_RECORD, "kind": "plain", "node": None, "dialect": "name"}},
+        "connected: slot 0, bob, room server, dialect name (10.0.0.2:7420)\n",
+    ),
+    (
         ["terminate", "bob"],
         "terminate",
         {"peer": "bob"},

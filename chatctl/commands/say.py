@@ -1,0 +1,36 @@
+"""`chatctl say`: one message to a room, or one for each line of stdin."""
+
+import click
+
+from chatctl import speech
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.app import App
+
+
+def run(app: "App", room: str, text: tuple[str, ...], literal: bool, wait: str | None) -> None:
+    """Say it."""
+    speech.check(room, "the room's name")
+    speech.send_text(app, "room.say", {"room": room, **speech.wishes(wait)}, text, literal)
+
+
+def speaker(name: str) -> speech.Speech:
+    """The verb, which is `say` for short."""
+    return speech.Speech(
+        name,
+        run,
+        [
+            click.Argument(["room"]),
+            speech.wait_option("Done when it is written to the link, or has its place in the room; see --timeout."),
+            speech.text_argument(),
+        ],
+        help="Say something in a room that this node is in. The words of the text are joined with one space; - says "
+        "each line of stdin. A text that begins with @NICK and a space is for that one alone (whoever hosts the room "
+        "can read it), one that begins with @@ is for all and begins with @. While the host is away it is queued.",
+        epilog="ROOM is lobby, or lobby@alice. A text that begins with a dash comes after --. Prints the id of the "
+        "message when stdout is not a terminal.",
+    )
+
+
+command = speaker("say")
