@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import backlog, idle, latency, start, throughput
+from bench import backlog, fanout, idle, latency, start, throughput
 from bench.result import Result, machine, table
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "throughput": throughput.run,
     "backlog": backlog.run,
+    "fanout": fanout.run,
     "latency": latency.run,
     "start": start.run,
     "idle": idle.run,

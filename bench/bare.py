@@ -1,4 +1,5 @@
-"""The bare trio programs that chatd is measured beside: `forward`, `forward` with a commit for every chunk, `echo`.
+"""The bare trio programs that chatd is measured beside: `forward`, with and without a commit for each chunk,
+`broadcast`, and `echo`.
 
 No journal, no TLS, no frames, no errors handled: the least that a program on the same foundation can do.
 """
@@ -40,6 +41,26 @@ async def forward(port: int, database: str | None) -> None:
             await sink.send_all(chunk)
 
 
+async def broadcast() -> None:
+    """Send the lines of one connection to all of another port, each behind the name of who said it; until killed."""
+    (source_port,), (port,) = [await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=1024) for _ in range(2)]
+    say([listener.socket.getsockname()[1] for listener in (source_port, port)])
+    members: list[trio.SocketStream] = []
+
+    async def take_in(member: trio.SocketStream) -> None:
+        members.append(member)
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, take_in, [port])
+        rest = b""
+        async for chunk in await source_port.accept():
+            *lines, rest = (rest + chunk).split(b"\n")
+            joined = b"".join([b"<bench> %b\n" % line for line in lines])
+            for member in members:
+                await member.send_all(joined)
+
+
 async def echo() -> None:
     """Send back what every connection sends."""
 
@@ -53,7 +74,7 @@ async def echo() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "echo":
-        trio.run(echo)
+    if sys.argv[1] in ("echo", "broadcast"):
+        trio.run(echo if sys.argv[1] == "echo" else broadcast)
     else:
         trio.run(forward, int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

@@ -1,8 +1,8 @@
 """chatd's clients at both ends of the throughput benchmarks, and the same for bare bytes.
 
-`send SOCKET COUNT` pipelines requests and counts answers. `subscribe SOCKET COUNT` counts events; so do `consume`, as a
-named consumer that acknowledges what it took, and `replay`, of those that are there already. `pour PORT COUNT` and
-`drain COUNT` are for bare bytes.
+`send SOCKET COUNT` pipelines requests and counts answers; so does `say`, in the room `lobby`. `subscribe SOCKET COUNT`
+counts events; so do `consume`, as a named consumer that acknowledges what it took, and `replay`, of those that are
+there already. `pour PORT COUNT` and `drain COUNT` are for bare bytes, and `lines PORT COUNT` is `pour` with line ends.
 """
 
 import json
@@ -22,11 +22,22 @@ TYPES = {"types": ["message"]}
 
 def send(path: str, count: int) -> None:
     """Pipeline `count` sends to slot 0."""
-    requests = b"".join(
-        b'{"jsonrpc":"2.0","id":%d,"method":"send","params":{"peer":0,"text":"%s"}}\n'
-        % (FIRST_ID + n, text(n).encode())
-        for n in range(count)
-    )
+    began, last = _pipelined(path, "send", '"peer":0', count)
+    end(began, last=last["result"]["id"])
+
+
+def say_in_room(path: str, count: int) -> None:
+    """The same to everybody in the room."""
+    began, last = _pipelined(path, "room.say", '"room":"lobby"', count)
+    if "result" not in last:
+        raise SystemExit(f"room.say: {last['error']}")
+    end(began)
+
+
+def _pipelined(path: str, method: str, whom: str, count: int) -> tuple[Began, Any]:
+    """When it began, and the last answer."""
+    request = '{"jsonrpc":"2.0","id":%d,"method":"%s","params":{%s,"text":"%s"}}\n'
+    requests = "".join(request % (FIRST_ID + n, method, whom, text(n)) for n in range(count)).encode()
     sock = _session(path)
     last = b""
 
@@ -37,7 +48,7 @@ def send(path: str, count: int) -> None:
 
     began = begin()
     pipeline(sock, requests, count, answers_in)
-    end(began, last=_last(last)["result"]["id"])
+    return began, _last(last)
 
 
 def subscribe(path: str, count: int) -> None:
@@ -82,9 +93,9 @@ def _acknowledge(sock: socket.socket, data: bytes) -> None:
         _request(sock, "ack", {"consumer": "reader", "position": found[-1].decode()}, answered=False)
 
 
-def pour(port: int, count: int) -> None:
+def pour(port: int, count: int, end_of_line: str = "") -> None:
     """Send the same messages without anything around them."""
-    messages = memoryview("".join(map(text, range(count))).encode())
+    messages = memoryview("".join(text(n) + end_of_line for n in range(count)).encode())
     with socket.create_connection(("127.0.0.1", port)) as sock:
         began = begin()
         sock.sendall(messages)
@@ -127,13 +138,13 @@ def _last(data: bytes) -> Any:
     return json.loads(data.splitlines()[-1])
 
 
-PROGRAMS = {"send": send, "subscribe": subscribe, "consume": consume, "replay": replay}
+PROGRAMS = {"send": send, "say": say_in_room, "subscribe": subscribe, "consume": consume, "replay": replay}
 
 if __name__ == "__main__":
     program, *words = sys.argv[1:]
     if program == "drain":
         drain(int(words[0]))
-    elif program == "pour":
-        pour(int(words[0]), int(words[1]))
+    elif program in ("pour", "lines"):
+        pour(int(words[0]), int(words[1]), "\n" if program == "lines" else "")
     else:
         PROGRAMS[program](words[0], int(words[1]))

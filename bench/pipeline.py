@@ -23,20 +23,26 @@ def text(number: int) -> str:
     return f"{number:09}".ljust(BYTES, "x")
 
 
-def connect(port: int) -> socket.socket:
-    """A connection to a broker."""
-    sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+def connect(port: int, buffer: int | None = None) -> socket.socket:
+    """A connection to a server; `buffer`: what the kernel takes for one that does not read, else as it likes."""
+    sock = socket.socket()
+    sock.settimeout(PATIENCE_S)
+    if buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    sock.connect(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-def pipeline(sock: socket.socket, requests: bytes, count: int, answers_in: Callable[[bytes], int]) -> None:
-    """Send `count` requests, all of one size, at most WINDOW ahead of their answers; return when all are answered."""
+def pipeline(
+    sock: socket.socket, requests: bytes, count: int, answers_in: Callable[[bytes], int], window: int = WINDOW
+) -> None:
+    """Send `count` requests, all of one size, at most `window` ahead of their answers; return when all are answered."""
     each, view = len(requests) // count, memoryview(requests)
     sent = answered = 0
     sock.settimeout(0)
     while answered < count:
-        allowed = min(count, answered + WINDOW) * each
+        allowed = min(count, answered + window) * each
         readable, writable, _ = select.select([sock], [sock] if sent < allowed else [], [], PATIENCE_S)
         if writable:
             sent += sock.send(view[sent : min(allowed, sent + CHUNK)])

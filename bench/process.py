@@ -91,6 +91,11 @@ def peak_bytes(pid: int) -> int:
     raise SystemExit("this kernel does not tell how much memory a process took")
 
 
+def forget_peak(pid: int) -> None:
+    """Let `peak_bytes` count from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
+
+
 def resident_bytes(pid: int) -> int:
     """The memory of a process that is in use, its share of what it shares."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():

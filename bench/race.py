@@ -10,6 +10,7 @@ class Race(NamedTuple):
 
     rate: float  # messages a second
     cpu: tuple[float, float]  # seconds of the two programs
+    cuts: int  # how often one that takes nothing was cut off
 
 
 def run(source: Process, sink: Process, count: int) -> Race:
@@ -21,7 +22,9 @@ def run(source: Process, sink: Process, count: int) -> Race:
     sent, taken = source.said(), sink.said()
     if not taken.get("whole", True) or sent.get("last") != taken.get("last"):
         raise SystemExit("messages are missing, or out of order")
-    return Race(count / (max(sent["ended"], taken["ended"]) - sent["begun"]), (sent["cpu"], taken["cpu"]))
+    return Race(
+        count / (max(sent["ended"], taken["ended"]) - sent["begun"]), (sent["cpu"], taken["cpu"]), taken.get("cuts", 0)
+    )
 
 
 def alone(process: Process, count: int) -> tuple[float, Any]:
