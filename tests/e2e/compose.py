@@ -12,6 +12,7 @@ Json = dict[str, Any]
 
 LIMIT_S = 300
 PROJECT_LABEL = "com.docker.compose.project"
+ROOM = ("--profile", "room")
 
 
 class Compose:
@@ -20,7 +21,7 @@ class Compose:
     def __init__(self) -> None:
         self.project = f"chatd-e2e-{secrets.token_hex(4)}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
-        self.environment = {**kept, "CHATD_PLAIN": "on"}
+        self.environment = {**kept, "CHATD_PLAIN": "on", "ROOM_PORT": ""}  # the engine finds a free port for it
 
     def docker(self, *words: str) -> str:
         """What `docker WORDS` prints."""
@@ -61,9 +62,15 @@ class Compose:
         found: list[Json] = json.loads(self.docker("inspect", *self("ps", "-aq").split()))
         return found
 
+    def published(self, service: str, port: int) -> int:
+        """Where that port of a service is on this machine, and on 127.0.0.1 alone."""
+        host, _, number = self(*ROOM, "port", service, str(port)).strip().rpartition(":")
+        assert host == "127.0.0.1"
+        return int(number)
+
     def remove(self) -> None:
         """Containers, networks, volumes and images (one for each service, of the same layers)."""
-        self("down", "--volumes", "--timeout", "5", "--remove-orphans")
+        self(*ROOM, "down", "--volumes", "--timeout", "5", "--remove-orphans")
         images = self.docker("image", "ls", "--quiet", "--filter", f"label={PROJECT_LABEL}={self.project}").split()
         if images:
             self.docker("image", "rm", "--force", *sorted(set(images)))

@@ -38,8 +38,11 @@ class Failed(Exception):
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What a fresh user has: no settings, every directory below `folder`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHATD_", "XDG_"))}
+    """What a fresh user has: no settings, every directory below `folder`.
+
+    Nor is it measured for coverage, which would double the time of every start, for lines that other tests run.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHATD_", "XDG_", "COVERAGE_"))}
     own = {"HOME": folder, "XDG_RUNTIME_DIR": folder, "XDG_STATE_HOME": folder, "XDG_CONFIG_HOME": folder}
     return {**kept, **{name: str(path) for name, path in own.items()}, "NO_COLOR": "1", **more}
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.compose import Compose
+from tests.e2e.compose import ROOM, Compose
+from tests.e2e.processes import PATIENCE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.deadline(300)]
 
@@ -94,6 +95,31 @@ def test_ten_more_connect_to_alice(network: Compose) -> None:
     }
     assert len(states) == 13
     network("rm", "--stop", "--force", "--volumes", "node")
+
+
+def test_nc_on_the_host_is_in_a_room_with_another_container(network: Compose, nc: str) -> None:
+    assert {container["Config"]["Hostname"] for container in network.containers()} == {"alice", "bob", "carol"}
+    network(*ROOM, "up", "-d", "--wait", "hall", "guest")
+    network.ctl("guest", "wait", "peer", "hall", "--timeout", "60s")
+    network.ctl("guest", "room", "join", "lobby@hall")
+    where = str(network.published("hall", 1234))
+    with subprocess.Popen(
+        [nc, "-N", "127.0.0.1", where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as jane:
+        assert jane.stdin is not None
+        assert jane.stdout is not None
+        jane.stdin.write("jane\n")
+        jane.stdin.flush()
+        assert jane.stdout.readline().startswith("Welcome to this chatroom, jane!")
+        jane.stdin.write("hello from the host\n")
+        jane.stdin.flush()
+        (message,) = network.events("guest", "tail", "lobby@hall", "-n", "1", "--count", "1", "--timeout", "30s")
+        assert (message["text"], message["nick"], message["room"]) == ("hello from the host", "jane", "lobby@hall")
+        network.ctl("guest", "say", "lobby", "hello", "yourself")
+        assert jane.stdout.readline() == "<guest> hello yourself\n"
+        jane.stdin.close()
+        assert jane.wait(PATIENCE_S) == 0
+    network(*ROOM, "rm", "--stop", "--force", "--volumes", "hall", "guest")
 
 
 def test_all_stop_cleanly_within_five_seconds(network: Compose) -> None:

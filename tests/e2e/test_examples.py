@@ -117,6 +117,9 @@ def test_a_bot_that_is_killed_again_and_again_answers_every_message_once(
 def test_a_bot_outlives_its_daemon(pair: Pair, bot: Callable[[list[str]], Bot], command: list[str]) -> None:
     alice, bob = pair
     echo = bot(command)
+    bob.ctl("room", "host", "lobby")
+    alice.ctl("room", "join", "lobby@bob")
+    alice.ctl("say", "lobby", "not for a bot")
     sent = _send(alice, range(3))
     got = _answers(alice, 1)
     bob.kill()
