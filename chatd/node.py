@@ -29,6 +29,7 @@ class Node:
         self.trust = links.trust
         self.chat = links.chat
         self.rooms = links.exchange.rooms
+        self.moderation = links.exchange.moderation
         self.talk = links.exchange.talk
         self.memberships = links.exchange.memberships
         self.consumers = consumers

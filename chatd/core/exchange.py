@@ -14,6 +14,7 @@ from chatd.core.chat import hang_up
 from chatd.core.hearing import FromHost, Hearing
 from chatd.core.journal import Journal
 from chatd.core.memberships import Memberships
+from chatd.core.moderation import Moderation
 from chatd.core.peer import Link, Peer
 from chatd.core.registry import Registry
 from chatd.core.room import Room
@@ -39,6 +40,7 @@ class Exchange:
             node, config.name, config.text_bytes, config.max_text, config.room_members, config.outbox_messages
         )
         self.rooms = Rooms(journal, registry, owner)
+        self.moderation = Moderation(journal, self.rooms)
         self.talk = Talk(journal, self.rooms, owner)
         self.memberships = Memberships(journal, registry, self.rooms, owner)
         self._hearing = Hearing(journal, self.memberships, node)

@@ -32,11 +32,9 @@ FORGET = (
 )
 MEMBER = "INSERT OR REPLACE INTO members (room, node, nick, since, until) VALUES (?, ?, ?, ?, ?)"
 PAST = "DELETE FROM members WHERE room = ? AND node = ? AND since = ?"
-BAN = "INSERT OR REPLACE INTO bans (room, who, nick) VALUES (?, ?, ?)"
-UNBAN = "DELETE FROM bans WHERE room = ? AND who = ?"
 SUBJECT_BYTES = 1024
 MOST_ROOMS = 1024
-LEFT, KICKED, BANNED, CLOSED = "left", "kicked", "banned", "closed"
+LEFT, CLOSED = "left", "closed"
 
 
 class Owner(NamedTuple):
@@ -252,41 +250,6 @@ class Rooms:
                 return
         self.feeds.add(member.node, Feed(room, member.since))
 
-    def kick(self, room: Room, nick: str, reason: str = KICKED) -> Batch:
-        """Somebody has to go. Raises ControlError unknown_peer."""
-        member = self.find_member(room, nick)
-        batch = self.leave(room, member, reason)
-        if member.hang_up is not None:
-            member.hang_up(reason)
-        assert batch is not None
-        return batch
-
-    def ban(self, room: Room, nick: str) -> Batch:
-        """The same, and for good: the node, or the IP address. Raises ControlError unknown_peer, conflict."""
-        member = self.find_member(room, nick)
-        if member.kind == OWN:
-            raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
-        who = member.node or parse_address(member.address or "", lowest_port=0)[0]
-        room.bans[who] = member.nick
-        self._undo.add(self._journal.execute(BAN, room.key, who, member.nick), partial(_lift, room, who))
-        for other in room.users():
-            if other is not member and other.address and parse_address(other.address, lowest_port=0)[0] == who:
-                self.kick(room, other.nick, BANNED)
-        return self.kick(room, nick, BANNED)
-
-    def unban(self, room: Room, nick: str) -> Batch:
-        """Let those come back who were banned under that nick, that node id or that IP address. Raises ControlError."""
-        wanted = nicks.fold(nick)
-        found = [who for who, name in room.bans.items() if wanted in (nicks.fold(name), who)]
-        if not found:
-            hint = f"banned are: {', '.join(sorted(room.bans.values())) or 'nobody'}"
-            raise ControlError("unknown_peer", f"nobody called {nick[:64]!r} is banned from {room.label}", hint)
-        return [self._unban(room, who) for who in found][-1]
-
-    def _unban(self, room: Room, who: str) -> Batch:
-        name = room.bans.pop(who)
-        return self._undo.add(self._journal.execute(UNBAN, room.key, who), partial(room.bans.__setitem__, who, name))
-
     def find_member(self, room: Room, nick: str) -> Member:
         """Who is called that. Raises ControlError unknown_peer."""
         member = room.named(nick)
@@ -360,10 +323,6 @@ class Rooms:
 
     def _lower(self, room: Room) -> None:
         room.newest = min(room.newest, self._journal.committed)
-
-
-def _lift(room: Room, who: str) -> None:
-    room.bans.pop(who, None)
 
 
 def _past(room: int, node: str, since: int) -> Statement:

@@ -199,6 +199,7 @@ class Stand:
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
         self.exchange = exchange = Exchange(self.config, NODE_ID, self.journal, self.registry)
         self.rooms, self.talk, self.memberships = exchange.rooms, exchange.talk, exchange.memberships
+        self.moderation = exchange.moderation
         self.chat = Chat(self.config, self.journal, self.registry, self.rooms, self.runtime, trio.current_time())
         self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)
@@ -218,6 +219,7 @@ class Stand:
             trust=self.trust,
             chat=self.chat,
             rooms=self.rooms,
+            moderation=self.moderation,
             talk=self.talk,
             memberships=self.memberships,
             consumers=self.consumers,

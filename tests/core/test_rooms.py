@@ -100,7 +100,7 @@ async def test_a_node_that_was_sent_away_while_it_was_away_is_not_let_in_by_what
     room, rooms = await lobby(core), core.exchange.rooms
     bob = core.away()
     rooms.declare(bob, [("lobby", "bob", True)])
-    rooms.kick(room, "bob")
+    core.exchange.moderation.kick(room, "bob")
     until = core.journal.appended
     assert rooms.declare(bob, [("lobby", "bob", False)]) == ([], [])
     assert nicks(room) == []
@@ -130,19 +130,19 @@ async def test_a_full_room_lets_nobody_in(tmp_path: Path) -> None:
 async def test_a_kicked_client_is_hung_up_on_and_a_banned_one_does_not_come_back(core: Core) -> None:
     room, rooms, ends = await lobby(core), core.exchange.rooms, list[str]()
     rooms.enter_plain(room, "jane", "10.0.0.9:5000", ends.append)
-    rooms.kick(room, "JANE")
+    core.exchange.moderation.kick(room, "JANE")
     assert (nicks(room), ends) == ([], ["kicked"])
     rooms.enter_plain(room, "jane", "10.0.0.9:5000", ends.append)
     rooms.enter_plain(room, "june", "10.0.0.9:5001", ends.append)
     plain(core, room, "joe", host="10.0.0.8")
-    rooms.ban(room, "jane")
+    core.exchange.moderation.ban(room, "jane")
     assert nicks(room) == ["joe"]
     assert ends[1:] == ["banned", "banned"]
     with refused("forbidden"):
         plain(core, room, "jack")
-    rooms.unban(room, "jane")
+    core.exchange.moderation.unban(room, "jane")
     assert plain(core, room, "jack").nick == "jack"
-    for verb in (rooms.kick, rooms.ban, rooms.unban):
+    for verb in (core.exchange.moderation.kick, core.exchange.moderation.ban, core.exchange.moderation.unban):
         with refused("unknown_peer"):
             verb(room, "nobody")
 
@@ -151,7 +151,7 @@ async def test_a_banned_node_is_told_so(core: Core) -> None:
     room, rooms = await lobby(core), core.exchange.rooms
     bob = core.away()
     rooms.declare(bob, [("lobby", "bob", True)])
-    rooms.ban(room, "bob")
+    core.exchange.moderation.ban(room, "bob")
     gone, _ = rooms.declare(bob, [("lobby", "robert", True)])
     assert [one.kind for one in gone] == ["forbidden"]
 
@@ -160,7 +160,7 @@ async def test_a_host_cannot_ban_itself(core: Core) -> None:
     room, rooms = await lobby(core), core.exchange.rooms
     rooms.enter_own(room, None)
     with refused("conflict", reason="self"):
-        rooms.ban(room, "alice")
+        core.exchange.moderation.ban(room, "alice")
 
 
 async def test_a_topic_is_one_line(core: Core) -> None:
@@ -203,7 +203,7 @@ async def test_rooms_are_as_before_after_a_restart(tmp_path: Path) -> None:
         rooms.declare(core.away(), [("lobby", "bob", True)])
         rooms.declare(core.away(CAROL, "carol"), [("lobby", "carol", True)])
         plain(core, room, "jane")
-        rooms.ban(room, "carol")
+        core.exchange.moderation.ban(room, "carol")
         await core.commit()
         newest = room.newest
     async with standing(tmp_path, World(inline=True)) as core:
@@ -224,7 +224,7 @@ async def test_nothing_has_happened_when_its_commit_fails(tmp_path: Path) -> Non
         await core.commit()
         before, feeds = nicks(room), [(node, feed.since, feed.until) for node, feed in rooms.feeds]
         rooms.set_subject(room, "spring")
-        rooms.kick(room, "bob")
+        core.exchange.moderation.kick(room, "bob")
         rooms.declare(core.away(), [("lobby", "bobby", True)])
         rooms.leave(room, room.own or pytest.fail("gone"))
         rooms.enter_plain(room, "jane", "10.0.0.9:5000", ends.append)
@@ -242,7 +242,7 @@ async def test_a_closed_room_that_nobody_is_owed_leaves_nothing(tmp_path: Path) 
     async with standing(tmp_path, World(inline=True)) as core:
         room, rooms = await lobby(core), core.exchange.rooms
         plain(core, room, "jane")
-        rooms.ban(room, "jane")
+        core.exchange.moderation.ban(room, "jane")
         rooms.close(room)
         await core.flushed()
         assert rooms.by_topic(room.key) is None

@@ -22,6 +22,7 @@ from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message, RoomGone, RoomJoin, RoomLeave, RoomRefused, RoomTopic
 from chatd.core import nicks
 from chatd.core.batch import Batch
+from chatd.core.moderation import Moderation
 from chatd.core.outbox import NEVER
 from chatd.core.registry import Registry
 from chatd.core.room import Member, Room
@@ -118,6 +119,7 @@ class RoomsMachine(RuleBasedStateMachine):
         self.registry = Registry(self.journal, self.world)
         self.rooms = self.reader()
         self.talk = Talk(self.journal, self.rooms, self.owner)
+        self.moderation = Moderation(self.journal, self.rooms)
         self.peers = {node: self.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
         self.hung_up: list[str] = []
         self.noted = []
@@ -328,17 +330,17 @@ class RoomsMachine(RuleBasedStateMachine):
         room, one = self.room(name), lodge.members.get(nicks.fold(nick))
         if one is None:
             if what != "leave":
-                self.refused(lambda: getattr(self.rooms, what)(room, nick), "unknown_peer")
+                self.refused(lambda: getattr(self.moderation, what)(room, nick), "unknown_peer")
             return
         if what == "ban" and one.kind == "own":
-            self.refused(lambda: self.rooms.ban(room, nick), "conflict")
+            self.refused(lambda: self.moderation.ban(room, nick), "conflict")
             return
         going = {nicks.fold(nick): one}
         if what == "leave":
             self.rooms.leave(room, room.by_fold[nicks.fold(nick)])
         else:
             before = len(self.hung_up)
-            getattr(self.rooms, what)(room, nick)
+            getattr(self.moderation, what)(room, nick)
             if what == "ban":
                 going |= self.banned_with(lodge, one)
             assert set(self.hung_up[before:]) == {each.who for each in going.values() if each.kind == "plain"}
@@ -372,9 +374,9 @@ class RoomsMachine(RuleBasedStateMachine):
         nick = pick([*lodge.bans.values()], place).upper()
         found = [who for who, was in lodge.bans.items() if nicks.fold(was) == nicks.fold(nick)]
         if not found:
-            self.refused(lambda: self.rooms.unban(self.room(name), nick), "unknown_peer")
+            self.refused(lambda: self.moderation.unban(self.room(name), nick), "unknown_peer")
             return
-        self.rooms.unban(self.room(name), nick)
+        self.moderation.unban(self.room(name), nick)
         for who in found:
             del lodge.bans[who]
 

@@ -22,8 +22,13 @@ MARKS = "chatd/core/marks.py"
 CHAT = "chatd/core/chat.py"
 OUTCOMES = "chatd/core/outcomes.py"
 CONSUMERS = "chatd/core/consumers.py"
+ROOMS = "chatd/core/rooms.py"
+MODERATION = "chatd/core/moderation.py"
+TALK = "chatd/core/talk.py"
+HEARING = "chatd/core/hearing.py"
 TEXTS = "chatd/peers/texts.py"
-NATIVE = "chatd/peers/native.py"
+ROOMFEED = "chatd/peers/roomfeed.py"
+INCOMING = "chatd/peers/incoming.py"
 
 MUTANTS = (
     # -- the journal
@@ -82,9 +87,9 @@ MUTANTS = (
     # -- what was received
     Mutant(
         "an acknowledgement goes out before the commit",
-        NATIVE,
-        'mark = self._journal.marks.committed_in(self.peer.node or "", epoch)',
-        'mark = self._journal.marks.appended(self.peer.node or "", epoch)',
+        INCOMING,
+        'mark = self._journal.marks.committed_in(self._peer.node or "", epoch)',
+        'mark = self._journal.marks.appended(self._peer.node or "", epoch)',
         tests("tests/faults/test_promises.py::test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does"),
     ),
     Mutant(
@@ -151,8 +156,8 @@ MUTANTS = (
     Mutant(
         "two links share one send cursor",
         TEXTS,
-        "        self._cursor = seq",
-        "        self._cursor = max(seq, self._peer.reached)",
+        "        self._cursor = self._fed = seq",
+        "        self._cursor = self._fed = max(seq, self._peer.reached)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -215,5 +220,117 @@ MUTANTS = (
         tests(
             "tests/core/test_retention.py::test_single_rows_that_are_owed_stay_below_the_floor_until_they_are_acknowledged"
         ),
+    ),
+    # -- rooms
+    Mutant(
+        "no mark is raised for what comes of rooms",
+        "chatd/core/exchange.py",
+        '            self._journal.raise_mark(peer.node or "", epoch, mark)',
+        "            continue",
+        tests("tests/core/test_talk.py::test_the_same_again_is_a_duplicate"),
+    ),
+    Mutant(
+        "members get what happened before they came",
+        "chatd/core/feeds.py",
+        "return self.since <= seq <= self.until",
+        "return seq <= self.until",
+        tests("tests/peers/test_roomfeed.py::test_a_member_gets_what_happens_from_its_coming_to_its_going"),
+    ),
+    Mutant(
+        "members get what happens after they went",
+        "chatd/core/feeds.py",
+        "return self.since <= seq <= self.until",
+        "return self.since <= seq",
+        tests("tests/peers/test_roomfeed.py::test_a_member_gets_what_happens_from_its_coming_to_its_going"),
+    ),
+    Mutant(
+        "the end of a time in a room is not written down",
+        ROOMS,
+        "            self._journal.execute(MEMBER, room.key, member.node, member.nick, feed.since, seq)\n",
+        "",
+        tests("tests/core/test_rooms.py::test_rooms_are_as_before_after_a_restart"),
+    ),
+    Mutant(
+        "what is private is told to all members",
+        ROOMFEED,
+        "node not in (message.to_node, message.peer.node):",
+        "not node:",
+        simulation(20, "rooms", "private"),
+    ),
+    Mutant(
+        "the host does not look who has a nick by now",
+        TALK,
+        "return None if to.node == say.to_node else",
+        "return None if to else",
+        tests(
+            "tests/integration/test_rooms.py"
+            "::test_a_nick_that_has_another_owner_by_then_does_not_get_what_was_said_to_the_first"
+        ),
+    ),
+    Mutant(
+        "a refusal is not owed",
+        TALK,
+        "            outbox.add([self._journal.appended], [len(batch.entries[-1].raw)], in_room=True)\n",
+        "",
+        simulation(20, "rooms", "kick"),
+    ),
+    Mutant(
+        "our own message is shown again when it comes back",
+        HEARING,
+        "            if self._journal.span(epoch) is not None:\n                self._hear",
+        "            if not epoch:\n                self._hear",
+        simulation(5, "rooms"),
+    ),
+    Mutant(
+        "what was said in a room is delivered when the host has read it",
+        OUTCOMES,
+        "return DELIVERED if not in_room or seq <= peer.echoed else",
+        "return DELIVERED if True else",
+        tests("tests/core/test_memberships.py::test_our_own_message_is_delivered_when_it_comes_back"),
+    ),
+    Mutant(
+        "who was kicked while away is let in again",
+        ROOMS,
+        "if not new and (known is None or node not in known.by_node) and self.feeds.ending(node, name):",
+        "if not node:",
+        tests(
+            "tests/integration/test_rooms.py"
+            "::test_who_was_kicked_while_away_gets_what_was_before_and_what_it_says_is_refused"
+        ),
+    ),
+    Mutant(
+        "a member is told that it is in before that is on disk",
+        "chatd/core/exchange.py",
+        "return member is not None and member.since <= self._journal.committed",
+        "return member is not None",
+        simulation(40, "rooms", "kill"),
+    ),
+    Mutant(
+        "who could not be let in stays in",
+        ROOMS,
+        "        return member, self._undo.add(batch, partial(self._unenter, room, member))",
+        "        return member, batch",
+        tests("tests/core/test_rooms.py::test_nothing_has_happened_when_its_commit_fails"),
+    ),
+    Mutant(
+        "a ban ends with the run",
+        MODERATION,
+        "self._undo.add(self._journal.execute(BAN, room.key, who, member.nick), partial(_lift, room, who))",
+        "pass",
+        tests("tests/core/test_rooms.py::test_rooms_are_as_before_after_a_restart"),
+    ),
+    Mutant(
+        "two nicks are the same only if they are written so",
+        "chatd/core/room.py",
+        "return self.by_fold.get(fold(nick))",
+        "return self.by_fold.get(nick)",
+        tests("tests/core/test_rooms.py::test_who_cannot_be_in_a_room_is_told_why"),
+    ),
+    Mutant(
+        "nobody is told what retention took from a room",
+        TEXTS,
+        "        if below:\n            self._tell_missing",
+        "        if below and not mixed:\n            self._tell_missing",
+        simulation(40, "rooms", "short"),
     ),
 )

@@ -31,6 +31,7 @@ class Inn:
         self.nursery = nursery
         self.streams = streams
         self.rooms, self.talk = links.exchange.rooms, links.exchange.talk
+        self.moderation = links.exchange.moderation
 
     @property
     def room(self) -> Room:

@@ -206,7 +206,7 @@ async def test_who_is_kicked_gets_what_was_said_before_and_a_reset(number: int) 
         inn.say("before")
         await client.wait_received(2 - number)
         (nick,) = [user.nick for user in inn.room.users() if user.nick != "alice"]
-        inn.rooms.kick(inn.room, nick)
+        inn.moderation.kick(inn.room, nick)
         inn.say("behind")
         assert await client.wait_over() == "reset"
         assert b"before" in client.received[-1]

@@ -53,7 +53,7 @@ async def test_a_member_gets_what_happens_from_its_coming_to_its_going(core: Cor
     await lobby.say("before")
     bob = await lobby.join()
     await lobby.say("inside")
-    lobby.rooms.kick(lobby.room, "bob")
+    core.exchange.moderation.kick(lobby.room, "bob")
     await lobby.say("behind")
     frames = seen(await core.outgoing(bob).next())
     assert [type(frame) for frame in frames] == [Happened, Said, Happened]
@@ -171,7 +171,7 @@ async def test_an_end_that_retention_took_away_is_told_all_the_same(core: Core) 
     lobby = Lobby(core)
     bob = await lobby.join()
     joined = core.journal.committed
-    lobby.rooms.kick(lobby.room, "bob")
+    core.exchange.moderation.kick(lobby.room, "bob")
     await core.commit()
     core.journal.raise_floor(core.journal.committed)
     (end,) = seen(await core.outgoing(bob, joined).next())

@@ -65,7 +65,7 @@ async def test_public_addresses_have_their_bounds_here_too(monkeypatch: pytest.M
 
 async def test_a_banned_address_is_not_let_in() -> None:
     async with an_inn() as inn:
-        inn.rooms.ban(inn.room, (await inn.unnamed()).address)
+        inn.moderation.ban(inn.room, (await inn.unnamed()).address)
         for number in (0, 1):
             stream = await inn.dial(number)
             if number == 0:

@@ -110,19 +110,19 @@ def topic(node: Node, _session: Session, params: Topic) -> Changed:
 def kick(node: Node, _session: Session, params: RoomMember) -> Changed:
     """Somebody has to go, and may come back."""
     room = _hosted(node, params.room)
-    return _told(room, node.rooms.kick(room, params.nick))
+    return _told(room, node.moderation.kick(room, params.nick))
 
 
 def ban(node: Node, _session: Session, params: RoomMember) -> Changed:
     """Somebody has to go, and may not come back."""
     room = _hosted(node, params.room)
-    return _told(room, node.rooms.ban(room, params.nick))
+    return _told(room, node.moderation.ban(room, params.nick))
 
 
 def unban(node: Node, _session: Session, params: RoomMember) -> Changed:
     """Who was banned may come back."""
     room = _hosted(node, params.room)
-    return _told(room, node.rooms.unban(room, params.nick))
+    return _told(room, node.moderation.unban(room, params.nick))
 
 
 def close(node: Node, _session: Session, params: ByRoom) -> Changed:

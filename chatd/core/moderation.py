@@ -1,0 +1,67 @@
+"""Moderation: who has to leave a room that this node hosts, and who may not come back.
+
+A ban is of a node, or of the IP address of a plain client. It is appended at once, and undone if its commit fails.
+"""
+
+from functools import partial
+
+from chatd.api.errors import ControlError
+from chatd.config import parse_address
+from chatd.core import nicks
+from chatd.core.batch import Batch
+from chatd.core.journal import Journal
+from chatd.core.room import OWN, Room
+from chatd.core.rooms import Rooms
+from chatd.core.undo import Undo
+
+BAN = "INSERT OR REPLACE INTO bans (room, who, nick) VALUES (?, ?, ?)"
+UNBAN = "DELETE FROM bans WHERE room = ? AND who = ?"
+KICKED, BANNED = "kicked", "banned"
+
+
+class Moderation:
+    """What the host may do to members."""
+
+    def __init__(self, journal: Journal, rooms: Rooms) -> None:
+        self._journal = journal
+        self._rooms = rooms
+        self._undo = Undo()
+
+    def kick(self, room: Room, nick: str, reason: str = KICKED) -> Batch:
+        """Somebody has to go. Raises ControlError unknown_peer."""
+        member = self._rooms.find_member(room, nick)
+        batch = self._rooms.leave(room, member, reason)
+        if member.hang_up is not None:
+            member.hang_up(reason)
+        assert batch is not None
+        return batch
+
+    def ban(self, room: Room, nick: str) -> Batch:
+        """The same, and for good: the node, or the IP address. Raises ControlError unknown_peer, conflict."""
+        member = self._rooms.find_member(room, nick)
+        if member.kind == OWN:
+            raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
+        who = member.node or parse_address(member.address or "", lowest_port=0)[0]
+        room.bans[who] = member.nick
+        self._undo.add(self._journal.execute(BAN, room.key, who, member.nick), partial(_lift, room, who))
+        for other in room.users():
+            if other is not member and other.address and parse_address(other.address, lowest_port=0)[0] == who:
+                self.kick(room, other.nick, BANNED)
+        return self.kick(room, nick, BANNED)
+
+    def unban(self, room: Room, nick: str) -> Batch:
+        """Let those come back who were banned under that nick, that node id or that IP address. Raises ControlError."""
+        wanted = nicks.fold(nick)
+        found = [who for who, name in room.bans.items() if wanted in (nicks.fold(name), who)]
+        if not found:
+            hint = f"banned are: {', '.join(sorted(room.bans.values())) or 'nobody'}"
+            raise ControlError("unknown_peer", f"nobody called {nick[:64]!r} is banned from {room.label}", hint)
+        return [self._unban(room, who) for who in found][-1]
+
+    def _unban(self, room: Room, who: str) -> Batch:
+        name = room.bans.pop(who)
+        return self._undo.add(self._journal.execute(UNBAN, room.key, who), partial(room.bans.__setitem__, who, name))
+
+
+def _lift(room: Room, who: str) -> None:
+    room.bans.pop(who, None)
