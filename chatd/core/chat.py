@@ -287,8 +287,8 @@ class Chat:
         first, last = span
         if seq < first or (seq > last and epoch == self._journal.epoch):
             return False
-        if min(seq, last) > peer.reached:
-            return False
+        if peer.reached < seq <= last:
+            return False  # but one that lies behind what we have of an older epoch was written by what we were then
         self._acknowledge(peer, min(seq, last))
         return True
 

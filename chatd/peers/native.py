@@ -184,6 +184,8 @@ class NativeLink:
             case Ack(epoch=epoch, seq=seq):
                 if not self._chat.acknowledged(self.peer, epoch, seq):
                     raise RemoteError(f"an acknowledgement of {epoch}:{seq}, which was never sent")
+                if self._rooms.waits:
+                    self._waker.wake()
             case Ping(token=token):
                 self._pongs = [*self._pongs[-PONGS:], token]
                 self._waker.wake()

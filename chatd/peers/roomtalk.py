@@ -13,7 +13,7 @@ from chatd.wire.frames import Frame, Gone, Rooms, Roster
 class RoomTalk:
     """That of one link."""
 
-    __slots__ = ("_declare", "_exchange", "_gone", "_peer", "_rosters")
+    __slots__ = ("_declare", "_exchange", "_gone", "_peer", "_rosters", "_unanswered")
 
     def __init__(self, exchange: Exchange, peer: Peer) -> None:
         self._exchange = exchange
@@ -21,10 +21,16 @@ class RoomTalk:
         self._declare = False  # tell in which rooms we are
         self._gone: list[Gone] = []
         self._rosters: list[Room] = []  # that are to be told
+        self._unanswered: list[str] = []  # rooms of which the peer is to learn in its feed that it is not in them
 
     def declare(self) -> None:
         """In which rooms of the peer we are has changed, or is not known there."""
         self._declare = True
+
+    @property
+    def waits(self) -> bool:
+        """Something may be due as soon as the peer has acknowledged more."""
+        return bool(self._unanswered)
 
     def take(self, frame: Rooms | Roster | Gone, link: Link) -> None:
         """One that came."""
@@ -35,6 +41,8 @@ class RoomTalk:
             memberships.gone(self._peer, frame)
         else:
             self._gone, self._rosters = self._exchange.declared(self._peer, link, frame.rooms)
+            answered = {one.room for one in self._gone} | {room.name for room in self._rosters}
+            self._unanswered = [name for name, _, _ in frame.rooms if name not in answered]
 
     def due(self) -> list[Frame]:
         """What is to be told now. A room that the peer has come to, only once that is committed."""
@@ -43,7 +51,7 @@ class RoomTalk:
         if self._declare:
             self._declare = False
             frames.append(Rooms(self._exchange.memberships.wanted(node)))
-        frames += self._gone
+        frames += self._gone + self._ended(node)
         self._gone = []
         waiting: list[Room] = []
         for room in self._rosters:
@@ -53,3 +61,20 @@ class RoomTalk:
                 waiting.append(room)
         self._rosters = waiting
         return frames
+
+    def _ended(self, node: str) -> list[Gone]:
+        """Of the rooms that were not answered those whose feed the peer has got to the end of.
+
+        It knows by then that it is not in them, unless it took that end for a duplicate: our journal was restored.
+        """
+        feeds, rooms = self._exchange.rooms.feeds, self._exchange.rooms
+        over = [name for name in self._unanswered if not feeds.ending(node, name)]
+        if not over:
+            return []
+        self._unanswered = [name for name in self._unanswered if name not in over]
+        known = {name: rooms.get(name) for name in over}
+        return [
+            Gone(name, "unknown_room", "it ended long ago")
+            for name, room in known.items()
+            if room is None or node not in room.by_node
+        ]

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Gap, Message, PeerDiverged
+from chatd.api.events import DaemonStop, Gap, Message, PeerDiverged
 from chatd.core.batch import Entry
 from chatd.core.store import DiskFull
 from chatd.wire.frames import Text
-from tests.core.parts import BOB, Core, FakeLink, open_journal, running, said, standing, texts_of
+from tests.core.parts import BOB, Core, FakeLink, World, open_journal, running, said, standing, texts_of
 
 OLD, NEW = "aaaaaaaa", "bbbbbbbb"
 
@@ -246,3 +246,17 @@ async def test_a_gap_that_meets_a_full_disk_closes_the_links(core: Core) -> None
     await core.commit()
     assert link.reason == "storage_full"
     assert core.journal.marks.appended(BOB, OLD) == 0
+
+
+async def test_an_acknowledgement_beyond_what_we_have_of_an_older_epoch_is_of_all_of_it(tmp_path: Path) -> None:
+    async with standing(tmp_path, World(inline=True)) as core:
+        bob = core.away()
+        core.chat.send(bob, "hi")
+        core.journal.append(DaemonStop(reason="signal"))
+        await core.commit()
+        epoch, last = core.journal.epoch, core.journal.committed
+    async with standing(tmp_path, World(inline=True)) as core:  # it was longer than this copy
+        bob, _ = await core.linked()
+        await core.write(bob)
+        assert core.chat.acknowledged(bob, epoch, last + 5)
+        assert bob.outbox.count == 0
