@@ -26,6 +26,8 @@ AWAY = frozenset({"peer_offline", "unknown_peer", "outbox_full", "shutting_down"
 class Sender(threading.Thread):
     """Sends to the peers of one node, whether that runs or not."""
 
+    method, whom = "send", "peer"
+
     def __init__(self, node: Victim, peers: Sequence[str], told: Callable[[], None], refusals: frozenset[str]) -> None:
         super().__init__(name=f"sender of {node.name}", daemon=True)
         self.node = node
@@ -77,7 +79,7 @@ class Sender(threading.Thread):
 
     def _burst(self, session: Session) -> None:
         said = [self._next() for _ in range(self._random.randint(1, BURST))]
-        ids = session.post("send", [{"peer": peer, "text": text} for peer, text in said])
+        ids = session.post(self.method, [{self.whom: peer, "text": text} for peer, text in said])
         waiting = {number: text for number, (_, text) in zip(ids, said, strict=True)}
         while waiting:
             for reply in session.replies():
@@ -101,12 +103,24 @@ class Sender(threading.Thread):
             self.refused[text] = kind
 
 
+class Speaker(Sender):
+    """Says something in the rooms that one node is in."""
+
+    method, whom = "room.say", "room"
+
+
 class Load:
     """The senders of several nodes: who sends to whom."""
 
-    def __init__(self, who: Mapping[Victim, Sequence[str]], *, refusals: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        who: Mapping[Victim, Sequence[str]],
+        *,
+        refusals: frozenset[str] = frozenset(),
+        kind: type[Sender] = Sender,
+    ) -> None:
         self._changed = threading.Condition()
-        self.senders = [Sender(node, peers, self._told, AWAY | refusals) for node, peers in who.items()]
+        self.senders = [kind(node, peers, self._told, AWAY | refusals) for node, peers in who.items()]
 
     def _told(self) -> None:
         with self._changed:

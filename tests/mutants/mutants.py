@@ -303,7 +303,14 @@ MUTANTS = (
         "chatd/core/exchange.py",
         "return member is not None and member.since <= self._journal.committed",
         "return member is not None",
-        simulation(40, "rooms", "kill"),
+        tests("tests/peers/test_roomtalk.py::test_a_member_is_told_that_it_is_in_when_that_is_on_disk"),
+    ),
+    Mutant(
+        "what came back is dealt with though its commit fails",
+        HEARING,
+        "            batch.if_failed(key, partial(_unecho, peer, peer.echoed))\n",
+        "",
+        simulation(80, "rooms", "full"),
     ),
     Mutant(
         "who could not be let in stays in",

@@ -168,19 +168,14 @@ class _Pair:
         return [
             row
             for row in self.receiver.rows
-            if row.type == "gap" and row.body["peer"] and row.body["peer"]["node"] == self.sender.node_id
+            if row.type == "gap"
+            and row.body["peer"]
+            and row.body["peer"]["node"] == self.sender.node_id
+            and not row.body.get("room")
         ]
 
     def in_gap(self, position: str) -> bool:
-        return any(self._covers(row, position) for row in self.gap_rows)
-
-    def _covers(self, gap: Row, position: str) -> bool:
-        """Whether a position of the sender's journal lies behind `after` and up to `through`."""
-        place, through = self.sender.order(position), self.sender.order(gap.body["through"])
-        if place is None or through is None:
-            return False
-        after = self.sender.order(gap.body["after"]) if gap.body["after"] else None
-        return (after is None or after < place) and place <= through
+        return any(self.sender.is_told(row, position) for row in self.gap_rows)
 
     def gaps(self) -> Iterator[str]:
         """Nobody tells of a loss where there was none, or of the loss of what is there."""
@@ -189,7 +184,7 @@ class _Pair:
             if lossless:
                 yield f"a gap through {row.body['through']}, and no journal was lost"
             for got in self.got:
-                if not self.sender.losses and self._covers(row, got.body["id"]):
+                if not self.sender.losses and self.sender.is_told(row, got.body["id"]):
                     yield f"{got.body['id']} is there, and a gap says that it is not"
         for row in self.sender.rows:
             if row.type == "peer.diverged" and row.body["peer"]["node"] == self.receiver.node_id and lossless:
@@ -237,9 +232,9 @@ def _acknowledged(consumer: Consumer, journal: Journal, place: Mapping[str, int]
 
 
 def _was_told(consumer: Consumer, journal: Journal, position: str) -> bool:
-    """Retention has deleted it, and a gap said so."""
+    """Retention has deleted it, and a gap said so; or it was gone before the consumer was there."""
     where = journal.order(position)
-    for after, through in consumer.gaps:
+    for after, through in [*consumer.gaps, *((None, start) for start in consumer.starts)]:
         since, until = journal.order(after) if after else None, journal.order(through)
         if where and until and (since is None or since < where) and where <= until and where[1] <= journal.floor:
             return True

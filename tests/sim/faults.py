@@ -68,6 +68,8 @@ class Faults:
             machine.disk.full = False
             machine.disk.stall(False)
             machine.spare()
+            if machine.is_broken:
+                await machine.exited()
             while not await machine.start():
                 await machine.exited()
 
@@ -203,10 +205,16 @@ class Faults:
             nursery.cancel_scope.cancel()
 
     async def _dial(self, machine: Machine, other: Machine) -> None:
+        """From outside of its daemon, which may end meanwhile: then there is nobody to serve the link."""
         node = machine.runtime.node if machine.is_serving else None
-        if node is not None:
+        if node is None:
+            return
+        try:
             with suppress(ControlError):
                 await node.dialer.connect(other.host, PORT, plain=False, keep=True, timeout=20)
+        except RuntimeError:
+            if machine.is_serving and machine.runtime.node is node:
+                raise
 
     async def _wipe(self, random: Random) -> None:
         machine = self._pick(random)

@@ -215,6 +215,17 @@ class Machine:
         """What was committed before that step, or a little later, may have gone with its journal since."""
         return any(step < until for _, until in self.losses)
 
+    @property
+    def is_broken(self) -> bool:
+        """Its disk has failed, and its daemon is about to end."""
+        return self.is_running and self.runtime.node is not None and self.runtime.node.journal.broken
+
+    @property
+    def newest(self) -> int:
+        """The seq that was committed last."""
+        node = self.runtime.node
+        return node.journal.committed if node is not None else 0
+
     def spare(self) -> None:
         """What was to come of `crash_at_work` and `break_disk` does not."""
         self._crash_in = None

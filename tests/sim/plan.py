@@ -1,4 +1,4 @@
-"""Plan: what a seed draws before the run begins: machines, who dials whom, what the clients do, which faults are on."""
+"""Plan: what a seed draws before the run: machines, who dials whom, rooms, what the clients do, which faults are on."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -39,6 +39,35 @@ TRAITS = {
     "terminate": 0.15,
     "hasty": 0.3,  # clients that leave without waiting for answers
 }
+# Rooms, and of runs that have them how many have the rest.
+ROOM_TRAITS = {
+    "rooms": 0.5,
+    "private": 0.5,  # some of it is for one member only
+    "leave": 0.4,  # members leave, and come back
+    "kick": 0.4,  # hosts kick and ban, and forgive
+    "close": 0.15,  # hosts close their rooms, and open them again
+}
+SAYINGS = 0.8  # of what a pair says in a run without rooms: a member is heard by all
+
+
+@dataclass(frozen=True)
+class Room:
+    """A room of one machine, and who else is to be in it."""
+
+    name: str
+    host: str
+    members: tuple[str, ...]
+    is_in: bool  # the host itself is in it
+
+    @property
+    def label(self) -> str:
+        """How events name it."""
+        return f"{self.name}@{self.host}"
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """All who are to be in it."""
+        return (*((self.host,) if self.is_in else ()), *self.members)
 
 
 @dataclass
@@ -52,11 +81,20 @@ class Plan:
     seconds: float  # of workload and faults
     messages: int  # for each pair that is linked and each direction
     settings: dict[str, Any] = field(default_factory=dict)
+    rooms: list[Room] = field(default_factory=list)
+    sayings: int = 0  # for everybody in a room
 
     def describe(self) -> str:
         """One line."""
         links = " ".join(f"{one}>{other}" for one, other in self.links)
-        return f"seed {self.seed}: {links}; {self.seconds:.0f} s, {self.messages} messages; {' '.join(sorted(self.on))}"
+        rooms = "".join(f" {room.label}" for room in self.rooms)
+        much = f"{self.seconds:.0f} s, {self.messages} messages, {self.sayings} in a room"
+        return f"seed {self.seed}: {links};{rooms} {much}; {' '.join(sorted(self.on))}"
+
+
+def nicks_of(machine: str) -> tuple[str, ...]:
+    """What a machine may be called in a room; one of them is that of everybody."""
+    return machine, machine, machine.upper(), "guest"
 
 
 def draw(seed: int) -> Plan:
@@ -79,4 +117,27 @@ def draw(seed: int) -> Plan:
     if random.random() < 0.3:
         settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
     messages = random.randint(5, 32 if len(machines) == 2 else 12)
-    return Plan(seed, machines, links, on, random.uniform(15, 50), messages, settings)
+    plan = Plan(seed, machines, links, on, random.uniform(15, 50), messages, settings)
+    _draw_rooms(plan)
+    return plan
+
+
+def _draw_rooms(plan: Plan) -> None:
+    """From a randomness of its own: a run without rooms stays what it was. Members have a link with their host."""
+    random = Random(f"rooms {plan.seed}")
+    drawn = {kind for kind, often in ROOM_TRAITS.items() if random.random() < often}
+    if "rooms" not in drawn:
+        return
+    plan.on |= drawn
+    neighbours = {
+        one: tuple(other for other in plan.machines if (one, other) in plan.links or (other, one) in plan.links)
+        for one in plan.machines
+    }
+    first = max(plan.machines, key=lambda name: (len(neighbours[name]), random.random()))
+    hosts = [first, random.choice(plan.machines)][: random.choices((1, 2), (3, 1))[0]]
+    plan.rooms = [
+        Room(name, host, neighbours[host], random.random() < 0.7)
+        for name, host in zip(("lobby", "den"), hosts, strict=False)
+    ]
+    plan.sayings = max(6, int(plan.messages * SAYINGS / len(plan.rooms)))
+    plan.messages = max(2, plan.messages // 2)

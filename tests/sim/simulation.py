@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import trio
 from trio.testing import MockClock
@@ -19,6 +20,7 @@ from tests.sim.machine import Machine, World, simulated
 from tests.sim.network import Network
 from tests.sim.pipes import WINDOW
 from tests.sim.plan import Plan, draw
+from tests.sim.roomchecker import check_room
 from tests.sim.trace import Trace
 from tests.sim.truth import read_journal
 from tests.sim.workload import Workload
@@ -27,6 +29,7 @@ MEMORY = "/dev/shm"  # where files are not on a disk
 PEACE_S = 240.0  # after the last fault everything has to be delivered by then
 SILENT_S = 60.0  # a link that leads nowhere is found out and dialed again
 QUIET_S = 10.0
+STILL_S = 5.0  # a message needs less from one machine to another
 NARROW = 2000  # bytes that may be under way
 QUICK_S, SLUGGISH_S = 0.002, 0.3  # what a disk takes for a piece of work, at most
 STEP_S = 0.5  # between two looks
@@ -100,6 +103,7 @@ class _Simulation:
         self._plan, self._root, self._trace, self._problems = plan, root, trace, problems
         self._machines: dict[str, Machine] = {}
         self._states: dict[tuple[str, str], str] = {}
+        self._shown: dict[tuple[str, str], list[str]] = {}
         self.work: Workload
 
     async def run(self) -> None:
@@ -130,7 +134,7 @@ class _Simulation:
                 await trio.sleep_until(self._plan.seconds)
                 await faults.heal()
                 self._trace.note("peace", "")
-                self.work.quiet.set()
+                self.work.be_quiet()
             await self._settle()
             clients.cancel_scope.cancel()
         await self._judge()
@@ -152,14 +156,26 @@ class _Simulation:
         with trio.move_on_after(PEACE_S) as scope:
             await self._until(lambda: not self._owed())
             await trio.sleep(SILENT_S if self._plan.on & {"silence", "power", "work"} else QUIET_S)
-            await self._until(lambda: not self._owed() and not self._unread())
+            await self._until(lambda: not self._owed() and not self._unread() and not self._apart())
+            await self._until_still()
         if scope.cancelled_caught:
-            left = f"not delivered: {self._owed()}, not read: {self._unread()}"
+            left = f"not delivered: {self._owed()}, not read: {self._unread()}, not in a room: {self._apart()}"
             self._problems.append(f"in {PEACE_S:g} s of peace {left}")
 
     async def _until(self, done: Callable[[], bool]) -> None:
         while not done():  # noqa: ASYNC110  (simulated time costs nothing)
             await trio.sleep(STEP_S)
+
+    async def _until_still(self) -> None:
+        """What happens in rooms is owed to nobody: it has arrived when nothing is committed any more."""
+        before = None
+        while self.work.stays and before != (now := [machine.newest for machine in self._machines.values()]):
+            before = now
+            await trio.sleep(STILL_S)
+
+    def _apart(self) -> list[str]:
+        """Who is to be in a room and is not."""
+        return [f"{stay.machine} ({stay.room})" for stay in self.work.stays.values() if not stay.is_in]
 
     def _owed(self) -> dict[str, int]:
         owed = {}
@@ -178,7 +194,9 @@ class _Simulation:
             machine = self._machines[consumer.node]
             node = machine.runtime.node
             assert node is not None
-            inbound = (seq for seq, row in machine.disk.written.items() if row.direction == "in")
+            inbound = (
+                seq for seq, row in machine.disk.written.items() if (row.type, row.direction) == ("message", "in")
+            )
             newest = max(inbound, default=0)
             got = {position for session in consumer.sessions for _, position in session}
             told = max((int(through.partition(":")[2]) for _, through in consumer.gaps), default=0)
@@ -199,6 +217,10 @@ class _Simulation:
             for name, machine in self._machines.items()
         }
         self._problems += check(journals, self.work.attempts, self.work.consumers, self._states)
+        for room in self._plan.rooms:
+            said = [attempt for attempt in self.work.attempts if attempt.receiver == room.label]
+            stays = [stay for stay in self.work.stays.values() if stay.room == room.label]
+            self._problems += check_room(room, journals, said, stays, self._states, self._shown)
         for journal in journals.values():
             for row in journal.rows:
                 self._trace.note(journal.name, f"{row.position} {row.type} {row.direction} {row.body.get('text')}")
@@ -208,13 +230,9 @@ class _Simulation:
         random = self.work.random("look", machine.name)
         try:
             async with self.work.session(machine, random) as (_, client):
-                seen = list[str]()
-                start: str | dict[str, str] | None = "start"
-                while start:
-                    page = await client.call("history", from_=start, n=HISTORY_PAGE)
-                    seen += [event["position"] for event in page["events"]]
-                    start = {"position": page["next"]} if page["next"] else None
+                seen = [event["position"] for event in await _history(client)]
                 await self._ask_states(machine, client)
+                await self._look_at_rooms(machine, client)
         except (Gone, Refused) as error:
             self._problems.append(f"{machine.name} could not be asked in the end: {error!r}")
             return
@@ -226,6 +244,14 @@ class _Simulation:
         if shown != held[: len(shown)] or (held and not shown):
             self._problems.append(f"{machine.name}: `history` shows other events than the journal has")
 
+    async def _look_at_rooms(self, machine: Machine, client: Client) -> None:
+        """What `history ROOM` shows, by the places of what is in the room."""
+        for stay in self.work.stays.values():
+            if stay.machine == machine.name:
+                events = await _history(client, {"room": stay.room, "types": ["message"]})
+                places = [event["room_position"] for event in events if event.get("room_position")]
+                self._shown[machine.name, stay.room] = places
+
     async def _ask_states(self, machine: Machine, client: Client) -> None:
         for attempt in self.work.attempts:
             if attempt.sender == machine.name and attempt.id is not None:
@@ -235,4 +261,18 @@ class _Simulation:
                     if refused.kind != "unknown_message" or not (machine.losses or "short" in self._plan.on):
                         self._problems.append(f"msg {attempt.id}: {refused}")
                     continue
-                self._states[(machine.name, attempt.id)] = message["state"]
+                if (
+                    message["direction"] == "out"
+                ):  # after a restore it is perhaps known only as it came back from a room
+                    self._states[(machine.name, attempt.id)] = message["state"]
+
+
+async def _history(client: Client, filter_: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """All of it, in pages."""
+    events: list[dict[str, Any]] = []
+    start: str | dict[str, str] | None = "start"
+    while start:
+        page = await client.call("history", from_=start, n=HISTORY_PAGE, filter=filter_ or {})
+        events += page["events"]
+        start = {"position": page["next"]} if page["next"] else None
+    return events

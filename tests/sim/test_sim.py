@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.plan import FAULTS, TRAITS, draw
+from tests.sim.plan import FAULTS, ROOM_TRAITS, TRAITS, draw
 
 SEEDS = 500
-DEADLINE_S = 300  # it takes less than 90 s on two cores that do nothing else
+DEADLINE_S = 300  # about 100 s on two cores that do nothing else
 
 
 @pytest.mark.deadline(DEADLINE_S + 20)
@@ -31,8 +31,10 @@ def test_nothing_accepted_is_lost_whatever_fails() -> None:
 
 def test_the_seeds_draw_every_fault_alone_and_together() -> None:
     plans = [draw(seed) for seed in range(SEEDS)]
-    assert {kind for plan in plans for kind in plan.on} == FAULTS.keys() | TRAITS.keys()
+    assert {kind for plan in plans for kind in plan.on} == FAULTS.keys() | TRAITS.keys() | ROOM_TRAITS.keys()
     assert {len(plan.machines) for plan in plans} == {2, 3, 4}
+    assert {len(plan.rooms) for plan in plans} == {0, 1, 2}
+    assert any(len(room.members) == 3 for plan in plans for room in plan.rooms)
     assert any(not plan.on & FAULTS.keys() for plan in plans)
     assert any(len(plan.on & FAULTS.keys()) == 1 for plan in plans)
     assert any(len(plan.on & FAULTS.keys()) > 5 for plan in plans)

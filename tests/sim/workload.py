@@ -1,4 +1,4 @@
-"""Workload: what the clients of a run do: keep machines connected, send, give up, read and acknowledge.
+"""Workload: what the clients of a run do: keep machines connected, read and acknowledge; and who sends and has rooms.
 
 Every client is a task with sessions of its own, which end with their daemon, and at times by themselves. What they did
 and what they were told goes into truth.py's records.
@@ -15,16 +15,15 @@ from chatd.runtime import Broadcast
 from tests.sim.client import Client, Gone, Refused
 from tests.sim.machine import PORT, Machine
 from tests.sim.plan import Plan
+from tests.sim.roommates import Guest, Landlord
+from tests.sim.senders import Sender, Speaker
 from tests.sim.trace import Trace
-from tests.sim.truth import Attempt, Consumer
+from tests.sim.truth import Attempt, Consumer, Stay
 
 AGAIN_S = 0.5  # before the next session
-BURSTS = (1, 1, 2, 5, 12)  # messages in one write
-MEAN_BURST = sum(BURSTS) / len(BURSTS)
 TERMINATES = 0.3  # how often an administrator ends a connection, to connect again later
 CRASHES = 0.05  # how often a reader ends behind a message, before it acknowledges
 LINGERS_S = 5.0  # before it acknowledges what it got last
-LEAVES = 0.15  # how often a hasty client does not wait
 
 
 class Workload:
@@ -33,6 +32,9 @@ class Workload:
     def __init__(self, plan: Plan, machines: dict[str, Machine], trace: Trace, problems: list[str]) -> None:
         self.attempts: list[Attempt] = []
         self.consumers: list[Consumer] = []
+        self.stays = {
+            (name, room.label): Stay(name, room.label, name == room.host) for room in plan.rooms for name in room.people
+        }
         self.quiet = trio.Event()  # nothing more is sent
         self.hurried = Broadcast()
         self._plan, self._machines, self._trace, self._problems = plan, machines, trace, problems
@@ -43,16 +45,30 @@ class Workload:
         async with trio.open_nursery() as nursery:
             for one, other in {tuple(sorted(link)): None for link in self._plan.links}:
                 for sender, receiver in ((one, other), (other, one)):
-                    nursery.start_soon(_Sender(self, self._machines[sender], self._machines[receiver]).run)
+                    nursery.start_soon(Sender(self, self._machines[sender], self._machines[receiver]).run)
+            for room in self._plan.rooms:
+                for name in room.people:
+                    stay = self.stays[name, room.label]
+                    nursery.start_soon(Speaker(self, self._machines[name], self._machines[room.host], room, stay).run)
 
     async def keep(self) -> None:
         """Connect and read, until cancelled."""
         async with trio.open_nursery() as nursery:
             for one, other in self._plan.links:
                 nursery.start_soon(self._stay_connected, self._machines[one], self._machines[other])
+            for room in self._plan.rooms:
+                host = self._machines[room.host]
+                nursery.start_soon(Landlord(self, host, room, self.stays.get((room.host, room.label))).run)
+                for name in room.members:
+                    nursery.start_soon(Guest(self, self._machines[name], host, room, self.stays[name, room.label]).run)
             for machine in self._machines.values():
                 for name in ("first", "second")[: Random(f"{self._plan.seed} {machine.name}").randint(0, 2)]:
                     nursery.start_soon(_Reader(self, machine, name).run)
+
+    def be_quiet(self) -> None:
+        """Nobody begins anything any more."""
+        self.quiet.set()
+        self.hurry()
 
     def hurry(self) -> None:
         """Let every sender send now."""
@@ -75,6 +91,11 @@ class Workload:
     def messages(self) -> int:
         """How many each pair sends."""
         return self._plan.messages
+
+    @property
+    def sayings(self) -> int:
+        """How many everybody says in a room."""
+        return self._plan.sayings
 
     @property
     def seconds(self) -> float:
@@ -144,92 +165,6 @@ class Workload:
             self.note(machine.name, f"connect to {other.name}: {refused.kind}")
 
 
-class _Sender:
-    """Sends numbered messages from one machine to another."""
-
-    def __init__(self, work: Workload, machine: Machine, receiver: Machine) -> None:
-        self._work, self._machine, self._receiver = work, machine, receiver
-        self._random = work.random("send", machine.name, receiver.name)
-        self._left = work.messages
-        self._rate = work.messages / (MEAN_BURST * work.seconds)  # so that faults find something under way
-        self._again: list[Attempt] = []  # with a key, and not answered: once more
-        self._accepted: list[Attempt] = []
-
-    async def run(self) -> None:
-        while (self._left or self._again) and not self._work.quiet.is_set():
-            try:
-                async with self._work.session(self._machine, self._random) as (number, client):
-                    while (self._left or self._again) and not self._work.quiet.is_set():
-                        with trio.move_on_after(self._random.expovariate(self._rate)):
-                            await self._work.hurried.wait()
-                        await self._turn(number, client)
-            except Gone:
-                await trio.sleep(AGAIN_S)
-
-    async def _turn(self, number: int, client: Client) -> None:
-        if self._accepted and self._work.has("cancel") and self._random.random() < 0.3:
-            await self._cancel(client, self._accepted.pop())
-        again = [one for one in self._again if not self._machine.lost(one.step)]  # else the key went with the journal
-        burst = again or [self._next() for _ in range(min(self._left, self._random.choice(BURSTS)))]
-        self._again = []
-        step = self._work.note(self._machine.name, f"sends {' '.join(one.text for one in burst)}")
-        for attempt in burst:
-            attempt.step, attempt.session = attempt.step or step, number
-        calls = await client.post([("send", self._params(one)) for one in burst])
-        if self._work.has("hasty") and self._random.random() < LEAVES:
-            await trio.sleep(self._random.expovariate(50))
-            for attempt in burst:
-                self._unanswered(attempt)
-            raise Gone
-        for attempt, call in zip(burst, calls, strict=True):
-            await self._answer(attempt, client.answer(call))
-
-    def _next(self) -> Attempt:
-        self._left -= 1
-        text = f"{self._machine.name}>{self._receiver.name}:{self._work.messages - self._left}"
-        attempt = Attempt(self._machine.name, self._receiver.name, text, 0)
-        self._work.attempts.append(attempt)
-        if self._work.has("key") and self._random.random() < 0.4:
-            attempt.key = f"k{text}"
-        if self._work.has("ttl") and self._random.random() < 0.3:
-            attempt.ttl = round(self._random.expovariate(0.2) + 0.01, 3)
-        return attempt
-
-    def _params(self, attempt: Attempt) -> dict[str, Any]:
-        params: dict[str, Any] = {"peer": self._receiver.node_id, "text": attempt.text}
-        return params | {name: value for name in ("key", "ttl") if (value := getattr(attempt, name)) is not None}
-
-    async def _answer(self, attempt: Attempt, answer: Any) -> None:
-        try:
-            result = await answer
-        except Gone:
-            self._unanswered(attempt)
-            return
-        except Refused as refused:
-            attempt.error = refused.kind
-            attempt.answered = self._work.note(self._machine.name, f"{attempt.text} refused: {refused.kind}")
-            return
-        attempt.id = result["id"]
-        attempt.answered = self._work.note(self._machine.name, f"{attempt.text} is {attempt.id} {result['state']}")
-        self._accepted.append(attempt)
-
-    def _unanswered(self, attempt: Attempt) -> None:
-        attempt.unanswered = True
-        if attempt.key:
-            self._again.append(attempt)
-
-    async def _cancel(self, client: Client, attempt: Attempt) -> None:
-        attempt.taken_back, asked = True, self._work.step
-        try:
-            state = (await client.call("cancel", id=attempt.id))["state"]
-        except Refused as refused:
-            self._work.note(self._machine.name, f"cancel {attempt.text}: {refused.kind}")
-            return
-        step = self._work.note(self._machine.name, f"cancel {attempt.text}: {state}")
-        if state == "cancelled":
-            attempt.gave_up = asked, step
-
-
 class _Reader:
     """Reads the inbound messages of a machine: as a named consumer, or by a position that it remembers itself."""
 
@@ -266,7 +201,7 @@ class _Reader:
         elif self._position is not None:
             params["from"] = {"position": self._position}
         try:
-            await client.call("subscribe", **params)
+            self._record.starts.append((await client.call("subscribe", **params))["after"])
         except Refused as refused:
             self._work.note(self._machine.name, f"reader {self._record.name}: {refused.kind}")
             if refused.kind == "cursor_gone":
