@@ -15,13 +15,16 @@ from chatd.core.hearing import FromHost, Hearing
 from chatd.core.journal import Journal
 from chatd.core.memberships import Memberships
 from chatd.core.moderation import Moderation
-from chatd.core.peer import Link, Peer
+from chatd.core.peer import Link, NativeLink, Peer
 from chatd.core.registry import Registry
 from chatd.core.room import Room
-from chatd.core.rooms import Owner, Rooms
+from chatd.core.rooms import Owner
+from chatd.core.rooms import Rooms as HostedRooms
 from chatd.core.talk import Talk
-from chatd.wire.frames import Gone, Roster, Say
+from chatd.wire.frames import Gone, Rooms, Roster, Say
 from chatd.wire.room_frames import USERS_MOST as PAGE
+
+MOST_DECLARED = 4096  # nodes whose newest list is remembered
 
 
 class Answer(NamedTuple):
@@ -39,13 +42,14 @@ class Exchange:
         owner = Owner(
             node, config.name, config.text_bytes, config.max_text, config.room_members, config.outbox_messages
         )
-        self.rooms = Rooms(journal, registry, owner)
+        self.rooms = HostedRooms(journal, registry, owner)
         self.moderation = Moderation(journal, self.rooms)
         self.talk = Talk(journal, self.rooms, owner)
         self.memberships = Memberships(journal, registry, self.rooms, owner)
         self._hearing = Hearing(journal, self.memberships, node)
         self._journal = journal
         self._registry = registry
+        self._declared: dict[str, tuple[str, int]] = {}  # of each node: its epoch, and the number of its newest list
 
     def take(self, peer: Peer, link: Link, frames: Sequence[Say | FromHost]) -> Batch | None:
         """Frames at positions of the peer's journal, in order; None if all of them were duplicates.
@@ -92,9 +96,20 @@ class Exchange:
                 break
         return done
 
-    def declared(self, peer: Peer, link: Link, wanted: Sequence[tuple[str, str, bool]]) -> Answer:
-        """The peer says in which rooms of ours it is, or wants to be. It counts once that is committed."""
-        before = self._journal.appended
+    def declared(self, peer: Peer, link: NativeLink, frame: Rooms) -> Answer | None:
+        """The peer says in which rooms of ours it is, or wants to be. It counts once that is committed.
+
+        None: that is older than what it said on another link. The same again is nothing new.
+        """
+        node, before = peer.node or "", self._journal.appended
+        epoch, number = self._declared.get(node, ("", 0))
+        if epoch == link.epoch and frame.number < number:
+            return None
+        again = (epoch, number) == (link.epoch, frame.number)
+        self._declared[node] = link.epoch, frame.number
+        if len(self._declared) > MOST_DECLARED:
+            del self._declared[next(iter(self._declared))]
+        wanted = [(name, nick, new and not again) for name, nick, new in frame.rooms]
         answer = Answer(*self.rooms.declare(peer, wanted))
         if self._journal.appended != before:
             hang_up(self._journal.filling, peer, link)

@@ -40,6 +40,7 @@ class Memberships:
         self._owner = owner
         self._all: dict[tuple[str, str], Membership] = {}  # (host, name)
         self._topics: dict[tuple[str, str], int] = {}  # also of rooms that we left: who comes back finds its history
+        self.version = 0  # of what hosts are told: an older one is nothing to them
         self._undo = Undo()
         query = journal.store.query
         for key, name, host, closed, *rest in query(
@@ -158,6 +159,7 @@ class Memberships:
         return self._tell(self._registry.by_node(membership.host))
 
     def _tell(self, peer: Peer | None) -> bool:
+        self.version += 1
         links = [link for link in (peer.links if peer else []) if link.reason is None]
         for link in cast(list[NativeLink], links):
             link.declare()
@@ -165,6 +167,7 @@ class Memberships:
 
     def _end(self, membership: Membership, error: ControlError) -> None:
         """It is over; whoever waits for it is told why."""
+        self.version += 1
         membership.state, membership.error = OVER, error
         self._all.pop((membership.host, membership.name), None)
         membership.settled.set()
@@ -200,6 +203,7 @@ class Memberships:
         if membership.state == IN and (membership.nick, membership.subject, membership.since) == told:
             return None
         membership.nick, membership.subject, membership.since = told
+        self.version += 1
         batch = self.keep(membership)
         if membership.state == JOINING:
             batch.if_failed(("joined", membership), partial(self._end, membership, _full(membership)))

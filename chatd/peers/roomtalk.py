@@ -4,8 +4,8 @@ As a member: the rooms of the peer that we are in. As a host: for each room that
 that it cannot be. Values, not queues: however often something changes, it is told once, at the next write.
 """
 
-from chatd.core.exchange import Exchange
-from chatd.core.peer import Link, Peer
+from chatd.core.exchange import Answer, Exchange
+from chatd.core.peer import NativeLink, Peer
 from chatd.core.room import Room
 from chatd.wire.frames import Frame, Gone, Rooms, Roster
 
@@ -32,7 +32,7 @@ class RoomTalk:
         """Something may be due as soon as the peer has acknowledged more."""
         return bool(self._unanswered)
 
-    def take(self, frame: Rooms | Roster | Gone, link: Link) -> None:
+    def take(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
         """One that came."""
         memberships = self._exchange.memberships
         if isinstance(frame, Roster):
@@ -40,9 +40,14 @@ class RoomTalk:
         elif isinstance(frame, Gone):
             memberships.gone(self._peer, frame)
         else:
-            self._gone, self._rosters = self._exchange.declared(self._peer, link, frame.rooms)
-            answered = {one.room for one in self._gone} | {room.name for room in self._rosters}
-            self._unanswered = [name for name, _, _ in frame.rooms if name not in answered]
+            answer = self._exchange.declared(self._peer, link, frame)
+            if answer is not None:
+                self._answer(answer, frame)
+
+    def _answer(self, answer: Answer, frame: Rooms) -> None:
+        self._gone, self._rosters = answer
+        answered = {one.room for one in self._gone} | {room.name for room in self._rosters}
+        self._unanswered = [name for name, _, _ in frame.rooms if name not in answered]
 
     def due(self) -> list[Frame]:
         """What is to be told now. A room that the peer has come to, only once that is committed."""
@@ -50,7 +55,7 @@ class RoomTalk:
         node = self._peer.node or ""
         if self._declare:
             self._declare = False
-            frames.append(Rooms(self._exchange.memberships.wanted(node)))
+            frames.append(Rooms(self._exchange.memberships.version, self._exchange.memberships.wanted(node)))
         frames += self._gone + self._ended(node)
         self._gone = []
         waiting: list[Room] = []

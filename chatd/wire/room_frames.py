@@ -19,10 +19,12 @@ USERS_MOST: Final = 256  # in one page of a Roster
 class Rooms(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
     """All rooms of the receiver that the sender is in, or wants to be in: (room, nick, whether it is new there).
 
-    The whole list every time; it is said at the start of a link and whenever it changes. The receiver answers with a
-    Roster, or with Gone, for each.
+    The whole list every time; it is said at the start of a link and whenever it changes. `number` rises with every
+    change in a run of the sender: a list that is older than one that was heard, on whichever link, counts for nothing.
+    The receiver answers with a Roster, or with Gone, for each.
     """
 
+    number: Seq
     rooms: list[tuple[str, str, bool]]
 
 

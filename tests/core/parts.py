@@ -97,6 +97,10 @@ class FakeLink:
     def declare(self) -> None:
         self.declared += 1
 
+    def drop(self, reason: str) -> None:
+        self.lost = True
+        self.close(reason)
+
     def close(self, reason: str) -> None:
         self.reason = self.reason or reason
 

@@ -58,7 +58,7 @@ def texts_of(links: Links) -> list[str]:
 async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
     async with linking() as links, linked(links) as (peer, _):
         assert links.registry.find(0).is_up
-        assert await peer.next() == Rooms([])
+        assert await peer.next() == Rooms(0, [])
         assert isinstance(await peer.next(), Ping)
 
 

@@ -57,7 +57,9 @@ hellos = st.builds(
 )
 users = st.lists(st.tuples(nicks, st.none() | nodes, st.booleans()), max_size=4)
 room_frames: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(Rooms, st.lists(st.tuples(names, nicks, st.booleans()), max_size=4, unique_by=lambda entry: entry[0])),
+    st.builds(
+        Rooms, seqs, st.lists(st.tuples(names, nicks, st.booleans()), max_size=4, unique_by=lambda entry: entry[0])
+    ),
     st.builds(Roster, names, nicks, notes, seqs, users, st.booleans()),
     st.builds(Gone, names, kinds, notes),
     st.builds(Say, epochs, seqs, names, texts),

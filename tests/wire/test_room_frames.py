@@ -65,7 +65,7 @@ def test_what_is_no_room_frame_is_refused(elements: tuple[object, ...]) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        Rooms([(f"{number:x<63}", "𞤀" * 32, True) for number in range(100, 356)]),
+        Rooms(2**63 - 1, [(f"{number:x<63}", "𞤀" * 32, True) for number in range(100, 356)]),
         Roster("x" * 63, "𞤀" * 32, "😀" * 256, 2**63 - 1, [("𞤀" * 32, NODE, True)] * 256, True),
     ],
 )
@@ -74,6 +74,6 @@ def test_the_longest_list_of_rooms_or_page_of_users_fits_into_a_frame_that_every
 
 
 def test_a_list_that_the_receiver_would_refuse_is_not_encoded() -> None:
-    for frame in (Rooms(ROOMS), Rooms([*ROOMS[:3], ROOMS[1]]), Roster("lobby", "jane", "", 1, [*USERS], False)):
+    for frame in (Rooms(1, ROOMS), Rooms(1, [*ROOMS[:3], ROOMS[1]]), Roster("lobby", "jane", "", 1, [*USERS], False)):
         with pytest.raises(LocalError):
             encode(frame)

@@ -85,7 +85,7 @@ async def test_the_users_of_a_room_come_in_the_order_in_which_they_came(stand: S
     room = stand.rooms.get("lobby")
     assert room is not None
     stand.rooms.enter_plain(room, None, "10.0.0.9:5000", list[str]().append)
-    stand.exchange.declared(stand.bob, stand.bob.links[0], [("lobby", "bob", True)])
+    stand.rooms.declare(stand.bob, [("lobby", "bob", True)])
     found = await client.ask("room.users", room="lobby")
     assert (found["room"], found["topic"], found["fresh"]) == ("lobby@alice", "", True)
     assert [(user["nick"], user["kind"], user["node"], user["here"], user["address"]) for user in found["users"]] == [
@@ -109,10 +109,9 @@ async def test_a_topic_is_set_told_and_taken_away(stand: Stand, client: Client) 
 
 async def test_who_is_kicked_may_come_back_and_who_is_banned_may_not(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
-    link = stand.bob.links[0]
 
     def comes() -> Answer:
-        return stand.exchange.declared(stand.bob, link, [("lobby", "bob", True)])
+        return Answer(*stand.rooms.declare(stand.bob, [("lobby", "bob", True)]))
 
     comes()
     assert (await client.ask("room.kick", room="lobby", nick="BOB"))["room"]["users"] == 1
