@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 ASYNC_DEADLINE_S = 30.0
 DEADLINE_S = 120.0
@@ -84,6 +84,13 @@ def _seconds(item: pytest.Item) -> float:
     if marker is not None:
         return float(marker.args[0])
     return ASYNC_DEADLINE_S if _is_async(item) else DEADLINE_S
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hundreds of examples are not traced for coverage, which doubles what they cost: single tests reach the same."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -247,7 +247,8 @@ def test_a_command_that_the_interrupt_ended_is_not_acknowledged(
 ) -> None:
     daemon.on["subscribe"] = subscribed(message(1), message(2))
     began = tmp_path / "began"
-    process = start("tail", "--as", "bot", "--exec", f"touch {began}; sleep 60", start_new_session=True)
+    # No child but the last: a shell that is interrupted while one ends by itself goes on.
+    process = start("tail", "--as", "bot", "--exec", f": > {began}; exec sleep 60", start_new_session=True)
     until(began.exists)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(20) == 130
