@@ -92,9 +92,12 @@ def place_of(node: Node, wanted: Filter | None) -> Place:
         return _at_peer(node.registry.find(wanted.peer))
     except ControlError as error:
         room = _room_called(node, wanted.peer) if error.kind == "unknown_peer" else None
-        if room is None:
+        if room is not None:
+            return _in_room(node, room)
+        if error.kind != "unknown_peer" or isinstance(wanted.peer, int):
             raise
-        return _in_room(node, room)
+        hint = "`chatctl list --all` and `chatctl room list` show what there is"
+        raise ControlError(error.kind, f"there is no peer or room {wanted.peer[:64]!r}", hint) from None
 
 
 def _room_called(node: Node, spec: int | str) -> Room | Membership | None:
