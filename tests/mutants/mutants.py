@@ -303,7 +303,7 @@ MUTANTS = (
         "chatd/core/exchange.py",
         "return member is not None and member.since <= self._journal.committed",
         "return member is not None",
-        tests("tests/peers/test_roomtalk.py::test_a_member_is_told_that_it_is_in_when_that_is_on_disk"),
+        tests("tests/peers/test_roomtalk.py::test_a_member_is_told_that_it_is_in_once_that_is_on_disk"),
     ),
     Mutant(
         "what came back is dealt with though its commit fails",
