@@ -184,8 +184,7 @@ class Chat:
         return messages, self._journal.append_all(messages, peer.key, "out")
 
     def _take_back(self, peer: Peer) -> None:
-        peer.outbox.take_back(self._journal.committed)
-        peer.unheard.cut_tail(self._journal.committed)
+        peer.take_back(self._journal.committed)
 
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
         """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""

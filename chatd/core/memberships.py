@@ -19,14 +19,12 @@ from chatd.core.registry import Registry
 from chatd.core.room import Room
 from chatd.core.rooms import CLOSED, LEFT, Owner, Rooms
 from chatd.core.undo import Undo
-from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, valid_name
+from chatd.wire.frames import Gone, Roster, valid_name
 
 ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, nick, subject, since) VALUES (?, ?, ?, ?, ?, ?, ?)"
 CLOSE = "UPDATE rooms SET closed = 1 WHERE topic = ?"
 FORGET = "DELETE FROM rooms WHERE topic = ?"
-ECHO = "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
 MOST = 256  # rooms of one host
-FromHost = Said | Happened | Missing | Refused
 
 
 class Memberships:

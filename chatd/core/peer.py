@@ -148,6 +148,11 @@ class Peer:
         written = OPEN if self.kind == "native" and self.links else max(self.written, self.reached)
         return OUTBOX, (self.key, outbox.first, outbox.count, outbox.size, written)
 
+    def take_back(self, committed: int) -> None:
+        """What was appended for it behind that seq was never committed."""
+        self.outbox.take_back(committed)
+        self.unheard.cut_tail(committed)
+
     @property
     def is_up(self) -> bool:
         """It has a live link."""

@@ -142,4 +142,4 @@ class Talk:
 
 
 def _take_back(peer: Peer, journal: Journal) -> None:
-    peer.outbox.take_back(journal.committed)
+    peer.take_back(journal.committed)

@@ -347,3 +347,15 @@ async def test_who_comes_back_to_a_room_finds_its_history(tmp_path: Path) -> Non
         assert list(core.exchange.memberships) == []
         _, _, membership = await joined(core)
         assert membership.key == key
+
+
+async def test_what_was_said_and_never_committed_is_not_awaited_though_a_refusal_failed_with_it(tmp_path: Path) -> None:
+    world = World(inline=True)
+    async with standing(tmp_path, world) as core:
+        bob, link, membership = await joined(core)
+        message = say(core, bob, membership, "hi")
+        core.exchange.take(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
+        world.fault = DiskFull("full")
+        await core.commit()
+        assert int(message.position.split(":")[1]) not in bob.unheard
+        assert bob.outbox.count == 0
