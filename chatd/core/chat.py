@@ -25,7 +25,7 @@ from chatd.core.outcomes import Outcomes
 from chatd.core.peer import Link, NativeLink, Peer, PlainLink
 from chatd.core.registry import Registry
 from chatd.core.rooms import Rooms
-from chatd.core.wording import check_characters, check_length
+from chatd.core.wording import check_characters, check_length, check_lengths, check_texts
 from chatd.runtime import Runtime, stamp
 from chatd.wire.frames import Text
 from chatd.wire.lines import TextRefused
@@ -93,18 +93,12 @@ class Chat:
 
     def send_all(self, peer: Peer, texts: Sequence[str], options: Options = PLAINLY) -> tuple[list[Message], Batch]:
         """The same for neighbours that go to one native peer, or to one of its rooms: all of them or none."""
-        if not all(texts) or not "".join(texts).isprintable():
-            for text in texts:
-                check_characters(text)
+        check_texts(texts)
         return self._send_native(peer, texts, options)
 
     def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         self._admit(peer, len(texts), options)
-        limits = most_bytes, characters = self._limits(peer.text_bytes, peer.text_chars)
-        longest = len(max(texts, key=len))
-        if longest * 4 > most_bytes or 0 < characters < longest:
-            for text in texts:
-                check_length(text, *limits)
+        check_lengths(texts, *self._limits(peer.text_bytes, peer.text_chars))
         before, outbox = self._journal.appended, peer.outbox
         messages, batch = self._append_out(peer, texts, options)
         if batch.done:

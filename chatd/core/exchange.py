@@ -124,14 +124,10 @@ class Exchange:
 
     def rosters(self, node: str, room: Room) -> list[Roster]:
         """Who is in the room, for a node that is in it."""
-        member, records = room.by_node[node], room.user_records(self._is_up)
+        member, records = room.by_node[node], room.user_records(self._registry.is_up)
         users = [(user.nick, user.node, user.here) for user in records]
         pages = [users[start : start + PAGE] for start in range(0, len(users), PAGE)]
         return [
             Roster(room.name, member.nick, room.subject, member.since, page, number < len(pages))
             for number, page in enumerate(pages, start=1)
         ]
-
-    def _is_up(self, node: str) -> bool:
-        peer = self._registry.by_node(node)
-        return peer is not None and peer.is_up

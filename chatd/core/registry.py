@@ -87,6 +87,11 @@ class Registry:
         """The peer with that node id."""
         return self._directory.with_node(node)
 
+    def is_up(self, node: str) -> bool:
+        """Whether the node has a live link with us."""
+        peer = self.by_node(node)
+        return peer is not None and peer.is_up
+
     def records(self, *, gone: bool = True) -> list[PeerRecord]:
         """All peers in slot order; plain ones that are gone only with `gone`."""
         shown = (peer for peer in self if gone or peer.kind == "native" or peer.is_up)

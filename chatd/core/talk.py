@@ -16,7 +16,7 @@ from chatd.core.journal import Journal
 from chatd.core.peer import Peer
 from chatd.core.room import OWN, Member, Room
 from chatd.core.rooms import Owner, Rooms
-from chatd.core.wording import check_characters, check_length
+from chatd.core.wording import check_lengths, check_texts
 from chatd.wire.frames import Say
 
 REFUSALS = 10_000  # that may be owed to a peer beyond what else may be
@@ -37,7 +37,8 @@ class Talk:
         """A plain client, or this node itself, says something; to one member alone, if `to`. Raises ControlError."""
         own = member.kind == OWN
         if own:
-            self._check(texts)
+            check_texts(texts)
+            check_lengths(texts, self._owner.text_bytes, self._owner.text_chars)
         direction = "out" if own else "in"
         state = "delivered" if own else msgspec.UNSET
         ref = self._self if own else PeerRef(None, member.nick, "plain", None)
@@ -61,16 +62,6 @@ class Talk:
         batch = self._journal.append_all(messages, room.key, direction)
         self._rooms.appended(room, batch)
         return messages, batch
-
-    def _check(self, texts: Sequence[str]) -> None:
-        if not all(texts) or not "".join(texts).isprintable():
-            for text in texts:
-                check_characters(text)
-        most_bytes, characters = self._owner.text_bytes, self._owner.text_chars
-        longest = len(max(texts, key=len))
-        if longest * 4 > most_bytes or 0 < characters < longest:
-            for text in texts:
-                check_length(text, most_bytes, characters)
 
     def take(self, peer: Peer, says: Sequence[Say]) -> int:
         """What a node says in rooms of ours, in order; all of it is new. What a room does not take is refused.

@@ -1,10 +1,27 @@
 """Wording: what the text of a message may be, whoever it is for. Plain peers take less: wire/lines.py."""
 
+from collections.abc import Sequence
+
 from chatd.api.errors import ControlError
 
 # What may stand in a native text beside printable characters. The rest would write on somebody's terminal.
 ALLOWED_CONTROLS = frozenset("\n\t")
 CONTROLS = frozenset(map(chr, [*range(32), *range(127, 160)])) - ALLOWED_CONTROLS
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise ControlError where one of several is empty or not text; quick where nothing is wrong."""
+    if not all(texts) or not "".join(texts).isprintable():
+        for text in texts:
+            check_characters(text)
+
+
+def check_lengths(texts: Sequence[str], most_bytes: int, characters: int) -> None:
+    """Raise ControlError where one of several is over a limit."""
+    longest = len(max(texts, key=len))
+    if longest * 4 > most_bytes or 0 < characters < longest:
+        for text in texts:
+            check_length(text, most_bytes, characters)
 
 
 def check_length(text: str, most_bytes: int, characters: int) -> None:

@@ -15,7 +15,6 @@ from chatd.control.session import Session
 from chatd.core import nicks
 from chatd.core.batch import Batch
 from chatd.core.membership import IN, OVER, Membership
-from chatd.core.peer import Peer
 from chatd.core.room import Member, Room
 from chatd.node import Node
 
@@ -83,7 +82,7 @@ def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Corout
     """Who is in a room; its host is asked, where it is there to answer."""
     room = node.memberships.find(params.room)
     if isinstance(room, Room):
-        records = room.user_records(lambda node_id: _is_up(node.registry.by_node(node_id)))
+        records = room.user_records(node.registry.is_up)
         return UserList(room.label, room.subject, records, fresh=True)
     return _asked_users(node, room)
 
@@ -168,8 +167,4 @@ def _told(room: Room, batch: Batch | None) -> Changed:
 def _record(node: Node, room: Room | Membership) -> RoomRecord:
     if isinstance(room, Room):
         return room.record()
-    return room.record(up=_is_up(node.registry.by_node(room.host)))
-
-
-def _is_up(peer: Peer | None) -> bool:
-    return peer is not None and peer.is_up
+    return room.record(up=node.registry.is_up(room.host))
