@@ -6,7 +6,6 @@ on disk first is given back as its batch, and what a failed batch had changed is
 """
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -16,6 +15,7 @@ from chatd.api.errors import ControlError
 from chatd.api.requests import Filter
 from chatd.core.batch import Batch, Statement
 from chatd.core.journal import Journal
+from chatd.core.undo import Undo
 from chatd.runtime import Runtime, Waker
 
 ADD = "INSERT INTO consumers (name, seq, filter, topic, seen) VALUES (?, ?, ?, ?, ?)"
@@ -135,8 +135,8 @@ class Consumers:
             name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), topic, seen)
             for name, seq, wanted, topic, seen in rows
         }
-        # What was made (True) and removed and is perhaps not committed, in order.
-        self._changes: deque[tuple[Batch, Consumer, bool]] = deque()
+        self._births: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
+        self._undo = Undo()
 
     def __iter__(self) -> Iterator[Consumer]:
         return iter([self._all[name] for name in sorted(self._all)])
@@ -156,18 +156,22 @@ class Consumers:
         consumer = Consumer(name, seq, wanted, topic, self._now())
         row = (name, seq, consumer.shown_filter.decode(), topic, consumer.seen)
         self._all[name] = consumer
-        return self._change(self._journal.execute(ADD, *row), consumer, made=True)
+        batch = self._journal.execute(ADD, *row)
+        self._births = {born: birth for born, birth in self._births.items() if not birth.done} | {consumer: batch}
+        return self._undo.add(batch, partial(self._all.pop, name, None))
 
     def birth(self, consumer: Consumer) -> Batch | None:
         """The commit that a consumer waits for before anybody may be told that it is there."""
-        return next((batch for batch, who, made in self._changes if made and who is consumer and not batch.done), None)
+        batch = self._births.get(consumer)
+        return None if batch is None or batch.done else batch
 
     def remove(self, consumer: Consumer) -> Batch:
         """Forget it, when the batch is committed. Raises ControlError conflict while somebody holds it."""
         if consumer.hold is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
-        return self._change(self._journal.execute(REMOVE, consumer.name), consumer, made=False)
+        undo = partial(self._all.__setitem__, consumer.name, consumer)
+        return self._undo.add(self._journal.execute(REMOVE, consumer.name), undo)
 
     def hold(self, consumer: Consumer, window: int, *, takeover: bool) -> Hold:
         """Read as it from now on. Raises ControlError conflict where somebody does, except for a `takeover`."""
@@ -206,24 +210,6 @@ class Consumers:
         """By name: the one that was noted may have been removed since, and another one made."""
         consumer = self._all.get(name)
         return MOVE, (consumer.seq, consumer.seen, name) if consumer else (0, 0, name)
-
-    def _change(self, batch: Batch, consumer: Consumer, *, made: bool) -> Batch:
-        while self._changes and self._changes[0][0].done:
-            self._changes.popleft()
-        self._changes.append((batch, consumer, made))
-        batch.if_failed(self, self._revert)
-        return batch
-
-    def _revert(self) -> None:
-        """A commit has failed, and with it every later one: undo them, newest first."""
-        while self._changes:
-            batch, consumer, made = self._changes.pop()
-            if batch.done and batch.error is None:
-                return
-            if made:
-                del self._all[consumer.name]
-            else:
-                self._all[consumer.name] = consumer
 
 
 def _busy(consumer: Consumer, hint: str) -> ControlError:

@@ -12,9 +12,9 @@ class Undo:
     __slots__ = ("_changes",)
 
     def __init__(self) -> None:
-        self._changes: deque[tuple[Batch, Callable[[], None]]] = deque()
+        self._changes: deque[tuple[Batch, Callable[[], object]]] = deque()
 
-    def add(self, batch: Batch, undo: Callable[[], None]) -> Batch:
+    def add(self, batch: Batch, undo: Callable[[], object]) -> Batch:
         """Something was changed that goes with that batch; gives the batch."""
         while self._changes and self._changes[0][0].done:
             self._changes.popleft()
