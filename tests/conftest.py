@@ -126,9 +126,10 @@ def _no_skips() -> bool:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With TEST_NO_SKIP=1 a skipped test is a failed one."""
+    """With TEST_NO_SKIP=1 a test that is skipped, or expected to fail, is a failed one."""
     report = yield
-    if _no_skips() and report.skipped and not hasattr(report, "wasxfail"):
+    if _no_skips() and (report.skipped or hasattr(report, "wasxfail")):
+        vars(report).pop("wasxfail", None)
         report.outcome = "failed"
         report.longrepr = f"skipped, and TEST_NO_SKIP is set: {report.longrepr}"
     return report

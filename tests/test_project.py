@@ -94,12 +94,21 @@ def test_a_blocking_test_that_hangs_is_ended_by_its_deadline(tmp_path: Path) -> 
     assert "TimeoutError: the test did not end before its deadline" in output
 
 
-def test_in_ci_a_skip_is_a_failure(tmp_path: Path) -> None:
-    source = "import pytest\ndef test_it():\n    pytest.skip('no reason')\n"
+def test_in_ci_a_skip_is_a_failure_and_so_is_one_that_was_expected(tmp_path: Path) -> None:
+    source = """
+import pytest
+
+def test_skipped():
+    pytest.skip("no reason")
+
+@pytest.mark.xfail
+def test_expected_to_fail():
+    raise AssertionError
+"""
     assert run_pytest(tmp_path, source)[0] == 0
     status, output = run_pytest(tmp_path, source, TEST_NO_SKIP="1")
     assert status == 1
-    assert "1 failed" in output
+    assert "2 failed" in output
 
 
 @pytest.mark.parametrize("command", ["make run", "make test", "docker compose up -d --wait", "systemctl enable --now"])
