@@ -6,8 +6,10 @@ looked at. Tests say `a, b = await two_nodes()`; tests that want other nodes sta
 
 import logging
 import os
+import random
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +31,7 @@ from tests.integration.client import Client, Feed, Hung
 T = TypeVar("T")
 NAMES = ("alice", "bob", "carol", "dave")
 QUICK = {"redial_min": 0.02, "redial_max": 0.3}  # tests redial often and wait for it
+PORTS = range(12000, 32000)  # below those that the kernel draws: while a node is down nobody else gets its port
 
 
 class WatchedRuntime(Runtime):
@@ -49,6 +52,16 @@ class WatchedRuntime(Runtime):
         return result
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on, and that stays ours over restarts."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class LiveNode:
     """One node, running or not. Its address stays the same over restarts."""
 
@@ -57,7 +70,7 @@ class LiveNode:
         self.directory = directory
         self.socket = os.path.join(directory, "s")
         self.state = os.path.join(directory, "state")
-        self.settings: dict[str, Any] = {"listen": ["127.0.0.1:0"], **QUICK, **settings}
+        self.settings: dict[str, Any] = {"listen": [f"127.0.0.1:{free_port()}"], **QUICK, **settings}
         self.loses_events = False  # its disk is full at times
         self.address = ""
         self.id = ""
