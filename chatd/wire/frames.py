@@ -15,6 +15,19 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from chatd.wire.query_frames import (
+    QUERY_FAULTS,
+    Count,
+    Counted,
+    Explore,
+    Explored,
+    Found,
+    Inquire,
+    QueryFrame,
+    Token,
+    Traced,
+    Wall,
+)
 from chatd.wire.room_frames import (
     ROOM_FAULTS,
     Gone,
@@ -37,16 +50,23 @@ __all__ = [
     "VERSION",
     "Ack",
     "Bye",
+    "Count",
+    "Counted",
     "Decoder",
+    "Explore",
+    "Explored",
+    "Found",
     "Frame",
     "Gone",
     "Happened",
     "Hello",
+    "Inquire",
     "LocalError",
     "Missing",
     "Ordered",
     "Ping",
     "Pong",
+    "QueryFrame",
     "Refused",
     "RemoteError",
     "Resume",
@@ -55,6 +75,7 @@ __all__ = [
     "Said",
     "Say",
     "Text",
+    "Traced",
     "encode",
     "encode_many",
     "valid_name",
@@ -69,8 +90,6 @@ HEADER: Final = 4
 
 # What `Bye` may say today. A later version may have others: they are taken, and mean what `protocol` means.
 BYE_REASONS: Final = ("shutdown", "storage_full", "terminated", "duplicate", "denied", "pending", "protocol")
-
-Token = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class RemoteError(Exception):
@@ -129,9 +148,10 @@ class Ping(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
 
 
 class Pong(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
-    """The answer to a Ping."""
+    """The answer to a Ping; `at` is the wall clock of who answers, in seconds since 1970 (0: it does not say)."""
 
     token: Token
+    at: Wall = 0.0
 
 
 class Bye(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
@@ -141,7 +161,7 @@ class Bye(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
 
 
 Ordered = Text | Say | Said | Happened | Refused | Missing  # these are at a position of the sender's journal
-Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye | RoomFrame
+Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye | RoomFrame | QueryFrame
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -150,7 +170,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     tag: Annotated[int, msgspec.Meta(ge=0)]
 
 
-_KNOWN_TAGS: Final = frozenset(range(1, 16))
+_KNOWN_TAGS: Final = frozenset(range(1, 23))
 
 _length = Packing(">I")
 _unpack = _length.unpack_from
@@ -298,6 +318,7 @@ _FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
     Pong: _no_fault,
     Bye: _bye_fault,
     **ROOM_FAULTS,
+    **QUERY_FAULTS,
 }
 
 

@@ -11,10 +11,16 @@ from chatd.wire.frames import (
     TEXT_OVERHEAD,
     Ack,
     Bye,
+    Count,
+    Counted,
+    Explore,
+    Explored,
+    Found,
     Frame,
     Gone,
     Happened,
     Hello,
+    Inquire,
     Missing,
     Ping,
     Pong,
@@ -25,7 +31,9 @@ from chatd.wire.frames import (
     Said,
     Say,
     Text,
+    Traced,
 )
+from chatd.wire.query_frames import HOPS_MOST, NAME_MOST, WITHIN_MOST_MS
 
 EPOCH = "7kq2m4xa"
 NODE = "k3v7" * 13
@@ -42,6 +50,8 @@ nicks = st.text(st.characters(categories=("L", "Nd")), min_size=1, max_size=32) 
 )
 ids = st.builds("{}:{}".format, epochs, seqs)
 kinds = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=32)
+shown = st.text([chr(code) for code in range(0x20, 0x7F)], max_size=NAME_MOST)
+walls = st.floats(0, 1e11)
 
 hellos = st.builds(
     Hello,
@@ -70,15 +80,33 @@ room_frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Refused, epochs, seqs, names, ids, notes),
     st.builds(Missing, epochs, seqs, ids, st.lists(st.tuples(names, ids), max_size=4)),
 )
+neighbours = st.tuples(
+    nodes,
+    shown.filter(bool),
+    st.sampled_from(["up", "dialing", "pending", "down"]),
+    st.none() | st.floats(0, 1e9),
+)
+steps = st.lists(st.tuples(kinds, walls, shown), max_size=4)
+query_frames: st.SearchStrategy[Frame] = st.one_of(
+    st.builds(Explore, seqs, st.integers(0, HOPS_MOST), st.integers(0, WITHIN_MOST_MS)),
+    st.builds(Found, seqs, nodes, names, st.booleans(), seqs, st.lists(neighbours, max_size=4), st.booleans()),
+    st.builds(Explored, seqs),
+    st.builds(Inquire, seqs, ids),
+    st.builds(Traced, seqs, st.just(True), steps),
+    st.builds(Traced, seqs, st.just(False), st.just([])),
+    st.builds(Count, seqs, epochs, seqs, seqs),
+    st.builds(lambda token, counts: Counted(token, max(counts), min(counts)), seqs, st.tuples(seqs, seqs)),
+)
 frames: st.SearchStrategy[Frame] = st.one_of(
     hellos,
     st.builds(Resume, epochs, seqs),
     st.builds(Text, epochs, seqs, texts, st.none() | ids),
     st.builds(Ack, epochs, seqs),
     st.builds(Ping, seqs),
-    st.builds(Pong, seqs),
+    st.builds(Pong, seqs, walls),
     st.builds(Bye, st.sampled_from(BYE_REASONS)),
     room_frames,
+    query_frames,
 )
 values: st.SearchStrategy[Any] = st.recursive(
     st.none()

@@ -21,6 +21,7 @@ from chatd.wire.frames import (
     Frame,
     LocalError,
     Ping,
+    Pong,
     RemoteError,
     Said,
     Say,
@@ -68,7 +69,7 @@ def test_no_frame_body_raises_anything_but_remote_error(body: bytes) -> None:
         Decoder().receive(framed(body))
 
 
-@given(st.integers(0, 17), st.lists(values, max_size=10))
+@given(st.integers(0, 24), st.lists(values, max_size=10))
 def test_no_elements_raise_anything_but_remote_error(tag: int, elements: list[Any]) -> None:
     try:
         received = Decoder().receive(packed(tag, *elements))
@@ -84,7 +85,7 @@ def test_unknown_trailing_elements_are_ignored(frame: Frame, more: list[Any]) ->
     assert Decoder().receive(packed(*elements, *more)) == [frame]
 
 
-@given(st.integers(16, 2**63 - 1) | st.just(0), st.lists(values, max_size=4))
+@given(st.integers(23, 2**63 - 1) | st.just(0), st.lists(values, max_size=4))
 def test_frames_with_an_unknown_tag_are_skipped(tag: int, elements: list[Any]) -> None:
     assert Decoder().receive(packed(tag, *elements) + encode(Ping(1))) == [Ping(1)]
 
@@ -164,6 +165,10 @@ def test_deep_nesting_is_a_remote_error() -> None:
             Decoder().receive(framed(deep))
 
 
+def test_the_pong_of_an_earlier_version_says_no_time() -> None:
+    assert Decoder().receive(packed(6, 7)) == [Pong(7, 0.0)]
+
+
 def test_an_array_that_declares_more_than_it_has_is_a_remote_error() -> None:
     for body in (b"\xdd\xff\xff\xff\xff", b"\x94\x03\xdb\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff\x63"):
         with pytest.raises(RemoteError):
@@ -198,6 +203,11 @@ def test_invalid_utf_8_in_a_text_is_a_remote_error() -> None:
         (5, "x"),
         (5, -1),
         (5,),
+        (6, 1, -1.0),
+        (6, 1, float("nan")),
+        (6, 1, float("inf")),
+        (6, 1, 1e12),
+        (6, 1, None),
         (7, ""),
         (7, "no reason\x1b[2J"),
         (7, "x" * 33),

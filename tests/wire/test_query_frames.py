@@ -1,0 +1,221 @@
+"""The frames of questions: what nobody may ask or answer, and that the longest answers fit into a frame."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from chatd.wire import frames
+from chatd.wire.frames import (
+    FRAME_BYTES,
+    Count,
+    Counted,
+    Decoder,
+    Explore,
+    Found,
+    Frame,
+    Inquire,
+    LocalError,
+    QueryFrame,
+    RemoteError,
+    Traced,
+    encode,
+)
+from chatd.wire.query_frames import (
+    HOPS_MOST,
+    NAME_MOST,
+    NEIGHBOURS_MOST,
+    QUERY_FAULTS,
+    STEPS_MOST,
+    WITHIN_MOST_MS,
+    Explored,
+)
+from tests.wire.samples import EPOCH, NODE, packed, query_frames
+
+MOST = 2**63 - 1
+ID = f"{EPOCH}:7"
+NAN, INFINITE = float("nan"), float("inf")
+NEIGHBOUR = (NODE, "bob", "up", 0.4)
+LONG_NAME = "x" * NAME_MOST
+
+
+def found(*links: object, node: object = NODE, name: object = "alice", plain: object = 0) -> tuple[object, ...]:
+    """The elements of a Found."""
+    return (17, 1, node, name, False, plain, links, False)
+
+
+def traced(*steps: object) -> tuple[object, ...]:
+    """The elements of a Traced."""
+    return (20, 1, True, steps)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        (16, -1, 1, 1),
+        (16, 2**63, 1, 1),
+        (16, 1, HOPS_MOST + 1, 1),
+        (16, 1, -1, 1),
+        (16, 1, 1, WITHIN_MOST_MS + 1),
+        (16, 1, 1, -1),
+        (16, 1, 1, 0.5),
+        (16, 1, 1),
+        found(node=NODE[1:]),
+        found(node=NODE.upper()),
+        found(node=None),
+        found(name="Alice"),
+        found(name=""),
+        found(name="42"),
+        found(name="\x1b[2J"),
+        found(plain=-1),
+        found(plain=None),
+        found(*[NEIGHBOUR] * (NEIGHBOURS_MOST + 1)),
+        found((NODE, "bob", "up")),
+        found((NODE[1:], "bob", "up", None)),
+        found((NODE, "", "up", None)),
+        found((NODE, LONG_NAME + "x", "up", None)),
+        found((NODE, "b\x07b", "up", None)),
+        found((NODE, "b\nb", "up", None)),
+        found((NODE, "b\x7fb", "up", None)),
+        found((NODE, "böb", "up", None)),
+        found((NODE, "bob", "asleep", None)),
+        found((NODE, "bob", "up", -0.1)),
+        found((NODE, "bob", "up", NAN)),
+        found((NODE, "bob", "up", INFINITE)),
+        found((NODE, "bob", "up", 1e10)),
+        found((NODE, "bob", "up", "0.4")),
+        (17, 1, NODE, "alice", None, 0, [], False),
+        (17, 1, NODE, "alice", False, 0, [], 0),
+        (17, 1, NODE, "alice", False, 0, []),
+        (18, -1),
+        (18,),
+        (19, 1, "7"),
+        (19, 1, EPOCH),
+        (19, 1, f"{EPOCH}:-1"),
+        (19, 1, None),
+        traced(*[("sent", 1.0, "")] * (STEPS_MOST + 1)),
+        traced(("Sent", 1.0, "")),
+        traced(("", 1.0, "")),
+        traced(("x" * 33, 1.0, "")),
+        traced(("sent", -1.0, "")),
+        traced(("sent", NAN, "")),
+        traced(("sent", INFINITE, "")),
+        traced(("sent", 1e12, "")),
+        traced(("sent", None, "")),
+        traced(("taken", 1.0, LONG_NAME + "x")),
+        traced(("taken", 1.0, "b\u202eb")),
+        traced(("taken", 1.0, None)),
+        traced(("taken", 1.0)),
+        (20, 1, False, [("sent", 1.0, "")]),
+        (20, 1, 1, []),
+        (21, 1, "nope", 1, 2),
+        (21, 1, EPOCH, -1, 2),
+        (21, 1, EPOCH, 1, 2**63),
+        (21, 1, EPOCH, 1),
+        (22, 1, 3, 4),
+        (22, 1, -1, -1),
+        (22, 1, 3),
+    ],
+)
+def test_what_is_no_question_and_no_answer_is_refused(elements: tuple[object, ...]) -> None:
+    with pytest.raises(RemoteError):
+        Decoder().receive(packed(*elements))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Explore(MOST, HOPS_MOST, WITHIN_MOST_MS),
+        Explore(0, 0, 0),
+        Found(0, NODE, "a", True, 0, [], False),
+        Found(1, NODE, "alice", False, MOST, [(NODE, "[fe80::1%eth0]:65535", "dialing", None)], False),
+        Found(1, NODE, "alice", False, 1, [(NODE, "bob~k3v9abcd", "down", 0.0)], True),
+        Traced(MOST, False, []),
+        Traced(1, True, [("accepted", 1e11, ""), ("of_a_later_version", 0.0, LONG_NAME)]),
+        Inquire(0, f"{EPOCH}:{MOST}"),
+        Count(0, EPOCH, MOST, 0),
+        Counted(0, MOST, MOST),
+        Counted(0, 0, 0),
+    ],
+)
+def test_what_lies_on_the_edge_passes(frame: Frame) -> None:
+    assert Decoder().receive(encode(frame)) == [frame]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Found(MOST, NODE, "x" * 63, False, MOST, [(NODE, LONG_NAME, "dialing", 1e9 / 3)] * NEIGHBOURS_MOST, True),
+        Traced(MOST, True, [("x" * 32, 1e11 / 3, LONG_NAME)] * STEPS_MOST),
+    ],
+)
+def test_the_longest_answer_fits_into_a_frame_that_everybody_takes(frame: Frame) -> None:
+    assert Decoder().receive(encode(frame, FRAME_BYTES)) == [frame]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Found(1, NODE, "alice", False, 0, [(NODE, "bob", "up", 0.4)] * (NEIGHBOURS_MOST + 1), False),
+        Found(1, NODE, "alice", False, 0, [(NODE, "", "up", 0.4)], False),
+        Traced(1, True, [("sent", 1.0, "")] * (STEPS_MOST + 1)),
+        Traced(1, False, [("sent", 1.0, "")]),
+        Inquire(1, "7"),
+        Count(1, "nope", 1, 2),
+        Counted(1, 1, 2),
+    ],
+)
+def test_what_the_receiver_would_refuse_is_not_encoded(frame: Frame) -> None:
+    with pytest.raises(LocalError):
+        encode(frame)
+
+
+def test_every_frame_has_a_tag_that_is_known_and_a_question_of_what_is_wrong_with_it() -> None:
+    kinds: tuple[Any, ...] = get_args(Frame)
+    tags = [kind.__struct_config__.tag for kind in kinds]
+    assert sorted(tags) == list(range(1, len(kinds) + 1))
+    assert set(tags) == frames._KNOWN_TAGS
+    assert set(QUERY_FAULTS) == set(get_args(QueryFrame))
+
+
+@given(query_frames)
+def test_whole_numbers_are_taken_for_times_as_other_programs_write_them(frame: Frame) -> None:
+    """msgpack tells 5 and 5.0 apart, and many an encoder writes the shorter one."""
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, list):
+            return [whole(item) for item in value]
+        return int(value) if isinstance(value, float) else value
+
+    elements = whole(msgspec.msgpack.decode(encode(frame)[4:]))
+    (received,) = Decoder().receive(packed(*elements))
+    assert type(received) is type(frame)
+
+
+def within_the_bound(frame: Frame) -> bool:
+    """Whether it passes the encoder, which asks what the decoder asks."""
+    try:
+        encode(frame)
+    except LocalError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("page", "bound"),
+    [
+        (lambda n: Found(1, NODE, "alice", False, 0, [(NODE, "bob", "up", None)] * n, False), NEIGHBOURS_MOST),
+        (lambda n: Found(1, NODE, "alice", False, 0, [(NODE, "x" * n, "up", None)], False), NAME_MOST),
+        (lambda n: Traced(1, True, [("sent", 1.0, "")] * n), STEPS_MOST),
+        (lambda n: Traced(1, True, [("taken", 1.0, "x" * n)]), NAME_MOST),
+    ],
+)
+def test_as_many_as_the_bound_pass_and_not_one_more(page: Callable[[int], Frame], bound: int) -> None:
+    assert within_the_bound(page(bound))
+    assert not within_the_bound(page(bound + 1))
+
+
+def test_explored_is_the_shortest_of_them() -> None:
+    assert encode(Explored(5)).hex() == "00000003921205"
