@@ -6,7 +6,7 @@ from bench.result import Beside, Result
 
 COUNT = 5000
 TARGET = 16 * 1024  # bytes each
-FLAGS = ("--links", "6000", "--unauthenticated", "6000")
+FLAGS = ("--max-links", "6000", "--unauthenticated", "6000")
 
 
 def run() -> list[Result]:

@@ -13,18 +13,21 @@ import msgspec
 
 from chatd import paths
 from chatd.flags import Flags, flag_of, parse_flags
-from chatd.settings import SETTINGS, Config, ConfigError, nearest
-from chatd.values import Kind, RoomPort, format_address, parse_address, parse_room_port
+from chatd.impairments import LinkSetting, parse_link
+from chatd.settings import SETTINGS, Config, ConfigError
+from chatd.values import Explained, Kind, RoomPort, format_address, nearest, parse_address, parse_room_port
 
 __all__ = [
     "Config",
     "ConfigError",
+    "LinkSetting",
     "Loaded",
     "RoomPort",
     "describe",
     "format_address",
     "load",
     "parse_address",
+    "parse_link",
     "parse_room_port",
 ]
 
@@ -140,12 +143,22 @@ def _file_texts(path: str, table: dict[str, object]) -> tuple[dict[str, list[str
             raise ConfigError(f"{path}: {key} says which file is read and cannot stand in one")
         if key not in SETTINGS:
             raise ConfigError(f"{path}: {key}: no such setting{nearest(key, SETTINGS.keys() - NOT_IN_FILES)}")
-        many = SETTINGS[key].kind.many and isinstance(value, list)
-        elements = value if many and isinstance(value, list) else [value]
-        if not all(isinstance(element, str | int | float) and not isinstance(element, bool) for element in elements):
-            raise ConfigError(f"{path}: {key}: {value!r}: expected {SETTINGS[key].kind.allowed}")
-        texts[key] = [str(element) for element in elements]
+        texts[key] = _value_texts(f"{path}: {key}", SETTINGS[key].kind, value)
     return texts, {key: f"{path}: {key}" for key in texts}
+
+
+def _value_texts(source: str, kind: Kind, value: object) -> list[str]:
+    """A value of the file as texts, which is what flags and variables have."""
+    if isinstance(value, dict) and kind.tables is not None:
+        try:
+            return kind.tables(value)
+        except Explained as error:
+            raise ConfigError(f"{source}.{error}") from None
+    elements = value if kind.many and isinstance(value, list) else [value]
+    for element in elements:
+        if not isinstance(element, str | int | float) or (isinstance(element, bool) and not kind.switch):
+            raise ConfigError(f"{source}: {value!r}: expected {kind.allowed}")
+    return [str(element) for element in elements]
 
 
 def _parse(kind: Kind, texts: list[str], source: str) -> object:
@@ -154,6 +167,8 @@ def _parse(kind: Kind, texts: list[str], source: str) -> object:
     for part in parts:
         try:
             values.append(kind.parse(part))
+        except Explained as error:
+            raise ConfigError(f"{source}: {error}") from None
         except ValueError:
             raise ConfigError(f"{source}: {part!r}: expected {kind.allowed}") from None
     return list(dict.fromkeys(values)) if kind.many else values[0]
@@ -164,6 +179,7 @@ def _check(config: Config) -> None:
     if not config.listen:
         raise ConfigError("listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)")
     _check_room_ports(config)
+    _check_faults(config)
     for low, high, room in (
         ("text_bytes", "frame_bytes", FRAME_ROOM),
         ("ping_after", "dead_after", 0),
@@ -188,6 +204,18 @@ def _check_room_ports(config: Config) -> None:
             other = "listen" if address in config.listen else "another room_port"
             raise ConfigError(f"room_port: {text}: {address} is in {other} too; give each a port of its own")
         taken.add(address)
+
+
+def _check_faults(config: Config) -> None:
+    """There are faults only where they are allowed, and a peer has its own in one place."""
+    if config.links and not config.allow_faults:
+        raise ConfigError("links: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
+    named = set()
+    for text in config.links:
+        peer = parse_link(text).peer
+        if peer in named:
+            raise ConfigError(f"links: {peer} is there twice; put all its faults into one")
+        named.add(peer)
 
 
 def _host_name() -> str:

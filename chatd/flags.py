@@ -1,11 +1,12 @@
 """The command line of the daemon: its flags are read here, and explained."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from chatd.settings import GROUPS, SETTINGS, Config, ConfigError, nearest
+from chatd.settings import GROUPS, SETTINGS, Config, ConfigError
+from chatd.values import YES, nearest
 
 FLAGS = {f"--{name.replace('_', '-')}": name for name in SETTINGS} | {"-n": "node", "--peer": "peers"}
 ACTIONS = {"-h": "help", "--help": "help", "--version": "version", "--check-config": "check"}
@@ -53,11 +54,16 @@ def parse_flags(argv: Sequence[str]) -> Flags:
         elif flag not in FLAGS:
             raise ConfigError(f"{flag if equals else word}: no such flag{nearest(flag, [*FLAGS, *ACTIONS])}")
         else:
-            value = text if equals or text else next(words, None)
+            value = text if equals or text else _value(flag, words)
             if value is None:
                 raise ConfigError(f"{flag} needs a value: {SETTINGS[FLAGS[flag]].kind.allowed}")
             flags.texts.setdefault(FLAGS[flag], []).append(value)
     return flags
+
+
+def _value(flag: str, words: Iterator[str]) -> str | None:
+    """What a flag says that has no value of its own: the next word; a switch says yes."""
+    return YES[0] if SETTINGS[FLAGS[flag]].kind.switch else next(words, None)
 
 
 def flag_of(name: str) -> str:
@@ -78,7 +84,7 @@ def usage() -> str:
 def _explain(name: str) -> list[str]:
     """The lines of one setting: flag, help, default and variable."""
     kind = SETTINGS[name].kind
-    flag = f"  {'-n, ' if name == 'node' else ''}{flag_of(name)} {kind.metavar}"
+    flag = f"  {'-n, ' if name == 'node' else ''}{flag_of(name)}{'' if kind.switch else ' '}{kind.metavar}"
     default = _default(name)
     text = f"{SETTINGS[name].help} [{f'{default}; ' if default else ''}CHATD_{name.upper()}]"
     wrapped = textwrap.wrap(text, WIDTH - COLUMN, break_long_words=False, break_on_hyphens=False)

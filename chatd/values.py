@@ -1,15 +1,17 @@
 """The kinds of values that settings have: how each is read, what it allows, and how it is shown.
 
 A value is always read from text, wherever it was written, so that a flag, a variable and a key of the
-configuration file agree. Whoever reads one names the source in the error: a `Kind` only says no (ValueError).
+configuration file agree. Whoever reads one names the source in the error: a `Kind` only says no (ValueError), or
+what is wrong (Explained).
 """
 
+import difflib
 import grp
 import math
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -26,6 +28,11 @@ HOST = re.compile(r"(?!-)[\w.-]{1,253}")
 NODE_ID = re.compile(r"[a-z2-7]{52}")
 PORT = re.compile(r"[0-9]{1,5}")
 DIALECTS = ("address", "name")
+YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
+
+
+class Explained(ValueError):
+    """A no whose text says what is wrong and what to do, better than what is `allowed` in general."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -37,6 +44,8 @@ class Kind(msgspec.Struct, frozen=True):
     show: Callable[[object], str] = str
     many: bool = False
     joins: str = ""  # of a list: an element that begins so belongs to the one before it
+    switch: bool = False  # yes or no: its flag needs no value, and the file may have true and false
+    tables: Callable[[Mapping[str, object]], list[str]] | None = None  # of a list: the texts of tables in the file
 
     def split(self, text: str) -> list[str]:
         """The elements of a list that was written with commas."""
@@ -78,6 +87,18 @@ def format_duration(seconds: float) -> str:
         if seconds and seconds % DURATION_UNITS[unit] == 0:
             return f"{seconds / DURATION_UNITS[unit]:g}{unit}"
     return f"{seconds:g}s"
+
+
+def parse_yes_no(text: str) -> bool:
+    """Yes, true, on, 1, or no, false, off, 0, in any case. Raises ValueError."""
+    if text.lower() not in YES + NO:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text.lower() in YES
+
+
+def format_yes_no(value: object) -> str:
+    """`yes` or `no`."""
+    return "yes" if value else "no"
 
 
 def parse_size(text: str) -> int:
@@ -204,6 +225,12 @@ def addresses(*, lowest_port: int) -> Kind:
     return Kind("HOST[:PORT],…", allowed, parse, many=True)
 
 
+def nearest(word: str, known: Iterable[str], *, otherwise: str = " (chatd --help lists all)") -> str:
+    """The hint for a word that is not known: the one most like it."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else otherwise
+
+
 def _within(value: Number, low: Number, high: Number) -> Number:
     if not low <= value <= high:
         raise ValueError
@@ -243,6 +270,7 @@ def _room_port(text: str) -> str:
     return format_room_port(parse_room_port(text))
 
 
+YES_NO = Kind("[=no]", "yes or no", parse_yes_no, format_yes_no, switch=True)
 NAME = Kind("NAME", paths.NAME_RULE, _name)
 PATH = Kind("PATH", "a path", _path)
 NODE_IDS = Kind("ID,…", "node ids of 52 characters each (a-z 2-7), comma-separated", _node_id, many=True)

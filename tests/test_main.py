@@ -58,9 +58,9 @@ def test_a_daemon_that_stops_is_0_and_got_the_configuration(monkeypatch: pytest.
 
     async def run(config: Config, runtime: Runtime) -> None:
         await trio.lowlevel.checkpoint()
-        seen.extend((config.links, type(runtime), os.umask(0o077)))
+        seen.extend((config.max_links, type(runtime), os.umask(0o077)))
 
-    assert run_daemon(monkeypatch, run, "--links", "5") == 0
+    assert run_daemon(monkeypatch, run, "--max-links", "5") == 0
     assert seen == [5, Runtime, 0o077]
 
 
@@ -136,10 +136,10 @@ def test_check_config_shows_each_value_and_where_it_came_from(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHATD_TRUST", "known")
-    assert command.main(["--check-config", "--links", "5"]) == 0
+    assert command.main(["--check-config", "--max-links", "5"]) == 0
     lines = [line.split("#") for line in capfd.readouterr().out.splitlines()]
     found = {setting.strip(): origin.strip() for setting, origin in lines}
-    assert found["links = 5"] == "--links"
+    assert found["max_links = 5"] == "--max-links"
     assert found['trust = "known"'] == "CHATD_TRUST"
     assert found["sessions = 64"] == "default"
     monkeypatch.setenv("CHATD_TRUST", "x")

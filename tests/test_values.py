@@ -11,6 +11,7 @@ from chatd.values import (
     parse_duration,
     parse_room_port,
     parse_size,
+    parse_yes_no,
 )
 
 
@@ -122,3 +123,10 @@ def test_a_size_has_a_unit_or_is_in_bytes(text: str, size: int, shown: str) -> N
 def test_anything_else_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is no size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["", "y", "2", "yes ", "enabled", "None"])
+def test_a_switch_is_yes_or_no(text: str) -> None:
+    assert [parse_yes_no(word) for word in ("yes", "On", "no", "FALSE")] == [True, True, False, False]
+    with pytest.raises(ValueError, match="neither yes nor no"):
+        parse_yes_no(text)
