@@ -1,4 +1,4 @@
-"""Durations (`200ms`, `5s`, `2m`, `1h`, bare seconds) and points in time (RFC 3339, or a duration ago)."""
+"""Durations (`200ms`, `5s`, `2m`, `1h`, bare seconds), points in time (RFC 3339, or a duration ago), rates, shares."""
 
 import time
 
@@ -7,6 +7,10 @@ import click
 _UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0))
 _LONGEST_S = 10 * 365 * 86400.0
 _DURATIONS = "write 200ms, 5s, 2m, 1h or bare seconds"
+_RATES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_BIT_RATES = {"bit": 1 / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8}  # as tc(8) has them, in any case
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_FASTEST = 1e12
 _MOMENTS = "write a duration ago (10m) or RFC 3339 (2026-11-21T03:00:00Z)"
 
 
@@ -17,15 +21,46 @@ def seconds(text: str) -> float:
         if text.endswith(unit):
             number, factor = text[: -len(unit)], worth
             break
-    if not number or set(number) - set("0123456789."):
+    value = _number(number)
+    if value is None:
         raise ValueError(f"{text!r} is no duration: {_DURATIONS}")
-    try:
-        value = float(number) * factor
-    except ValueError:
-        raise ValueError(f"{text!r} is no duration: {_DURATIONS}") from None
-    if value > _LONGEST_S:
+    if value * factor > _LONGEST_S:
         raise ValueError(f"{text!r} is too long")
+    return value * factor
+
+
+def rate(text: str) -> int:
+    """Bytes a second. Raises ValueError with the reason."""
+    number = text.rstrip(_LETTERS)
+    unit = text[len(number) :]
+    factor = _RATES.get(unit) or _BIT_RATES.get(unit.lower())
+    value = _number(number)
+    if factor is None or value is None:
+        raise ValueError(f"{text!r} is no rate: write bytes a second (64k, 64KiB, 1M) or bits (512kbit)")
+    if value * factor > _FASTEST:
+        raise ValueError(f"{text!r} is too much")
+    return round(value * factor)
+
+
+def share(text: str) -> float:
+    """A part of the whole, less than all of it. Raises ValueError with the reason."""
+    value = _number(text.removesuffix("%"))
+    if value is None:
+        raise ValueError(f"{text!r} is no share: write 5% or 0.05")
+    value = value / 100 if text.endswith("%") else value
+    if value >= 1:
+        raise ValueError(f"{text!r} is not less than 100%; --cut lets nothing through")
     return value
+
+
+def _number(text: str) -> float | None:
+    """A decimal number without sign and exponent, or None."""
+    if not text or set(text) - set("0123456789."):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def moment(text: str) -> str:
@@ -63,5 +98,21 @@ def moment_option(text: str) -> str:
     """`moment` for click."""
     try:
         return moment(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def rate_option(text: str) -> int:
+    """`rate` for click."""
+    try:
+        return rate(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def share_option(text: str) -> float:
+    """`share` for click."""
+    try:
+        return share(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None

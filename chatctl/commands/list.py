@@ -2,6 +2,7 @@
 
 import click
 
+from chatctl import faults
 from chatctl.output import table
 from chatctl.people import local_time
 from chatctl.verb import Verb
@@ -26,13 +27,21 @@ def run(app: "App", everyone: bool) -> None:
     if not peers:
         app.out.note("no peers")
         return
-    head, *lines = table(HEAD, [_row(peer) for peer in peers])
+    head, *lines = _table(peers)
     app.out.line(app.out.paint(head, "bold"))
     for peer, line in zip(peers, lines, strict=True):
         state = str(peer.get("state"))
         coloured = app.out.paint(state, COLOURS[state]) if state in COLOURS else state
         at = head.index(HEAD[4])
         app.out.line(line[:at] + coloured + line[at + len(state) :] if line.startswith(state, at) else line)
+
+
+def _table(peers: "list[dict[str, Any]]") -> list[str]:
+    """Faults on purpose are rare: their column is there only where somebody has some."""
+    rows, suffered = [_row(peer) for peer in peers], [faults.both(peer.get("faults")) for peer in peers]
+    if not any(suffered):
+        return table(HEAD, rows)
+    return table([*HEAD, "FAULTS"], [[*row, words or None] for row, words in zip(rows, suffered, strict=True)])
 
 
 def _row(peer: "dict[str, Any]") -> list[object]:
@@ -53,5 +62,6 @@ command = Verb(
     run,
     [click.Option(["--all", "everyone"], is_flag=True, help="Plain peers that are gone, too.")],
     help="Who we are connected with, want to be, or know: slot, name, address, who dialed, state, since when, "
-    "how many messages wait for it, and whether we wish to be connected: then it is redialed until terminate.",
+    "how many messages wait for it, and whether we wish to be connected: then it is redialed until terminate. "
+    "FAULTS is what its links suffer on purpose (chatctl link), where somebody does.",
 )

@@ -35,6 +35,7 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
         ("listen", ", ".join(str(one) for one in status.get("listen") or []) or "nowhere"),
         ("security", f"{status.get('security')}"),
         ("peers", counts),
+        *_faults(status.get("faults") or {}),
         ("sessions", f"{status.get('sessions')}"),
         ("socket", f"{status.get('socket')}"),
         ("state", f"{status.get('state')}"),
@@ -42,6 +43,14 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
         ("history", f"everything behind {journal['oldest']}" if journal.get("oldest") else "complete"),
         ("owed", f"{_messages(journal.get('owed'))}, {_size(journal.get('owed_bytes'))}"),
     ]
+
+
+def _faults(faults: "dict[str, Any]") -> list[tuple[str, str]]:
+    """Nothing on a node that cannot have any."""
+    peers = faults.get("peers") or 0
+    if not faults.get("allowed") and not peers:
+        return []
+    return [("faults", f"allowed, {peers or 'no'} peer{'' if peers == 1 else 's'}")]
 
 
 def _messages(count: object) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from chatd.api.records import PeerRecord, PeerRef
+from chatd.api.records import LinkFaults, PeerRecord, PeerRef
 from chatd.core.batch import Batch, Statement
 from chatd.core.outbox import Lane, Outbox, Owed
 from chatd.runtime import Broadcast, stamp
@@ -62,6 +62,7 @@ class Peer:
         "changed",
         "dialect",
         "echoed",
+        "faults",
         "forgotten",
         "key",
         "kind",
@@ -114,6 +115,7 @@ class Peer:
         self.forgotten = False  # it had a row, and lives on only as long as its links
         self.terminated = False  # by us, and no `connect` from either side since
         self.asked = False  # a `peer.pending` was told
+        self.faults: LinkFaults | None = None  # what its links suffer on purpose; peers/faults.py writes it
         self.rtt_ms: float | None = None
         self.received = 0
         self.sent = 0
@@ -192,4 +194,5 @@ class Peer:
             desired=bool(self.wishes),
             trust=self.trust,
             dialect=self.dialect,
+            faults=self.faults,
         )

@@ -163,6 +163,7 @@ class Registry:
         """The address that was dialed turned out to be a peer that has a slot already: its wish goes there."""
         if dialed is peer:
             return
+        peer.faults = peer.faults or dialed.faults
         if dialed.node is None:
             self.wishes.move(dialed, peer)
             self._directory.drop(dialed)

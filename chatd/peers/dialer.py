@@ -149,6 +149,8 @@ class Dialer:
 
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
+        if self._registry.by_key(peer.key) is not peer:  # it said who it is, and then the time was over
+            peer = self._registry.wanted(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
             self._no_chatd_at(address)
         if keep:
@@ -193,7 +195,7 @@ class Dialer:
         wanted.address, wished = address, bool(wanted.wishes)
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
-        stream = await self._open(address)
+        stream = await self._open(wanted, address)
         links = self._links
         link: PlainLink | NativeLink
         if wanted.kind == "plain":
@@ -218,10 +220,12 @@ class Dialer:
             return VisitorLink(stream, peer, links.chat, links.journal, config, address=address)
         return PlainLink(stream, peer, links.chat, links.journal, config, direction="out", address=address)
 
-    async def _open(self, address: str) -> trio.SocketStream:
+    async def _open(self, wanted: Peer, address: str) -> trio.SocketStream:
         host, port = parse_address(address)
+        faults = self._links.faults
         with trio.move_on_after(DIAL_S):
-            return await self._links.runtime.dial(host, port)
+            await faults.passable(wanted)
+            return faults.wrap(await self._links.runtime.dial(host, port), wanted)
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 
     def _heed(self, wanted: Peer, address: str, refused: handshake.Refused) -> Peer:

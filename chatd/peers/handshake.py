@@ -149,6 +149,10 @@ class _Handshake:
         if self.stream.selected_alpn_protocol() != ALPN:
             raise Refused("closed", "it speaks TLS, but is no chatd")
         self.node = node_id(cast(bytes, self.stream.getpeercert(binary_form=True)))
+        peer = self._links.registry.by_node(self.node)
+        self._links.faults.attach(self.stream.transport_stream, peer)
+        if peer is not None:
+            await self._links.faults.passable(peer)  # its Hello came with the end of TLS, before it could be cut off
         if self.node == self._links.identity.node:
             raise Refused("self", "that is this node itself")
         if self._links.trust.verdict(self.node) == "denied":
@@ -238,6 +242,7 @@ class _Handshake:
 
     def established(self, peer: Peer, hello: Hello) -> Established:
         """Both sides have said Hello."""
+        self._links.faults.attach(self.stream.transport_stream, peer)
         peer.text_bytes, peer.text_chars = hello.text_bytes, hello.text_chars
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 

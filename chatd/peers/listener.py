@@ -88,11 +88,13 @@ class Listener:
 
     # -- one connection
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, accepted: trio.SocketStream) -> None:
+        stream = self._links.faults.wrap(accepted)
         try:
             await supervised("an accepted connection", lambda: self._admit(stream))
         finally:
             stream.socket.close()
+        await self._links.faults.finished(stream)  # trio closes what it has accepted as soon as this returns
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         try:
@@ -100,7 +102,7 @@ class Listener:
             prepare(stream)
         except OSError:
             return  # gone before we looked
-        if self._open >= self._config.links or not self._sources.enter(host, trio.current_time()):
+        if self._open >= self._config.max_links or not self._sources.enter(host, trio.current_time()):
             self._sources.complain(host)
             return
         self._open += 1
@@ -139,6 +141,7 @@ class Listener:
         """Serve a plain link; answers "native" if it turned out to be one."""
         links = self._links
         peer = links.registry.plain(address)
+        links.faults.attach(stream, peer)
         link = PlainLink(
             *(stream, peer, links.chat, links.journal, self._config),
             direction="in",

@@ -4,11 +4,13 @@ import pytest
 import trio
 
 from chatd.core.batch import Batch
+from chatd.core.identity import Identity
 from chatd.core.store import DiskFull
 from tests.integration.client import Hung, Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode, Network
 from tests.integration.proxy import proxying
+from tests.peers.handmade import Handmade, hello, new_identity
 
 
 def refuse(batch: Batch) -> None:
@@ -227,6 +229,31 @@ async def test_a_kept_connect_beats_the_terminate_of_a_peer_that_was_away(two_no
     await b.start()
     await a.up(b)
     await b.send("alice", "hi")
+
+
+async def test_a_connect_that_is_given_up_once_somebody_known_has_answered_leaves_its_wish_with_that_peer(
+    network: Network,
+) -> None:
+    (a,) = await network.start(1)
+    identity = new_identity()
+    async with await Handmade.linked(a.address, identity):
+        await a.wait_state("handmade", "up")
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+    async with listener, trio.open_nursery() as nursery:
+        nursery.start_soon(says_hello_and_no_more, listener, identity)
+        with pytest.raises(Refused, match="has not answered"):
+            await a.connect(address, keep=True, timeout=0.3)
+        nursery.cancel_scope.cancel()
+    (peer,) = await a.peers()
+    assert (peer["name"], peer["slot"], peer["desired"]) == ("handmade", 0, True)
+    assert wishes(a) == [("native", address)]
+
+
+async def says_hello_and_no_more(listener: trio.SocketListener, identity: Identity) -> None:
+    async with await Handmade.over(await listener.accept(), identity, server_side=True) as peer:
+        await peer.send(hello(dial="answer"))
+        await trio.sleep_forever()
 
 
 async def test_a_forgotten_peer_leaves_no_wish(two_nodes: TwoNodes) -> None:

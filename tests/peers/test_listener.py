@@ -136,7 +136,7 @@ async def test_listening_beyond_this_machine_with_open_trust_is_warned_about_onc
 async def test_beyond_the_bound_of_links_connections_are_refused_and_that_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with listening(links=3) as listener:
+    async with listening(max_links=3) as listener:
         kept = [await connect(listener) for _ in range(3)]
         for stream in kept:
             await stream.send_all(b"hi\n")

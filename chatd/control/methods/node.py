@@ -5,7 +5,7 @@ import os
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.records import Empty, Health, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
+from chatd.api.records import Empty, FaultsStatus, Health, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
 from chatd.api.requests import Nothing
 from chatd.config import parse_address
 from chatd.control import addresses
@@ -39,6 +39,7 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         room_ports=node.room_ports,
         sessions=len(session.siblings),
         journal=_journal_status(node),
+        faults=FaultsStatus(node.faults.allowed, sum(peer.faults is not None for peer in node.registry)),
     )
 
 
