@@ -1,4 +1,6 @@
-"""`chatctl wait`: until the daemon is ready, a peer is up, so many are, or in a room, or what was sent has arrived."""
+"""`chatctl wait`: until the daemon is ready, a peer is up, so many are, or in a room; what was sent has arrived, links
+between nodes are up.
+"""
 
 import time
 
@@ -64,6 +66,11 @@ def outbox_empty(app: "App", name: str | None) -> None:
     _show(app, app.call_timed("wait", {"for": "outbox-empty", **whose}), "nothing is owed")
 
 
+def topo(app: "App", links: str) -> None:
+    """Wait until links between nodes are up, or not."""
+    _show(app, app.call_timed("wait", {"for": "topo", "links": links}), inline(links))
+
+
 def _show(app: "App", found: "dict[str, Any]", what: str) -> None:
     if app.out.json:
         app.out.result(found)
@@ -104,6 +111,13 @@ command = click.Group(
             outbox_empty,
             [click.Argument(["name"], metavar="[PEER]", required=False)],
             help="Until PEER, or everybody, has acknowledged all that was sent to it.",
+        ),
+        "topo": Verb(
+            "topo",
+            topo,
+            [click.Argument(["links"], metavar="LINKS")],
+            help="Until these links between nodes of the network are up, as both ends say: 'alice-bob,bob-carol'. "
+            "A ! before one: until it is not, '!alice-bob'. In doubt a-1--b-2 says where to split.",
         ),
     },
 )

@@ -1,4 +1,5 @@
-"""`wait`: until a peer, or so many peers or users of a room are there; a message is delivered, or an outbox empty."""
+"""`wait`: until a peer, or so many peers or users of a room are there; a message is delivered, an outbox empty, or
+links between nodes are up."""
 
 from collections.abc import Callable
 from typing import cast
@@ -12,6 +13,7 @@ from chatd.api.requests import PeerSpec, Wait
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.fate import Fate
 from chatd.control.methods.peers import check_timeout
+from chatd.control.methods.topology import linked
 from chatd.control.session import Session
 from chatd.core.membership import Membership
 from chatd.core.peer import Peer
@@ -20,8 +22,8 @@ from chatd.node import Node
 from chatd.runtime import Broadcast
 
 FOR = (
-    'for is "ready", "peer" (with peer), "peers" (with count), "users" (with room and count), "delivered" (with id) '
-    'or "outbox-empty"'
+    'for is "ready", "peer" (with peer), "peers" (with count), "users" (with room and count), "delivered" (with id), '
+    '"outbox-empty" or "topo" (with links)'
 )
 
 
@@ -30,6 +32,9 @@ async def wait(node: Node, _session: Session, params: Wait) -> Waited:
     check_timeout(params.timeout)
     if params.for_ == "delivered" and params.id is not None:
         return await _delivered(node, params.id, params.timeout)
+    if params.for_ == "topo" and params.links is not None:
+        await linked(node, params.links, params.timeout)
+        return Waited([])
     found = _condition(node, params)
     changed = _changes(node, params)
     with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):

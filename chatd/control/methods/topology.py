@@ -1,0 +1,42 @@
+"""`topo`: who is connected with whom, as far as the nodes of the network tell; and waiting for links between them."""
+
+import trio
+
+from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.records import Topology
+from chatd.api.requests import Topo
+from chatd.control.jsonrpc import Fault
+from chatd.control.methods import adjacency
+from chatd.control.methods.peers import check_timeout
+from chatd.control.session import Session
+from chatd.node import Node
+from chatd.wire.query_frames import HOPS_MOST, WITHIN_MOST_MS
+
+ASKING_S = 5.0  # for one asking of `wait`
+PAUSE_S, LONGEST_PAUSE_S, SHORTEST_PAUSE_S = 0.5, 2.0, 0.1  # between two
+
+
+async def topo(node: Node, _session: Session, params: Topo) -> Topology:
+    """Ask the network."""
+    check_timeout(params.timeout)
+    if not 0 <= params.hops <= HOPS_MOST:
+        raise Fault(INVALID_PARAMS, f"hops is not within 0 to {HOPS_MOST}")
+    return await node.explorer.explore(params.hops, min(params.timeout, WITHIN_MOST_MS / 1000))
+
+
+async def linked(node: Node, links: str, timeout: float | None) -> None:
+    """Until all of these links are up, or with a `!` are not. Raises Fault, ControlError timeout."""
+    terms = adjacency.parse(links)
+    pause = PAUSE_S
+    with trio.move_on_after(float("inf") if timeout is None else timeout):
+        while True:
+            found = await node.explorer.explore(
+                HOPS_MOST, ASKING_S, lambda topology: adjacency.fulfilled(terms, topology, surely=True)
+            )
+            if adjacency.fulfilled(terms, found, surely=False):
+                return
+            await trio.sleep(SHORTEST_PAUSE_S)  # links come and go in bunches
+            with trio.move_on_after(pause - SHORTEST_PAUSE_S):
+                await node.registry.changed.wait()
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+    raise ControlError("timeout", f"not so within {timeout:g} s", "`chatctl topo` shows what there is")
