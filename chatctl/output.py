@@ -70,6 +70,14 @@ class Output:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
+    def progress(self, text: str) -> None:
+        """A line on stderr that the next one replaces, where a person looks at it; an empty one takes it away."""
+        if not self.json and sys.stderr.isatty():
+            from shutil import get_terminal_size
+
+            sys.stderr.write(f"\r{text[: get_terminal_size().columns - 1]}\x1b[K")
+            sys.stderr.flush()
+
     def failure(self, failure: errors.Failure) -> None:
         """The one line on stderr that a failed verb ends with."""
         from chatctl import sanitize

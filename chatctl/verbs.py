@@ -16,6 +16,7 @@ VERBS: dict[str, dict[str, str]] = {
         "tail": "Show messages as they come, or run a command for each.",
         "history": "Show messages of the past.",
         "msg": "Show a message and what became of it.",
+        "trace": "Show a message's way, with times at both ends.",
         "cancel": "Take back a message.",
         "console": "Talk at a prompt.",
     },
@@ -31,6 +32,12 @@ VERBS: dict[str, dict[str, str]] = {
         "myip": "The address that others can reach.",
         "myport": "The port that others can reach.",
         "whoami": "Name and id of this node.",
+    },
+    "Network": {
+        "topo": "Who is connected with whom, all over the network.",
+        "link": "Delay, lose, slow down or cut what goes over a link.",
+        "ping": "How long a peer takes to answer.",
+        "bench": "How many messages a second reach a peer.",
     },
     "Consumers": {
         "consumers": "The named readers, and how far they are.",

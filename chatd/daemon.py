@@ -80,9 +80,9 @@ def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links
     trust = Trust(config.trust, config.known, registry)
     exchange = Exchange(config, identity.node, journal, registry)
     chat = Chat(config, journal, registry, exchange.rooms, runtime, now)
-    links = Links(config, runtime, identity, journal, registry, trust, chat, exchange)
-    listener, room_ports, dialer = Listener(config, links), RoomPorts(links), Dialer(links)
     consumers = Consumers(journal, runtime, config.consumers)
+    links = Links(config, runtime, identity, journal, registry, trust, chat, exchange, consumers)
+    listener, room_ports, dialer = Listener(config, links), RoomPorts(links), Dialer(links)
     return Node(links, dialer, listener, room_ports, consumers, __version__), links, listener, room_ports
 
 

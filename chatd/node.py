@@ -32,6 +32,9 @@ class Node:
         self.moderation = links.exchange.moderation
         self.talk = links.exchange.talk
         self.memberships = links.exchange.memberships
+        self.lives = links.lives
+        self.faults = links.faults
+        self.explorer = links.explorer
         self.consumers = consumers
         self.dialer = dialer
         self.version = version

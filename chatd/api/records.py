@@ -15,6 +15,25 @@ class PeerRef(msgspec.Struct, frozen=True, gc=False):
     node: str | None  # 52 characters; None for a plain peer
 
 
+class Impairment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one direction of a link suffers on purpose."""
+
+    delay: float = 0.0  # seconds that everything takes longer
+    jitter: float = 0.0  # seconds by which that varies at most, up and down; nothing overtakes
+    loss: float = 0.0  # the share of segments that TCP has to send again: 0 to less than 1
+    rate: int = 0  # bytes a second at most; 0: no limit
+    cut: bool = False  # nothing gets through, and nobody is told
+    flap: float = 0.0  # seconds: cut for so long, then open for so long, and again; 0: not
+
+
+class LinkFaults(msgspec.Struct, frozen=True, rename={"in_": "in"}):
+    """The faults of all links to one peer. `until`: they end by themselves, and what was before comes back."""
+
+    out: Impairment = Impairment()  # what we write
+    in_: Impairment = Impairment()  # what we read
+    until: str | None = None
+
+
 class PeerRecord(msgspec.Struct, frozen=True):
     """One line of `list`."""
 
@@ -34,6 +53,7 @@ class PeerRecord(msgspec.Struct, frozen=True):
     desired: bool  # a standing wish: it is redialed
     trust: str | None  # "accepted" | "denied" | None: what was decided by `peer accept` and `peer deny`
     dialect: str | None  # "address" | "name" | None: a room server in which we are a plain client
+    faults: LinkFaults | None = None  # what its links suffer on purpose; None: nothing
 
 
 class PeerList(msgspec.Struct, frozen=True):
@@ -174,6 +194,13 @@ class JournalStatus(msgspec.Struct, frozen=True):
     owed_bytes: int
 
 
+class FaultsStatus(msgspec.Struct, frozen=True):
+    """Faults on purpose: whether `link` may make them, and how many peers have some."""
+
+    allowed: bool
+    peers: int
+
+
 class Status(msgspec.Struct, frozen=True):
     """Result of `status`."""
 
@@ -194,6 +221,7 @@ class Status(msgspec.Struct, frozen=True):
     room_ports: list[str]  # where plain clients come into rooms
     sessions: int
     journal: JournalStatus
+    faults: FaultsStatus
 
 
 class Whoami(msgspec.Struct, frozen=True):
@@ -251,3 +279,107 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
     events: list[msgspec.Raw]
     next: str | None
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What one direction of a peer's links did since faults were last set on it; None where nothing went through."""
+
+    bytes: int
+    segments: int  # as TCP would cut them, of 1448 bytes at most
+    resent: int  # of these the ones that were lost at least once
+    delay_s: float | None  # the mean time that a byte was held here, waiting for the rate counted
+    rate: float | None  # bytes a second while something was on its way
+
+
+class LinkRecord(msgspec.Struct, frozen=True, rename={"in_": "in"}):
+    """One line of `link`."""
+
+    peer: PeerRef
+    state: str  # as in `list`
+    faults: LinkFaults | None
+    out: Measured | None  # None: no link of it ever had a fault
+    in_: Measured | None
+
+
+class LinkList(msgspec.Struct, frozen=True):
+    """Result of `link`: the peers that were named; all that are up or have faults where none was."""
+
+    allowed: bool
+    default: LinkFaults | None  # what peers that come from now on get: `--all`
+    links: list[LinkRecord]
+
+
+class TopologyLink(msgspec.Struct, frozen=True):
+    """One link of a node, as that node sees it."""
+
+    node: str
+    name: str
+    state: str  # "up" | "dialing" | "pending" | "down"
+    rtt_ms: float | None
+
+
+class TopologyNode(msgspec.Struct, frozen=True):
+    """One node of the network. Those that did not answer are known from their neighbours."""
+
+    node: str
+    name: str
+    # "answered" | "private": it does not say more | "silent": no answer in time | "unasked": too far away, or no link
+    # that is up leads there
+    status: str
+    hops: int | None  # from this node, over links that are up; None: no way is known
+    plain: int | None  # plain peers it is connected with
+    links: list[TopologyLink]
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """Result of `topo`: this node first, then by hops and name. `complete`: all that were asked have answered."""
+
+    nodes: list[TopologyNode]
+    complete: bool
+    elapsed_ms: float
+
+
+class Pinged(msgspec.Struct, frozen=True):
+    """Result of `ping`. `clock_ms`: how far the peer's clock is before ours, within half of the round trip."""
+
+    peer: PeerRef
+    rtt_ms: float
+    clock_ms: float | None
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a message's life."""
+
+    step: str  # "accepted" | "committed" | "sent" | "arrived" | "acknowledged" | "taken" | "rejected" | …
+    node: str  # the name of the node where it happened
+    here: bool  # that is this node
+    done: bool  # False: not yet
+    at: str | None  # by that node's clock; None: not yet, or the time was not kept
+    at_here: str | None  # the same moment by this node's clock, as far as known
+    consumer: str | None  # "taken": who took it
+    after_ms: float | None = None  # since the first step, by this node's clock, as far as known
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """Result of `trace`. `silent`: why the other end has said nothing of it; None: it has.
+
+    `clock_ms` is how far its clock is before ours, give or take `clock_error_ms`.
+    """
+
+    id: str
+    direction: str
+    peer: PeerRef
+    room: str | None
+    steps: list[Step]
+    clock_ms: float | None
+    clock_error_ms: float | None
+    silent: str | None
+    room_position: str | None = None  # where it stands in another node's room, as far as known
+
+
+class Tallied(msgspec.Struct, frozen=True):
+    """Result of `tally`: of the messages of that range, as they lie in the peer's journal, and how many different."""
+
+    peer: PeerRef
+    messages: int
+    distinct: int

@@ -155,8 +155,8 @@ class Wait(msgspec.Struct, frozen=True, rename={"for_": "for"}):
     """`wait`: `for` is what to wait for.
 
     "ready", "peer" (with `peer`: it is up), "peers" (with `count`: that many or more are up), "users" (with `room` and
-    `count`: that many or more are in it), "delivered" (with `id`), or "outbox-empty" (with `peer`: nothing is owed to
-    it; without: to nobody).
+    `count`: that many or more are in it), "delivered" (with `id`), "outbox-empty" (with `peer`: nothing is owed to
+    it; without: to nobody), or "topo" (with `links`: `alice-bob,bob-carol`, all of them are up).
     """
 
     for_: str
@@ -164,6 +164,7 @@ class Wait(msgspec.Struct, frozen=True, rename={"for_": "for"}):
     room: str | None = None
     count: int | None = None
     id: str | None = None
+    links: str | None = None
     timeout: float | None = None
 
 
@@ -228,3 +229,55 @@ class History(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     until: str | None = None  # RFC 3339, exclusive
     n: int = 100
     filter: Filter | None = None
+
+
+class Link(msgspec.Struct, frozen=True, rename={"for_": "for"}):
+    """`link`: without `peer` and `all` it only lists; a `peer` without anything to change lists that one.
+
+    Faults of `direction` "out", "in" or "both" change as named, and what is not named stays; `heal` ends all of that
+    direction first. `for`: after so many seconds what was before comes back. `reset` breaks the connections. `all` is
+    every peer that there is, and every one that comes.
+    """
+
+    peer: PeerSpec | None = None
+    all: bool = False
+    direction: str = "both"
+    delay: float | None = None  # seconds
+    jitter: float | None = None
+    loss: float | None = None  # 0 to less than 1
+    rate: int | None = None  # bytes a second; 0: no limit
+    cut: bool | None = None
+    flap: float | None = None  # seconds; 0: not
+    reset: bool = False
+    heal: bool = False
+    for_: float | None = None
+
+
+class Topo(msgspec.Struct, frozen=True):
+    """`topo`: over so many hops at most; what has not come within `timeout` is silent."""
+
+    hops: int = 16
+    timeout: float = 5.0
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """`ping`: once, to the daemon of a native peer and back."""
+
+    peer: PeerSpec
+    timeout: float | None = None
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """`trace`: a message's id, or a position in this journal; the other end has so many seconds to answer."""
+
+    id: str
+    timeout: float = 5.0
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """`tally`: how many of our messages from `first` through `last` (ids) a native peer has got."""
+
+    peer: PeerSpec
+    first: str
+    last: str
+    timeout: float | None = None

@@ -1,42 +1,31 @@
 """Selection: which entries of the journal a client asked for, after which of them its reading begins, and what is said
 of those that are gone.
 
-`subscribe` and `history` share it. Entries are judged by their columns, and by whether their JSON names a room; nothing
-is decoded.
+`subscribe` and `history` share it. How an entry is judged is said in core/filters.py.
 """
 
 import difflib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Sequence
+from typing import Self
 
 import msgspec
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.events import EVENT_TYPES, IN_ROOM, Gap, mark_of
+from chatd.api.events import EVENT_TYPES, Gap
 from chatd.api.requests import Filter, From
 from chatd.control.jsonrpc import Fault
 from chatd.core.batch import Entry, Topics, topics_of
 from chatd.core.consumers import Consumer
+from chatd.core.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of
 from chatd.core.journal import PAGE_ROWS, Journal, Page
 from chatd.core.membership import Membership
-from chatd.core.peer import Peer
 from chatd.core.room import Room
 from chatd.core.seek import seek_last, seek_time
 from chatd.node import Node
 from chatd.runtime import Runtime, parse_stamp, stamp
 
-ALWAYS = "gap"  # a hole in what was asked for is always told
 STARTS = 'from is "now", "start", or one of {"position":…}, {"since":…}, {"last":…}'
-Match = Callable[[Entry], bool]
 _encode = msgspec.json.Encoder().encode
-
-
-class Place(NamedTuple):
-    """Where to read: the journal's topics, and of them only what passes the test, which has to see heads of bodies."""
-
-    topic: Topics = None
-    test: Match | None = None
-    membership: Membership | None = None  # the room that is read is another node's
 
 
 class Selection:
@@ -49,12 +38,12 @@ class Selection:
         self.topic = place.topic
         self.membership = place.membership
         self.heads = place.test is not None  # `match` looks at the heads of bodies
-        tests = [] if wanted is None else _tests(wanted)
+        tests = [] if wanted is None else tests_of(_checked(wanted))
         if place.test is not None:
             tests.append(place.test)
         if until_ms is not None:
             tests.append(lambda entry: entry.at_ms < until_ms)
-        self.match = _all_of(tests)
+        self.match = all_of(tests)
 
     @classmethod
     def new(cls, node: Node, wanted: Filter | None, until_ms: int | None = None) -> Self:
@@ -64,7 +53,7 @@ class Selection:
     @classmethod
     def of(cls, node: Node, consumer: Consumer) -> Self:
         """A consumer's filter; its peer or room is the one that was meant when the consumer was made."""
-        return cls(_former_place(node, consumer), consumer.filter)
+        return cls(former_place(node.registry, node.memberships, consumer), consumer.filter)
 
     @property
     def key(self) -> int | None:
@@ -85,15 +74,15 @@ def place_of(node: Node, wanted: Filter | None) -> Place:
     if wanted is None or (wanted.peer is None and wanted.room is None):
         return Place()
     if wanted.peer is None:
-        return _in_room(node, node.memberships.find(wanted.room or ""))
+        return in_room(node.registry, node.memberships.find(wanted.room or ""))
     if wanted.room is not None:
         raise Fault(INVALID_PARAMS, "filter has a peer and a room", "a room's messages are those of all who are in it")
     try:
-        return _at_peer(node.registry.find(wanted.peer))
+        return at_peer(node.registry.find(wanted.peer))
     except ControlError as error:
         room = _room_called(node, wanted.peer) if error.kind == "unknown_peer" else None
         if room is not None:
-            return _in_room(node, room)
+            return in_room(node.registry, room)
         if error.kind != "unknown_peer" or isinstance(wanted.peer, int):
             raise
         hint = "`chatctl list --all` and `chatctl room list` show what there is"
@@ -108,54 +97,13 @@ def _room_called(node: Node, spec: int | str) -> Room | Membership | None:
     return None
 
 
-def _former_place(node: Node, consumer: Consumer) -> Place:
-    """That of a consumer. Of a room that is gone the topic is left, and what is on it."""
-    if consumer.topic is None:
-        return Place()
-    for membership in node.memberships:
-        if membership.key == consumer.topic:
-            return _in_room(node, membership)
-    peer = node.registry.by_key(consumer.topic)
-    return _at_peer(peer) if peer is not None else Place(consumer.topic)
-
-
-def _at_peer(peer: Peer) -> Place:
-    """What is between us and a peer; what is said in its rooms lies there too, and is not."""
-    return Place(peer.key, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
-
-
-def _in_room(node: Node, room: Room | Membership) -> Place:
-    """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
-    if isinstance(room, Room):
-        return Place(room.key)
-    key, host, mark = room.key, node.registry.by_node(room.host), mark_of(room.label)
-    return Place(
-        (key, host.key) if host is not None else key,
-        lambda entry: entry.topic == key or mark in entry.raw or entry.type == ALWAYS,
-        room,
-    )
-
-
-def _tests(wanted: Filter) -> list[Match]:
-    tests: list[Match] = []
-    if wanted.types is not None:
-        for name in wanted.types:
-            _check_type(name)
-        types = frozenset([*wanted.types, ALWAYS])
-        tests.append(lambda entry: entry.type in types)
-    direction = wanted.direction
-    if direction is not None:
-        if direction not in ("in", "out"):
-            raise Fault(INVALID_PARAMS, f"filter.direction: {direction!r} is neither in nor out")
-        tests.append(lambda entry: entry.direction == direction or entry.type == ALWAYS)
-    return tests
-
-
-def _all_of(tests: list[Match]) -> Match | None:
-    if len(tests) < 2:
-        return tests[0] if tests else None
-    first, second, *rest = tests  # a generator over all of them takes twice the time, of every event
-    return _all_of([lambda entry: first(entry) and second(entry), *rest])
+def _checked(wanted: Filter) -> Filter:
+    """The same. Raises Fault for types or a direction that there are not."""
+    for name in wanted.types or ():
+        _check_type(name)
+    if wanted.direction not in (None, "in", "out"):
+        raise Fault(INVALID_PARAMS, f"filter.direction: {wanted.direction!r} is neither in nor out")
+    return wanted
 
 
 def _check_type(name: str) -> None:

@@ -75,12 +75,27 @@ class Archive:
     async def _theirs(self, epoch: str, seq: int) -> Entry | None:
         node = self._journal.marks.node_of(epoch)
         peer = self._registry.by_node(node) if node else None
-        if node is None or peer is None:
-            return None
-        search = _Search(peer.key, epoch, seq, self._journal.marks.before(node, epoch), self._journal.committed)
+        return await self.taken(peer, epoch, seq) if peer is not None else None
+
+    async def taken(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
+        """The message that was taken from a native peer at that position of its journal, and not in a room."""
+        after, newest = await self.place(peer, epoch, seq), self._journal.committed
+        while after < newest:
+            look = partial(_first_taken, topic=peer.key, after=after, through=newest)
+            entry, after = await self._journal.ask(look)
+            if entry is not None:
+                return entry if cast(Message, entry.event).id == f"{epoch}:{seq}" else None
+        return None
+
+    async def place(self, peer: Peer, epoch: str, seq: int) -> int:
+        """The seq of ours behind which all is that was taken from the peer from that position of its journal on."""
+        node, marks = peer.node or "", self._journal.marks
+        if marks.node_of(epoch) != node:
+            return self._journal.committed
+        search = _Search(peer.key, epoch, seq, marks.before(node, epoch), self._journal.committed)
         while not await self._journal.ask(search.go_on):
             continue
-        return search.found
+        return search.low
 
     async def _in_rooms(self, message_id: str) -> Entry | None:
         said = b'"id":"%s"' % message_id.encode()
@@ -106,21 +121,27 @@ def _unknown(message_id: str) -> ControlError:
     return ControlError("unknown_message", f"there is no message {message_id[:64]!r}", hint)
 
 
+def _first_taken(store: Store, *, topic: int, after: int, through: int) -> tuple[Entry | None, int]:
+    """The first message taken from a peer behind that seq, None if some rows had none; and up to where they go."""
+    seq, looked, _ = store.first_in(topic, after, through, ROWS)
+    return (None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]), looked
+
+
 class _Search:
-    """A binary search for a message of a topic; `older` are its node's epochs before its own."""
+    """A binary search in a topic for the place of a message; `older` are its node's epochs before its own."""
 
     def __init__(self, topic: int, epoch: str, seq: int, older: frozenset[str], newest: int) -> None:
-        self.found: Entry | None = None
+        self.low = 0  # everything up to there is older
+        self._high = newest  # and what lies behind that is not
         self._topic = topic
         self._wanted = epoch, seq
         self._older = older
-        self._low, self._high = 0, newest  # it lies in (low, high]
         self._looked = newest // 2  # nothing came in between the middle and here
 
     def go_on(self, store: Store) -> bool:
         """Some steps; whether it is over."""
         rows = ROWS
-        while self._low < self._high and self.found is None and rows > 0:
+        while self.low < self._high and rows > 0:
             seq, self._looked, looked = store.first_in(self._topic, self._looked, self._high, rows)
             rows -= looked + STEP
             if seq is not None or self._looked >= self._high:
@@ -129,16 +150,14 @@ class _Search:
 
     def _halve(self, store: Store, seq: int | None) -> None:
         """Where to look next, now that the first one behind the middle is known."""
-        middle = (self._low + self._high) // 2
+        middle = (self.low + self._high) // 2
         entry = None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]
         epoch, _, digits = ((entry and cast(Message, entry.event).id) or ":0").partition(":")
-        if entry is not None and (epoch, int(digits)) == self._wanted:
-            self.found = entry
-        elif entry is not None and self._is_before(epoch, int(digits)):
-            self._low = entry.seq
+        if entry is not None and self._is_before(epoch, int(digits)):
+            self.low = entry.seq
         else:
             self._high = middle
-        self._looked = (self._low + self._high) // 2
+        self._looked = (self.low + self._high) // 2
 
     def _is_before(self, epoch: str, seq: int) -> bool:
         """Whether that id is older than the wanted one."""

@@ -46,10 +46,14 @@ class Batch:
     One object serves all its messages: a ticket for each would cost more than the message.
     """
 
-    __slots__ = ("_event", "_wakers", "done", "entries", "error", "marks", "notes", "size", "statements", "undo")
+    __slots__ = (
+        *("_event", "_wakers", "began", "done", "entries", "error"),
+        *("marks", "notes", "size", "statements", "undo"),
+    )
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.began = 0.0  # wall time of its first entry
         self.marks: dict[tuple[str, str], int] = {}
         self.statements: list[Statement] = []
         self.notes: dict[object, Callable[[], Statement]] = {}  # values of the moment, asked for when the commit begins

@@ -188,6 +188,7 @@ class Chat:
 
     def written(self, peer: Peer, seq: int) -> None:
         """A plain link has written everything up to there."""
+        self._journal.timeline.writes.add(peer.key, peer.reached, seq, self._wall())
         peer.reached = seq
         self._journal.note(("outbox", peer.key), peer.outbox_row)
         peer.progress.notify()

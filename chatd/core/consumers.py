@@ -27,12 +27,13 @@ ACK_BYTES = 600  # that an acknowledgement and its answer take until they are co
 class Consumer:
     """One of them. `seq` is where it is: everything up to there was acknowledged, or not for it."""
 
-    __slots__ = ("_before", "filter", "hold", "name", "seen", "seq", "sure", "topic")
+    __slots__ = ("_before", "born", "filter", "hold", "name", "seen", "seq", "sure", "topic")
 
     def __init__(self, name: str, seq: int, wanted: Filter, topic: int | None, seen: int) -> None:
         self.name = name
         self.seq = self._before = seq
         self.sure = seq  # no failure puts it behind that
+        self.born = 0  # where it began, if that was in this run: what lies up to there is not for it
         self.filter = wanted
         self.topic = topic  # what the filter's peer was when the consumer was made
         self.seen = seen  # wall time in ms
@@ -154,6 +155,7 @@ class Consumers:
             hint = "`chatctl consumer remove` one that nobody needs, or raise `consumers`"
             raise ControlError("rate_limited", f"there are {self._most} consumers, as many as may be", hint)
         consumer = Consumer(name, seq, wanted, topic, self._now())
+        consumer.born = seq
         row = (name, seq, consumer.shown_filter.decode(), topic, consumer.seen)
         self._all[name] = consumer
         batch = self._journal.execute(ADD, *row)
@@ -170,6 +172,7 @@ class Consumers:
         if consumer.hold is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
+        self._journal.timeline.taken.drop(consumer)
         undo = partial(self._all.__setitem__, consumer.name, consumer)
         return self._undo.add(self._journal.execute(REMOVE, consumer.name), undo)
 
@@ -189,6 +192,8 @@ class Consumers:
         consumer.seen = self._now()
         batch = self._journal.execute(MOVE, seq, consumer.seen, consumer.name)
         batch.size += ACK_BYTES
+        if seq > consumer.seq:
+            self._journal.timeline.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
         consumer.move(seq, batch)
         if consumer.hold is not None:
             consumer.hold.stir()

@@ -21,6 +21,7 @@ from chatd.core.marks import Marks
 from chatd.core.reads import Reads
 from chatd.core.store import DiskFull, Store
 from chatd.core.tail import Tail
+from chatd.core.timeline import Timeline
 from chatd.runtime import Broadcast, Runtime, Waker, stamp
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Journal:
             store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
         )
         self.floor: int = store.query("SELECT seq FROM floor")[0][0]  # what lies up to there is gone: retention
+        self.timeline = Timeline()
         self.full = False
         self.broken = False
         self._prefix = self.epoch + ":"
@@ -98,7 +100,10 @@ class Journal:
         batch = self._batch(urgent=urgent)
         if batch.done:
             return batch
-        now = int(self._runtime.wall() * 1000)
+        wall = self._runtime.wall()
+        now = int(wall * 1000)
+        if not batch.entries:
+            batch.began = wall
         if now != self._at_ms:
             self._at_ms, self._at = now, stamp(now / 1000)
         at, prefix, first = self._at, self._prefix, self.appended + 1
@@ -236,7 +241,8 @@ class Journal:
         self._writing = None
         topics: set[int | None] = {None}
         if batch.entries:
-            self.committed = batch.entries[-1].seq
+            before, self.committed = self.committed, batch.entries[-1].seq
+            self.timeline.committed(before, self.committed, batch.began, self._runtime.wall())
             topics |= self._tail.extend(batch.entries)
         self.marks.commit(batch.marks)
         batch.settle(None)

@@ -6,17 +6,22 @@ goodbye. Whatever goes wrong on a link ends in here: it is logged once, that lin
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
 from chatd.config import Config
 from chatd.core.chat import Chat
+from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.identity import Identity
 from chatd.core.journal import Journal
+from chatd.core.lives import Lives
 from chatd.core.peer import Link, Peer
 from chatd.core.registry import Registry
 from chatd.core.trust import Trust
+from chatd.peers.explorer import Explorer
+from chatd.peers.faults import Faults
 from chatd.peers.roomfeed import RoomFeed
 from chatd.runtime import Runtime
 
@@ -40,6 +45,7 @@ class Links:
         trust: Trust,
         chat: Chat,
         exchange: Exchange,
+        consumers: Consumers,
     ) -> None:
         self.config = config
         self.runtime = runtime
@@ -49,7 +55,10 @@ class Links:
         self.trust = trust
         self.chat = chat
         self.exchange = exchange
+        self.lives = Lives(journal, registry, chat, exchange, consumers)
         self.roomfeed = RoomFeed(journal)
+        self.explorer = Explorer(config, identity.node, registry, runtime.random)
+        self.faults = Faults(config, runtime, registry)
         self.nursery: trio.Nursery
         self.stopping = False
 
@@ -57,8 +66,13 @@ class Links:
         """Give links a place to live, until cancelled."""
         async with trio.open_nursery() as nursery:
             self.nursery = nursery
+            self.faults.begin(partial(self._start, "a fault on purpose"))
+            self.explorer.begin(partial(self._start, "an exploration"))
             task_status.started()
             await trio.sleep_forever()
+
+    def _start(self, what: str, run: Callable[[], Awaitable[object]]) -> None:
+        self.nursery.start_soon(supervised, what, run)
 
     def attach(self, peer: Peer, link: Link) -> None:
         """The link is up from now on; `serve` has to follow. Nothing is awaited in here."""
@@ -72,6 +86,7 @@ class Links:
             await supervised(f"the link to {peer.shown}", run)
         finally:
             self.registry.link_down(peer, link)
+            self.explorer.lost(link)
             if not peer.links:
                 self.exchange.memberships.lost(peer)
 

@@ -17,16 +17,23 @@ from chatd.peers import reasons
 from chatd.peers.handshake import RECEIVE_BYTES, Established
 from chatd.peers.incoming import SINGLE, Incoming, kind_of
 from chatd.peers.links import Links
-from chatd.peers.pings import Pings
+from chatd.peers.pings import Asked, Pings
+from chatd.peers.queries import Queries
 from chatd.peers.roomtalk import RoomTalk
 from chatd.peers.texts import Outgoing
 from chatd.runtime import Waker
 from chatd.wire.frames import (
     Ack,
     Bye,
+    Count,
+    Counted,
+    Explore,
+    Explored,
+    Found,
     Frame,
     Gone,
     Hello,
+    Inquire,
     Ordered,
     Ping,
     Pong,
@@ -34,6 +41,7 @@ from chatd.wire.frames import (
     Resume,
     Rooms,
     Roster,
+    Traced,
     encode_many,
 )
 
@@ -76,7 +84,8 @@ class NativeLink:
         self._rooms = RoomTalk(links.exchange, self.peer)
         self._incoming = Incoming(links, self.peer)
         self._pongs: list[int] = []
-        self._pings = Pings(links.runtime.random)
+        self._pings = Pings(links.runtime.random, links.runtime.wall)
+        self.queries = Queries(links, self.peer, self._waker.wake)
         self._heard = trio.current_time()
         self._over = trio.Event()  # the reader has come to the end
 
@@ -100,6 +109,12 @@ class NativeLink:
         self._rooms.declare()
         self._waker.wake()
 
+    def ping(self) -> Asked:
+        """Ask the peer for an answer, with the next write."""
+        asked = self._pings.ask()
+        self._waker.wake()
+        return asked
+
     # -- the link's life
 
     async def run(self) -> None:
@@ -112,6 +127,7 @@ class NativeLink:
                     self._settle_duplicates(nursery)
         finally:
             self._outgoing.close()
+            self.queries.close()
             self.close("closed")
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
                 await trio.aclose_forcefully(self._stream)
@@ -189,8 +205,8 @@ class NativeLink:
             case Ping(token=token):
                 self._pongs = [*self._pongs[-PONGS:], token]
                 self._waker.wake()
-            case Pong(token=token):
-                self._take_pong(token)
+            case Pong(token=token, at=at):
+                self._take_pong(token, at)
             case Resume():
                 if self.reason is None:
                     self._incoming.resume(frame)
@@ -200,6 +216,10 @@ class NativeLink:
                 raise RemoteError("a second Hello")
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
+            case Explore() | Found() | Explored():
+                self._links.explorer.take(frame, self)
+            case Inquire() | Traced() | Count() | Counted():
+                self.queries.take(frame)
 
     def _take_rooms(self, frame: Rooms | Roster | Gone) -> None:
         if self.reason is None:
@@ -212,8 +232,8 @@ class NativeLink:
             self._links.registry.wishes.end(self.peer)
         self.close(reasons.ended(reason))
 
-    def _take_pong(self, token: int) -> None:
-        rtt_ms = self._pings.answered(token)
+    def _take_pong(self, token: int, at: float) -> None:
+        rtt_ms = self._pings.answered(token, at)
         if rtt_ms is not None:
             self.peer.rtt_ms = rtt_ms
 
@@ -250,12 +270,14 @@ class NativeLink:
 
     async def _serve(self) -> None:
         while self.reason is None:
-            frames = self._due()
+            frames, after = self._due(), self._outgoing.cursor
             ordered = await self._outgoing.next()
             if frames or ordered:
+                began = self._links.runtime.wall()
                 await self._send([*frames, *ordered])
                 self.peer.sent += self._outgoing.texts
                 if ordered:
+                    self._journal.timeline.writes.add(self.peer.key, after, self._outgoing.cursor, began)
                     self.peer.progress.notify()
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()
@@ -274,10 +296,13 @@ class NativeLink:
     def _due(self) -> list[Frame]:
         """Frames that are values of now: the mark, answers and questions."""
         frames = self._incoming.due()
-        frames += [Pong(token=token) for token in self._pongs]
+        if self._pongs:
+            now = self._links.runtime.wall()
+            frames += [Pong(token=token, at=now) for token in self._pongs]
         frames += [Ping(token=token) for token in self._pings.take()]
         self._pongs = []
         frames += self._rooms.due()
+        frames += self.queries.due()
         return frames
 
     async def _send(self, frames: Sequence[Frame | bytes]) -> None:
@@ -298,11 +323,10 @@ class NativeLink:
 
     async def answers(self) -> bool:
         """Whether a Ping is answered within PROBE_S."""
-        pong = self._pings.ask()
-        self._waker.wake()
+        asked = self.ping()
         with trio.move_on_after(PROBE_S):
-            await pong.wait()
-        return pong.is_set()
+            await asked.answered.wait()
+        return asked.answered.is_set()
 
     def _settle_duplicates(self, nursery: trio.Nursery) -> None:
         """Both sides dialed: the node with the smaller id decides which link stays."""

@@ -285,11 +285,12 @@ class PlainLink:
             with trio.fail_after(self._config.plain_stall):
                 taken += await self._sock.send(data[taken:])
             self._spoke_at = trio.current_time()
-            while written < len(ends) and ends[written] <= taken:
-                written += 1
-                self.sent += 1
-                self._peer.sent += 1
-                self._chat.written(self._peer, self._pop())
+            done = [self._pop() for end in ends[written:] if end <= taken]
+            written += len(done)
+            self.sent += len(done)
+            self._peer.sent += len(done)
+            if done:
+                self._chat.written(self._peer, done[-1])
 
     def _pop(self) -> int:
         seq, text, _ = self._queue.popleft()

@@ -44,7 +44,7 @@ class Outgoing:
         self._waker = waker
         self._limits = text_bytes, text_chars
         self._backlog = links.journal.appended  # what lies before may have been accepted under other limits
-        self._cursor = 0
+        self.cursor = 0  # up to there everything was looked at, and written with what `next` gave last
         self._fed = 0  # up to there nothing of a room is missing, or it was said to be
         self._feed: tuple[Feed, ...] = ()
         self._rooms: dict[int, list[Feed]] = {}  # topic -> its intervals
@@ -53,7 +53,7 @@ class Outgoing:
 
     def start(self, seq: int) -> None:
         """Everything up to that seq is known there."""
-        self._cursor = self._fed = seq
+        self.cursor = self._fed = seq
 
     def close(self) -> None:
         """Nothing more is asked for."""
@@ -62,7 +62,7 @@ class Outgoing:
     @property
     def at_tail(self) -> bool:
         """Everything that is committed was looked at."""
-        return self._cursor >= self._journal.committed
+        return self.cursor >= self._journal.committed
 
     async def next(self) -> Sequence[Ordered | bytes]:
         """The next ones, with the cursor moved behind them; may be none while not `at_tail`."""
@@ -71,18 +71,18 @@ class Outgoing:
         if not await self._decided() or self.at_tail:
             return []
         peer, outbox = self._peer, self._peer.outbox
-        entries, through = await self._journal.read(self._cursor, self._topics, WRITE_ROWS)
+        entries, through = await self._journal.read(self.cursor, self._topics, WRITE_ROWS)
         direct = [entry for entry in entries if entry.topic == peer.key] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
             await self._outcomes.read(peer, direct, through)
         # Nothing is awaited from here on: what is owed now is written.
         self._outcomes.expire()
         ours = self._owed(direct, through)
-        if self._cursor < self._backlog:
+        if self.cursor < self._backlog:
             self._reject(ours)
         if outbox.deciding is not None:
             return []
-        after, self._cursor = self._cursor, through
+        after, self.cursor = self.cursor, through
         self.texts = len(ours)
         frames: Sequence[Ordered | bytes] = frames_of(ours, self._journal)
         if self._rooms:

@@ -10,7 +10,7 @@ from chatd.api import records, requests
 CONTRACT = {
     "PeerRef": "slot name kind node",
     "PeerRecord": "slot name kind node address direction state since reason rtt_ms queued received sent desired trust "
-    "dialect",
+    "dialect faults",
     "PeerList": "peers",
     "PeerResult": "peer",
     "Terminated": "peer queued",
@@ -29,7 +29,7 @@ CONTRACT = {
     "PeerCounts": "up dialing down pending",
     "JournalStatus": "path synchronous schema position bytes full oldest owed owed_bytes",
     "Status": "node name epoch version pid listen socket state uptime_s security trust plain peers rooms room_ports "
-    "sessions journal",
+    "sessions journal faults",
     "Whoami": "name node",
     "MyIp": "ip all",
     "MyPort": "port",
@@ -38,6 +38,19 @@ CONTRACT = {
     "Subscribed": "subscription position after snapshot",
     "Empty": "",
     "HistoryPage": "events next",
+    "TopologyLink": "node name state rtt_ms",
+    "TopologyNode": "node name status hops plain links",
+    "Topology": "nodes complete elapsed_ms",
+    "Impairment": "delay jitter loss rate cut flap",
+    "LinkFaults": "out in until",
+    "FaultsStatus": "allowed peers",
+    "Measured": "bytes segments resent delay_s rate",
+    "LinkRecord": "peer state faults out in",
+    "LinkList": "allowed default links",
+    "Pinged": "peer rtt_ms clock_ms",
+    "Step": "step node here done at at_here consumer after_ms",
+    "Traced": "id direction peer room steps clock_ms clock_error_ms silent room_position",
+    "Tallied": "peer messages distinct",
 }
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from chatd.api.events import Message
+from chatd.api.records import Topology, TopologyLink, TopologyNode
 from chatd.config import Config
 from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
@@ -19,11 +20,13 @@ from chatd.core.chat import Chat
 from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.journal import Journal
+from chatd.core.lives import Lives
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.store import Store
 from chatd.core.trust import Trust
 from chatd.node import Node
+from chatd.peers.faults import Faults
 from chatd.runtime import Runtime
 from chatd.wire.lines import check_text
 
@@ -99,6 +102,23 @@ class FakeDialer:
         self.asked.append(("terminate", peer.name))
         await trio.lowlevel.checkpoint()
         return 3
+
+
+class FakeExplorer:
+    """Finds alice and bob, and a link between them in a state of the test's choice; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float]] = []
+        self.state = "up"
+
+    async def explore(self, hops: int, timeout: float, enough: Callable[[Topology], bool] | None = None) -> Topology:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((hops, timeout))
+        alice = TopologyNode(NODE_ID, "alice", "answered", 0, 0, [TopologyLink(BOB_ID, "bob", self.state, 0.5)])
+        bob = TopologyNode(BOB_ID, "bob", "answered", 1, 2, [TopologyLink(NODE_ID, "alice", self.state, 0.5)])
+        found = Topology([alice, bob], True, 1.0)
+        assert enough is None or isinstance(enough(found), bool)
+        return found
 
 
 class Client:
@@ -203,6 +223,8 @@ class Stand:
         self.chat = Chat(self.config, self.journal, self.registry, self.rooms, self.runtime, trio.current_time())
         self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)
+        self.faults = Faults(self.config, self.runtime, self.registry)
+        self.explorer = FakeExplorer()
         self.stops: list[str] = []
         self.node = cast("Node", self._node())
         self.server = ControlServer(self.node)
@@ -223,6 +245,9 @@ class Stand:
             talk=self.talk,
             memberships=self.memberships,
             consumers=self.consumers,
+            lives=Lives(self.journal, self.registry, self.chat, self.exchange, self.consumers),
+            faults=self.faults,
+            explorer=self.explorer,
             dialer=self.dialer,
             listen=["127.0.0.1:7420"],
             room_ports=["127.0.0.1:1234"],
@@ -286,6 +311,7 @@ async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
     stand = Stand(directory, **settings)
     async with trio.open_nursery() as core:
         core.start_soon(stand.journal.run)
+        stand.faults.begin(core.start_soon)
         await stand.journal.settled()
         await stand.server.bind()
         async with trio.open_nursery() as nursery:

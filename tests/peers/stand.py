@@ -11,6 +11,7 @@ import trio
 
 from chatd.config import Config
 from chatd.core.chat import Chat
+from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.identity import load_or_create, prepare_state_dir
 from chatd.core.journal import Journal
@@ -45,6 +46,7 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
         trust,
         Chat(config, journal, registry, exchange.rooms, runtime, trio.current_time()),
         exchange,
+        Consumers(journal, runtime, config.consumers),
     )
 
 

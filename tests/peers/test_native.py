@@ -274,7 +274,7 @@ async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatc
         async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
             for token in (5, 6, 7):
                 await handmade.send(Ping(token))
-                assert await handmade.until(Pong) == Pong(token)
+                assert (await handmade.until(Pong)).token == token
             assert (link.reason, peer.reached) == (None, 0)
             links.journal.store.write = write  # type: ignore[method-assign]
             assert (await handmade.until(Text)).text == "behind"

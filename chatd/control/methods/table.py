@@ -1,7 +1,22 @@
 """THE table of methods: name, parameters, result, handler, help. A name is a verb of chatctl."""
 
 from chatd.api import records, requests
-from chatd.control.methods import consumers, discover, events, history, messages, node, peers, rooms, saying, waiting
+from chatd.control.methods import (
+    consumers,
+    discover,
+    events,
+    history,
+    links,
+    messages,
+    node,
+    peers,
+    pinging,
+    rooms,
+    saying,
+    topology,
+    tracing,
+    waiting,
+)
 from chatd.control.methods.method import Method
 
 METHODS: dict[str, Method] = {
@@ -15,6 +30,10 @@ METHODS: dict[str, Method] = {
     "reply": Method(requests.Reply, records.Sent, messages.reply, "Answer a message, by its id"),
     "ask": Method(requests.Ask, records.Answer, messages.ask, "Send a text, and wait for the reply to exactly it"),
     "msg": Method(requests.ById, records.Found, messages.msg, "One message, with the state it has now"),
+    "trace": Method(requests.Trace, records.Traced, tracing.trace, "The life of a message, with times at both ends"),
+    "tally": Method(
+        requests.Tally, records.Tallied, tracing.tally, "How many messages of a range a peer has, as it counts them"
+    ),
     "cancel": Method(requests.ById, records.Cancelled, messages.cancel, "Take back a message that is not delivered"),
     "history": Method(requests.History, records.HistoryPage, history.history, "Read past events, oldest first"),
     "connect": Method(
@@ -55,6 +74,9 @@ METHODS: dict[str, Method] = {
     "wait": Method(
         requests.Wait, records.Waited, waiting.wait, "Wait until it is so: a peer is up, a message delivered, …"
     ),
+    "ping": Method(requests.Ping, records.Pinged, pinging.ping, "Ask the daemon of a native peer for an answer"),
+    "topo": Method(requests.Topo, records.Topology, topology.topo, "Who is connected with whom, all over the network"),
+    "link": Method(requests.Link, records.LinkList, links.link, "What links suffer on purpose: show it, or change it"),
     "status": Method(requests.Nothing, records.Status, node.status, "All about this node"),
     "whoami": Method(requests.Nothing, records.Whoami, node.whoami, "Name and node id"),
     "myip": Method(requests.Nothing, records.MyIp, node.myip, "The address at which others reach this node"),

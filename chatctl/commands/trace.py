@@ -1,0 +1,91 @@
+"""`chatctl trace`: what happened to one message, when, at both ends."""
+
+import click
+
+from chatctl.output import table
+from chatctl.people import local_time
+from chatctl.sanitize import inline
+from chatctl.verb import Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from chatctl.app import App
+
+HEAD = ("TIME", "AFTER", "NODE", "STEP")
+NOT_KEPT, NOT_YET = "time not kept", "not yet"
+
+
+def run(app: "App", number: str) -> None:
+    """Show it."""
+    found = app.call_timed("trace", {"id": number})
+    if app.out.json:
+        app.out.result(found)
+        return
+    steps = found.get("steps") or []
+    afters = [_after(step) for step in steps]
+    width = max(map(len, afters), default=0)
+    rows = [_row(step, after.rjust(width)) for step, after in zip(steps, afters, strict=True)]
+    head, *lines = table(HEAD, rows)
+    app.out.line("\n".join([_about(found), app.out.paint(head, "bold"), *lines, *_other_end(found)]))
+
+
+def _about(found: "dict[str, Any]") -> str:
+    """`7kq2m4xa:42 to bob`."""
+    name, room, place = _name(found), found.get("room"), found.get("room_position")
+    way = "to" if found.get("direction") == "out" else "from"
+    where = f" in {room}" if room else ""
+    stands = f", there at {place}" if place else ""
+    return inline(f"{found.get('id')} {way} {name}{where}{stands}")
+
+
+def _name(found: "dict[str, Any]") -> str:
+    peer = found.get("peer")
+    return str(peer.get("name")) if isinstance(peer, dict) else "?"
+
+
+def _row(step: "dict[str, Any]", after: str) -> list[object]:
+    what, consumer = step.get("step"), step.get("consumer")
+    if consumer is not None:
+        what = f"{what} by {consumer}"
+    at = step.get("at_here") or step.get("at")
+    if at is None:
+        return [NOT_KEPT if step.get("done") else NOT_YET, after, step.get("node"), what]
+    if not step.get("at_here"):
+        what = f"{what} (by its own clock)"
+    return [f"{local_time(at)}{str(at)[19:23]}", after, step.get("node"), what]
+
+
+def _after(step: "dict[str, Any]") -> str:
+    """`+3.2 ms` since the first step."""
+    after = step.get("after_ms")
+    if not isinstance(after, int | float):
+        return ""
+    return f"{after:+.1f} ms" if abs(after) < 1000 else f"{after / 1000:+,.2f} s"
+
+
+def _other_end(found: "dict[str, Any]") -> "Iterator[str]":
+    """How the other end's clock goes, and why it has said nothing."""
+    clock, error, silent = (found.get(field) for field in ("clock_ms", "clock_error_ms", "silent"))
+    whose = inline(f"clock of {_name(found)}")
+    if isinstance(clock, int | float) and isinstance(error, int | float):
+        yield f"{whose}: {abs(clock):,.1f} ms {'behind' if clock < 0 else 'ahead of'} ours, ±{error:,.1f} ms"
+    elif any(not step.get("here") for step in found.get("steps") or []):
+        yield f"{whose}: not known"
+    if silent:
+        yield inline(str(silent))
+
+
+command = Verb(
+    "trace",
+    run,
+    [click.Argument(["number"], metavar="ID")],
+    help="Show what happened to a message, and when: accepted, committed, sent, and committed and acknowledged at the "
+    "other end, taken by each named reader of both ends. ID is what send prints; of a message that came, its id or its "
+    "position in our journal. The other end is asked (--timeout, 5s); where it is silent, what is known here is shown. "
+    "Times of the other end are shown by our clock, as far as the two can be compared.",
+    epilog="Times of commits, of writes to the link and of acknowledgements by readers are kept in memory for the "
+    "newest tens of thousands of each; they end with the daemon.",
+)
