@@ -1,9 +1,10 @@
-"""docker compose on the repository's own docker-compose.yml, as a project of its own that leaves nothing behind."""
+"""docker compose on the repository's files, each time as a project of its own that leaves nothing behind."""
 
 import json
 import os
 import secrets
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.processes import ROOT
@@ -16,9 +17,10 @@ ROOM = ("--profile", "room")
 
 
 class Compose:
-    """One compose project. Every call raises subprocess.CalledProcessError when the command fails."""
+    """One compose project, of docker-compose.yml unless told otherwise. A command that fails is an AssertionError."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path = ROOT / "docker-compose.yml") -> None:
+        self.file = file
         self.project = f"chatd-e2e-{secrets.token_hex(4)}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATD_")}
         self.environment = {**kept, "CHATD_PLAIN": "on", "ROOM_PORT": ""}  # the engine finds a free port for it
@@ -40,13 +42,30 @@ class Compose:
             raise AssertionError(f"docker {' '.join(words)} failed ({done.returncode}):\n{done.stdout}")
         return done.stdout
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How this project is named to docker."""
+        return ("compose", "--file", str(self.file), "--project-name", self.project)
+
     def __call__(self, *words: str) -> str:
         """What `docker compose WORDS` prints."""
-        return self.docker("compose", "--project-name", self.project, *words)
+        return self.docker(*self.words, *words)
 
     def exec(self, service: str, *words: str) -> str:
         """What a command in a service's container prints."""
         return self("exec", "-T", service, *words)
+
+    def feed(self, service: str, *words: str) -> "subprocess.Popen[str]":
+        """A command in a service's container that reads what is written to it."""
+        command = ["docker", *self.words, "exec", "-T", service, *words]
+        return subprocess.Popen(
+            command,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def ctl(self, service: str, *words: str) -> Json:
         """The object that a service's `chatctl --json` prints."""

@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests: nodes that are checked and removed at the end, and the real nc."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -43,3 +44,11 @@ def nc() -> str:
     if path is None:
         pytest.skip("nc is not installed")
     return path
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine that runs."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker engine is running")

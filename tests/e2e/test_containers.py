@@ -1,6 +1,5 @@
 """The real containers on a real engine: build, line, exec, limits, stop, scale."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -17,13 +16,8 @@ STOP_S = 5.0
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[Compose]:
+def network(engine: None) -> Iterator[Compose]:
     """alice, bob and carol, built, started and healthy."""
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no Docker engine is running")
     compose = Compose()
     try:
         compose("build")
@@ -70,6 +64,14 @@ def test_the_container_may_do_nothing_that_chatd_does_not_need(network: Compose)
     assert network.exec("alice", "stat", "-c", "%u %a", "/var/lib/chatd", "/run/chatd").split() == ["10001", "700"] * 2
     assert network.exec("alice", "sh", "-c", "touch /opt/chatd/x 2>/dev/null || echo refused").strip() == "refused"
     assert network.exec("alice", "sh", "-c", "command -v cc gcc || echo none").strip() == "none"
+
+
+def test_a_link_can_be_made_slow_without_privileges_and_mended(network: Compose) -> None:
+    network.ctl("alice", "link", "bob", "--delay", "100ms")
+    *_, slow = network.events("alice", "ping", "bob", "-c", "3", "-i", "100ms")
+    network.ctl("alice", "link", "bob", "--heal")
+    *_, mended = network.events("alice", "ping", "bob", "-c", "10", "-i", "100ms")
+    assert mended["min_ms"] < 200 <= slow["min_ms"]
 
 
 def test_a_restarted_container_is_the_same_node_with_the_same_history(network: Compose) -> None:
