@@ -8,15 +8,35 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import islice, product
+from time import process_time
 
 import pytest
 import trio
 
 from chatd.peers.native import PONGS, NativeLink
-from chatd.wire.frames import Ack, Bye, Hello, Ping, Pong, Resume, Text
+from chatd.peers.queries import TOLD_MOST
+from chatd.wire.frames import (
+    Ack,
+    Bye,
+    Count,
+    Counted,
+    Explore,
+    Explored,
+    Found,
+    Frame,
+    Hello,
+    Inquire,
+    Ping,
+    Pong,
+    Resume,
+    Text,
+    Traced,
+    encode_many,
+)
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
-from tests.peers.handmade import Handmade, hello
+from tests.peers.handmade import EPOCH, Handmade, hello
 
 RST = struct.pack("ii", 1, 0)
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -248,3 +268,123 @@ async def test_a_name_of_5000_characters_is_no_name(two_nodes: TwoNodes) -> None
                 await peer.send(hello(name=name))
                 assert await peer.rest() == [Bye("protocol")]
     assert [peer["name"] for peer in await a.peers()] == ["bob"]
+
+
+# -- questions
+
+NODE = "k3v7" * 13
+FLOODS: dict[str, Callable[[int], Frame]] = {
+    "explorations": lambda number: Explore(number, 64, 60_000),
+    "the same exploration": lambda number: Explore(7, 64, 60_000),
+    "explorations that end at once": lambda number: Explore(number, 0, 0),
+    "inquiries": lambda number: Inquire(number, f"{EPOCH}:{number}"),
+    "inquiries about what no journal can hold": lambda number: Inquire(number, f"aaaaaaaa:{10**19 - 1}"),
+    "counts of all there may ever be": lambda number: Count(number, EPOCH, 0, 2**63 - 1),
+    "counts": lambda number: Count(number, EPOCH, 1, 9_000_000),
+    "counts from the end": lambda number: Count(number, EPOCH, 2**63 - 1, 0),
+    "answers to nothing": lambda number: (
+        Found(number, NODE, "nobody", private=False, plain=0, links=[(NODE, "x", "up", None)] * 20, more=True),
+        Explored(number),
+        Traced(number, True, [("sent", 1.0, "")]),
+        Counted(number, 1, 1),
+    )[number % 4],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: str) -> None:
+    a, b = await two_nodes()
+    async with chatting(a, b), await Handmade.linked(a.address) as peer:
+        await peer.send(*(Text(EPOCH, seq, "x") for seq in range(1, 1001)))
+        for first in range(0, 10_000, 500):
+            await peer.send(*(FLOODS[flood](number) for number in range(first, first + 500)))
+        link = a.runtime.links.registry.find("handmade").links[0]
+        assert isinstance(link, NativeLink)
+        assert len(link.queries._told) <= TOLD_MOST
+        assert not link.queries._waiting or len(link.queries._waiting) < 10
+        await peer.send(Ping(1))
+        await peer.until(Pong)
+    assert (await a.ask("topo", timeout=1))["nodes"][0]["name"] == "alice"
+
+
+async def test_a_flood_of_questions_whose_answers_nobody_reads(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes(ping_after=0.1, dead_after=1.0)
+    downs = await a.feed(types=["peer.down"])
+    async with chatting(a, b), await Handmade.linked(a.address) as peer:
+        with trio.move_on_after(3), suppress(*GONE):
+            for number in range(10**6):
+                await peer.send(*(Explore(number * 100 + turn, 1, 60_000) for turn in range(100)))
+        link = a.runtime.links.registry.find("handmade").links
+        assert not link or len(link[0].queries._told) <= TOLD_MOST  # type: ignore[attr-defined]
+    assert {event["peer"]["name"] for event in downs.seen} <= {"handmade"}
+
+
+async def test_a_peer_that_answers_an_exploration_without_end(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes()
+    async with chatting(a, b), await Handmade.linked(a.address) as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(_lie_without_end, peer)
+        found = await a.ask("topo", timeout=2)
+        nursery.cancel_scope.cancel()
+    assert found["complete"] is False
+    assert {node["name"] for node in found["nodes"][:2]} == {"alice", "bob"}
+    assert len(found["nodes"]) <= 10_000
+
+
+async def test_one_who_asks_and_reads_nothing_in_league_with_one_who_answers_without_end(
+    two_nodes: TwoNodes,
+) -> None:
+    a, b = await two_nodes()
+    letters = "abcdefghijklmnop"
+    async with (
+        chatting(a, b),
+        await Handmade.linked(a.address) as liar,
+        await Handmade.linked(a.address, name="asker", epoch="asker222") as asker,
+    ):
+
+        async def lie(token: int) -> float:
+            nodes = ("".join(some) + "x" * 48 for some in product(letters, repeat=4))
+            frames = [Found(token, node, "liar", False, 0, [], True) for node in islice(nodes, 10_000)]
+            data, began = encode_many(frames), process_time()
+            await liar.send_raw(data)
+            await liar.send(Ping(1))
+            await liar.until(Pong)
+            return process_time() - began
+
+        nobody_asked = await lie(1)
+        await asker.send(Explore(2, 64, 60_000))
+        while (await liar.until(Explore)).token != 2:
+            pass
+        assert await lie(2) < 10 * nobody_asked + 0.5
+
+
+async def _lie_without_end(peer: Handmade) -> None:
+    asked = await peer.until(Explore)
+    ids = ["".join(letters) for letters in product("abcdefghijklmnop", repeat=4)]
+    with suppress(*GONE):
+        for node in ids:
+            links = [(f"{node}{other}" + "x" * 44, "x", "up", 1e9) for other in ids[:256]]
+            await peer.send(Found(asked.token, f"{node:y<52}", "liar", False, 2**63 - 1, links, True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("clock", [0.0, 0.001, 1e11])
+async def test_a_peer_whose_clock_is_not_of_this_world(two_nodes: TwoNodes, clock: float) -> None:
+    a, b = await two_nodes()
+    steps = [("accepted", 0.0, ""), ("of_next_year", 1e11, ""), ("committed", 1e11, ""), ("taken", 0.001, "bot")] * 16
+
+    async def answer(peer: Handmade) -> None:
+        while (frame := await peer.next()) is not None:
+            if isinstance(frame, Ping):
+                await peer.send(Pong(frame.token, clock))
+            elif isinstance(frame, Inquire):
+                await peer.send(Traced(frame.token, True, steps), Traced(frame.token, True, steps))
+            elif isinstance(frame, Count):
+                await peer.send(Counted(frame.token, 2**63 - 1, 0))
+
+    async with chatting(a, b), await Handmade.linked(a.address) as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(answer, peer)
+        sent = await a.send("handmade", "hi")
+        traced = await a.ask("trace", id=sent)
+        assert traced["id"] == sent
+        assert (await a.ask("ping", peer="handmade"))["rtt_ms"] > 0
+        assert (await a.ask("tally", peer="handmade", first=sent, last=sent))["distinct"] == 0
+        nursery.cancel_scope.cancel()

@@ -70,5 +70,18 @@ async def test_a_peer_that_says_nothing_but_pings_is_alive(two_nodes: TwoNodes) 
         assert is_up(a)
 
 
+async def test_a_peer_that_dials_while_it_is_cut_off_is_not_up_until_it_is_healed(two_nodes: TwoNodes) -> None:
+    a, b = await two_nodes(allow_faults=True, handshake_timeout=0.3, redial_min=0.05, redial_max=0.1, **BRISK)
+    await a.ask("link", peer="bob", direction="out", rate=20_000)  # what ends the TLS handshake comes with what follows
+    await b.ask("link", peer="alice", cut=True)
+    await b.wait_state("alice", "down")
+    ups = await b.feed(types=["peer.up"])
+    with trio.move_on_after(1.0):
+        await ups.next()
+    assert ups.seen == []
+    await b.ask("link", peer="alice", heal=True)
+    await a.up(b)
+
+
 def is_up(node: LiveNode) -> bool:
     return bool(node.runtime.links.registry.find("handmade").is_up)

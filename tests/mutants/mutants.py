@@ -29,6 +29,11 @@ HEARING = "chatd/core/hearing.py"
 TEXTS = "chatd/peers/texts.py"
 ROOMFEED = "chatd/peers/roomfeed.py"
 INCOMING = "chatd/peers/incoming.py"
+SHAPER = "chatd/peers/shaper.py"
+FAULTY = "chatd/peers/faulty.py"
+FAULTS = "chatd/peers/faults.py"
+EXPLORER = "chatd/peers/explorer.py"
+QUERIES = "chatd/peers/queries.py"
 
 MUTANTS = (
     # -- the journal
@@ -156,8 +161,8 @@ MUTANTS = (
     Mutant(
         "two links share one send cursor",
         TEXTS,
-        "        self._cursor = self._fed = seq",
-        "        self._cursor = self._fed = max(seq, self._peer.reached)",
+        "        self.cursor = self._fed = seq",
+        "        self.cursor = self._fed = max(seq, self._peer.reached)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -339,5 +344,158 @@ MUTANTS = (
         "        if below:\n            self._tell_missing",
         "        if below and not mixed:\n            self._tell_missing",
         simulation(40, "rooms", "short"),
+    ),
+    # -- faults on purpose
+    Mutant(
+        "what is cut gets through",
+        SHAPER,
+        "        if self.is_cut(now):\n            return\n",
+        "        if now < 0:\n            return\n",
+        tests("tests/peers/test_shaper.py::test_a_cut_holds_everything_until_it_is_healed"),
+    ),
+    Mutant(
+        "a rate is that of each piece by itself",
+        SHAPER,
+        "return max(at, self._out_at) + (",
+        "return at + (",
+        tests("tests/peers/test_shaper.py::test_a_rate_lets_bytes_out_at_its_pace_and_smoothly"),
+    ),
+    Mutant(
+        "twice as much is lost as was asked",
+        SHAPER,
+        "if not loss or self._random.random() >= loss:",
+        "if not loss or self._random.random() >= 2 * loss:",
+        tests("tests/peers/test_shaper.py::test_the_share_of_resent_segments_is_what_was_asked"),
+    ),
+    Mutant(
+        "megabytes wait for a slow rate",
+        SHAPER,
+        "int(rate * (2 * delay + QUEUE_S)))) if rate else WINDOW",
+        "int(rate * (2 * delay + QUEUE_S)))) if rate < 0 else WINDOW",
+        tests("tests/peers/test_shaper.py::test_only_so_much_is_under_way_and_with_a_rate_much_less"),
+    ),
+    Mutant(
+        "a cut connection tells the other end when it is closed",
+        FAULTY,
+        "or (self._out.is_empty and not cut):",
+        "or self._out.is_empty:",
+        tests(
+            "tests/peers/test_faulty.py::test_one_with_nothing_under_way_that_is_closed_while_cut_says_nothing_either"
+        ),
+    ),
+    Mutant(
+        "a cut connection is read",
+        FAULTY,
+        "        if cut or not room:\n",
+        "        if not room:\n",
+        tests("tests/peers/test_faulty.py::test_a_cut_link_is_not_read_so_its_sender_is_slowed"),
+    ),
+    Mutant(
+        "a stop loses what is on its way",
+        FAULTY,
+        "                    await self._write(self._out.rest())\n",
+        "                    self._out.rest()\n",
+        tests("tests/peers/test_faulty.py::test_when_the_node_stops_what_is_on_its_way_goes_out_at_once"),
+    ),
+    Mutant(
+        "a stop tells what a cut has held",
+        FAULTY,
+        "self._out_error is None and not self._out.is_cut(trio.current_time()):",
+        "self._out_error is None:",
+        tests("tests/peers/test_faulty.py::test_when_the_node_stops_a_cut_link_still_says_nothing"),
+    ),
+    Mutant(
+        "what was accepted and closed while cut is closed by who accepted it",
+        "chatd/peers/listener.py",
+        "        await self._links.faults.finished(stream)",
+        "        await trio.lowlevel.checkpoint()",
+        tests("tests/integration/test_faults.py::test_a_plain_peer_that_is_cut_hears_nothing_not_even_the_end"),
+    ),
+    Mutant(
+        "a dial gets through a cut",
+        FAULTS,
+        "(faults.out.cut or faults.in_.cut):",
+        "not faults:",
+        tests("tests/peers/test_faults.py::test_a_dial_gets_through_only_when_nothing_is_cut"),
+    ),
+    Mutant(
+        "faults for a while never end",
+        FAULTS,
+        "                self._set(peer, end.comes_back)\n",
+        "                continue\n",
+        tests("tests/peers/test_faults.py::test_after_its_time_what_was_before_comes_back"),
+    ),
+    Mutant(
+        "connections that are kept silent pile up",
+        FAULTS,
+        "                each.abandon()\n",
+        "                continue\n",
+        tests("tests/peers/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
+    ),
+    Mutant(
+        "faults are made where they are not allowed",
+        FAULTS,
+        "        if not self.allowed:\n            hint",
+        "        if not self:\n            hint",
+        tests(
+            "tests/peers/test_faults.py::test_where_faults_are_not_allowed_connections_are_left_alone_and_changes_refused"
+        ),
+    ),
+    # -- questions
+    Mutant(
+        "a question goes round in circles",
+        EXPLORER,
+        "if frame.hops <= before or not self._may_ask(link):",
+        "if not self._may_ask(link):",
+        tests("tests/peers/test_explorer.py::test_a_mesh_says_everything_twice_and_is_asked_once"),
+    ),
+    Mutant(
+        "a question goes as far as there are links",
+        EXPLORER,
+        "Explore(asking.token, hops - 1, left_ms)",
+        "Explore(asking.token, hops, left_ms)",
+        tests("tests/peers/test_explorer.py::test_whatever_the_network_what_can_be_reached_in_so_many_hops_is_found"),
+    ),
+    Mutant(
+        "who is deep inside has as much time as who asks",
+        EXPLORER,
+        "int((within * SHARE) * 1000 - (way.peer.rtt_ms or 0.0))",
+        "int(within * 1000)",
+        tests("tests/peers/test_explorer.py::test_a_silent_node_takes_the_time_that_was_given_and_nothing_else"),
+    ),
+    Mutant(
+        "a node is believed whoever speaks in its name",
+        "chatd/peers/findings.py",
+        "if told is None or told.way is not way or told.whole:",
+        "if told is None or told.whole:",
+        tests("tests/peers/test_findings.py::test_pages_of_one_way_are_put_together_and_those_of_another_are_not"),
+    ),
+    Mutant(
+        "everybody is told of everybody's messages",
+        "chatd/core/lives.py",
+        "if entry.topic == peer.key or self._has_said(peer, entry):",
+        "if entry.topic or self._has_said(peer, entry):",
+        tests("tests/peers/test_queries.py::test_of_others_messages_nothing_is_told"),
+    ),
+    Mutant(
+        "who has asked waits on when the link has ended",
+        QUERIES,
+        "        for asked in self._asked.values():\n            asked.answered.set()\n",
+        "",
+        tests("tests/peers/test_queries.py::test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked"),
+    ),
+    Mutant(
+        "what came twice counts as two different messages",
+        "chatd/core/tally.py",
+        "        if not bits[place] & bit:\n",
+        "        if bits:\n",
+        tests("tests/core/test_tally.py"),
+    ),
+    Mutant(
+        "a time is told of what was before it was kept",
+        "chatd/core/timeline.py",
+        "return self._times[index] if self.floor < seq and index",
+        "return self._times[index] if index",
+        tests("tests/core/test_timeline.py::test_the_oldest_give_way_and_the_newest_stay"),
     ),
 )

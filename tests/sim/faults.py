@@ -7,6 +7,8 @@ from random import Random
 import trio
 
 from chatd.api.errors import ControlError
+from chatd.core.peer import Peer
+from chatd.node import Node
 from tests.sim.machine import PORT, Machine
 from tests.sim.network import Network
 from tests.sim.plan import FAULTS, Plan
@@ -14,6 +16,15 @@ from tests.sim.trace import Trace
 
 SOON_S = 10.0  # that a fault waits for its moment
 LOOK_S = 0.02
+# What a daemon may make its links suffer, by the names that it has for it.
+IMPAIRMENTS: dict[str, Callable[[Random], float | bool]] = {
+    "delay": lambda random: random.choice((0.0, 0.05, 3.0)),
+    "jitter": lambda random: random.choice((0.0, 0.5)),
+    "loss": lambda random: random.choice((0.0, 0.05, 0.3)),
+    "rate": lambda random: random.choice((0, 2_000, 50_000)),
+    "cut": lambda random: random.random() < 0.7,
+    "flap": lambda random: random.choice((0.0, 0.3, 20.0)),
+}
 
 
 class Faults:
@@ -44,6 +55,7 @@ class Faults:
             "cross": self._cross,
             "wipe": self._wipe,
             "restore": self._restore,
+            "link": self._link,
         }
 
     async def run(self) -> None:
@@ -72,6 +84,8 @@ class Faults:
                 await machine.exited()
             while not await machine.start():
                 await machine.exited()
+        for machine in self._machines:
+            self._suffer(machine, None, "both", {}, heal=True, lasting=None)
 
     def _pick(self, random: Random) -> Machine:
         return random.choice(self._machines)
@@ -216,6 +230,46 @@ class Faults:
             if machine.is_serving and machine.runtime.node is node:
                 raise
 
+    async def _link(self, random: Random) -> None:
+        """A daemon makes links of its own suffer, one thing after the other; in the end they may stay as they are."""
+        machine = self._pick(random)
+        for _ in range(random.randint(1, 5)):
+            node = _heeding(machine)
+            peers = list(node.registry) if node is not None else []
+            whose = [random.choice(peers)] if peers and random.random() < 0.7 else None
+            if random.random() < 0.2:
+                self._reset(machine, whose)
+            else:
+                lasting = random.choice((None, random.uniform(0.1, 60)))
+                changes = {kind: draw(random) for kind, draw in IMPAIRMENTS.items() if random.random() < 0.3}
+                direction, heal = random.choice(("both", "both", "out", "in")), random.random() < 0.3
+                self._suffer(machine, whose, direction, changes, heal=heal, lasting=lasting)
+            await trio.sleep(random.expovariate(0.3))
+        if random.random() < 0.5:
+            self._suffer(machine, None, "both", {}, heal=True, lasting=None)
+
+    def _suffer(
+        self,
+        machine: Machine,
+        peers: list[Peer] | None,
+        direction: str,
+        changes: dict[str, float | bool],
+        *,
+        heal: bool,
+        lasting: float | None,
+    ) -> None:
+        node = _heeding(machine)
+        if node is not None and node.faults.allowed:
+            names = [peer.shown for peer in peers] if peers is not None else "all"
+            self._trace.note(machine.name, f"links of {names}: {direction} {changes} {heal=} {lasting=}")
+            node.faults.change(peers, direction, changes, heal=heal, lasting=lasting)
+
+    def _reset(self, machine: Machine, peers: list[Peer] | None) -> None:
+        node = _heeding(machine)
+        if node is not None:
+            self._trace.note(machine.name, "links broken")
+            node.faults.reset(peers)
+
     async def _wipe(self, random: Random) -> None:
         machine = self._pick(random)
         await self._down(machine, random)
@@ -238,6 +292,12 @@ class Faults:
             else:
                 await machine.stop()
             await machine.exited()
+
+
+def _heeding(machine: Machine) -> Node | None:
+    """Its node, while that does what it is told: not any more when it is about to end."""
+    node = machine.runtime.node if machine.is_serving and not machine.runtime.dead else None
+    return node if node is not None and not node.stop_reason else None
 
 
 async def _soon(true: Callable[[], bool]) -> None:

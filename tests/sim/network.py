@@ -6,6 +6,8 @@ seed is one network.
 
 import errno
 import os
+import socket
+import struct
 from collections import deque
 from random import Random
 
@@ -15,6 +17,7 @@ from chatd.runtime import Broadcast
 from tests.sim.pipes import WINDOW, Pipe, Wire
 
 PEEK = 2  # MSG_PEEK
+NO_LINGER = struct.pack("ii", 1, 0)  # of SO_LINGER: a close is a reset
 
 
 class SimSocket:
@@ -23,7 +26,7 @@ class SimSocket:
     def __init__(self, inbound: Pipe, outbound: Pipe, here: tuple[str, int], there: tuple[str, int]) -> None:
         self._in, self._out = inbound, outbound
         self._here, self._there = here, there
-        self._closed = False
+        self._closed = self._abrupt = False
 
     def __enter__(self) -> "SimSocket":
         return self
@@ -63,8 +66,14 @@ class SimSocket:
         if self._closed:
             raise trio.ClosedResourceError("this end was closed")
 
-    def shutdown_write(self) -> None:
-        """FIN."""
+    def setsockopt(self, level: int, option: int, value: "int | bytes") -> None:
+        """Only whether a close is a reset means anything here: there are no keepalives and the like."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
+            self._abrupt = value == NO_LINGER
+
+    def shutdown(self, how: int) -> None:
+        """FIN: of one direction only, that in which this end writes."""
+        assert how == socket.SHUT_WR
         self._out.end()
 
     def close(self) -> None:
@@ -72,7 +81,7 @@ class SimSocket:
         if self._closed:
             return
         self._closed = True
-        self._out.end(errno.ECONNRESET if self._in.unread else 0)
+        self._out.end(errno.ECONNRESET if self._in.unread or self._abrupt else 0)
         self._in.end(errno.ECONNRESET)  # what comes from now on is answered with a reset
         for pipe in (self._in, self._out):
             pipe.moved.notify()
@@ -89,8 +98,8 @@ class SimStream(trio.abc.HalfCloseableStream):
     def __init__(self, socket: SimSocket) -> None:
         self.socket = socket
 
-    def setsockopt(self, level: int, option: int, value: int) -> None:
-        """Keepalive and the like mean nothing here."""
+    def setsockopt(self, level: int, option: int, value: "int | bytes") -> None:
+        self.socket.setsockopt(level, option, value)
 
     async def send_all(self, data: "bytes | bytearray | memoryview") -> None:
         rest = memoryview(data)
@@ -105,7 +114,7 @@ class SimStream(trio.abc.HalfCloseableStream):
 
     async def send_eof(self) -> None:
         await trio.lowlevel.checkpoint()
-        self.socket.shutdown_write()
+        self.socket.shutdown(socket.SHUT_WR)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:

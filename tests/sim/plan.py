@@ -21,7 +21,9 @@ FAULTS = {
     "cross": 0.2,  # two machines dial each other at once
     "wipe": 0.12,  # a journal is gone
     "restore": 0.15,  # a journal is an older one
+    "link": 0.3,  # a daemon makes its links suffer on purpose
 }
+LATER = ("link",)  # drawn from a randomness of its own: a run without it stays what it was
 # What makes a run another one, without being a fault of its own.
 TRAITS = {
     "jitter": 0.35,  # delays vary
@@ -101,7 +103,8 @@ def draw(seed: int) -> Plan:
     """The plan of a seed."""
     random = Random(f"plan {seed}")
     machines = NAMES[: random.choices((2, 3, 4), (12, 4, 1))[0]]
-    on = frozenset(kind for kind, often in (FAULTS | TRAITS).items() if random.random() < often)
+    on = frozenset(kind for kind, often in (FAULTS | TRAITS).items() if kind not in LATER and random.random() < often)
+    on |= {kind for kind in LATER if Random(f"{kind} {seed}").random() < FAULTS[kind]}
     links: list[tuple[str, str]] = []
     for number, one in enumerate(machines):
         for other in machines[number + 1 :]:
@@ -114,6 +117,8 @@ def draw(seed: int) -> Plan:
     if "short" in on:
         on -= {"key"}  # a key lives as long as its message
         settings["retain_age"] = random.uniform(5, 25)
+    if "link" in on:
+        settings["allow_faults"] = True
     if random.random() < 0.3:
         settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
     messages = random.randint(5, 32 if len(machines) == 2 else 12)

@@ -1,5 +1,7 @@
 """The simulated network behaves like TCP, as far as chatd can tell."""
 
+import socket
+import struct
 from random import Random
 
 import pytest
@@ -92,6 +94,15 @@ async def test_closing_with_unread_input_is_a_reset(autojump_clock: MockClock) -
     dialed, accepted = await connected(Network(Random(1)))
     await dialed.send_all(b"never read")
     await trio.sleep(1)
+    accepted.socket.close()
+    with pytest.raises(trio.BrokenResourceError):
+        await dialed.receive_some(100)
+
+
+async def test_who_may_not_linger_is_reset(autojump_clock: MockClock) -> None:
+    dialed, accepted = await connected(Network(Random(1)))
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await accepted.send_all(b"on its way")
     accepted.socket.close()
     with pytest.raises(trio.BrokenResourceError):
         await dialed.receive_some(100)
