@@ -273,16 +273,15 @@ class Chat:
     def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
         """The peer has committed everything up to there; False if we never wrote that to it.
 
-        What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own.
+        What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own. Of an older one that
+        is here again it may have more than its Hello has told, written by what we were then.
         """
         span = self._journal.span(epoch)
         if span is None:
             return True
         first, last = span
-        if seq < first or (seq > last and epoch == self._journal.epoch):
+        if seq < first or (seq > min(last, peer.reached) and epoch == self._journal.epoch):
             return False
-        if peer.reached < seq <= last:
-            return False  # but one that lies behind what we have of an older epoch was written by what we were then
         self._acknowledge(peer, min(seq, last))
         return True
 

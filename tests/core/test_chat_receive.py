@@ -207,6 +207,17 @@ async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path
         assert core.journal.marks.acked == {BOB: 10}
 
 
+async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written(tmp_path: Path) -> None:
+    """It told its newest mark, which is of an epoch that went with the journal of which this is an older copy."""
+    first = await restarted(tmp_path)
+    async with standing(tmp_path) as core:
+        bob, _ = await core.linked(epoch="zzzzzzzz", mark=3)
+        bob.reached = 5
+        assert core.chat.acknowledged(bob, first, 7)
+        assert core.journal.marks.acked == {BOB: 7}
+        assert not core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+
+
 # -- where the peer goes on
 
 

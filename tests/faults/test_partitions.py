@@ -13,6 +13,7 @@ from tests.faults.victim import POLL_S, Victim
 NAMES = ("alice", "bob", "carol", "dave", "erin")
 PARTED_S = 20.0
 BACK_S = 35.0  # the longest wait before a redial, and some
+STOP_S = 5.0  # from a signal to the end
 SOON_S = 0.05  # between two bursts: what nobody takes for 20 s is to fit into an outbox
 
 
@@ -106,3 +107,24 @@ def test_a_ring_of_five_that_is_parted_for_twenty_seconds_loses_and_doubles_noth
     counts = ledger.settle(ring.load.senders, ring.nodes)
     assert len(counts) == 10
     assert min(count.delivered for count in counts) > 100
+
+
+@pytest.mark.parametrize("fault", [{"cut": True}, {"delay": 60}], ids=["cut", "slow"])
+def test_a_signal_ends_a_daemon_in_time_whatever_its_links_suffer(victim: MakeVictim, fault: dict[str, object]) -> None:
+    alice, bob = victim("alice", "--allow-faults"), victim("bob", "--allow-faults")
+    alice.dials(bob)
+    for node in (alice, bob):
+        node.start()
+    alice.until_linked(bob)
+    bob.until_linked(alice)
+    for node, other in ((alice, bob), (bob, alice)):
+        node.ask("link", peer=other.name, **fault)
+        node.ask("send", peer=other.name, text="x" * 10_000)
+    for node in (alice, bob):
+        began = time.monotonic()
+        node.finish()
+        assert time.monotonic() - began < STOP_S
+    for node in (alice, bob):
+        node.start()
+    for node in (alice, bob):
+        node.until_drained()

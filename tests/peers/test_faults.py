@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, cast
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -158,6 +159,30 @@ async def test_after_its_time_what_was_before_comes_back(autojump_clock: trio.te
         assert bob.faults.out == Impairment(delay=0.1, cut=True, loss=0.5)
         await trio.sleep(16)
         assert bob.faults == both(delay=0.1)
+
+
+async def test_however_often_something_is_set_for_a_while_one_end_is_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with standing() as links:
+        bob, before = native(links), len(links.nursery.child_tasks)
+        for number in range(100):
+            change(links, bob, delay=0.01 * number, lasting=1000.0)
+        await trio.sleep(1)
+        assert len(links.nursery.child_tasks) == before + 1
+        change(links, bob, heal=True)
+        await trio.sleep(1)
+        assert len(links.nursery.child_tasks) == before
+
+
+async def test_what_is_set_to_nothing_is_said_as_nothing() -> None:
+    async with standing() as links:
+        bob = native(links)
+        change(links, bob, delay=0.1, loss=float("0.0"), rate=0, flap=float("0"))
+        assert msgspec.json.encode(bob.faults) == b'{"out":{"delay":0.1},"in":{"delay":0.1},"until":null}'
+        change(links, everybody=True, delay=float("0"))
+        assert links.faults.default is None
+        assert bob.faults is None
 
 
 async def test_what_was_set_for_good_meanwhile_does_not_end(autojump_clock: trio.testing.MockClock) -> None:
