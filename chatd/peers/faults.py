@@ -5,7 +5,7 @@ it ends with the run. `Peer.faults` is what its links suffer now; who lists peer
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -26,6 +26,7 @@ CLOSES: Final = 1024  # connections after which what is known of peers that are 
 EVERYBODY: Final = "*"  # in the configuration: who has no faults of its own
 HEALTHY: Final = LinkFaults()
 Meters = tuple[Meter, Meter]
+Change = Callable[[LinkFaults], LinkFaults]
 log = logging.getLogger("chatd.faults")
 
 
@@ -75,37 +76,43 @@ class Faults:
         """Change the faults of these peers; None: of all, and of who comes.
 
         `direction` is "out", "in" or "both", `changes` are fields of Impairment; what is not named stays, unless that
-        direction is healed first. After `lasting` seconds what was before comes back. Raises ControlError forbidden.
+        direction is healed first. After `lasting` seconds what was before comes back, with what was changed for good
+        meanwhile. Raises ControlError forbidden.
         """
         self._check()
         self._prune()
 
-        def changed(faults: LinkFaults | None) -> LinkFaults:
-            return _changed(faults or HEALTHY, direction, changes, heal=heal)
+        def changed(faults: LinkFaults) -> LinkFaults:
+            return _changed(faults, direction, changes, heal=heal)
 
-        until = None if lasting is None else stamp(self._runtime.wall() + lasting)
+        ends = None if lasting is None else (trio.current_time() + lasting, stamp(self._runtime.wall() + lasting))
         if peers is None:
-            before = self.default or HEALTHY
-            self.default = _some(self._lasting(before, changed(before), until, lasting))
+            self.default = _some(self._next(self.default or HEALTHY, changed, ends))
         for peer in self._registry if peers is None else peers:
-            before = peer.faults or HEALTHY
-            self._set(peer, self._lasting(before, changed(before), until, lasting))
+            self._set(peer, self._next(peer.faults or HEALTHY, changed, ends))
         self._forget_ends()
 
-    def _lasting(self, before: LinkFaults, after: LinkFaults, until: str | None, lasting: float | None) -> LinkFaults:
-        """What there is from now on; with `until`, its end is seen to."""
-        ends = self._ends.get(id(before))
-        faults = LinkFaults(after.out, after.in_, until)
-        if lasting is not None:
-            scope = trio.CancelScope(deadline=trio.current_time() + lasting)
-            self._ends[id(faults)] = _End(faults, before if ends is None else ends.comes_back, scope)
+    def _next(self, before: LinkFaults, changed: Change, ends: tuple[float, str] | None) -> LinkFaults:
+        """What follows on it. A change without an end of its own is one of what comes back, too."""
+        after, end = changed(before), self._ends.get(id(before))
+        base = before if end is None else end.comes_back
+        if ends is not None:
+            return self._timed(after, base, *ends)
+        if end is None or after == (base := changed(base)):
+            return after
+        return self._timed(after, base, end.timer.deadline, str(before.until))
 
-            async def end() -> None:
-                with scope:
-                    await trio.sleep_forever()
-                self._end(faults)
+    def _timed(self, after: LinkFaults, comes_back: LinkFaults, deadline: float, until: str) -> LinkFaults:
+        """The faults with an end, which is seen to."""
+        faults, scope = LinkFaults(after.out, after.in_, until), trio.CancelScope(deadline=deadline)
+        self._ends[id(faults)] = _End(faults, comes_back, scope)
 
-            self._start(end)
+        async def end() -> None:
+            with scope:
+                await trio.sleep_forever()
+            self._end(faults)
+
+        self._start(end)
         return faults
 
     def _end(self, faults: LinkFaults) -> None:

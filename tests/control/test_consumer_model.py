@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import TypeVar, cast
 from unittest import mock
 
+import pytest
 import trio
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -286,4 +287,12 @@ class ConsumerMachine(RuleBasedStateMachine):
 
 
 TestConsumers = ConsumerMachine.TestCase
-TestConsumers.settings = settings(max_examples=30, stateful_step_count=40)
+TestConsumers.settings = settings(max_examples=20, stateful_step_count=40)
+
+
+@pytest.mark.long
+@pytest.mark.deadline(600)
+class TestConsumersAtLength(ConsumerMachine.TestCase):  # type: ignore[misc,valid-type]
+    """The same, more often."""
+
+    settings = settings(max_examples=100, stateful_step_count=40)

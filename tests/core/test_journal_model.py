@@ -248,4 +248,12 @@ def no_room(batch: Batch) -> None:
 
 
 TestJournal = JournalMachine.TestCase
-TestJournal.settings = settings(max_examples=80, stateful_step_count=40)
+TestJournal.settings = settings(max_examples=30, stateful_step_count=40)
+
+
+@pytest.mark.long
+@pytest.mark.deadline(600)
+class TestJournalAtLength(JournalMachine.TestCase):  # type: ignore[misc,valid-type]
+    """The same, more often."""
+
+    settings = settings(max_examples=200, stateful_step_count=40)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
+import pytest
 import trio
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -540,4 +541,12 @@ def no_room(batch: Batch) -> None:
 
 
 TestRooms = RoomsMachine.TestCase
-TestRooms.settings = settings(max_examples=40, stateful_step_count=40)
+TestRooms.settings = settings(max_examples=20, stateful_step_count=40)
+
+
+@pytest.mark.long
+@pytest.mark.deadline(600)
+class TestRoomsAtLength(RoomsMachine.TestCase):  # type: ignore[misc,valid-type]
+    """The same, more often."""
+
+    settings = settings(max_examples=150, stateful_step_count=40)

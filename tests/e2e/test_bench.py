@@ -44,6 +44,7 @@ def test_every_message_of_a_bench_arrives_once_and_is_there_to_be_read(pair: Pai
     assert {len(text) for text in found} == {100}
 
 
+@pytest.mark.long
 def test_people_are_told_in_three_lines(pair: Pair) -> None:
     alice, _ = pair
     speed, delivered, verdict = alice.output("bench", "0", "--messages", "200", "--size", "1000").splitlines()
@@ -56,6 +57,7 @@ def test_people_are_told_in_three_lines(pair: Pair) -> None:
     assert len(alice.events("history", "-n", "1000")) == 200
 
 
+@pytest.mark.long
 def test_a_rate_is_kept_and_no_message_waits_for_the_next_commit_to_be_told(pair: Pair) -> None:
     alice, _ = pair
     record = alice.ctl("bench", "bob", "--messages", "30", "--rate", "15")
@@ -77,6 +79,7 @@ def test_a_peer_that_dies_in_the_middle_gets_the_rest_when_it_is_back(pair: Pair
     assert [int(text[:8]) for text in texts(bob, 5000)] == list(range(4000))
 
 
+@pytest.mark.long
 def test_what_others_send_meanwhile_is_neither_lost_nor_twice(pair: Pair) -> None:
     alice, bob = pair
     with alice.client("--json", "bench", "bob", "--messages", "1000", "--rate", "500") as bench:
@@ -87,6 +90,7 @@ def test_what_others_send_meanwhile_is_neither_lost_nor_twice(pair: Pair) -> Non
     assert (record["sent"], record["lost"], record["duplicated"]) == (1000, 0, 0)
 
 
+@pytest.mark.long
 def test_a_peer_that_is_away_is_sent_nothing(pair: Pair) -> None:
     alice, bob = pair
     bob.signal(signal.SIGTERM)
@@ -98,6 +102,7 @@ def test_a_peer_that_is_away_is_sent_nothing(pair: Pair) -> None:
     assert alice.events("history") == []
 
 
+@pytest.mark.long
 def test_an_outbox_that_is_small_slows_it_down_and_refuses_nothing(node: MakeNode) -> None:
     alice, bob = node("alice", "--outbox-messages", "50").start(), node("bob").start()
     alice.ctl("connect", "127.0.0.1", str(bob.port))
@@ -105,6 +110,7 @@ def test_an_outbox_that_is_small_slows_it_down_and_refuses_nothing(node: MakeNod
     assert (record["delivered"], record["lost"], record["duplicated"]) == (2000, 0, 0)
 
 
+@pytest.mark.long
 def test_the_time_that_is_over_leaves_what_was_accepted_to_arrive(pair: Pair) -> None:
     alice, bob = pair
     with pytest.raises(Failed) as caught:
@@ -134,6 +140,7 @@ def test_a_ping_is_answered_by_the_other_daemon_and_lost_while_it_is_stopped(pai
     assert (total["sent"], total["answered"], total["lost"]) == (3, 3, 0)
 
 
+@pytest.mark.long
 def test_a_silent_line_counts_for_all_that_was_due_meanwhile(node: MakeNode) -> None:
     alice, bob = node("alice", "--allow-faults").start(), node("bob").start()
     alice.ctl("connect", "127.0.0.1", str(bob.port))

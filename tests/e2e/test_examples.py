@@ -94,7 +94,7 @@ def _nothing_is_left(alice: Node, bot: Bot) -> None:
 
 
 @pytest.mark.deadline(120)
-@pytest.mark.parametrize(("command", "count"), [(PYTHON, 50), (SHELL, 4)])
+@pytest.mark.parametrize(("command", "count"), [pytest.param(PYTHON, 50, marks=pytest.mark.long), (SHELL, 4)])
 def test_a_bot_that_is_killed_again_and_again_answers_every_message_once(
     pair: Pair, bot: Callable[[list[str]], Bot], command: list[str], count: int
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_bot_that_is_killed_again_and_again_answers_every_message_once(
 
 
 @pytest.mark.deadline(120)
-@pytest.mark.parametrize("command", [PYTHON, SHELL])
+@pytest.mark.parametrize("command", [PYTHON, pytest.param(SHELL, marks=pytest.mark.long)])
 def test_a_bot_outlives_its_daemon(pair: Pair, bot: Callable[[list[str]], Bot], command: list[str]) -> None:
     alice, bob = pair
     echo = bot(command)

@@ -109,7 +109,9 @@ def test_a_ring_of_five_that_is_parted_for_twenty_seconds_loses_and_doubles_noth
     assert min(count.delivered for count in counts) > 100
 
 
-@pytest.mark.parametrize("fault", [{"cut": True}, {"delay": 60}], ids=["cut", "slow"])
+@pytest.mark.parametrize(
+    "fault", [{"cut": True}, pytest.param({"delay": 60}, marks=pytest.mark.long)], ids=["cut", "slow"]
+)
 def test_a_signal_ends_a_daemon_in_time_whatever_its_links_suffer(victim: MakeVictim, fault: dict[str, object]) -> None:
     alice, bob = victim("alice", "--allow-faults"), victim("bob", "--allow-faults")
     alice.dials(bob)

@@ -28,9 +28,10 @@ async def up_to_pong(peer: Handmade, token: int) -> list[Frame]:
     """What comes up to the answer to a Ping."""
     await peer.send(Ping(token))
     frames: list[Frame] = []
-    while (frame := await peer.next()) != Pong(token):
+    while not isinstance(frame := await peer.next(), Pong):
         assert frame is not None
         frames.append(frame)
+    assert frame.token == token
     return frames
 
 

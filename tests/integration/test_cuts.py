@@ -152,6 +152,7 @@ async def test_a_flapping_link_lets_everything_through_in_time(two_nodes: TwoNod
     assert downs.seen == []
 
 
+@pytest.mark.long
 async def test_a_link_that_flaps_more_slowly_than_hearts_beat_comes_and_goes(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(**BRISK)
     downs = await a.feed(types=["peer.down"])
@@ -167,7 +168,14 @@ async def test_a_link_that_flaps_more_slowly_than_hearts_beat_comes_and_goes(two
 # -- the end of a node
 
 
-@pytest.mark.parametrize("how", [{"delay": 30.0}, {"cut": True}, {"rate": 100}, {"flap": 100.0}], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [
+        *({"delay": 30.0}, {"cut": True}),
+        *(pytest.param(how, marks=pytest.mark.long) for how in ({"rate": 100}, {"flap": 100.0})),
+    ],
+    ids=str,
+)
 async def test_a_node_stops_in_time_over_any_link(two_nodes: TwoNodes, how: dict[str, Any]) -> None:
     a, b = await two_nodes(**ALLOWED)
     await link(a, "bob", **how)
@@ -216,6 +224,7 @@ async def test_terminate_over_a_cut_ends_in_time_and_the_other_side_hears_of_it_
 # -- what is bounded
 
 
+@pytest.mark.long
 async def test_reconnect_storms_against_a_cut_link_pile_up_neither_sockets_nor_tasks(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

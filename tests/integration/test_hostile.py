@@ -307,6 +307,7 @@ async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: 
     assert (await a.ask("topo", timeout=1))["nodes"][0]["name"] == "alice"
 
 
+@pytest.mark.long
 async def test_a_flood_of_questions_whose_answers_nobody_reads(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(ping_after=0.1, dead_after=1.0)
     downs = await a.feed(types=["peer.down"])
@@ -319,6 +320,7 @@ async def test_a_flood_of_questions_whose_answers_nobody_reads(two_nodes: TwoNod
     assert {event["peer"]["name"] for event in downs.seen} <= {"handmade"}
 
 
+@pytest.mark.long
 async def test_a_peer_that_answers_an_exploration_without_end(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
     async with chatting(a, b), await Handmade.linked(a.address) as peer, trio.open_nursery() as nursery:

@@ -31,7 +31,7 @@ async def test_a_link_that_is_cut_while_messages_flow_loses_and_doubles_nothing(
             nursery.start_soon(send_until_told, a, "bob", stop, said_a)
             nursery.start_soon(send_until_told, b, "alice", stop, said_b)
             for _ in range(8):
-                await proxy.wait_forwarded(20_000)
+                await proxy.wait_forwarded(8_000)
                 proxy.cut()
                 while proxy.links == 0 or not a.runtime.links.registry.find("bob").is_up:
                     await a.runtime.links.registry.changed.wait()
@@ -42,7 +42,7 @@ async def test_a_link_that_is_cut_while_messages_flow_loses_and_doubles_nothing(
     assert await b.texts() == said_a == await a.texts("out")
     assert await a.texts() == said_b == await b.texts("out")
     assert proxy.links > 8
-    assert min(len(said_a), len(said_b)) > 100
+    assert min(len(said_a), len(said_b)) > 40
 
 
 async def test_what_was_accepted_and_never_written_arrives_over_the_next_link(two_nodes: TwoNodes) -> None:

@@ -185,6 +185,25 @@ async def test_what_is_set_to_nothing_is_said_as_nothing() -> None:
         assert bob.faults is None
 
 
+async def test_what_was_changed_for_good_meanwhile_is_there_when_the_rest_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with standing() as links:
+        bob = native(links)
+        change(links, bob, delay=1.0, lasting=30)
+        await trio.sleep(10)
+        change(links, bob, loss=0.05)
+        assert bob.faults is not None
+        assert (bob.faults.out, bob.faults.until) == (Impairment(delay=1.0, loss=0.05), "2027-01-15T08:00:30.000Z")
+        await trio.sleep(21)
+        assert bob.faults == both(loss=0.05)
+        change(links, bob, cut=True, lasting=30)
+        change(links, bob, heal=True)
+        assert bob.faults is None
+        await trio.sleep(40)
+        assert bob.faults is None
+
+
 async def test_what_was_set_for_good_meanwhile_does_not_end(autojump_clock: trio.testing.MockClock) -> None:
     async with standing() as links:
         bob = native(links)

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 import trio
 from trio._core import _run as trio_run
 
 from tests.sim import simulation
 
-SEEDS = (3, 7, 258)  # two and three machines, with and without rooms, faults of most kinds
+SEEDS = (3, 258)  # two and three machines, with and without rooms, faults of most kinds
 CODE = "import sys; from tests.sim import simulation; print(*(simulation.run(int(n)).digest for n in sys.argv[1:]))"
 
 
@@ -25,6 +26,7 @@ def in_another_process(hash_seed: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.no_cover
 def test_a_seed_gives_the_same_run_in_every_process() -> None:
     here = [simulation.run(seed).digest for seed in SEEDS]
     assert len(set(here)) == len(SEEDS)
@@ -33,6 +35,7 @@ def test_a_seed_gives_the_same_run_in_every_process() -> None:
     assert in_another_process("4711") == here
 
 
+@pytest.mark.no_cover
 def test_looking_at_a_run_does_not_change_it() -> None:
     lines: list[str] = []
     assert simulation.run(SEEDS[0], lines.append).digest == simulation.run(SEEDS[0]).digest
