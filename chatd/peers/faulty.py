@@ -88,7 +88,7 @@ class FaultySocket:
             self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         except OSError:
             self._closed = True  # it was broken already
-        self._finish()
+        self.abandon()
 
     # -- what its owner does
 
@@ -152,7 +152,7 @@ class FaultySocket:
         now = trio.current_time()
         cut = self._out.is_cut(now) or self._in.is_cut(now)
         if not self.shaped or self._out_error is not None or (self._out.is_empty and not cut):
-            self._finish()
+            self.abandon()
             return
         self._out.end(now)
         self._pumps[0].cancel()
@@ -162,9 +162,8 @@ class FaultySocket:
         self._out_moved.notify()
 
     def _patience(self, now: float) -> float:
-        """Until when a closed one is kept."""
-        cut = self._out.is_cut(now) or self._in.is_cut(now)
-        return INFINITY if cut else now + LINGER_S
+        """Until when a closed one is kept: LINGER_S behind the end of what cuts it, if that ends by itself."""
+        return max(self._out.opens_at(now), self._in.opens_at(now)) + LINGER_S
 
     @property
     def lingers(self) -> bool:
@@ -177,9 +176,6 @@ class FaultySocket:
 
     def abandon(self) -> None:
         """Close it underneath, whatever is under way."""
-        self._finish()
-
-    def _finish(self) -> None:
         self._closed = True
         for pump in self._pumps:
             pump.cancel()
@@ -277,7 +273,7 @@ class FaultySocket:
                     await self._write(self._out.rest())
                 except (OSError, trio.ClosedResourceError):
                     self._closed = True
-        self._finish()
+        self.abandon()
 
 
 class FaultyStream(trio.abc.HalfCloseableStream):

@@ -202,7 +202,7 @@ class Shaper:
         return self._impairment.cut or (self._impairment.flap > 0 and self._turn(now) % 2 == 0)
 
     def opens_at(self, now: float) -> float:
-        """When a cut ends by itself."""
+        """When a cut ends by itself; now, or at a later change, where there is none."""
         what = self._impairment
         if what.cut or not what.flap:
             return float("inf") if what.cut else now

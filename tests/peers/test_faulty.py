@@ -224,6 +224,19 @@ async def test_what_nobody_takes_is_given_up_in_the_end(autojump_clock: trio.tes
         assert not both.sock.lingers
 
 
+async def test_what_nobody_takes_is_given_up_also_where_it_was_closed_while_flapping(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with ends() as both:
+        both.suffer(out=Impairment(flap=5.0))
+        await both.stream.send_all(bytes(1 << 20))
+        await both.stream.aclose()
+        await trio.sleep(5 + LINGER_S - 1)
+        assert both.sock.lingers
+        await trio.sleep(3)
+        assert not both.sock.lingers
+
+
 async def test_when_the_node_stops_what_is_on_its_way_goes_out_at_once() -> None:
     clock_ends: list[Ends] = []
     async with ends() as both:
