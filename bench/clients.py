@@ -82,7 +82,7 @@ def _take(sock: socket.socket, began: Began, count: int, *, acknowledges: bool =
     events = b"".join(chunks)
     numbers = [int(number) for number in NUMBER.findall(events)]
     whole = lines == count and numbers == list(range(count))
-    say({**ended, "whole": whole, "last": _last(events[-1024:])["params"]["event"]["id"]})
+    say({**ended, "whole": whole, "last": _last(events[-1024:])["params"]["event"]["global_id"].partition("/")[2]})
 
 
 def _acknowledge(sock: socket.socket, data: bytes) -> None:

@@ -90,8 +90,7 @@ class Client:
         key: str | None = None,
     ) -> "dict[str, Any]":
         """Answer a message: like `send`, to whoever said it."""
-        number = message.get("id") or message["position"]
-        return self.call("reply", timeout, id=number, text=text, wait=wait, ttl=ttl, key=key)
+        return self.call("reply", timeout, id=message["id"], text=text, wait=wait, ttl=ttl, key=key)
 
     def ask(
         self,

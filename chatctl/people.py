@@ -26,7 +26,7 @@ _LINES = {
     "room.leave": "[{room}] {nick} is gone: {reason}",
     "room.topic": "[{room}] topic: {text}",
     "room.gone": "[{room}] we are not in it any more: {reason}",
-    "room.refused": "[{room}] {id} of {name} was refused: {reason}",
+    "room.refused": "[{room}] {global_id} of {name} was refused: {reason}",
 }
 _PLAIN_END = "sent"  # nothing more is ever known of a message to a plain peer
 _local: dict[str, str] = {}  # the last second that was converted: events come in bursts

@@ -109,7 +109,8 @@ def environment(message: "dict[str, Any]", path: str) -> dict[bytes, bytes]:
     peer = message.get("peer") or {}
     given = {
         "CHATD_SOCKET": path,
-        "MSG_ID": message.get("id") or message.get("position"),
+        "MSG_ID": message.get("id"),
+        "MSG_GLOBAL_ID": message.get("global_id"),
         "MSG_POSITION": message.get("position"),
         "MSG_AT": message.get("at"),
         "MSG_PEER": peer.get("name"),

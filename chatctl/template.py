@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PEER_FIELDS = {"peer": "name", "slot": "slot", "node": "node", "kind": "kind"}
-_SAID = ("at", "type", "direction", "text", "position", "id", "re", "state")
+_SAID = ("at", "type", "direction", "text", "position", "id", "global_id", "re", "state")
 EVENT_FIELDS = (*_SAID, "room", "nick", "to", "address", "reason")
 FIELDS = (*EVENT_FIELDS, "time", *PEER_FIELDS)
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\\(.)", re.DOTALL)

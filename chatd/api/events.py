@@ -19,6 +19,11 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=False,
 class Message(Event, tag="message", kw_only=True, gc=False):
     """One text, to or from one peer, or in a room.
 
+    `id` is the message's position in this node's own journal, which no other node can write. `global_id` is
+    `NODEID/EPOCH:SEQ`: the authenticated node that the message came from, and its position in that node's journal.
+    `re` is the `id` of the message that it answers; null where that message is not known here, or was not sent to
+    this peer. `re_global_id` has what the answer names in either case.
+
     In a room `peer` is its host, or where we host it who said it. `room_position` is the position in the host's
     journal, by which a room is ordered; one that we said to a room of another node gets it with its `receipt`. With
     `to` it was said to that member alone; `to_node` is the id of that nick's node, None for a plain client.
@@ -31,8 +36,10 @@ class Message(Event, tag="message", kw_only=True, gc=False):
     to: str | msgspec.UnsetType = msgspec.UNSET
     to_node: str | msgspec.UnsetType | None = msgspec.UNSET
     room_position: str | msgspec.UnsetType = msgspec.UNSET
-    id: str | None = None  # position in its sender's journal; None for a plain inbound one
-    re: str | None = None  # the id that it answers
+    id: str = ""  # the journal fills it in: it is the position
+    global_id: str | None = None  # None: direct from a plain peer
+    re: str | None = None
+    re_global_id: str | msgspec.UnsetType = msgspec.UNSET  # on answers only
     text: str
     expires: str | msgspec.UnsetType = msgspec.UNSET  # out, with a ttl: not sent any more from then on
     state: str | msgspec.UnsetType = msgspec.UNSET  # out only: "queued"; the last field, see `with_state`
@@ -141,7 +148,7 @@ class RoomRefused(Event, tag="room.refused", kw_only=True, gc=False):
 
     peer: PeerRef
     room: str
-    id: str  # of the message, in the member's journal
+    global_id: str  # of the message
     reason: str
 
 
@@ -188,6 +195,11 @@ def is_settled(raw: bytes) -> bool:
 def is_in_room(raw: bytes) -> bool:
     """Whether the JSON of an event names a room."""
     return IN_ROOM in raw
+
+
+def mark_in(room: str) -> bytes:
+    """What the JSON of an event has that names a room of that bare name, on whichever host."""
+    return IN_ROOM + room.encode() + b"@"
 
 
 def mark_of(label: str) -> bytes:

@@ -367,6 +367,7 @@ class Traced(msgspec.Struct, frozen=True):
     """
 
     id: str
+    global_id: str | None
     direction: str
     peer: PeerRef
     room: str | None

@@ -1,8 +1,9 @@
-"""Archive: finds one message in the journal by its id.
+"""Archive: finds one message in the journal, by its id or its global id.
 
-An id is the position in its sender's journal. Ours is a seq of our own. That of another node lies among what we took
-from it, where its positions rise with ours: a binary search on the topic, so that no message pays for an index. Those
-of others in rooms are in no such order: there the newest are looked at first, step by step.
+An id is the message's position in this journal, so only a read of that row is needed. A global id is the sender's node
+id and the position in the sender's journal. Among the messages of one peer those positions rise with ours: a binary
+search on the topic, so that no message pays for an index. In rooms they do not: the newest rows are looked at first,
+step by step.
 """
 
 from functools import partial
@@ -11,13 +12,15 @@ from typing import cast
 from chatd.api.errors import ControlError
 from chatd.api.events import Message
 from chatd.core.batch import Entry
+from chatd.core.globalid import GlobalId, parts, position_in
 from chatd.core.journal import Journal
 from chatd.core.outbox import NotYet
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.store import Store
+from chatd.wire.words import valid_id
 
-# The id stands before the text, and so within the first bytes.
+# The global id comes before the text, and so within the first bytes.
 _LOOK_BACK = """SELECT seq, instr(substr(body, 1, 1024), ?) FROM events
     WHERE topic = ? AND seq < ? AND type = 'message' ORDER BY seq DESC LIMIT ?"""
 LOOKED_UP = 256  # ids at a time
@@ -28,9 +31,11 @@ STEP = 16  # rows that a step of a search costs besides
 class Archive:
     """The messages of one node."""
 
-    def __init__(self, journal: Journal, registry: Registry) -> None:
+    def __init__(self, journal: Journal, registry: Registry, node: str) -> None:
+        """`node` is our id."""
         self._journal = journal
         self._registry = registry
+        self._node = node
         self._looked_up: dict[str, Entry | None] = {}  # for `found`, until it is asked for again
 
     def found(self, message_id: str) -> Entry:
@@ -51,31 +56,31 @@ class Archive:
             del self._looked_up[next(iter(self._looked_up))]
 
     async def find(self, message_id: str) -> Entry:
-        """The message with that id, or that position in this journal. Raises ControlError unknown_message."""
-        epoch, _, digits = message_id.partition(":")
-        if len(digits) < 19 and digits.isascii() and digits.isdigit():
-            seq = int(digits)
-            ours = self._journal.span(epoch) is not None
-            entry = await (self._ours(epoch, seq) if ours else self._theirs(epoch, seq))
-            if entry is None and not ours:
-                entry = await self._in_rooms(message_id)
-            if entry is not None and entry.type == "message":
-                return entry
-        raise _unknown(message_id)
+        """The message with that id. Raises ControlError unknown_message."""
+        epoch, seq = parts(message_id) if valid_id(message_id) else ("", 0)
+        entry = await self._journal.entry(seq) if self._journal.holds(epoch, seq) else None
+        if entry is None or entry.type != "message":
+            raise _unknown(message_id)
+        return entry
+
+    async def find_any(self, message_id: str) -> Entry:
+        """The message with that id or global id. Raises ControlError unknown_message."""
+        wanted = GlobalId.parse(message_id)
+        if wanted is None:
+            return await self.find(message_id)
+        if wanted.node == self._node:
+            return await self.find(wanted.position)
+        peer = self._registry.by_node(wanted.node)
+        entry = await self.taken(peer, wanted.epoch, wanted.seq) if peer is not None else None
+        entry = entry or await self._in_rooms(message_id)
+        if entry is None:
+            raise _unknown(message_id)
+        return entry
 
     def peer_of(self, entry: Entry) -> Peer:
         """Who said a message, or got it. Raises ControlError unknown_peer."""
         peer, ref = self._registry.by_key(entry.topic or 0), cast(Message, entry.event).peer
         return peer or self._registry.find(ref.node or (-1 if ref.slot is None else ref.slot))
-
-    async def _ours(self, epoch: str, seq: int) -> Entry | None:
-        first, last = self._journal.span(epoch) or (1, 0)
-        return await self._journal.entry(seq) if first <= seq <= last else None
-
-    async def _theirs(self, epoch: str, seq: int) -> Entry | None:
-        node = self._journal.marks.node_of(epoch)
-        peer = self._registry.by_node(node) if node else None
-        return await self.taken(peer, epoch, seq) if peer is not None else None
 
     async def taken(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
         """The message that was taken from a native peer at that position of its journal, and not in a room."""
@@ -84,21 +89,21 @@ class Archive:
             look = partial(_first_taken, topic=peer.key, after=after, through=newest)
             entry, after = await self._journal.ask(look)
             if entry is not None:
-                return entry if cast(Message, entry.event).id == f"{epoch}:{seq}" else None
+                return entry if _sent_at(entry) == (epoch, seq) else None
         return None
 
     async def place(self, peer: Peer, epoch: str, seq: int) -> int:
         """The seq of ours behind which all is that was taken from the peer from that position of its journal on."""
-        node, marks = peer.node or "", self._journal.marks
-        if marks.node_of(epoch) != node:
+        older = self._journal.marks.before(peer.node or "", epoch)
+        if older is None:
             return self._journal.committed
-        search = _Search(peer.key, epoch, seq, marks.before(node, epoch), self._journal.committed)
+        search = _Search(peer.key, epoch, seq, older, self._journal.committed)
         while not await self._journal.ask(search.go_on):
             continue
         return search.low
 
-    async def _in_rooms(self, message_id: str) -> Entry | None:
-        said = b'"id":"%s"' % message_id.encode()
+    async def _in_rooms(self, global_id: str) -> Entry | None:
+        said = b'"global_id":"%s"' % global_id.encode()
         topics = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
         for (topic,) in topics:
             before: int | None = self._journal.committed + 1
@@ -117,14 +122,21 @@ def _look_back(store: Store, *, topic: int, before: int, said: bytes) -> tuple[i
 
 
 def _unknown(message_id: str) -> ControlError:
-    hint = "an id is EPOCH:SEQ, as `send` prints it and `chatctl history --json` shows it"
-    return ControlError("unknown_message", f"there is no message {message_id[:64]!r}", hint)
+    hint = "an id is EPOCH:SEQ, as `chatctl send` prints it and `chatctl history --json` shows it"
+    if GlobalId.parse(message_id) is not None:
+        hint = "`chatctl msg` and `chatctl trace` take a global id; `chatctl msg` shows the id that this node has for it"
+    return ControlError("unknown_message", f"there is no message {message_id[:96]!r} here", hint)
 
 
 def _first_taken(store: Store, *, topic: int, after: int, through: int) -> tuple[Entry | None, int]:
     """The first message taken from a peer behind that seq, None if some rows had none; and up to where they go."""
     seq, looked, _ = store.first_in(topic, after, through, ROWS)
     return (None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]), looked
+
+
+def _sent_at(entry: Entry) -> tuple[str, int]:
+    """Where in its sender's journal a message from a native peer is."""
+    return parts(position_in(cast(Message, entry.event).global_id or "/:0"))
 
 
 class _Search:
@@ -152,8 +164,7 @@ class _Search:
         """Where to look next, now that the first one behind the middle is known."""
         middle = (self.low + self._high) // 2
         entry = None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]
-        epoch, _, digits = ((entry and cast(Message, entry.event).id) or ":0").partition(":")
-        if entry is not None and self._is_before(epoch, int(digits)):
+        if entry is not None and self._is_before(*_sent_at(entry)):
             self.low = entry.seq
         else:
             self._high = middle

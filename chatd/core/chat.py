@@ -18,6 +18,7 @@ from chatd.api.events import Gap, Message, PeerDiverged, Receipt
 from chatd.config import Config
 from chatd.core.archive import Archive
 from chatd.core.batch import Batch
+from chatd.core.claims import NONE, Claims
 from chatd.core.journal import Journal
 from chatd.core.keys import Keys
 from chatd.core.outbox import NotYet
@@ -42,13 +43,20 @@ class Saying(NamedTuple):
     to: tuple[str, str | None] | None = None
 
 
+class Answered(NamedTuple):
+    """The message that one answers: its id here and, unless it came direct from a plain peer, its global id."""
+
+    id: str
+    global_id: str | None
+
+
 class Options(NamedTuple):
     """How a message is to be sent, which one it answers, and whether it is said in a room."""
 
     ttl: float | None = None  # seconds
     key: str | None = None
     queue: bool = True
-    re: str | None = None
+    re: Answered | None = None
     saying: Saying | None = None
 
 
@@ -64,7 +72,7 @@ class Chat:
         """Read what the last run left (blocking); `now` is trio's clock."""
         self.outcomes = Outcomes(journal, registry, now=now, wall=runtime.wall())
         self.keys = Keys(journal)
-        self.archive = Archive(journal, registry)
+        self.archive = Archive(journal, registry, rooms.owner.node)
         self._config = config
         self._journal = journal
         self._registry = registry
@@ -166,10 +174,16 @@ class Chat:
 
     def _append_out(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         expires = msgspec.UNSET if options.ttl is None else stamp(self._wall() + options.ttl)
+        ours = f"{self._rooms.owner.node}/"
         messages = [
-            Message(direction="out", peer=peer.ref, text=text, re=options.re, expires=expires, state="queued")
-            for text in texts
+            Message(
+                direction="out", peer=peer.ref, global_id=ours + position, text=text, expires=expires, state="queued"
+            )
+            for position, text in zip(self._journal.next_positions(len(texts)), texts, strict=True)
         ]
+        if (answered := options.re) is not None:
+            for message in messages:
+                message.re, message.re_global_id = answered.id, answered.global_id or msgspec.UNSET
         if (saying := options.saying) is not None:
             for message in messages:
                 message.room, message.nick = saying.label, saying.nick
@@ -195,8 +209,11 @@ class Chat:
 
     # -- in
 
-    def receive(self, peer: Peer, link: Link, texts: Sequence[Text]) -> Batch | None:
-        """Take a native peer's messages, in order; None if all of them were duplicates."""
+    def receive(self, peer: Peer, link: Link, texts: Sequence[Text], claims: Claims = NONE) -> Batch | None:
+        """Take a native peer's messages, in order; None if all of them were duplicates.
+
+        `claims` has the messages of ours that the texts may answer.
+        """
         node = peer.node or ""
         ref, raised, messages = peer.ref, dict[str, int](), list[Message]()
         epoch, mark = "", 0
@@ -206,7 +223,10 @@ class Chat:
                 mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)
             if text.seq > mark:
                 raised[epoch] = mark = text.seq
-                messages.append(Message(direction="in", peer=ref, id=f"{epoch}:{mark}", text=text.text, re=text.re))
+                message = Message(direction="in", peer=ref, global_id=f"{node}/{epoch}:{mark}", text=text.text)
+                if text.re is not None:
+                    self._answer(message, text.re, claims)
+                messages.append(message)
         if not messages:
             return None
         batch = self._journal.append_all(messages, peer.key, "in")
@@ -217,6 +237,12 @@ class Chat:
         if not peer.remembered:
             self._registry.remember(peer)
         return batch
+
+    def _answer(self, message: Message, position: str, claims: Claims) -> None:
+        """It answers a message of ours, or claims so."""
+        message.re_global_id = f"{self._rooms.owner.node}/{position}"
+        if position in claims:
+            message.re = position
 
     def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
         """Take a plain peer's messages, at least one."""

@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 from chatd.config import Config
 from chatd.core.batch import Batch
 from chatd.core.chat import hang_up
+from chatd.core.claims import NONE, Claims
 from chatd.core.hearing import FromHost, Hearing
 from chatd.core.journal import Journal
 from chatd.core.memberships import Memberships
@@ -51,15 +52,18 @@ class Exchange:
         self._registry = registry
         self._declared: dict[str, tuple[str, int]] = {}  # of each node: its epoch, and the number of its newest list
 
-    def take(self, peer: Peer, link: Link, frames: Sequence[Say | FromHost]) -> Batch | None:
+    def take(
+        self, peer: Peer, link: Link, frames: Sequence[Say | FromHost], claims: Claims = NONE
+    ) -> Batch | None:
         """Frames at positions of the peer's journal, in order; None if all of them were duplicates.
 
+        `claims` has the messages of former runs that the frames may name as ours.
         A peer that takes none of its refusals is hung up on, and what it said behind them is not taken.
         """
         new = self._new(peer, frames)
         if not new:
             return None
-        done = self._hand_over(peer, new)
+        done = self._hand_over(peer, new, claims)
         for epoch, mark in {frame.epoch: frame.seq for frame in new[:done]}.items():
             self._journal.raise_mark(peer.node or "", epoch, mark)
         batch = self._journal.filling
@@ -80,13 +84,13 @@ class Exchange:
                 new.append(frame)
         return new
 
-    def _hand_over(self, peer: Peer, frames: Sequence[Say | FromHost]) -> int:
+    def _hand_over(self, peer: Peer, frames: Sequence[Say | FromHost], claims: Claims) -> int:
         """To the rooms here, or to our memberships; with how many that was done."""
         done = 0
         for said, run in groupby(frames, lambda frame: type(frame) is Say):
             some = list(run)
             if not said:
-                self._hearing.take(peer, cast(list[FromHost], some))
+                self._hearing.take(peer, cast(list[FromHost], some), claims)
                 done += len(some)
                 continue
             taken = self.talk.take(peer, cast(list[Say], some))

@@ -7,20 +7,19 @@ back in this way, and that is their delivery. Waits for nothing.
 from collections.abc import Sequence
 from functools import partial
 
-from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic
+from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic, mark_in
 from chatd.core.batch import Statement
+from chatd.core.claims import NONE, Claims
+from chatd.core.globalid import parts
 from chatd.core.journal import Journal
 from chatd.core.membership import IN, Membership
 from chatd.core.memberships import Memberships
-from chatd.core.outcomes import REJECTED
+from chatd.core.outcomes import REJECTED, STORE
 from chatd.core.peer import Peer
 from chatd.core.rooms import CLOSED
 from chatd.wire.frames import Happened, Missing, Refused, Said
 
 ECHO = "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
-# Of what former runs have said only the journal knows to whom: a host refuses what was said in its own rooms.
-REFUSE = """INSERT OR REPLACE INTO outcomes (seq, topic, state, final) SELECT ?, ?, ?, 1 WHERE EXISTS
-    (SELECT 1 FROM events WHERE seq = ? AND topic = ? AND direction = 'out' AND instr(body, '"room":"') > 0)"""
 FromHost = Said | Happened | Missing | Refused
 
 
@@ -33,30 +32,31 @@ class Hearing:
         self._memberships = memberships
         self._node = node
         self._echoes: dict[int, tuple[int, int]] = {}  # of each peer: what was dealt with before the last two batches
-        self._border = journal.committed  # what former runs have said lies up to there
 
-    def take(self, peer: Peer, frames: Sequence[FromHost]) -> None:
-        """All of it is new. What is of a room that we are not in is nothing, except that our own has arrived."""
+    def take(self, peer: Peer, frames: Sequence[FromHost], claims: Claims = NONE) -> None:
+        """All of it is new. What is of a room that we are not in is nothing, except that our own has arrived.
+
+        `claims` has the messages of former runs that the frames may name as ours.
+        """
         start = 0
         for index, frame in enumerate(frames):
             if index + 1 < len(frames) and _is_more(frame, frames[index + 1]):
                 continue
             if isinstance(frame, Said):
-                self._said(peer, frames[start : index + 1])  # type: ignore[arg-type]  # they are all like this one
+                self._said(peer, frames[start : index + 1], claims)  # type: ignore[arg-type]  # all like this one
             else:
-                self._happened(peer, frame)
+                self._happened(peer, frame, claims)
             start = index + 1
 
-    def _said(self, peer: Peer, frames: Sequence[Said]) -> None:
+    def _said(self, peer: Peer, frames: Sequence[Said], claims: Claims) -> None:
         """Neighbours in one room."""
         membership = self._memberships.get(peer.node or "", frames[0].room)
         heard = list[Message]()
         for frame in frames:
-            epoch, _, seq = frame.id.partition(":")
-            if self._journal.span(epoch) is not None:
+            if frame.id is not None:
                 self._hear(peer, membership, heard)
                 heard = []
-                self._echo(peer, membership, frame, int(seq))
+                self._echo(peer, membership, frame, claims)
             elif membership is not None:
                 heard.append(self._message(peer, membership, frame))
         self._hear(peer, membership, heard)
@@ -68,7 +68,7 @@ class Hearing:
             room=membership.label,
             nick=frame.nick,
             room_position=f"{frame.epoch}:{frame.seq}",
-            id=frame.id,
+            global_id=f"{peer.node}/{frame.epoch}:{frame.seq}",
             text=frame.text,
         )
         if frame.to is not None:
@@ -80,9 +80,10 @@ class Hearing:
             self._journal.append_all(messages, membership.key, "in")
             peer.received += len(messages)
 
-    def _echo(self, peer: Peer, membership: Membership | None, frame: Said, seq: int) -> None:
+    def _echo(self, peer: Peer, membership: Membership | None, frame: Said, claims: Claims) -> None:
         """Our own message is in its place."""
-        if not self._is_awaited(peer, seq):
+        seq = self._awaited(peer, frame, claims)
+        if not seq:
             return
         if membership is not None:
             position = f"{frame.epoch}:{frame.seq}"
@@ -92,9 +93,14 @@ class Hearing:
             self._journal.append(receipt, membership.key)
         self._dealt_with(peer, seq)
 
-    def _is_awaited(self, peer: Peer, seq: int) -> bool:
-        """Whether we may have said that in a room of this peer, not dealt with yet: no host speaks for others."""
-        return seq > peer.echoed and (seq in peer.unheard or seq <= self._border)
+    def _awaited(self, peer: Peer, frame: Said | Refused, claims: Claims) -> int:
+        """Our seq of what we said in that room of the peer and has not come back; 0: no host speaks for others."""
+        named = frame.id or ":0"
+        epoch, seq = parts(named)
+        if seq <= peer.echoed or not self._journal.holds(epoch, seq):
+            return 0
+        in_room = seq in peer.unheard or (named in claims and mark_in(frame.room) in claims[named].raw)
+        return seq if in_room else 0
 
     def _dealt_with(self, peer: Peer, seq: int) -> None:
         """As soon as that is committed; else the host says it again, and it is awaited then."""
@@ -108,7 +114,7 @@ class Hearing:
         self._journal.note(key, partial(_echoed, peer))
         peer.progress.notify()
 
-    def _happened(self, peer: Peer, frame: FromHost) -> None:
+    def _happened(self, peer: Peer, frame: FromHost, claims: Claims) -> None:
         if isinstance(frame, Missing):
             for room, after in frame.rooms:
                 if (membership := self._memberships.get(peer.node or "", room)) is not None:
@@ -117,7 +123,7 @@ class Hearing:
             return
         membership = self._memberships.get(peer.node or "", frame.room)
         if isinstance(frame, Refused):
-            self._refused(peer, membership, frame)
+            self._refused(peer, membership, frame, claims)
         elif isinstance(frame, Happened) and membership is not None:
             self._change(membership, frame)
 
@@ -155,11 +161,10 @@ class Hearing:
         if membership.state == IN:
             self._memberships.keep(membership)
 
-    def _refused(self, peer: Peer, membership: Membership | None, frame: Refused) -> None:
+    def _refused(self, peer: Peer, membership: Membership | None, frame: Refused, claims: Claims) -> None:
         """What we said is not in the room, and will not be."""
-        epoch, _, digits = frame.id.partition(":")
-        span, seq = self._journal.span(epoch), int(digits)
-        if span is None or not span[0] <= seq <= span[1] or not self._is_awaited(peer, seq):
+        seq = self._awaited(peer, frame, claims)
+        if not seq:
             return
         receipt = Receipt(
             peer=peer.ref,
@@ -169,7 +174,7 @@ class Hearing:
             reason=frame.reason,
         )
         self._journal.append(receipt, membership.key if membership else peer.key)
-        self._journal.execute(REFUSE, seq, peer.key, REJECTED, seq, peer.key)
+        self._journal.execute(STORE, seq, peer.key, REJECTED, 1)
         self._dealt_with(peer, seq)
 
 

@@ -96,7 +96,7 @@ class Journal:
     def append_all(
         self, events: Sequence[AnyEvent], topic: int | None = None, direction: str | None = None, *, urgent: bool = True
     ) -> Batch:
-        """The same for neighbours of one type. A message that goes out gets its id, which is its position."""
+        """The same for neighbours of one type. A message gets its id, which is its position."""
         batch = self._batch(urgent=urgent)
         if batch.done:
             return batch
@@ -110,7 +110,7 @@ class Journal:
         for seq, event in enumerate(events, first):
             event.at = at
             event.position = position = prefix + str(seq)
-            if direction == "out" and isinstance(event, Message):
+            if type(event) is Message:
                 event.id = position
         data = self._encode_lines(events)  # all at once, or none if one cannot be encoded
         tag = str(events[0].__struct_config__.tag)
@@ -289,6 +289,10 @@ class Journal:
         """
         return self._tail.after(after, topic, limit)
 
+    def in_memory(self, seq: int) -> Entry | None:
+        """The committed entry of that seq, where memory still has it."""
+        return self._tail.at(seq)
+
     async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
         """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them."""
         through = self.committed
@@ -350,6 +354,11 @@ class Journal:
     def span(self, epoch: str) -> tuple[int, int] | None:
         """First and last committed seq of an epoch of ours (last < first: it is empty); None if it is not ours."""
         return self._epochs.span(epoch, self.committed)
+
+    def holds(self, epoch: str, seq: int) -> bool:
+        """Whether that is a committed position of this journal."""
+        first, last = self.span(epoch) or (1, 0)
+        return first <= seq <= last
 
     def resolve(self, position: str) -> int:
         """The seq of a position of this journal. Raises ControlError cursor_gone."""

@@ -16,6 +16,7 @@ from chatd.core.chat import Chat
 from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.filters import former_place, is_for
+from chatd.core.globalid import GlobalId
 from chatd.core.journal import Journal
 from chatd.core.outcomes import REJECTED
 from chatd.core.peer import Peer
@@ -125,14 +126,13 @@ class Lives:
 
     # -- for the other end
 
-    async def between(self, peer: Peer, message_id: str) -> list[Moment] | None:
+    async def between(self, peer: Peer, wanted: GlobalId) -> list[Moment] | None:
         """What to tell a native peer of a message that one of the two has sent to the other.
 
-        The id is the position in the journal of who sent it; of what was said in a room that is hosted here, the one in
-        ours. None where there is no such message, or it is not for that peer.
+        It is named by its place in the journal of its sender; one in a room that is hosted here, by its place in ours.
+        None where there is no such message, or it is not for that peer.
         """
-        epoch, _, digits = message_id.partition(":")
-        entry = await self._known(peer, epoch, int(digits))
+        entry = await self._known(peer, wanted)
         if entry is None or entry.type != "message":
             return None
         if entry.topic == peer.key or self._has_said(peer, entry):
@@ -141,11 +141,12 @@ class Lives:
             return [*(await self.of(entry)).moments, *self._passed_on(peer, entry)]
         return None
 
-    async def _known(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
-        span = self._journal.span(epoch)
-        if span is None:
-            return await self._chat.archive.taken(peer, epoch, seq)
-        return await self._journal.entry(seq) if span[0] <= seq <= span[1] else None
+    async def _known(self, peer: Peer, wanted: GlobalId) -> Entry | None:
+        """By a place in the peer's journal or in ours; of other nodes a peer is told nothing."""
+        if wanted.node == peer.node:
+            return await self._chat.archive.taken(peer, wanted.epoch, wanted.seq)
+        ours = wanted.node == self._rooms.owner.node and self._journal.holds(wanted.epoch, wanted.seq)
+        return await self._journal.entry(wanted.seq) if ours else None
 
     def _has_said(self, peer: Peer, entry: Entry) -> bool:
         room = self._rooms.by_topic(entry.topic or 0)

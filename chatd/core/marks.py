@@ -32,14 +32,10 @@ class Marks:
         epoch = self._newest.get(node)
         return None if epoch is None else (epoch, self._committed[(node, epoch)])
 
-    def node_of(self, epoch: str) -> str | None:
-        """Whose epoch that is, as far as we have something of it."""
-        return next((node for node, known in self._committed if known == epoch), None)
-
-    def before(self, node: str, epoch: str) -> frozenset[str]:
-        """The epochs of that node that appeared before this one."""
+    def before(self, node: str, epoch: str) -> frozenset[str] | None:
+        """The epochs of that node that appeared before this one; None if nothing came of this one."""
         epochs = [known for whose, known in self._committed if whose == node]
-        return frozenset(epochs[: epochs.index(epoch)])
+        return frozenset(epochs[: epochs.index(epoch)]) if epoch in epochs else None
 
     def committed_in(self, node: str, epoch: str) -> int:
         """The newest committed seq of that epoch; 0 if none is."""

@@ -227,7 +227,7 @@ def _undecide(peer: Peer, seq: int, state: str) -> None:
 def _too_late(entry: Entry, state: str) -> ControlError:
     message = cast(Message, entry.event)
     if entry.direction != "out":
-        return ControlError("conflict", f"message {message.id or message.position} came in", reason="not_ours")
+        return ControlError("conflict", f"message {message.id} came in", reason="not_ours")
     if message.peer.kind == "plain":
         return ControlError("conflict", f"what goes to {message.peer.name}, a plain peer, stays said", reason="plain")
     return ControlError("conflict", f"message {message.id} is {state}", "it is too late to take it back", reason=state)

@@ -56,7 +56,7 @@ class Rooms:
         self.feeds = Feeds()
         self._journal = journal
         self._registry = registry
-        self._owner = owner
+        self.owner = owner
         self._by_name: dict[str, Room] = {}
         self._by_key: dict[int, Room] = {}
         self._undo = Undo()
@@ -67,7 +67,7 @@ class Rooms:
         for key, name, label, subject, closed in query(
             "SELECT topic, name, label, subject, closed FROM rooms WHERE host = ''"
         ):
-            room = self._by_key[key] = Room(key, name, label, self._owner.node, subject)
+            room = self._by_key[key] = Room(key, name, label, self.owner.node, subject)
             room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", key)[0][0]
             if not closed:
                 self._by_name[name] = room
@@ -77,7 +77,7 @@ class Rooms:
             room = self._by_key[key]
             self.feeds.add(node, Feed(room, since, until or NEVER))
             if not until:
-                room.put(Member(nick, OWN if node == self._owner.node else NATIVE, since, node=node))
+                room.put(Member(nick, OWN if node == self.owner.node else NATIVE, since, node=node))
 
     # -- finding
 
@@ -105,7 +105,7 @@ class Rooms:
         if len(self._by_name) >= MOST_ROOMS:
             hint = "`chatctl room close` one that nobody needs"
             raise ControlError("rate_limited", f"{MOST_ROOMS} rooms are hosted here, as many as may be", hint)
-        room = Room(self._registry.new_topic(), name, f"{name}@{self._owner.name}", self._owner.node)
+        room = Room(self._registry.new_topic(), name, f"{name}@{self.owner.name}", self.owner.node)
         self._by_name[name] = self._by_key[room.key] = room
         return room, self._undo.add(self._write(room), partial(self._unhost, room))
 
@@ -158,7 +158,7 @@ class Rooms:
             if nick not in (None, own.nick):
                 raise _already(room, own)
             return own, None
-        return self._enter(room, nicks.for_node(self._owner.name) if nick is None else nick, OWN, node=self._owner.node)
+        return self._enter(room, nicks.for_node(self.owner.name) if nick is None else nick, OWN, node=self.owner.node)
 
     def enter_plain(
         self, room: Room, nick: str | None, address: str, hang_up: Callable[[str], None]
@@ -210,9 +210,9 @@ class Rooms:
             member.hang_up("storage_full")
 
     def _check_room(self, room: Room) -> None:
-        if len(room.by_fold) >= self._owner.members:
+        if len(room.by_fold) >= self.owner.members:
             hint = "raise --room-members there"
-            raise ControlError("rate_limited", f"{self._owner.members} are in {room.label}, as many as may be", hint)
+            raise ControlError("rate_limited", f"{self.owner.members} are in {room.label}, as many as may be", hint)
 
     # -- going
 
@@ -285,7 +285,7 @@ class Rooms:
     def _wanted(self, name: str, node: str) -> Room:
         room = self._by_name.get(name)
         if room is None:
-            raise ControlError("unknown_room", f"{self._owner.name} hosts no room {name[:64]!r}")
+            raise ControlError("unknown_room", f"{self.owner.name} hosts no room {name[:64]!r}")
         if node in room.bans:
             raise ControlError("forbidden", f"this node is banned from {room.label}")
         return room

@@ -71,6 +71,11 @@ class Tail:
             return found[0] if found else []
         return sorted([entry for entries in found for entry in entries], key=_seq)[:limit]
 
+    def at(self, seq: int) -> Entry | None:
+        """The entry of that seq; None where memory does not have it."""
+        index = seq - self.floor - 1
+        return self._entries[index] if 0 <= index < len(self._entries) else None
+
     def _of(self, topic: int, seq: int, limit: int) -> list[Entry]:
         kept = self._by_topic.get(topic)
         if not kept or kept[-1].seq <= seq:

@@ -42,7 +42,7 @@ class Talk:
         direction = "out" if own else "in"
         state = "delivered" if own else msgspec.UNSET
         ref = self._self if own else PeerRef(None, member.nick, "plain", None)
-        label, nick = room.label, member.nick
+        label, nick, ours = room.label, member.nick, f"{self._owner.node}/"
         messages = [
             Message(
                 direction=direction,
@@ -50,7 +50,7 @@ class Talk:
                 room=label,
                 nick=nick,
                 room_position=position,
-                id=position,
+                global_id=ours + position,
                 text=text,
                 state=state,
             )
@@ -97,7 +97,7 @@ class Talk:
                 room=room.label,
                 nick=member.nick,
                 room_position=position,
-                id=f"{say.epoch}:{say.seq}",
+                global_id=f"{peer.node}/{say.epoch}:{say.seq}",
                 text=say.text,
             )
             for position, say in zip(self._journal.next_positions(len(says)), says, strict=True)
@@ -122,8 +122,8 @@ class Talk:
 
     def _refuse(self, peer: Peer, say: Say, reason: str) -> None:
         """It is owed to who said it."""
-        label, said = f"{say.room}@{self._owner.name}", f"{say.epoch}:{say.seq}"
-        event = RoomRefused(peer=peer.ref, room=label, id=said, reason=reason)
+        label, said = f"{say.room}@{self._owner.name}", f"{peer.node}/{say.epoch}:{say.seq}"
+        event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
         batch = self._journal.append(event, peer.key, "out")
         if not batch.done:
             outbox = peer.outbox

@@ -11,10 +11,12 @@ from chatd.core.store import Store
 SPAN: Final = 1 << 24  # seqs in a range, at most
 STEP: Final = 1024  # rows looked at in one turn: two or three milliseconds
 PAGE: Final = 1 << 16  # seqs that are remembered together, a bit each
-# Only messages come in. The id stands before the text: 8 letters, a colon, 19 digits at most, and the quote behind it.
+# Only messages come in. Before the text is the global id: 52 letters of the node and a slash, then 8 letters of the
+# epoch, a colon, 19 digits at most, and the quote that ends it.
 _ROWS = """SELECT seq, CASE direction WHEN 'in' THEN substr(body, instr(body, ?) + ?, 29) END
            FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"""
-_ID: Final = b'"id":"'
+_ID: Final = b'"global_id":"'
+_NODE: Final = 53
 
 
 class Tally:
@@ -31,7 +33,7 @@ class Tally:
 
     def go_on(self, store: Store) -> bool:
         """A step; whether it is over."""
-        rows = store.query(_ROWS, _ID, len(_ID), self._topic, self._after, self._through, STEP)
+        rows = store.query(_ROWS, _ID, len(_ID) + _NODE, self._topic, self._after, self._through, STEP)
         epoch, first, last = self._epoch, self._first, self._last
         for _, head in rows:
             if head is not None and head[:8] == epoch:

@@ -6,7 +6,8 @@ the newest committed mark at the time it is written. A slow peer costs nothing, 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import cast
 
@@ -144,14 +145,15 @@ class NativeLink:
         life = trio.CancelScope()
         try:
             with life:
-                self._take(self._rest)
+                await self._take_in(self._rest, life)
                 self._rest = []
                 while self.bye is None:
-                    await self._room(life)
+                    if not self._journal.has_room:
+                        await self._for_journal(life, self._journal.room)
                     life.deadline = trio.current_time() + self._config.dead_after
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
-                    self._take(self._decoder.receive(data))
+                    await self._take_in(self._decoder.receive(data), life)
                     if self._journal.is_idle:  # the commit begins now, not when TLS has found nothing more
                         await trio.lowlevel.checkpoint()
                     if not data:
@@ -169,15 +171,21 @@ class NativeLink:
             self._over.set()
             self._waker.wake()
 
-    async def _room(self, life: trio.CancelScope) -> None:
+    async def _for_journal(self, life: trio.CancelScope, wait: Callable[[], Awaitable[None]]) -> None:
         """Wait for the journal; the peer hears from us meanwhile, though its Pings are not read."""
-        while not self._journal.has_room and self.reason is None:
+        while self.reason is None:
             life.deadline = float("inf")
             with trio.move_on_after(self._config.ping_after):
-                await self._journal.room()
+                await wait()
                 return
             self._pongs.append(0)
             self._waker.wake()
+
+    async def _take_in(self, frames: list[Frame], life: trio.CancelScope) -> None:
+        """Take frames, once what they say of messages of ours is looked up."""
+        if named := self._incoming.named(frames):
+            await self._for_journal(life, partial(self._incoming.look_up, named))
+        self._take(frames)
 
     def _take(self, frames: list[Frame]) -> None:
         """Handle frames in order, those at positions by the run.

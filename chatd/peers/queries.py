@@ -12,6 +12,7 @@ from typing import Final, cast
 import trio
 
 from chatd.api.errors import ControlError
+from chatd.core.globalid import GlobalId
 from chatd.core.lives import TAKEN, Moment
 from chatd.core.peer import Peer
 from chatd.core.tally import SPAN, Tally
@@ -92,9 +93,10 @@ class Queries:
 
     # -- asking
 
-    async def inquire(self, message_id: str) -> Traced:
+    async def inquire(self, message: GlobalId) -> Traced:
         """When did what happen to it over there? Raises ControlError: peer_offline once the link has ended."""
-        return cast(Traced, await self._ask(partial(Inquire, id=message_id), Traced))
+        ask = partial(Inquire, node=message.node, epoch=message.epoch, seq=message.seq)
+        return cast(Traced, await self._ask(ask, Traced))
 
     async def count(self, epoch: str, first: int, last: int) -> Counted:
         """How many of our messages from `first` through `last` of that epoch are there, SPAN seqs at most? As above."""
@@ -138,7 +140,8 @@ class Queries:
         if isinstance(frame, Count):
             await self._answer_count(frame)
             return
-        moments = await self._links.lives.between(self._peer, frame.id)
+        wanted = GlobalId(frame.node, frame.epoch, frame.seq)
+        moments = await self._links.lives.between(self._peer, wanted)
         steps = [step for moment in moments or () if (step := _step(moment)) is not None]
         self.tell(Traced(frame.token, moments is not None, steps[:STEPS_MOST]))
 

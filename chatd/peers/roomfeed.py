@@ -1,5 +1,6 @@
 """Room feed: what members are told of the rooms that are hosted here, as frames. Each is made and encoded once, for all
-links. What was said to one member alone goes to that one and to who said it.
+links but the author's, which also gets the position by which it knows its own message. What was said to one member
+alone goes to that one and to its author.
 """
 
 from typing import cast
@@ -8,6 +9,7 @@ import msgspec
 
 from chatd.api.events import Message, RoomJoin, RoomLeave, RoomTopic
 from chatd.core.batch import Entry
+from chatd.core.globalid import position_in
 from chatd.core.journal import Journal
 from chatd.core.room import Room
 from chatd.peers.limits import is_over
@@ -35,6 +37,8 @@ class RoomFeed:
                 return None
             if is_over(message.text, text_bytes, text_chars):
                 return self.missing(entry.seq, entry.seq, {room.name: entry.seq - 1})
+            if message.peer.node == node:
+                return encode_many((self._said(entry, room, position_in(message.global_id or "")),), NO_LIMIT)
         data = self._encoded.get(entry.seq)
         if data is None:
             data = self._encoded[entry.seq] = encode_many((self._made(entry, room),), NO_LIMIT)
@@ -55,8 +59,7 @@ class RoomFeed:
     def _made(self, entry: Entry, room: Room) -> Said | Happened:
         epoch, event = self._journal.epoch_of(entry.seq), entry.event
         if isinstance(event, Message):
-            to = None if event.to is msgspec.UNSET else event.to
-            return Said(epoch, entry.seq, room.name, event.nick or "", event.text, event.id or "", to)
+            return self._said(entry, room, None)
         if isinstance(event, RoomJoin):
             return Happened(epoch, entry.seq, room.name, "join", event.nick, event.node)
         if isinstance(event, RoomLeave):
@@ -64,3 +67,10 @@ class RoomFeed:
         if isinstance(event, RoomTopic):
             return Happened(epoch, entry.seq, room.name, "topic", text=event.text)
         return Happened(epoch, entry.seq, room.name, "closed")
+
+    def _said(self, entry: Entry, room: Room, said_at: str | None) -> Said:
+        """A message of the room; for its author with the position in the author's journal."""
+        message = cast(Message, entry.event)
+        to = None if message.to is msgspec.UNSET else message.to
+        epoch = self._journal.epoch_of(entry.seq)
+        return Said(epoch, entry.seq, room.name, message.nick or "", message.text, said_at, to)

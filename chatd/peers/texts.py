@@ -10,6 +10,7 @@ from chatd.api.errors import ControlError
 from chatd.api.events import Message, RoomRefused
 from chatd.core.batch import Entry
 from chatd.core.feeds import Feed
+from chatd.core.globalid import position_in
 from chatd.core.journal import Journal
 from chatd.core.outcomes import REJECTED
 from chatd.core.peer import Peer
@@ -192,8 +193,8 @@ class _Direct(msgspec.Struct, gc=False):
     """What a frame needs of a message: most of what is read from disk is a backlog."""
 
     text: str
-    re: str | None
     room: str | None
+    re_global_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _direct = msgspec.json.Decoder(_Direct).decode
@@ -209,7 +210,9 @@ def frames_of(entries: Sequence[Entry], journal: Journal) -> list[Ordered]:
         if entry.type == "message":
             message = cast(Message, entry.known) if entry.known else _direct(entry.raw)
             if message.room is None:
-                frames.append(Text(epoch, entry.seq, message.text, message.re))
+                answered = message.re_global_id
+                re = None if answered is msgspec.UNSET else position_in(answered)
+                frames.append(Text(epoch, entry.seq, message.text, re))
                 continue
         frames.append(_in_room(epoch, entry))
     return frames
@@ -219,7 +222,7 @@ def _in_room(epoch: str, entry: Entry) -> Say | Refused:
     """What is said in a room of the peer, or what was not taken in one of ours."""
     event = entry.event
     if isinstance(event, RoomRefused):
-        return Refused(epoch, entry.seq, room_of(event.room), event.id, event.reason)
+        return Refused(epoch, entry.seq, room_of(event.room), position_in(event.global_id), event.reason)
     message = cast(Message, event)
     to = None if message.to is msgspec.UNSET else message.to
     to_node = None if message.to_node is msgspec.UNSET else message.to_node

@@ -126,7 +126,10 @@ class Resume(msgspec.Struct, array_like=True, tag=2, frozen=True, gc=False):
 
 
 class Text(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
-    """One message: its position in the sender's journal, its text, and the id it answers (`EPOCH:SEQ`)."""
+    """One message: its position in the sender's journal, its text, and the message that it answers, if it does.
+
+    `re` is the position of that message in the receiver's journal: a peer answers only what the receiver has sent it.
+    """
 
     epoch: str
     seq: Seq

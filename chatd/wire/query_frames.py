@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from chatd.wire.words import Seq, valid_epoch, valid_id, valid_kind, valid_name, valid_node
+from chatd.wire.words import Seq, valid_epoch, valid_kind, valid_name, valid_node
 
 NEIGHBOURS_MOST: Final = 256  # in one page of a Found
 STEPS_MOST: Final = 64  # in a Traced
@@ -61,13 +61,16 @@ class Explored(msgspec.Struct, array_like=True, tag=18, frozen=True, gc=False):
 
 
 class Inquire(msgspec.Struct, array_like=True, tag=19, frozen=True, gc=False):
-    """When did what happen to the message `id`, which one of the two has sent to the other?
+    """When did what happen to a message that one of the two has sent to the other?
 
-    The id is its position in its sender's journal; of one that was said in a room of the receiver, its place there.
+    `node` is one of the two, epoch and seq its position in that node's journal: in the sender's, or of one that was
+    said in a room of the receiver, its place there.
     """
 
     token: Token
-    id: str
+    node: str
+    epoch: str
+    seq: Seq
 
 
 class Traced(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
@@ -122,7 +125,9 @@ def _traced_fault(frame: Traced) -> str:
 
 
 def _inquire_fault(frame: Inquire) -> str:
-    return "" if valid_id(frame.id) else "no such id"
+    if not valid_node(frame.node):
+        return "no such node id"
+    return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
 def _count_fault(frame: Count) -> str:

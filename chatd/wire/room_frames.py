@@ -65,9 +65,9 @@ class Say(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
 
 
 class Said(msgspec.Struct, array_like=True, tag=12, frozen=True, gc=False):
-    """A message in a room of the sender, at this position of its journal. `id` is its position where it was said.
+    """A message in a room of the sender, at this position of its journal.
 
-    The receiver's own messages come back in this way; then `id` is a position of its own journal.
+    The receiver's own messages come back in this way: then `id` is the position in the receiver's journal, else None.
     """
 
     epoch: str
@@ -75,7 +75,7 @@ class Said(msgspec.Struct, array_like=True, tag=12, frozen=True, gc=False):
     room: str
     nick: str
     text: str
-    id: str
+    id: str | None = None
     to: str | None = None
 
 
@@ -146,7 +146,7 @@ def _say_fault(frame: Say) -> str:
 
 
 def _said_fault(frame: Said) -> str:
-    wrong = _at(frame.epoch, frame.room) or _nick(frame.nick) or _id(frame.id)
+    wrong = _at(frame.epoch, frame.room) or _nick(frame.nick) or ("" if frame.id is None else _id(frame.id))
     return wrong or ("" if frame.to is None else _nick(frame.to))
 
 

@@ -17,7 +17,7 @@ NOTE_BYTES: Final = 1024  # of a reason or a topic
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # SQLite's integer
 
 _EPOCH: Final = re.compile(r"[a-z2-7]{8}")
-_ID: Final = re.compile(r"[a-z2-7]{8}:[0-9]{1,19}")
+_ID: Final = re.compile(r"[a-z2-7]{8}:(0|[1-9][0-9]{0,18})")  # one spelling each
 _NAME: Final = re.compile(r"(?![0-9]+\Z)[a-z0-9._-]{1,63}")
 _NODE: Final = re.compile(r"[a-z2-7]{52}")
 _KIND: Final = re.compile(r"[a-z_]{1,32}")

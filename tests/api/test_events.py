@@ -8,19 +8,23 @@ from chatd.api import events
 from chatd.api.events import AnyEvent
 from chatd.api.records import PeerRef
 
+NODE, OURS = "k3v7abcd" + "b" * 44, "a" * 52
 PEER = PeerRef(0, "bob", "native", "k3v7abcd")
 SHOWN = {"slot": 0, "name": "bob", "kind": "native", "node": "k3v7abcd"}
 WHERE: dict[str, Any] = {"position": "7kq2m4xa:42", "at": "2026-11-21T03:00:00.000Z"}
 EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
     (
-        events.Message(direction="in", peer=PEER, id="aaaaaaaa:7", text="hi", **WHERE),
-        {"type": "message", "direction": "in", "peer": SHOWN, "room": None, "nick": None, "id": "aaaaaaaa:7",
-         "re": None, "text": "hi"},
+        events.Message(
+            direction="in", peer=PEER, id="7kq2m4xa:42", global_id=f"{NODE}/aaaaaaaa:7", re="7kq2m4xa:40",
+            re_global_id=f"{OURS}/7kq2m4xa:40", text="hi", **WHERE,
+        ),
+        {"type": "message", "direction": "in", "peer": SHOWN, "room": None, "nick": None, "id": "7kq2m4xa:42",
+         "global_id": f"{NODE}/aaaaaaaa:7", "re": "7kq2m4xa:40", "re_global_id": f"{OURS}/7kq2m4xa:40", "text": "hi"},
     ),
     (
         events.Message(direction="out", peer=PEER, id="7kq2m4xa:42", text="hi", state="queued", **WHERE),
         {"type": "message", "direction": "out", "peer": SHOWN, "room": None, "nick": None, "id": "7kq2m4xa:42",
-         "re": None, "text": "hi", "state": "queued"},
+         "global_id": None, "re": None, "text": "hi", "state": "queued"},
     ),
     (
         events.PeerUp(peer=PEER, address="10.0.0.2:7420", direction="out", **WHERE),
@@ -44,7 +48,7 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
             **WHERE,
         ),
         {"type": "message", "direction": "out", "peer": SHOWN, "room": None, "nick": None, "id": "7kq2m4xa:42",
-         "re": None, "text": "hi", "expires": "2026-11-21T04:00:00.000Z", "state": "queued"},
+         "global_id": None, "re": None, "text": "hi", "expires": "2026-11-21T04:00:00.000Z", "state": "queued"},
     ),
     (
         events.Receipt(peer=PEER, state="delivered", through="7kq2m4xa:42", **WHERE),
@@ -58,10 +62,11 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
     (
         events.Message(
             direction="in", peer=PEER, room="lobby@bob", nick="jane", to="alice", room_position="aaaaaaaa:7",
-            id="cccccccc:3", text="hi", **WHERE,
+            id="7kq2m4xa:42", global_id=f"{NODE}/aaaaaaaa:7", text="hi", **WHERE,
         ),
         {"type": "message", "direction": "in", "peer": SHOWN, "room": "lobby@bob", "nick": "jane", "to": "alice",
-         "room_position": "aaaaaaaa:7", "id": "cccccccc:3", "re": None, "text": "hi"},
+         "room_position": "aaaaaaaa:7", "id": "7kq2m4xa:42", "global_id": f"{NODE}/aaaaaaaa:7", "re": None,
+         "text": "hi"},
     ),
     (
         events.Message(
@@ -69,7 +74,8 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
             id="7kq2m4xa:42", text="hi", state="queued", **WHERE,
         ),
         {"type": "message", "direction": "out", "peer": SHOWN, "room": "lobby@bob", "nick": "alice",
-         "to": "10.0.0.9:5000", "to_node": None, "id": "7kq2m4xa:42", "re": None, "text": "hi", "state": "queued"},
+         "to": "10.0.0.9:5000", "to_node": None, "id": "7kq2m4xa:42", "global_id": None, "re": None, "text": "hi",
+         "state": "queued"},
     ),
     (
         events.Receipt(
@@ -101,8 +107,9 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
         {"type": "room.gone", "room": "lobby@bob", "reason": "closed"},
     ),
     (
-        events.RoomRefused(peer=PEER, room="lobby@alice", id="aaaaaaaa:7", reason="not in the room", **WHERE),
-        {"type": "room.refused", "peer": SHOWN, "room": "lobby@alice", "id": "aaaaaaaa:7", "reason": "not in the room"},
+        events.RoomRefused(peer=PEER, room="lobby@alice", global_id=f"{NODE}/aaaaaaaa:7", reason="banned", **WHERE),
+        {"type": "room.refused", "peer": SHOWN, "room": "lobby@alice", "global_id": f"{NODE}/aaaaaaaa:7",
+         "reason": "banned"},
     ),
     (events.DaemonStart(version="1.0", **WHERE), {"type": "daemon.start", "version": "1.0"}),
     (events.DaemonStop(reason="signal", **WHERE), {"type": "daemon.stop", "reason": "signal"}),

@@ -71,9 +71,9 @@ def test_it_asks_only_for_what_was_given(daemon: FakeDaemon, client: Client) -> 
     assert daemon.params("send")[2] == plain
 
 
-def test_a_reply_names_the_message_or_its_position(daemon: FakeDaemon, client: Client) -> None:
+def test_a_reply_names_the_message(daemon: FakeDaemon, client: Client) -> None:
     client.reply(message(3), "yes")
-    client.reply(message(4, id=None), "yes", key="k")
+    client.reply(message(4), "yes", key="k")
     assert daemon.params("reply") == [
         {"id": "aaaaaaaa:3", "text": "yes"},
         {"id": "aaaaaaaa:4", "text": "yes", "key": "k"},

@@ -51,7 +51,7 @@ def test_the_command_gets_the_message_on_stdin_and_in_variables(
     daemon: FakeDaemon, chatctl: Chatctl, socket_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MSG_TEXT_OF_OLD", "x")
-    found = message(7, "two\nlines 'é' $HOME", re="aaaaaaaa:3")
+    found = message(7, "two\nlines 'é' $HOME", re="aaaaaaaa:3", global_id="k3v9/bbbbbbbb:9")
     daemon.on["subscribe"] = subscribed(found)
     ran = chatctl("tail", "--as", "bot", "--count", "1", "--exec", 'cat; env -0 | grep -za "^MSG_\\|^CHATD_SOCKET"')
     stdin, _, rest = ran.out.partition("\n")
@@ -59,6 +59,7 @@ def test_the_command_gets_the_message_on_stdin_and_in_variables(
     assert dict(line.split("=", 1) for line in rest.split("\0") if line) == {
         "CHATD_SOCKET": socket_path,
         "MSG_ID": "aaaaaaaa:7",
+        "MSG_GLOBAL_ID": "k3v9/bbbbbbbb:9",
         "MSG_POSITION": "aaaaaaaa:7",
         "MSG_AT": found["at"],
         "MSG_PEER": "bob",
@@ -73,9 +74,10 @@ def test_the_command_gets_the_message_on_stdin_and_in_variables(
     assert positions(daemon) == ["aaaaaaaa:7"]
 
 
-def test_a_message_of_a_plain_peer_goes_by_its_position() -> None:
+def test_a_message_of_a_plain_peer_has_no_global_id() -> None:
     plain = {**BOB, "name": "10.0.0.9:5000", "kind": "plain", "node": None}
-    found = environment(message(7, id=None, peer=plain), "/s")
+    found = environment(message(7, global_id=None, peer=plain), "/s")
+    assert (found[b"MSG_ID"], found[b"MSG_GLOBAL_ID"]) == (b"aaaaaaaa:7", b"")
     assert (found[b"MSG_ID"], found[b"MSG_PEER"], found[b"MSG_RE"]) == (b"aaaaaaaa:7", b"10.0.0.9:5000", b"")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import trio
 
+from chatd.core.claims import look_up
 from chatd.core.membership import Membership, User
 from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, Text
 from tests.control.stand import BOB_ID, NODE_ID, Client, Stand, result_of
@@ -54,7 +55,9 @@ class Lobby:
 
     async def _bring(self, *frames: Any) -> None:
         link = self._stand.bob.links[0]
-        self._stand.exchange.take(self._stand.bob, link, frames)
+        named = [frame.id for frame in frames if isinstance(frame, Said | Refused) and frame.id is not None]
+        claims = await look_up(self._stand.journal, self._stand.bob, named)
+        self._stand.exchange.take(self._stand.bob, link, frames, claims)
         await self._stand.journal.settled()
 
     def _next(self) -> tuple[str, int]:
@@ -63,7 +66,7 @@ class Lobby:
 
     async def says(self, *texts: str, nick: str = "carol", room: str = "lobby") -> None:
         """Somebody else says something there."""
-        await self._bring(*[Said(*self._next(), room, nick, text, f"cccccccc:{self.seq}") for text in texts])
+        await self._bring(*[Said(*self._next(), room, nick, text) for text in texts])
 
     async def echoes(self, *ids: str) -> None:
         """What the node itself has said comes back."""

@@ -15,6 +15,7 @@ from chatd.api.records import PeerRef
 from chatd.config import Config
 from chatd.core.batch import Batch, Entry
 from chatd.core.chat import Chat
+from chatd.core.claims import Claims, look_up
 from chatd.core.exchange import Exchange
 from chatd.core.journal import Journal
 from chatd.core.peer import Peer
@@ -233,6 +234,14 @@ class Core:
         link.send_bytes = self.chat._config.plain_send_bytes
         self.registry.link_up(peer, link)
         return peer, link
+
+    async def claims(self, peer: Peer, *positions: str) -> Claims:
+        """What a link finds of our messages that the peer's frames name."""
+        return await look_up(self.journal, peer, positions)
+
+    def newest(self) -> str:
+        """The id of the newest event."""
+        return self.journal.position(self.journal.committed)
 
     async def commit(self) -> None:
         """Everything that was appended is on disk."""

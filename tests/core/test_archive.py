@@ -1,4 +1,4 @@
-"""One message by its id: ours, theirs, over many epochs, and everything that is no id."""
+"""One message by its id or its global id, over many epochs; and everything that is neither."""
 
 from pathlib import Path
 
@@ -8,24 +8,23 @@ from chatd.api.errors import ControlError
 from chatd.api.events import Message
 from chatd.core.outbox import NotYet
 from chatd.wire.frames import Text
-from tests.core.parts import BOB, CAROL, Core, standing
+from tests.core.parts import BOB, CAROL, SELF, Core, standing
 
 EPOCHS = ("aaaaaaaa", "bbbbbbbb", "cccccccc")
 
 
 async def found(core: Core, message_id: str) -> str:
     """Its text."""
-    event = (await core.chat.archive.find(message_id)).event
+    event = (await core.chat.archive.find_any(message_id)).event
     assert isinstance(event, Message)
-    assert message_id in (event.id, event.position)
+    assert message_id in (event.id, event.global_id)
     return event.text
 
 
 async def unknown(core: Core, message_id: str) -> ControlError:
     with pytest.raises(ControlError) as refused:
-        await core.chat.archive.find(message_id)
+        await core.chat.archive.find_any(message_id)
     assert refused.value.kind == "unknown_message"
-    assert "EPOCH:SEQ" in refused.value.hint
     return refused.value
 
 
@@ -42,7 +41,7 @@ async def test_what_we_said_is_found_by_its_id_also_that_of_former_runs(tmp_path
                 assert await found(core, message_id) == f"{index // 3} {index % 3}"
 
 
-async def test_what_others_said_is_found_by_its_id_in_their_journal(core: Core) -> None:
+async def test_what_others_said_is_found_by_its_global_id(core: Core) -> None:
     bob, link = core.up()
     carol, other = core.up(CAROL, "carol")
     ids: list[str] = []
@@ -53,11 +52,37 @@ async def test_what_others_said_is_found_by_its_id_in_their_journal(core: Core) 
             core.chat.send(bob, "ours")
             ids.append(f"{epoch}:{seq}")
     await core.commit()
-    for message_id in ids:
-        assert await found(core, message_id) == message_id
-    assert await found(core, "dddddddd:7") == "noise"
-    for missing in ("aaaaaaaa:1", "aaaaaaaa:5", "bbbbbbbb:399", "cccccccc:401", "dddddddd:16", "zzzzzzzz:3"):
-        await unknown(core, missing)
+    for position in ids:
+        assert await found(core, f"{BOB}/{position}") == position
+        await unknown(core, f"{CAROL}/{position}")
+        await unknown(core, position)  # of another journal, and this node alone gives ids
+    assert await found(core, f"{CAROL}/dddddddd:7") == "noise"
+    for missing in ("aaaaaaaa:1", "aaaaaaaa:5", "bbbbbbbb:399", "cccccccc:401", "dddddddd:7", "zzzzzzzz:3"):
+        await unknown(core, f"{BOB}/{missing}")
+
+
+async def test_an_epoch_that_two_nodes_use_does_not_mix_up_their_messages(core: Core) -> None:
+    bob, link = core.up()
+    carol, other = core.up(CAROL, "carol")
+    ours, _ = core.chat.send(bob, "ours")
+    await core.commit()
+    seq = core.journal.committed
+    for peer, at, text in ((carol, other, "carol's"), (bob, link, "bob's")):
+        core.chat.receive(peer, at, [Text("aaaaaaaa", seq, text)])
+        await core.commit()
+    assert await found(core, f"{BOB}/aaaaaaaa:{seq}") == "bob's"
+    assert await found(core, f"{CAROL}/aaaaaaaa:{seq}") == "carol's"
+    assert await found(core, ours.position) == await found(core, f"{SELF}/{ours.position}") == "ours"
+
+
+async def test_only_verbs_that_look_across_nodes_take_a_global_id(core: Core) -> None:
+    bob, link = core.up()
+    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    await core.commit()
+    with pytest.raises(ControlError) as refused:
+        await core.chat.archive.find(f"{BOB}/aaaaaaaa:1")
+    assert (refused.value.kind, "chatctl msg" in refused.value.hint) == ("unknown_message", True)
+    assert await found(core, core.newest()) == "hi"
 
 
 async def test_a_search_in_many_messages_looks_at_few(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +100,8 @@ async def test_a_search_in_many_messages_looks_at_few(core: Core, monkeypatch: p
 
     monkeypatch.setattr(core.journal.store, "first_in", counted)
     for seq in (1, 2, 9_999, 13_371, 19_999):
-        assert await found(core, f"aaaaaaaa:{seq * 3}") == f"{seq}"
-        await unknown(core, f"aaaaaaaa:{seq * 3 + 1}")
+        assert await found(core, f"{BOB}/aaaaaaaa:{seq * 3}") == f"{seq}"
+        await unknown(core, f"{BOB}/aaaaaaaa:{seq * 3 + 1}")
     assert looks < 10 * 2 * 16
 
 
@@ -91,9 +116,9 @@ async def test_a_search_among_many_that_went_out_leaves_the_journal_to_others(
             core.chat.send_all(bob, ["out"] * 250)
         await core.commit()
     calls = core.world.calls
-    assert await found(core, "aaaaaaaa:2") == "2"
-    assert await found(core, "aaaaaaaa:1") == "1"
-    await unknown(core, "aaaaaaaa:3")
+    assert await found(core, f"{BOB}/aaaaaaaa:2") == "2"
+    assert await found(core, f"{BOB}/aaaaaaaa:1") == "1"
+    await unknown(core, f"{BOB}/aaaaaaaa:3")
     assert core.world.calls - calls > 1000 / 64  # one search alone goes over a thousand rows
 
 
@@ -141,6 +166,7 @@ async def test_a_position_of_another_epoch_of_ours_is_unknown(tmp_path: Path) ->
             "aaaaaaaa: 1",
             "aaaaaaaa:²",
         ),
+        *("/aaaaaaaa:1", f"{BOB}/", f"{BOB}/aaaaaaaa", f"{BOB}/aaaaaaaa:01", "bob/aaaaaaaa:1", f"{BOB}/" + "9" * 5000),
         *("aaaaaaaa:" + "9" * 18, "aaaaaaaa:" + "9" * 5000, "x" * 100_000, "aaaaaaaa:1:2", "\x00:1", "a\nb:1", "😀:1"),
     ],
     ids=lambda value: repr(value)[:30],
@@ -152,13 +178,13 @@ async def test_what_is_no_id_is_unknown(core: Core, garbage: str) -> None:
     assert len((await unknown(core, garbage)).message) < 200
 
 
-async def test_what_a_forgotten_peer_said_is_found_by_position_only(core: Core) -> None:
+async def test_what_a_forgotten_peer_said_is_found_by_its_id_only(core: Core) -> None:
     bob, link = core.up()
     core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     position = core.journal.position(core.journal.committed)
     await core.trust.forget("bob")
-    await unknown(core, "aaaaaaaa:1")
+    await unknown(core, f"{BOB}/aaaaaaaa:1")
     entry = await core.chat.archive.find(position)
     with pytest.raises(ControlError) as refused:
         core.chat.archive.peer_of(entry)
@@ -172,11 +198,12 @@ async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> No
     bob, link = core.up()
     core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
-    for message_id in ("aaaaaaaa:1", "aaaaaaaa:2") * 2:
+    known = core.newest()
+    for message_id in (known, "aaaaaaaa:2") * 2:
         with pytest.raises(NotYet) as notyet:
             core.chat.archive.found(message_id)
         await notyet.value.wait()
-        if message_id == "aaaaaaaa:1":
+        if message_id == known:
             assert core.chat.archive.found(message_id).type == "message"
         else:
             with pytest.raises(ControlError, match="there is no message"):

@@ -9,7 +9,7 @@ from chatd.api.events import DaemonStop, Gap, Message, PeerDiverged
 from chatd.core.batch import Entry
 from chatd.core.store import DiskFull
 from chatd.wire.frames import Text
-from tests.core.parts import BOB, Core, FakeLink, World, open_journal, running, said, standing, texts_of
+from tests.core.parts import BOB, SELF, Core, FakeLink, World, open_journal, running, said, standing, texts_of
 
 OLD, NEW = "aaaaaaaa", "bbbbbbbb"
 
@@ -36,7 +36,8 @@ async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     assert core.journal.marks.committed(BOB) == (OLD, 3)
     event = last(core).event
     assert isinstance(event, Message)
-    assert (event.id, event.re, event.text, event.direction) == (f"{OLD}:3", "cccccccc:9", "hi", "in")
+    assert (event.id, event.re, event.text, event.direction) == (event.position, None, "hi", "in")
+    assert (event.global_id, event.re_global_id) == (f"{BOB}/{OLD}:3", f"{SELF}/cccccccc:9")
     assert (bob.received, bob.remembered) == (1, True)
     assert batch.marks == {(BOB, OLD): 3}
 
@@ -119,7 +120,7 @@ async def test_plain_texts_are_taken_as_they_come(core: Core) -> None:
     assert inbound(core) == ["hi", "hi", "\ufffd"]
     event = last(core).event
     assert isinstance(event, Message)
-    assert (event.id, event.peer.kind) == (None, "plain")
+    assert (event.id, event.global_id, event.peer.kind) == (event.position, None, "plain")
     assert peer.received == 3
     assert not peer.remembered
 

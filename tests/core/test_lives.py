@@ -10,10 +10,11 @@ from chatd.api.requests import Filter
 from chatd.core import lives as lives_module
 from chatd.core.chat import Options, Saying
 from chatd.core.consumers import Consumers
+from chatd.core.globalid import GlobalId, parts
 from chatd.core.lives import Lives, Moment
 from chatd.core.peer import Peer
 from chatd.wire.frames import Refused, Roster, Said, Say, Text
-from tests.core.parts import CAROL, SELF, Core, standing
+from tests.core.parts import BOB, CAROL, SELF, Core, standing
 
 EPOCH = "bbbbbbbb"
 MESSAGES = Filter(types=["message"])
@@ -31,9 +32,9 @@ class Living(NamedTuple):
         entry = await self.core.chat.archive.find(message_id)
         return [shown(moment) for moment in (await self.lives.of(entry)).moments]
 
-    async def told(self, peer: Peer, message_id: str) -> list[str] | None:
-        """The same as that peer would be told."""
-        moments = await self.lives.between(peer, message_id)
+    async def told(self, peer: Peer, message_id: str, node: str = SELF) -> list[str] | None:
+        """The same as that peer would be told, of the message at that place in the journal of a node."""
+        moments = await self.lives.between(peer, GlobalId(node, *parts(message_id)))
         return None if moments is None else [shown(moment) for moment in moments]
 
     async def write(self, peer: Peer) -> None:
@@ -220,13 +221,14 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
         await living.consumer(name, filter_, topic)
     core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
-    steps = await living.steps(f"{EPOCH}:1")
+    message_id = core.newest()
+    steps = await living.steps(message_id)
     assert steps == ["arrived", "committed", "taken? bobs", "taken? everything", "taken? in"]
     bot = living.consumers.get("in")
     assert bot is not None
     core.world.now += 3
     await living.consumers.ack(bot, core.journal.committed).wait()
-    assert (await living.steps(f"{EPOCH}:1"))[-1] == "taken in"
+    assert (await living.steps(message_id))[-1] == "taken in"
 
 
 async def test_a_consumer_that_began_behind_it_is_none_of_its(living: Living) -> None:
@@ -234,8 +236,9 @@ async def test_a_consumer_that_began_behind_it_is_none_of_its(living: Living) ->
     bob, link = await core.linked()
     core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
+    message_id = core.newest()
     await living.consumers.create("late", core.journal.committed, MESSAGES, None).wait()
-    assert await living.steps(f"{EPOCH}:1") == ["arrived", "committed"]
+    assert await living.steps(message_id) == ["arrived", "committed"]
 
 
 # -- for the other end
@@ -252,13 +255,15 @@ async def test_each_of_the_two_is_told_and_nobody_else(living: Living) -> None:
     await core.commit()
     position = core.journal.position(core.journal.committed)
     assert await living.told(bob, ours) == ["accepted", "committed", "sent?"]
-    assert await living.told(bob, f"{EPOCH}:1") == ["arrived", "committed"]
-    for peer, message_id in (
-        *((carol, ours), (carol, f"{EPOCH}:1"), (bob, for_plain), (bob, position), (carol, position)),
-        *((bob, f"{EPOCH}:2"), (bob, "zzzzzzzz:1"), (bob, f"{core.journal.epoch}:1")),
-        *((bob, f"{core.journal.epoch}:{2**63 - 1}"), (bob, f"{core.journal.epoch}:0"), (bob, "zzzzzzzz:" + "9" * 19)),
+    assert await living.told(bob, f"{EPOCH}:1", BOB) == ["arrived", "committed"]
+    for peer, node, message_id in (
+        *((carol, SELF, ours), (carol, CAROL, f"{EPOCH}:1"), (carol, BOB, f"{EPOCH}:1"), (bob, SELF, for_plain)),
+        *((bob, SELF, position), (carol, SELF, position), (bob, BOB, f"{EPOCH}:2"), (bob, BOB, "zzzzzzzz:1")),
+        *((bob, SELF, f"{core.journal.epoch}:1"), (bob, SELF, f"{core.journal.epoch}:{2**63 - 1}")),
+        *((bob, SELF, f"{core.journal.epoch}:0"), (bob, SELF, "zzzzzzzz:" + "9" * 19), (bob, SELF, f"{EPOCH}:1")),
+        *((bob, BOB, ours), (bob, CAROL, ours)),
     ):
-        assert await living.told(peer, message_id) is None
+        assert await living.told(peer, message_id, node) is None
 
 
 async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(living: Living) -> None:

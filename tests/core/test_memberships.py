@@ -116,8 +116,8 @@ async def test_a_join_that_is_not_answered_before_the_link_ends_is_none(core: Co
 async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> None:
     bob, link, membership = await joined(core)
     frames = [
-        Said(THERE, 11, "lobby", "jane", "hi", "epochbob:11"),
-        Said(THERE, 12, "lobby", "joe", "psst", "x" * 8 + ":3", "owl"),
+        Said(THERE, 11, "lobby", "jane", "hi"),
+        Said(THERE, 12, "lobby", "joe", "psst", None, "owl"),
     ]
     core.exchange.take(bob, link, frames)
     assert core.exchange.take(bob, link, frames) is None
@@ -127,7 +127,8 @@ async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> No
         ("joe", "psst", "epochbob:12", "lobby@bob"),
     ]
     assert heard[1]["to"] == "owl"
-    assert heard[0]["id"] == "epochbob:11"
+    assert [event["global_id"] for event in heard] == [f"{BOB}/epochbob:11", f"{BOB}/epochbob:12"]
+    assert [event["id"] for event in heard] == [event["position"] for event in heard]
     assert core.journal.marks.committed(BOB) == (THERE, 12)
 
 
@@ -188,8 +189,9 @@ async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
     to_bob, _ = core.chat.send(bob, "not in a room")
     await core.commit()
     for seq, message in enumerate((to_carol, to_bob), start=20):
-        core.exchange.take(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")])
-        core.exchange.take(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)])
+        claims = await core.claims(bob, message.position)
+        core.exchange.take(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], claims)
+        core.exchange.take(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
         await core.commit()
         assert await core.state(message) == "queued"
     assert await events(core, membership) == []
@@ -205,7 +207,8 @@ async def test_a_refusal_after_a_restart_is_only_of_what_was_said_in_rooms_of_th
     async with standing(tmp_path, World(inline=True)) as core:
         bob, link = await core.linked()
         for seq, message in enumerate((said, other), start=20):
-            core.exchange.take(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")])
+            claims = await core.claims(bob, message.position)
+            core.exchange.take(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], claims)
         await core.commit()
         assert [await core.state(message) for message in (said, other)] == ["rejected", "sent"]
 
@@ -272,7 +275,7 @@ async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
 async def test_what_comes_of_a_room_that_we_left_is_nothing(core: Core) -> None:
     bob, link, membership = await joined(core)
     core.exchange.memberships.leave(membership)
-    core.exchange.take(bob, link, [Said(THERE, 11, "lobby", "jane", "hi", "epochbob:11")])
+    core.exchange.take(bob, link, [Said(THERE, 11, "lobby", "jane", "hi")])
     assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
     assert core.exchange.memberships.wanted(BOB) == []
     assert core.journal.marks.appended(BOB, THERE) == 11

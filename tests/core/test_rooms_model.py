@@ -402,7 +402,7 @@ class RoomsMachine(RuleBasedStateMachine):
         addressee = room.named(to) if to is not None else None
         messages, _ = self.talk.say(room, room.by_fold[nicks.fold(one.nick)], ["hi", "there"], addressee)
         for message in messages:
-            assert (message.id, message.nick) == (message.room_position, one.nick)
+            assert (message.global_id, message.nick) == (f"{ALICE}/{message.room_position}", one.nick)
             assert message.direction == ("out" if one.kind == "own" else "in")
 
     @rule(node=nodes, name=names, to=st.one_of(st.none(), st.tuples(some_nick, st.sampled_from([*NODES, None]))))
@@ -420,11 +420,11 @@ class RoomsMachine(RuleBasedStateMachine):
         (event,) = self.events_after(before)
         if one is None:
             assert isinstance(event, RoomRefused)
-            assert event.id == f"eeeeeeee:{self.marks[node]}"
+            assert event.global_id == f"{node}/eeeeeeee:{self.marks[node]}"
             assert self.peers[node].outbox.owes(self.journal.appended)
         else:
             assert isinstance(event, Message)
-            assert (event.id, event.nick) == (f"eeeeeeee:{self.marks[node]}", one.nick)
+            assert (event.global_id, event.nick) == (f"{node}/eeeeeeee:{self.marks[node]}", one.nick)
 
     def events_after(self, seq: int) -> list[AnyEvent]:
         """What is appended behind that and not committed: it can be seen in the filling batch only."""

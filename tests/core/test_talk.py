@@ -49,10 +49,10 @@ async def test_what_members_say_is_in_one_order_with_both_its_positions(core: Co
     take(core, bob, Say(THERE, 5, "lobby", "first"), Say(THERE, 6, "lobby", "second"))
     take(core, carol, Say("epochcar", 9, "lobby", "third"))
     messages = await said(core, room)
-    assert [(message["nick"], message["id"]) for message in messages] == [
-        ("bob", "epochbob:5"),
-        ("bob", "epochbob:6"),
-        ("carol", "epochcar:9"),
+    assert [(message["nick"], message["global_id"]) for message in messages] == [
+        ("bob", f"{BOB}/epochbob:5"),
+        ("bob", f"{BOB}/epochbob:6"),
+        ("carol", f"{CAROL}/epochcar:9"),
     ]
     assert all(message["room_position"] == message["position"] for message in messages)
     assert [message["peer"]["name"] for message in messages] == ["bob", "bob", "carol"]
@@ -82,6 +82,7 @@ async def test_what_a_plain_client_says_has_the_hosts_position_as_its_id(core: C
     core.exchange.talk.say(room, jane, ["one", "two"])
     messages = await said(core, room)
     assert [message["id"] for message in messages] == [message["position"] for message in messages]
+    assert [message["global_id"] for message in messages] == [f"{SELF}/{message['id']}" for message in messages]
     assert [message["peer"]["slot"] for message in messages] == [None, None]
 
 
@@ -142,11 +143,11 @@ def decoded(frames: Any) -> list[Any]:
     return list(Decoder().receive(encode_many(frames)))
 
 
-async def test_a_message_in_a_room_is_found_by_the_id_that_its_author_gave_it(core: Core) -> None:
+async def test_a_message_in_a_room_is_found_by_its_global_id(core: Core) -> None:
     _, (bob,) = await lobby(core, (BOB, "bob"))
     take(core, bob, *(Say(THERE, seq, "lobby", f"text {seq}") for seq in range(5, 9)))
     await core.commit()
-    entry = await core.chat.archive.find("epochbob:7")
+    entry = await core.chat.archive.find_any(f"{BOB}/epochbob:7")
     assert msgspec.json.decode(entry.raw)["text"] == "text 7"
     with pytest.raises(ControlError):
         await core.chat.archive.find("epochbob:70")

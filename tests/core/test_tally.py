@@ -7,7 +7,7 @@ from chatd.core import tally as tally_module
 from chatd.core.peer import Peer
 from chatd.core.tally import PAGE, Tally
 from chatd.wire.frames import Text
-from tests.core.parts import Core
+from tests.core.parts import BOB, Core
 
 EPOCH, OLDER = "aaaaaaaa", "bbbbbbbb"
 
@@ -23,7 +23,7 @@ async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EP
 
 def append(core: Core, peer: Peer, *ids: str, text: str = "x") -> None:
     """Messages as they lie in the journal, whatever the marks say."""
-    messages = [Message(direction="in", peer=peer.ref, id=one, text=text) for one in ids]
+    messages = [Message(direction="in", peer=peer.ref, global_id=f"{peer.node}/{one}", text=text) for one in ids]
     core.journal.append_all(messages, peer.key, "in")
 
 
@@ -50,7 +50,7 @@ async def test_what_lies_there_twice_is_found_wherever_it_lies(core: Core) -> No
 async def test_other_epochs_peers_and_texts_that_look_like_ids_do_not_count(core: Core) -> None:
     bob, _ = core.up()
     carol, _ = core.up("c" * 52, "carol")
-    append(core, bob, f"{OLDER}:5", f"{EPOCH}:5", text=f'"id":"{EPOCH}:6"')
+    append(core, bob, f"{OLDER}:5", f"{EPOCH}:5", text=f'"global_id":"{BOB}/{EPOCH}:6"')
     append(core, carol, f"{EPOCH}:7")
     assert await counted(core, bob, 1, 10) == (1, 1)
     assert await counted(core, bob, 1, 10, OLDER) == (1, 1)

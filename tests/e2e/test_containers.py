@@ -40,7 +40,8 @@ def test_they_are_connected_in_a_line(network: Compose) -> None:
 def test_what_alice_sends_bob_shows(network: Compose) -> None:
     sent = network.ctl("alice", "send", "bob", "hi")
     (message,) = network.events("bob", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
-    assert (message["text"], message["id"], message["peer"]["name"]) == ("hi", sent["id"], "alice")
+    assert (message["text"], message["peer"]["name"]) == ("hi", "alice")
+    assert message["global_id"] == f"{message['peer']['node']}/{sent['id']}"
 
 
 def test_a_plain_program_of_the_host_can_talk_to_a_container(network: Compose) -> None:

@@ -102,7 +102,7 @@ def test_after_kill_9_history_name_and_slot_are_still_there(pair: Pair) -> None:
     bob.kill()
     bob.start()
     assert bob.events("history") == before
-    assert [event["id"] for event in before] == sent
+    assert [event["global_id"].partition("/")[2] for event in before] == sent
     bob.ctl("wait", "peer", "alice", "--timeout", f"{PATIENCE_S}s")
     (peer,) = bob.peers()
     assert (peer["slot"], peer["name"]) == (before[0]["peer"]["slot"], "alice")

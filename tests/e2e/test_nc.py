@@ -17,7 +17,7 @@ def test_nc_connects_and_both_sides_talk(node: MakeNode, nc: str) -> None:
         peer.stdin.flush()
         (message,) = alice.inbox(1)
         assert message["text"] == "hello from nc"
-        assert message["id"] is None
+        assert message["global_id"] is None
         assert message["peer"]["kind"] == "plain"
         alice.ctl("send", str(message["peer"]["slot"]), "hello nc")
         assert peer.stdout.readline() == "hello nc\n"

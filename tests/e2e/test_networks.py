@@ -54,7 +54,8 @@ def one_message_goes_over(network: Compose, sender: str, receiver: str) -> None:
     """It is delivered, and it is the one that arrives."""
     sent = network.ctl(sender, "send", "--wait", "delivered", "--timeout", "30s", receiver, "hi")
     (message,) = network.events(receiver, "history", sender)
-    assert (message["text"], message["id"], message["direction"]) == ("hi", sent["id"], "in")
+    assert (message["text"], message["direction"]) == ("hi", "in")
+    assert message["global_id"] == f"{message['peer']['node']}/{sent['id']}"
 
 
 def is_as_drawn(network: Compose, words: list[str]) -> None:
@@ -128,9 +129,9 @@ class Streams:
 
 
 def conversation(network: Compose, service: str, peer: str, direction: str) -> list[tuple[str, str]]:
-    """Ids and texts of what a node sent to a peer, or got from it, in the order of its journal."""
+    """Global ids and texts of what a node sent to a peer, or got from it, in the order of its journal."""
     events = network.events(service, "history", peer, "-n", "1000000")
-    return [(event["id"], event["text"]) for event in events if event["direction"] == direction]
+    return [(event["global_id"], event["text"]) for event in events if event["direction"] == direction]
 
 
 def test_a_ring_that_is_cut_in_two_for_twenty_seconds_loses_nothing_and_keeps_the_order() -> None:

@@ -26,7 +26,7 @@ def test_two_nodes_talk(node: MakeNode) -> None:
     assert message["type"] == "message"
     assert message["direction"] == "in"
     assert message["text"] == "hi"
-    assert message["id"] == sent["id"]
+    assert message["global_id"] == f"{message['peer']['node']}/{sent['id']}"
     assert message["peer"]["name"] == "alice"
     assert message["peer"]["node"] == alice.ctl("whoami")["node"]
 

@@ -43,7 +43,7 @@ class Journal:
             self.odd.append(str(event))
         if event["type"] != "message":
             return
-        peer, said = event["peer"], (str(event["id"]), str(event["text"]))
+        peer, said = event["peer"], (str(event["global_id"]).partition("/")[2], str(event["text"]))
         assert isinstance(peer, dict)
         (self.sent if event["direction"] == "out" else self.received)[peer["name"]].append(said)
         if event["direction"] == "in":

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from chatd.core.chat import Options
+from chatd.core.chat import Answered, Options
 from tests.integration.client import Feed, Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode
@@ -39,6 +39,10 @@ async def test_answers_find_their_questions_in_whatever_order_they_come(two_node
     assert answers == {f"{number}": f"to {number}" for number in range(20)}
 
 
+def answering(question: dict[str, object]) -> Options:
+    return Options(re=Answered(str(question["id"]), str(question["global_id"])))
+
+
 async def test_only_the_answer_of_the_asked_peer_counts(three_nodes: ThreeNodes) -> None:
     a, b, c = await three_nodes()
     await a.connect(c)
@@ -48,11 +52,13 @@ async def test_only_the_answer_of_the_asked_peer_counts(three_nodes: ThreeNodes)
         nursery.start_soon(ask, a, "who are you?", answers)
         (question,) = await questions(inbox, 1)
         node = c.runtime.links
-        forged = node.chat.send(node.registry.find("alice"), "bob", Options(re=str(question["id"])))
+        forged = node.chat.send(node.registry.find("alice"), "bob", answering(question))
         await forged[1].wait()
         await c.drained("alice")
         await reply(b, question, "bob himself")
     assert answers == {"who are you?": "bob himself"}
+    (forgery,) = [event for event in await a.history(types=["message"]) if event["text"] == "bob"]
+    assert (forgery["re"], forgery["re_global_id"]) == (None, question["global_id"])
 
 
 async def test_a_late_answer_is_in_the_history_and_found_by_its_key(two_nodes: TwoNodes) -> None:
@@ -62,7 +68,7 @@ async def test_a_late_answer_is_in_the_history_and_found_by_its_key(two_nodes: T
         await a.ask("ask", peer="bob", text="quick?", timeout=0.05, key="k")
     assert refused.value.kind == "timeout"
     (question,) = await questions(inbox, 1)
-    assert question["id"] == refused.value.data["id"]
+    assert question["global_id"] == f"{a.id}/{refused.value.data['id']}"
     await reply(b, question, "no")
     await b.drained("alice")
     answers: dict[str, str] = {}
@@ -70,7 +76,8 @@ async def test_a_late_answer_is_in_the_history_and_found_by_its_key(two_nodes: T
     assert answers == {"quick?": "no"}
     assert await b.texts() == ["quick?"]
     (answer,) = await a.history(types=["message"], direction="in")
-    assert answer["re"] == question["id"]
+    assert answer["re"] == refused.value.data["id"]
+    assert answer["re_global_id"] == question["global_id"]
 
 
 async def test_a_question_and_its_answer_outlive_a_link_that_breaks(two_nodes: TwoNodes) -> None:

@@ -149,7 +149,7 @@ async def test_invalid_utf_8_from_a_plain_peer(two_nodes: TwoNodes) -> None:
         inbox = await a.feed(types=["message"], direction="in")
         async with await raw(a) as stream:
             await stream.send_all(b"\xff\xfe\xc3\x28 hi\n")
-            text = await inbox.until("message", id=None)
+            text = await inbox.until("message", global_id=None)
     assert text["text"].endswith("( hi")
 
 
@@ -277,8 +277,8 @@ FLOODS: dict[str, Callable[[int], Frame]] = {
     "explorations": lambda number: Explore(number, 64, 60_000),
     "the same exploration": lambda number: Explore(7, 64, 60_000),
     "explorations that end at once": lambda number: Explore(number, 0, 0),
-    "inquiries": lambda number: Inquire(number, f"{EPOCH}:{number}"),
-    "inquiries about what no journal can hold": lambda number: Inquire(number, f"aaaaaaaa:{10**19 - 1}"),
+    "inquiries": lambda number: Inquire(number, "k" * 52, EPOCH, number),
+    "inquiries about what no journal can hold": lambda number: Inquire(number, "k" * 52, "aaaaaaaa", 2**63 - 1),
     "counts of all there may ever be": lambda number: Count(number, EPOCH, 0, 2**63 - 1),
     "counts": lambda number: Count(number, EPOCH, 1, 9_000_000),
     "counts from the end": lambda number: Count(number, EPOCH, 2**63 - 1, 0),

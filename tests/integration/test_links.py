@@ -18,13 +18,14 @@ async def test_after_connect_each_side_knows_the_other_as_slot_0_by_name_and_id(
     assert (bob["address"], bob["desired"], alice["desired"]) == (b.address, True, False)
 
 
-async def test_a_message_is_in_the_others_journal_under_its_position_in_the_senders(two_nodes: TwoNodes) -> None:
+async def test_a_message_has_an_id_in_each_journal_and_one_global_id(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
     inbox = await b.feed(types=["message"])
     sent = await a.send(0, "grüße  \t😀")
     message = await inbox.next()
     (kept,) = await a.history(types=["message"])
-    assert message["id"] == kept["id"] == kept["position"] == sent
+    assert (kept["id"], message["id"]) == (sent, message["position"])
+    assert message["global_id"] == kept["global_id"] == f"{a.id}/{sent}"
     assert (message["text"], message["direction"], message["peer"]["name"]) == ("grüße  \t😀", "in", "alice")
     assert (kept["direction"], kept["peer"]["slot"]) == ("out", 0)
 
@@ -46,8 +47,8 @@ async def test_10_000_pipelined_messages_arrive_in_order_and_once_in_both_direct
         nursery.start_soon(say, "bob")
         assert await at_a.texts(10_000) == texts
         assert await at_b.texts(10_000) == texts
-    assert [event["id"] for event in at_b.seen] == ids["alice"]
-    assert [event["id"] for event in at_a.seen] == ids["bob"]
+    assert [event["global_id"] for event in at_b.seen] == [f"{a.id}/{sent}" for sent in ids["alice"]]
+    assert [event["global_id"] for event in at_a.seen] == [f"{b.id}/{sent}" for sent in ids["bob"]]
     assert await a.texts() == await b.texts() == texts
 
 
@@ -119,7 +120,7 @@ async def test_a_send_to_a_peer_that_is_gone_waits_for_it(two_nodes: TwoNodes) -
     assert (await a.peer("bob"))["queued"] == 1
     await b.start()
     inbox = await b.feed("start", types=["message"])
-    assert (await inbox.next())["id"] == sent
+    assert (await inbox.next())["global_id"] == f"{a.id}/{sent}"
 
 
 async def test_counters_and_round_trip_are_in_the_list(two_nodes: TwoNodes) -> None:

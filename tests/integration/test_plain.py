@@ -46,7 +46,7 @@ async def test_nc_talks_in_lines_and_is_answered_in_lines(network: Network) -> N
         assert received == b"an answer\nand another\n"
     assert (await events.until("peer.down"))["reason"] == "sent, then closed by peer"
     message = next(event for event in events.seen if event["type"] == "message")
-    assert (message["id"], message["direction"]) == (None, "in")
+    assert (message["id"], message["global_id"], message["direction"]) == (message["position"], None, "in")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -73,9 +73,10 @@ async def test_a_restart_keeps_slot_name_and_marks_and_begins_a_new_epoch(two_no
     await a.up(b)
     assert [(peer["slot"], peer["name"]) for peer in await a.peers()] == [(0, "bob")]
     sent = await a.send(0, "after")
-    await inbox.until("message", text="after", id=sent)
+    await inbox.until("message", text="after", global_id=f"{a.id}/{sent}")
     assert (await b.peer("alice"))["slot"] == 0
-    assert [event["id"].split(":")[0] for event in inbox.seen] == [first["epoch"], second["epoch"]]
+    epochs = [event["global_id"].partition("/")[2].partition(":")[0] for event in inbox.seen]
+    assert epochs == [first["epoch"], second["epoch"]]
     assert await b.texts() == ["before", "after"]
     assert not await b.history(types=["gap"])
     assert [event["text"] for event in await a.history(types=["message"])] == ["before", "after"]

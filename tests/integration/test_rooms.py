@@ -152,7 +152,7 @@ async def test_what_i_say_i_see_once_as_my_own(two_nodes: TwoNodes) -> None:
     (there,) = [event for event in await messages(b, room="lobby") if event["text"] == "hello"]
     assert (receipt["id"], receipt["state"]) == (id_, "delivered")
     assert receipt["room_position"] == there["room_position"] == there["position"]
-    assert (there["id"], there["nick"], there["peer"]["node"]) == (id_, "alice", a.id)
+    assert (there["global_id"], there["nick"], there["peer"]["node"]) == (f"{a.id}/{id_}", "alice", a.id)
 
 
 async def test_a_private_message_goes_to_one_member_and_its_author_alone(three_nodes: ThreeNodes) -> None:

@@ -41,18 +41,18 @@ async def test_both_ends_tell_the_same_life_of_a_message(two_nodes: TwoNodes) ->
     message_id = await a.send("bob", "hi", wait="delivered")
     (message,) = [event for event in await b.history(types=["message"]) if event["type"] == "message"]
     await b.ask("ack", consumer="bot", position=message["position"])
-    here, there, by_position = (
+    here, there, across = (
         await traced(a, message_id),
-        await traced(b, message_id),
-        await traced(b, message["position"]),
+        await traced(b, message["id"]),
+        await traced(b, f"{a.id}/{message_id}"),
     )
     taken = ["bob taken bot", "bob taken? lazy"]
     assert steps(here) == [*DIRECT, "alice taken? log", *taken]
-    assert steps(there) == steps(by_position) == [*DIRECT, "alice taken? log", *taken]
+    assert steps(there) == steps(across) == [*DIRECT, "alice taken? log", *taken]
     assert (here["direction"], here["peer"]["name"]) == ("out", "bob")
     assert (there["direction"], there["peer"]["name"]) == ("in", "alice")
-    for found, ours in ((here, "alice"), (there, "bob")):
-        assert found["id"] == message_id
+    for found, ours, own_id in ((here, "alice", message_id), (there, "bob", message["id"])):
+        assert (found["id"], found["global_id"]) == (own_id, f"{a.id}/{message_id}")
         assert found["silent"] is None
         assert {step["here"] for step in found["steps"] if step["node"] == ours} == {True}
         assert {step["here"] for step in found["steps"] if step["node"] != ours} == {False}
@@ -72,7 +72,7 @@ async def test_the_other_clock_is_found_and_its_times_are_told_by_ours(
     await a.connect(b)
     message_id = await a.send("bob", "hi", wait="delivered")
     for node, sign in ((a, 1), (b, -1)):
-        found = await traced(node, message_id)
+        found = await traced(node, f"{a.id}/{message_id}")
         assert steps(found) == DIRECT
         assert abs(found["clock_ms"] - sign * 3_600_000) <= found["clock_error_ms"]
         afters = [step["after_ms"] for step in found["steps"]]
@@ -207,13 +207,14 @@ async def test_in_a_room_its_host_is_the_other_end(three_nodes: ThreeNodes) -> N
     found = await traced(a, said["id"])
     assert steps(found) == [*DIRECT[:5], "alice delivered"]
     assert (found["room"], found["room_position"]) == ("lobby@bob", place["position"])
-    at_host = await traced(b, said["id"])
+    at_host = await traced(b, f"{a.id}/{said['id']}")
     assert steps(at_host) == [*DIRECT[:5], "alice delivered"]
     assert (at_host["direction"], at_host["peer"]["name"]) == ("in", "alice")
     feed = await c.feed("start", types=["message"], direction="in")
     heard = await feed.until("message")
     await b.drained("carol")
-    at_member = await traced(c, heard["position"])
+    at_member = await traced(c, f"{b.id}/{place['id']}")
+    assert at_member["id"] == heard["id"]
     assert steps(at_member)[:5] == ["bob arrived", "bob committed", "bob sent", "carol arrived", "carol committed"]
     assert at_member["room_position"] == place["position"]
 

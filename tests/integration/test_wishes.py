@@ -43,7 +43,7 @@ async def test_a_connect_holds_over_restarts_of_either_side(two_nodes: TwoNodes,
         sent = await a.send("bob", str(number))
         if b in ended:
             inbox = await b.feed("start", types=["message"])
-        assert (await inbox.until("message", text=str(number)))["id"] == sent
+        assert (await inbox.until("message", text=str(number)))["global_id"] == f"{a.id}/{sent}"
     bob, alice = await a.peer("bob"), await b.peer("alice")
     assert (bob["slot"], bob["desired"], alice["slot"], alice["desired"]) == (0, True, 0, False)
     assert await b.texts() == ["0", "1", "2"]

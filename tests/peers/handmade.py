@@ -30,8 +30,9 @@ def hello(**changes: Any) -> Hello:
 class Handmade:
     """One connection, from the side of the peer. `next` gives None at the end."""
 
-    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]") -> None:
+    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]", node: str) -> None:
         self.stream = stream
+        self.node = node
         self.frames: list[Frame] = []
         self._decoder = Decoder()
         self._ended = False
@@ -46,7 +47,7 @@ class Handmade:
         except BaseException:
             stream.socket.close()
             raise
-        return cls(tls)
+        return cls(tls, identity.node)
 
     @classmethod
     async def dial(cls, address: str, identity: Identity | None = None) -> "Handmade":

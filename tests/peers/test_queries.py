@@ -9,6 +9,7 @@ import trio
 
 from chatd.api.errors import ControlError
 from chatd.api.requests import Filter
+from chatd.core.globalid import GlobalId, parts
 from chatd.core.lives import Moment
 from chatd.core.tally import SPAN
 from chatd.peers.links import Links
@@ -21,6 +22,7 @@ from tests.peers.test_native import linked
 
 RESUME = Resume(EPOCH, 0)
 MESSAGES = Filter(types=["message"])
+FIRST = GlobalId("k" * 52, EPOCH, 1)
 
 
 @asynccontextmanager
@@ -44,7 +46,7 @@ async def refused(ask: Callable[[], Any]) -> str:
 
 async def test_who_has_sent_a_message_is_told_when_it_came() -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
-        await peer.send(Inquire(7, f"{EPOCH}:1"))
+        await peer.send(Inquire(7, peer.node, EPOCH, 1))
         traced = await peer.until(Traced)
         assert (traced.token, traced.known) == (7, True)
         assert [(what, who) for what, _, who in traced.steps] == [("arrived", ""), ("committed", "")]
@@ -57,7 +59,7 @@ async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
         message, batch = links.chat.send(link.peer, "hi")
         await batch.wait()
         text = await peer.until(Text)
-        await peer.send(Ack(text.epoch, text.seq), Inquire(7, message.position))
+        await peer.send(Ack(text.epoch, text.seq), Inquire(7, links.identity.node, text.epoch, text.seq))
         traced = await peer.until(Traced)
         assert [what for what, _, _ in traced.steps] == ["accepted", "committed", "sent", "acknowledged"]
         times = [when for _, when, _ in traced.steps]
@@ -72,7 +74,7 @@ async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> N
         done = consumers.get("done")
         assert done is not None
         await consumers.ack(done, links.journal.committed).wait()
-        await peer.send(Inquire(7, f"{EPOCH}:1"))
+        await peer.send(Inquire(7, peer.node, EPOCH, 1))
         steps = (await peer.until(Traced)).steps
         assert [(what, who, when > 0) for what, when, who in steps[2:]] == [
             ("taken", "done", True),
@@ -85,7 +87,7 @@ async def test_of_more_consumers_than_fit_the_first_are_told() -> None:
         for number in range(100):
             links.lives._consumers.create(f"c{number:03}", 0, MESSAGES, None)
         await links.journal.settled()
-        await peer.send(Inquire(7, f"{EPOCH}:1"))
+        await peer.send(Inquire(7, peer.node, EPOCH, 1))
         steps = (await peer.until(Traced)).steps
         assert [who for _, _, who in steps[2:]] == [f"c{number:03}" for number in range(62)]
 
@@ -94,8 +96,11 @@ async def test_of_others_messages_nothing_is_told() -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "secret")) as (_, link):
         ours, _batch = links.chat.send(link.peer, "hi")
         async with linked(links, RESUME, identity=new_identity(), epoch="stranger") as (stranger, _):
-            for token, message_id in enumerate((f"{EPOCH}:1", ours.position, f"{links.journal.epoch}:1")):
-                await stranger.send(Inquire(token, message_id))
+            us, seq = links.identity.node, parts(ours.position)[1]
+            places = [(stranger.node, EPOCH, 1), (link.peer.node or "", EPOCH, 1), (us, EPOCH, 1)]
+            places += [(us, links.journal.epoch, seq), (us, links.journal.epoch, 1)]
+            for token, place in enumerate(places):
+                await stranger.send(Inquire(token, *place))
                 assert await stranger.until(Traced) == Traced(token, False, [])
             await stranger.send(Count(9, EPOCH, 0, 100))
             assert await stranger.until(Counted) == Counted(9, 0, 0)
@@ -126,12 +131,12 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
             return await between(*args)
 
         monkeypatch.setattr(links.lives, "between", slowly)
-        await peer.send(*(Inquire(token, f"{EPOCH}:1") for token in range(1000)), Ping(5))
+        await peer.send(*(Inquire(token, peer.node, EPOCH, 1) for token in range(1000)), Ping(5))
         while (await peer.until(Pong)).token != 5:
             continue
         let_go.set()
         tokens = {(await peer.until(Traced)).token for _ in range(ANSWERING_MOST + WAITING_MOST)}
-        await peer.send(Inquire(5000, f"{EPOCH}:1"))
+        await peer.send(Inquire(5000, peer.node, EPOCH, 1))
         assert (await peer.until(Traced)).token == 5000
         assert tokens == set(range(ANSWERING_MOST + WAITING_MOST))
         assert link.reason is None
@@ -141,7 +146,7 @@ async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.Monkey
     async with linking() as links, asked_by(links) as (peer, link):
         held = trio.Event()
         monkeypatch.setattr(links.lives, "between", lambda _peer, _id: held.wait())
-        await peer.send(Inquire(1, f"{EPOCH}:1"), Text(EPOCH, 1, "hi"), Ping(5))
+        await peer.send(Inquire(1, peer.node, EPOCH, 1), Text(EPOCH, 1, "hi"), Ping(5))
         await peer.until(Ack)
         assert len(link.queries._answering) == 1
 
@@ -156,9 +161,9 @@ async def test_a_bug_in_an_answer_ends_nothing(
 
         with monkeypatch.context() as patched:
             patched.setattr(links.lives, "between", fail)
-            await peer.send(Inquire(1, f"{EPOCH}:1"), Count(2, EPOCH, 1, 1))
+            await peer.send(Inquire(1, peer.node, EPOCH, 1), Count(2, EPOCH, 1, 1))
             assert await peer.until(Counted) == Counted(2, 1, 1)
-        await peer.send(Inquire(3, f"{EPOCH}:1"))
+        await peer.send(Inquire(3, peer.node, EPOCH, 1))
         assert (await peer.until(Traced)).token == 3
     assert "an answer to" in caplog.text
 
@@ -176,7 +181,7 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
 
         monkeypatch.setattr(links.lives, "between", hang)
         async with asked_by(links) as (peer, link):
-            await peer.send(Inquire(1, f"{EPOCH}:1"))
+            await peer.send(Inquire(1, peer.node, EPOCH, 1))
             await begun.wait()
         await ended.wait()
         assert not link.queries._answering
@@ -187,18 +192,18 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_an_answer_goes_to_who_has_asked() -> None:
     async with linking() as links, asked_by(links) as (peer, link), trio.open_nursery() as nursery:
-        found: dict[str, Traced] = {}
+        found: dict[int, Traced] = {}
 
-        async def inquire(message_id: str) -> None:
-            found[message_id] = await link.queries.inquire(message_id)
+        async def inquire(seq: int) -> None:
+            found[seq] = await link.queries.inquire(GlobalId(peer.node, EPOCH, seq))
 
         for seq in (1, 2):
-            nursery.start_soon(inquire, f"{EPOCH}:{seq}")
-        asked = {(inquiry := await peer.until(Inquire)).id: inquiry.token for _ in range(2)}
-        for message_id in sorted(asked, reverse=True):
-            await peer.send(Traced(asked[message_id], True, [("arrived", float(message_id[-1]), "")]))
+            nursery.start_soon(inquire, seq)
+        asked = {(inquiry := await peer.until(Inquire)).seq: inquiry.token for _ in range(2)}
+        for seq in sorted(asked, reverse=True):
+            await peer.send(Traced(asked[seq], True, [("arrived", float(seq), "")]))
         await wait_until(lambda: len(found) == 2)
-        assert {one: traced.steps[0][1] for one, traced in found.items()} == {f"{EPOCH}:1": 1.0, f"{EPOCH}:2": 2.0}
+        assert {one: traced.steps[0][1] for one, traced in found.items()} == {1: 1.0, 2: 2.0}
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
@@ -229,21 +234,21 @@ async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked() -
             kinds: list[str] = []
 
             async def inquire() -> None:
-                kinds.append(await refused(lambda: link.queries.inquire(f"{EPOCH}:1")))
+                kinds.append(await refused(lambda: link.queries.inquire(FIRST)))
 
             nursery.start_soon(inquire)
             await peer.until(Inquire)
             await peer.close()
             await wait_until(lambda: bool(kinds))
         assert kinds == ["peer_offline"]
-        assert await refused(lambda: link.queries.inquire(f"{EPOCH}:1")) == "peer_offline"
+        assert await refused(lambda: link.queries.inquire(FIRST)) == "peer_offline"
         assert not link.queries.tell(Explored(1))
 
 
 async def test_who_gives_up_leaves_nothing_open() -> None:
     async with linking() as links, asked_by(links) as (peer, link):
         with trio.move_on_after(0):
-            await link.queries.inquire(f"{EPOCH}:1")
+            await link.queries.inquire(FIRST)
         question = await peer.until(Inquire)
         await peer.send(Traced(question.token, True, []), Ping(1))
         await wait_until(lambda: not link.queries._asked)
@@ -254,9 +259,9 @@ async def test_who_gives_up_leaves_nothing_open() -> None:
 async def test_only_so_many_questions_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
     async with linking() as links, asked_by(links) as (_, link), trio.open_nursery() as nursery:
         for _ in range(ASKED_MOST):
-            nursery.start_soon(link.queries.inquire, f"{EPOCH}:1")
+            nursery.start_soon(link.queries.inquire, FIRST)
         await wait_until(lambda: len(link.queries._asked) == ASKED_MOST)
-        assert await refused(lambda: link.queries.inquire(f"{EPOCH}:1")) == "rate_limited"
+        assert await refused(lambda: link.queries.inquire(FIRST)) == "rate_limited"
         nursery.cancel_scope.cancel()
     assert not link.queries._asked
 

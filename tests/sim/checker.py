@@ -54,7 +54,7 @@ class _Pair:
         self.sent = sender.messages("out", receiver.node_id)
         self.got = receiver.messages("in", sender.node_id)
         self.by_text = {attempt.text: attempt for attempt in attempts}
-        self.got_ids = {row.body["id"]: row for row in self.got}
+        self.got_ids = {row.said_at: row for row in self.got}
         self.label = f"{sender.name} to {receiver.name}"
 
     def problems(self) -> Iterator[str]:
@@ -67,7 +67,7 @@ class _Pair:
 
     def twice(self) -> Iterator[str]:
         for what, rows in (("accepted", self.sent), ("received", self.got)):
-            for key in ("text", "id"):
+            for key in ("text", "id", "global_id"):
                 counted = Counter(row.body[key] for row in rows)
                 yield from (f"{what} {count} times: {value!r}" for value, count in counted.items() if count > 1)
 
@@ -75,9 +75,11 @@ class _Pair:
         """What was got is what somebody sent, under the id that he was told."""
         sent = {row.position: row for row in self.sent}
         for row in self.got:
-            id_, text = row.body["id"], row.body["text"]
+            id_, text = row.said_at, row.body["text"]
             attempt = self.by_text.get(text)
-            if attempt is None:
+            if row.body["global_id"] != f"{self.sender.node_id}/{id_}" or row.body["id"] != row.position:
+                yield f"received {text!r} as {row.body['id']} {row.body['global_id']} at {row.position}"
+            elif attempt is None:
                 yield f"received {text!r}, which nobody sent"
             elif attempt.id is not None and attempt.id != id_:
                 yield f"received {text!r} as {id_}, its sender was told {attempt.id}"
@@ -91,7 +93,7 @@ class _Pair:
 
     def disorder(self) -> Iterator[str]:
         for before, after in pairwise(self.got):
-            first, second = before.body["id"], after.body["id"]
+            first, second = before.said_at, after.said_at
             places = self.sender.order(first), self.sender.order(second)
             if first.partition(":")[0] == second.partition(":")[0]:
                 places = (0, int(first.partition(":")[2])), (0, int(second.partition(":")[2]))
@@ -184,8 +186,8 @@ class _Pair:
             if lossless:
                 yield f"a gap through {row.body['through']}, and no journal was lost"
             for got in self.got:
-                if not self.sender.losses and self.sender.is_told(row, got.body["id"]):
-                    yield f"{got.body['id']} is there, and a gap says that it is not"
+                if not self.sender.losses and self.sender.is_told(row, got.said_at):
+                    yield f"{got.said_at} is there, and a gap says that it is not"
         for row in self.sender.rows:
             if row.type == "peer.diverged" and row.body["peer"]["node"] == self.receiver.node_id and lossless:
                 yield f"{row.position} says that {self.receiver.name} diverged, and no journal was lost"

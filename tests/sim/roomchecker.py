@@ -59,7 +59,7 @@ class _Host:
     def __init__(self, room: Room, journal: Journal, attempts: Sequence[Attempt]) -> None:
         self.room, self.journal = room, journal
         self.rows = [row for row in journal.of_room(room.label) if row.type != "room.refused"]
-        self.refused = {row.body["id"]: row for row in journal.of_room(room.label) if row.type == "room.refused"}
+        self.refused = {row.said_at: row for row in journal.of_room(room.label) if row.type == "room.refused"}
         self.said = [row for row in self.rows if row.type == "message"]
         self.by_text = {attempt.text: attempt for attempt in attempts}
         self.times: dict[str, list[Time]] = {}  # by node
@@ -67,7 +67,7 @@ class _Host:
 
     def problems(self) -> Iterator[str]:
         yield from self.faults
-        for what in ("text", "id"):
+        for what in ("text", "id", "global_id"):
             counted = Counter(row.body[what] for row in self.said)
             yield from (f"{value!r} is there {count} times" for value, count in counted.items() if count > 1)
         for row in self.said:
@@ -76,12 +76,12 @@ class _Host:
                 yield f"{row.body['text']!r} is there, which nobody said"
             elif attempt.was_refused:
                 yield f"{attempt.text!r} is there, which was refused ({attempt.error})"
-            elif attempt.id not in (None, row.body["id"]):
-                yield f"{attempt.text!r} is there as {row.body['id']}, who said it was told {attempt.id}"
+            elif attempt.id not in (None, row.said_at):
+                yield f"{attempt.text!r} is there as {row.said_at}, who said it was told {attempt.id}"
             elif (attempt.to is None) != (row.body.get("to") is None):
                 yield f"{attempt.text!r} is for {row.body.get('to')}, it was said to {attempt.to}"
-            if row.body["id"] in self.refused:
-                yield f"{row.body['id']} was taken and refused"
+            if row.said_at in self.refused:
+                yield f"{row.said_at} was taken and refused"
         yield from self._members()
         yield from self._answered()
 
@@ -95,7 +95,7 @@ class _Host:
 
     def _answered(self) -> Iterator[str]:
         """What the host's own clients were told that it is said is there."""
-        there = {row.body["id"]: row.body["text"] for row in self.said}
+        there = {row.said_at: row.body["text"] for row in self.said}
         for attempt in self.by_text.values():
             mine = attempt.sender == self.journal.name and attempt.id is not None
             if mine and not self.journal.lost(attempt.step, attempt.answered) and there.get(attempt.id) != attempt.text:
@@ -210,10 +210,16 @@ class _Member:
                 if self.host.journal.order(row.body["room_position"]) is not None:
                     yield f"{row.body['room_position']} is nothing in the room"
             elif row.type == "receipt":  # of what was said here, which `fates` looks at
-                if original.body.get("id") != row.body["id"]:
+                if original.said_at != row.body["id"]:
                     yield f"{row.position} is of {row.body['id']}, the host has {_content(original)}"
+            elif row.type == "message" and not self._is_named(row):
+                yield f"{row.position} has the global id {row.body['global_id']}"
             elif _content(row) != _content(original):
                 yield f"{row.position} is {_content(row)}, the host has {_content(original)}"
+
+    def _is_named(self, row: Row) -> bool:
+        """What is heard goes by its place at the host: of its author the host alone knows."""
+        return bool(row.body["global_id"] == f"{self.host.journal.node_id}/{row.body['room_position']}")
 
     def strange(self) -> Iterator[str]:
         """What is seen lies in a time here, and is for these eyes."""
@@ -297,7 +303,7 @@ class _Member:
 
     def fates(self) -> Iterator[str]:
         """Each is in the room or was refused, and its receipt says so."""
-        taken = {row.body["id"]: row for row in self.host.said}
+        taken = {row.said_at: row for row in self.host.said}
         told = {row.body["id"]: row.body for row in self.receipts}
         for row in self.said:
             receipt, state = told.get(row.position), self.journal.outcomes.get(row.seq)
@@ -324,7 +330,7 @@ class _Member:
 
     def disagreeing(self) -> Iterator[str]:
         """The state that is shown in the end is what became of it."""
-        taken = {row.body["id"] for row in self.host.said}
+        taken = {row.said_at for row in self.host.said}
         back = {row.body["id"] for row in self.receipts if row.body["state"] == "delivered"}
         for row in self.said:
             state = self.states.get((self.journal.name, row.position))
@@ -359,4 +365,4 @@ class _Member:
 
 def _content(row: Row) -> tuple[Any, ...]:
     """What members and host have to agree about."""
-    return row.type, *(row.body.get(name) for name in ("id", "nick", "text", "to", "node", "reason"))
+    return row.type, *(row.body.get(name) for name in ("nick", "text", "to", "node", "reason"))

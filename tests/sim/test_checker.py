@@ -14,7 +14,7 @@ E, F = "eeeeeeee", "ffffffff"  # epochs of alice and bob
 
 
 def row(seq: int, epoch: str, kind: str, direction: str | None = None, peer: str = "", **body: Any) -> Row:
-    content = {"position": f"{epoch}:{seq}", "peer": {"node": peer}, **body}
+    content = {"position": f"{epoch}:{seq}", "id": f"{epoch}:{seq}", "peer": {"node": peer}, **body}
     return Row(seq, kind, direction, content)
 
 
@@ -22,8 +22,8 @@ class Run:
     """Alice has sent three messages to bob, whose consumer has got them."""
 
     def __init__(self) -> None:
-        sent = [row(n, E, "message", "out", BOB, id=f"{E}:{n}", text=f"m{n}") for n in (2, 3, 4)]
-        got = [row(n, F, "message", "in", ALICE, id=f"{E}:{n}", text=f"m{n}") for n in (2, 3, 4)]
+        sent = [row(n, E, "message", "out", BOB, global_id=f"{ALICE}/{E}:{n}", text=f"m{n}") for n in (2, 3, 4)]
+        got = [row(n, F, "message", "in", ALICE, global_id=f"{ALICE}/{E}:{n}", text=f"m{n}") for n in (2, 3, 4)]
         self.alice = Journal("alice", ALICE, [(1, E)], [row(1, E, "daemon.start"), *sent])
         self.bob = Journal("bob", BOB, [(1, F)], [row(1, F, "daemon.start"), *got])
         self.attempts = [
@@ -49,12 +49,20 @@ def double(run: Run) -> None:
 
 def swap(run: Run) -> None:
     one, other = run.bob.rows[1], run.bob.rows[2]
-    for key in ("id", "text"):
+    for key in ("global_id", "text"):
         one.body[key], other.body[key] = other.body[key], one.body[key]
 
 
 def invent(run: Run) -> None:
-    run.bob.rows.append(row(5, F, "message", "in", ALICE, id=f"{E}:5", text="who said that?"))
+    run.bob.rows.append(row(5, F, "message", "in", ALICE, global_id=f"{ALICE}/{E}:5", text="who said that?"))
+
+
+def misname(run: Run) -> None:
+    run.bob.rows[1].body["global_id"] = f"{BOB}/{E}:2"
+
+
+def call_by_another_id(run: Run) -> None:
+    run.bob.rows[1].body["id"] = f"{E}:2"
 
 
 def change(run: Run) -> None:
@@ -111,6 +119,8 @@ DAMAGES: list[tuple[Callable[[Run], None], str]] = [
     (double, "received 2 times: 'm3'"),
     (swap, "received eeeeeeee:2 after eeeeeeee:3"),
     (invent, "which nobody sent"),
+    (misname, f"received 'm2' as ffffffff:2 {BOB}/eeeeeeee:2"),
+    (call_by_another_id, "received 'm2' as eeeeeeee:2"),
     (change, "received 'm4' as eeeeeeee:2, its sender was told eeeeeeee:4"),
     (forget, "accepted 'm3' as eeeeeeee:3, which is not in the journal"),
     (take_refused, "refused 'm3' (storage_full), and it is there"),
@@ -141,7 +151,7 @@ def wiped(run: Run, through: int) -> None:
     """Bob has lost his journal, and alice told him that she goes on behind `through`."""
     run.bob.losses = [(0, 50)]
     rows = [row(1, F, "daemon.start"), row(2, F, "gap", None, ALICE, after=None, through=f"{E}:{through}")]
-    rows += [row(n, F, "message", "in", ALICE, id=f"{E}:{n}", text=f"m{n}") for n in (3, 4) if n > through]
+    rows += [row(n, F, "message", "in", ALICE, global_id=f"{ALICE}/{E}:{n}", text=f"m{n}") for n in (3, 4) if n > through]
     run.bob.rows = rows
     run.consumer.sessions = [[(60, one.position) for one in rows[2:]]]
 

@@ -17,7 +17,7 @@ ROOM = Room("lobby", "alice", ("bob", "carol"), is_in=False)
 
 
 def row(seq: int, epoch: str, kind: str, direction: str | None = None, peer: str = ALICE, **body: Any) -> Row:
-    content = {"position": f"{epoch}:{seq}", "peer": {"node": peer}, "room": LABEL, **body}
+    content = {"position": f"{epoch}:{seq}", "id": f"{epoch}:{seq}", "peer": {"node": peer}, "room": LABEL, **body}
     return Row(seq, kind, direction, content)
 
 
@@ -27,7 +27,9 @@ def come(seq: int, nick: str, node: str, epoch: str = E, place: int = 0) -> Row:
 
 def heard(seq: int, peer: str, nick: str, id_: str, text: str, *, epoch: str = E, place: int = 0, **more: Any) -> Row:
     place = place or seq
-    return row(seq, epoch, "message", "in", peer, nick=nick, id=id_, text=text, room_position=f"{E}:{place}", **more)
+    id_ = f"{peer}/{id_}" if epoch == E else f"{ALICE}/{E}:{place}"  # at the host as its author says
+    more["room_position"] = f"{E}:{place}"
+    return row(seq, epoch, "message", "in", peer, nick=nick, global_id=id_, text=text, **more)
 
 
 class Run:
@@ -46,7 +48,7 @@ class Run:
                 heard(5, CAROL, "carol", f"{G}:4", "p1", to="bob", to_node=BOB),
                 row(6, E, "room.leave", nick="carol", node=CAROL, reason="kicked", room_position=f"{E}:6"),
                 heard(7, BOB, "bob", f"{F}:5", "m2"),
-                row(8, E, "room.refused", "out", CAROL, id=f"{G}:6", reason="not in the room"),
+                row(8, E, "room.refused", "out", CAROL, global_id=f"{CAROL}/{G}:6", reason="not in the room"),
             ],
             members={(LABEL, BOB, "bob")},
         )
@@ -99,7 +101,8 @@ class Run:
         self.shown = {("bob", LABEL): [f"{E}:4", f"{E}:5", f"{E}:7"]}
 
     def said(self, seq: int, epoch: str, nick: str, text: str, **more: Any) -> Row:
-        return row(seq, epoch, "message", "out", nick=nick, id=f"{epoch}:{seq}", text=text, state="queued", **more)
+        id_ = f"{BOB if epoch == F else CAROL}/{epoch}:{seq}"
+        return row(seq, epoch, "message", "out", nick=nick, global_id=id_, text=text, state="queued", **more)
 
     def receipt(self, seq: int, epoch: str, of: int, place: int) -> Row:
         return row(seq, epoch, "receipt", state="delivered", id=f"{epoch}:{of}", room_position=f"{E}:{place}")
@@ -129,6 +132,10 @@ def double_at_a_member(run: Run) -> None:
 def swap_at_a_member(run: Run) -> None:
     one, other = run.bob.rows[6], run.bob.rows[7]
     run.bob.rows[6:8] = [other, one]
+
+
+def misname_at_a_member(run: Run) -> None:
+    run.bob.rows[6].body["global_id"] = f"{CAROL}/{G}:4"
 
 
 def change_at_a_member(run: Run) -> None:
@@ -167,7 +174,7 @@ def take_from_outside(run: Run) -> None:
 
 
 def take_and_refuse(run: Run) -> None:
-    run.alice.rows.append(row(9, E, "room.refused", "out", BOB, id=f"{F}:5", reason="not in the room"))
+    run.alice.rows.append(row(9, E, "room.refused", "out", BOB, global_id=f"{BOB}/{F}:5", reason="not in the room"))
 
 
 def take_nothing(run: Run) -> None:
@@ -217,6 +224,7 @@ DAMAGES: list[tuple[Callable[[Run], None], str]] = [
     (lose_an_echo, "1 times something is missing, from eeeeeeee:4 on; 0 may be"),
     (double_at_a_member, "place 'eeeeeeee:5' 2 times"),
     (swap_at_a_member, "eeeeeeee:5 is behind eeeeeeee:6"),
+    (misname_at_a_member, f"ffffffff:7 has the global id {CAROL}/gggggggg:4"),
     (change_at_a_member, "the host has"),
     (show_an_echo, "text 'm1' 2 times"),
     (show_what_is_private, "at carol: eeeeeeee:4 is seen, which is for bob alone"),

@@ -57,6 +57,11 @@ class Row:
     def position(self) -> str:
         return str(self.body["position"])
 
+    @property
+    def said_at(self) -> str:
+        """The position in its sender's journal, of a message or of one that was refused."""
+        return str(self.body["global_id"]).partition("/")[2]
+
 
 @dataclass
 class Journal:

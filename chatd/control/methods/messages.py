@@ -16,7 +16,7 @@ from chatd.control.methods.method import patience
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.core.batch import Batch, Entry
-from chatd.core.chat import Options
+from chatd.core.chat import Answered, Options
 from chatd.core.outbox import NotYet
 from chatd.core.peer import Peer
 from chatd.node import Node
@@ -49,7 +49,7 @@ def _has_options(params: Send) -> bool:
     return params.wait is not None or params.ttl is not None or params.key is not None or not params.queue
 
 
-def _send(node: Node, peer: Peer, params: Send | Reply, re: str | None) -> Sending:
+def _send(node: Node, peer: Peer, params: Send | Reply, re: Answered | None) -> Sending:
     if type(params) is Send and not _has_options(params):
         message, batch = node.chat.send(peer, params.text)
         return Sent(message.position, "queued", message.peer), batch
@@ -113,7 +113,8 @@ def reply(node: Node, _session: Session, params: Reply) -> Sending:
         hint = f"say it there: `chatctl say {room} TEXT`"
         raise ControlError("conflict", f"message {params.id} was said in {room}", hint, reason="room")
     peer = node.chat.archive.peer_of(found)
-    return _send(node, peer, params, cast(Message, found.event).id)
+    message = cast(Message, found.event)
+    return _send(node, peer, params, Answered(message.id, message.global_id))
 
 
 async def ask(node: Node, _session: Session, params: Ask) -> Answer:
@@ -153,7 +154,7 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
 
 async def msg(node: Node, _session: Session, params: ById) -> Found:
     """One message, in the state that it has now."""
-    entry = await node.chat.archive.find(params.id)
+    entry = await node.chat.archive.find_any(params.id)
     (raw,) = await present(node, [entry])
     return Found(raw)
 

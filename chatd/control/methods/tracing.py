@@ -18,6 +18,7 @@ from chatd.control.jsonrpc import Fault
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.core.batch import Entry
+from chatd.core.globalid import GlobalId, parts
 from chatd.core.lives import (
     ACCEPTED,
     ACKNOWLEDGED,
@@ -58,15 +59,16 @@ class Told(NamedTuple):
 async def trace(node: Node, _session: Session, params: Trace) -> Traced:
     """The life of one message. What is known here is told also where the other end is silent."""
     check_timeout(params.timeout)
-    entry = await node.chat.archive.find(params.id)
+    entry = await node.chat.archive.find_any(params.id)
     message, life = cast(Message, entry.event), await node.lives.of(entry)
     peer = _other(node, entry)
     silent = _silence(entry, peer, life)
     told = Told([], silent)
     if peer is not None and silent is None:
-        told = await _told(peer, _question(node, entry, life), params.timeout)
+        told = await _told(peer, _question(peer, entry, life), params.timeout)
     return Traced(
-        id=message.id or message.position,
+        id=message.id,
+        global_id=message.global_id,
         direction=message.direction,
         peer=peer.ref if peer is not None else message.peer,
         room=message.room,
@@ -106,14 +108,16 @@ def _silence(entry: Entry, peer: Peer | None, life: Life) -> str | None:
     return None if isinstance(peer.link, NativeLink) else f"{name} is not connected"
 
 
-def _question(node: Node, entry: Entry, life: Life) -> str:
+def _question(peer: Peer, entry: Entry, life: Life) -> GlobalId:
     """How the other end knows the message: by its place where it was sent, or in the room of which that is the host."""
-    message = cast(Message, entry.event)
-    is_heard = message.room_position is not msgspec.UNSET and node.rooms.by_topic(entry.topic or 0) is None
-    return str(life.place or (message.room_position if is_heard else message.id))
+    if life.place is not None:
+        return GlobalId(peer.node or "", *parts(life.place))
+    known = GlobalId.parse(cast(Message, entry.event).global_id or "")
+    assert known is not None  # only a message direct from a plain peer has none, and that peer is not asked
+    return known
 
 
-async def _told(peer: Peer, question: str, timeout: float) -> Told:
+async def _told(peer: Peer, question: GlobalId, timeout: float) -> Told:
     """Ask, and measure meanwhile."""
     link, answers, asked = cast(NativeLink, peer.link), list[frames.Traced](), list[Asked]()
     silent: str | None = f"{peer.name} does not answer"

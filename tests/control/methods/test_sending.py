@@ -6,9 +6,10 @@ import pytest
 import trio
 import trio.testing
 
+from chatd.core.claims import look_up
 from chatd.core.peer import Peer
 from chatd.wire.frames import Text
-from tests.control.stand import BOB_ID, Client, FakeLink, Refused, Stand, request, result_of
+from tests.control.stand import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand, request, result_of
 
 CAROL_ID = "c" * 52
 
@@ -20,11 +21,12 @@ async def refused(client: Client, method: str, **params: Any) -> Refused:
 
 
 async def hear(stand: Stand, peer: Peer, seq: int, text: str, re: str | None = None, epoch: str = "aaaaaaaa") -> str:
-    """A message of a native peer, committed; its id."""
-    batch = stand.chat.receive(peer, peer.links[0], [Text(epoch, seq, text, re)])
+    """A message of a native peer, committed; its id here."""
+    claims = await look_up(stand.journal, peer, [re] if re else [])
+    batch = stand.chat.receive(peer, peer.links[0], [Text(epoch, seq, text, re)], claims)
     assert batch is not None
     await batch.wait()
-    return f"{epoch}:{seq}"
+    return stand.journal.position(stand.journal.committed)
 
 
 async def texts(stand: Stand) -> list[str]:
@@ -178,20 +180,44 @@ async def test_a_reply_names_the_message_that_it_answers(stand: Stand, client: C
     sent = await client.ask("reply", id=question, text="fine")
     message = (await client.ask("msg", id=sent["id"]))["message"]
     assert (message["re"], message["text"], message["peer"]["name"]) == (question, "fine", "bob")
+    assert message["re_global_id"] == f"{BOB_ID}/aaaaaaaa:7"
+    assert message["global_id"] == f"{NODE_ID}/{sent['id']}"
 
 
-async def test_a_reply_may_name_the_position_in_our_journal(stand: Stand, client: Client) -> None:
+async def test_a_stranger_at_positions_of_our_journal_is_not_who_a_reply_goes_to(stand: Stand, client: Client) -> None:
+    """It uses our epoch of a former run, or the next positions of this one, which every Hello lets it guess."""
+    mallory = carol(stand)
+    for seq in range(1, 20):
+        await hear(stand, mallory, seq, "mine", epoch=stand.journal.epoch)
     question = await hear(stand, stand.bob, 7, "how are you?")
-    sent = await client.ask("reply", id=stand.journal.position(stand.journal.committed), text="fine")
-    assert (await client.ask("msg", id=sent["id"]))["message"]["re"] == question
+    for seq in range(20, 60):
+        await hear(stand, mallory, seq, "mine", epoch=stand.journal.epoch)
+    sent = await client.ask("reply", id=question, text="fine")
+    assert sent["peer"]["name"] == "bob"
+    assert (await client.ask("msg", id=question))["message"]["text"] == "how are you?"
 
 
-async def test_a_reply_to_a_plain_peer_is_just_a_text(stand: Stand, client: Client) -> None:
+async def test_a_global_id_is_for_verbs_that_look_across_nodes(stand: Stand, client: Client) -> None:
+    theirs = await hear(stand, stand.bob, 7, "how are you?")
+    ours = (await client.ask("send", peer="bob", text="x"))["id"]
+    for method, params in (("reply", {"text": "fine"}), ("cancel", {}), ("wait", {"for": "delivered"})):
+        for global_id in (f"{BOB_ID}/aaaaaaaa:7", f"{NODE_ID}/{ours}"):
+            error = await refused(client, method, id=global_id, **params)
+            assert (error.kind, "chatctl msg" in error.data["hint"]) == ("unknown_message", True)
+    for method in ("msg", "trace"):
+        for global_id, own in ((f"{BOB_ID}/aaaaaaaa:7", theirs), (f"{NODE_ID}/{ours}", ours)):
+            found = await client.ask(method, id=global_id)
+            assert found.get("message", found)["id"] == own
+        assert (await refused(client, method, id=f"{CAROL_ID}/aaaaaaaa:7")).kind == "unknown_message"
+
+
+async def test_a_reply_to_a_plain_peer_is_just_a_text_for_it(stand: Stand, client: Client) -> None:
     peer, link = stand.registry.plain("127.0.0.1:9"), FakeLink()
     stand.registry.link_up(peer, link)
     (position,) = await stand.say("hi", peer=peer)
     sent = await client.ask("reply", id=position, text="hello", wait=None)
-    assert (link.waiting, (await client.ask("msg", id=sent["id"]))["message"]["re"]) == (1, None)
+    message = (await client.ask("msg", id=sent["id"]))["message"]
+    assert (link.waiting, message["re"], "re_global_id" in message) == (1, position, False)
 
 
 async def test_a_reply_has_the_options_of_a_send(stand: Stand, client: Client) -> None:
@@ -247,7 +273,7 @@ async def asking(stand: Stand, client: Client, **params: Any) -> tuple[int, str]
 async def test_an_ask_is_answered_by_id_and_not_by_arrival(stand: Stand, client: Client) -> None:
     number, question = await asking(stand, client)
     await hear(stand, stand.bob, 1, "something else")
-    await hear(stand, stand.bob, 2, "another answer", re="aaaaaaaa:1")
+    await hear(stand, stand.bob, 2, "another answer", re=f"{stand.journal.epoch}:1")
     await hear(stand, carol(stand), 1, "not carol's business", re=question, epoch="cccccccc")
     assert await client.ask("whoami")
     await hear(stand, stand.bob, 3, "fine", re=question)
@@ -310,14 +336,13 @@ async def test_a_plain_peer_cannot_be_asked(stand: Stand, client: Client) -> Non
 # -- msg and cancel
 
 
-async def test_a_message_is_shown_by_its_id_or_position(stand: Stand, client: Client) -> None:
+async def test_a_message_is_shown_by_its_id(stand: Stand, client: Client) -> None:
     theirs = await hear(stand, stand.bob, 7, "hi")
-    position = stand.journal.position(stand.journal.committed)
-    for message_id in (theirs, position):
-        message = (await client.ask("msg", id=message_id))["message"]
-        assert (message["id"], message["position"], message["text"]) == (theirs, position, "hi")
-        assert "state" not in message
-    for unknown in ("bbbbbbbb:7", "aaaaaaaa:8", "", "x" * 1000, "aaaaaaaa:" + "9" * 400, "\x00"):
+    message = (await client.ask("msg", id=theirs))["message"]
+    assert (message["id"], message["position"], message["text"]) == (theirs, theirs, "hi")
+    assert message["global_id"] == f"{BOB_ID}/aaaaaaaa:7"
+    assert "state" not in message
+    for unknown in ("aaaaaaaa:7", "bbbbbbbb:7", "aaaaaaaa:8", "", "x" * 1000, "aaaaaaaa:" + "9" * 400, "\x00"):
         assert (await refused(client, "msg", id=unknown)).kind == "unknown_message"
 
 
