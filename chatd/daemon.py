@@ -74,7 +74,7 @@ async def run(config: Config, runtime: Runtime) -> None:
 def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener, RoomPorts]:
     """Open what is on disk and put the parts together (blocking)."""
     identity = load_or_create(config.state)
-    store = Store(os.path.join(config.state, JOURNAL_FILE))
+    store = Store(os.path.join(config.state, JOURNAL_FILE), identity.node)
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
     trust = Trust(config.trust, config.known, registry)

@@ -1,11 +1,17 @@
 """The journal's tables, as numbered migrations: an indexed list, applied in order, each in a transaction of its own.
 
+A step is a statement, or a function that is given the database and the node id of the journal's owner.
+
 `PRAGMA user_version` is the number of migrations a database has had. One from a newer chatd is refused.
 """
 
 import sqlite3
+from collections.abc import Callable
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+from chatd.core.rewrite import name_messages_here
+
+Step = str | Callable[[sqlite3.Connection, str], None]
+MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     (
         # One row a start: the epoch's range begins at first_seq and ends before the next one's.
         "CREATE TABLE epochs (first_seq INTEGER NOT NULL, epoch TEXT NOT NULL UNIQUE, ord INTEGER PRIMARY KEY)",
@@ -64,6 +70,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE floor (seq INTEGER NOT NULL)",
         "INSERT INTO floor VALUES (0)",
     ),
+    (name_messages_here,),
 )
 
 
@@ -71,15 +78,18 @@ class NewerSchema(Exception):
     """The database was written by a newer chatd."""
 
 
-def migrate(db: sqlite3.Connection) -> int:
-    """Bring the database to the newest schema; gives its number. Raises NewerSchema, sqlite3.Error."""
+def migrate(db: sqlite3.Connection, node: str) -> int:
+    """Bring the database of that node to the newest schema; gives its number. Raises NewerSchema, sqlite3.Error."""
     have = int(db.execute("PRAGMA user_version").fetchone()[0])
     if have > len(MIGRATIONS):
         raise NewerSchema(f"schema {have}, this chatd knows {len(MIGRATIONS)}")
-    for number, statements in enumerate(MIGRATIONS[have:], start=have + 1):
+    for number, steps in enumerate(MIGRATIONS[have:], start=have + 1):
         db.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            db.execute(statement)
+        for step in steps:
+            if isinstance(step, str):
+                db.execute(step)
+            else:
+                step(db, node)
         db.execute(f"PRAGMA user_version = {number}")
         db.execute("COMMIT")
     return len(MIGRATIONS)

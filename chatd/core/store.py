@@ -51,9 +51,10 @@ class Store:
     `sqlite3.Error` out of `write` the outcome is unknown, and the store must not be written again.
     """
 
-    def __init__(self, path: str) -> None:
-        """Open or create, check and migrate. Raises StorageFailure."""
+    def __init__(self, path: str, node: str = "") -> None:
+        """Open or create, check and migrate. `node` owns the journal: migrations name it. Raises StorageFailure."""
         self.path = path
+        self._node = node
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
         except sqlite3.Error as error:
@@ -85,7 +86,7 @@ class Store:
                 raise sqlite3.DatabaseError(verdict.splitlines()[-1])
         if not tables:
             run(f"PRAGMA application_id = {APPLICATION_ID}")
-        self.schema = migrate(self._db)
+        self.schema = migrate(self._db, self._node)
 
     def query(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """Small reads. Raises sqlite3.Error."""
