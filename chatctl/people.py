@@ -20,6 +20,7 @@ _LINES = {
     "peer.down": "{name} is gone: {reason}",
     "peer.pending": "{name} at {address} asks to talk: chatctl peer accept {slot}",
     "peer.diverged": "{name} has more of our messages than we do: {theirs}, we have {ours}",
+    "peer.cloned": "two nodes run with the identity of {name}: stop one of them",
     "daemon.start": "the daemon has started (version {version})",
     "daemon.stop": "the daemon stops ({reason})",
     "room.join": "[{room}] {nick} has joined",

@@ -33,6 +33,7 @@ class Node:
         self.talk = links.exchange.talk
         self.memberships = links.exchange.memberships
         self.lives = links.lives
+        self.clones = links.clones
         self.faults = links.faults
         self.explorer = links.explorer
         self.consumers = consumers

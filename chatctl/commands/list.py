@@ -47,6 +47,8 @@ def _table(peers: "list[dict[str, Any]]") -> list[str]:
 def _row(peer: "dict[str, Any]") -> list[object]:
     state, reason = peer.get("state"), peer.get("reason")
     shown = f"{state} ({reason})" if reason and state != "up" else state
+    if peer.get("cloned"):
+        shown = f"{shown} (cloned)"
     since = peer.get("since")
     return [
         *(peer.get(field) for field in ("slot", "name", "address", "direction")),
@@ -63,5 +65,6 @@ command = Verb(
     [click.Option(["--all", "everyone"], is_flag=True, help="Plain peers that are gone, too.")],
     help="Who we are connected with, want to be, or know: slot, name, address, who dialed, state, since when, "
     "how many messages wait for it, and whether we wish to be connected: then it is redialed until terminate. "
+    "(cloned): two nodes run with its identity, because its state directory was copied. "
     "FAULTS is what its links suffer on purpose (chatctl link), where somebody does.",
 )

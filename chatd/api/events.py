@@ -77,6 +77,13 @@ class PeerDiverged(Event, tag="peer.diverged", kw_only=True, gc=False):
     ours: str  # position
 
 
+class PeerCloned(Event, tag="peer.cloned", kw_only=True, gc=False):
+    """Two nodes run with the peer's identity, because its state directory was copied: their epochs alternate."""
+
+    peer: PeerRef
+    epochs: list[str]  # of both, the newest first
+
+
 class Receipt(Event, tag="receipt", kw_only=True, gc=False):
     """What became of messages to a native peer.
 
@@ -166,10 +173,20 @@ class DaemonStart(Event, tag="daemon.start", kw_only=True, gc=False):
 
 RoomEvent = RoomJoin | RoomLeave | RoomTopic | RoomGone | RoomRefused
 AnyEvent = (
-    Message | PeerUp | PeerDown | PeerPending | PeerDiverged | Receipt | Gap | RoomEvent | DaemonStop | DaemonStart
+    Message
+    | PeerUp
+    | PeerDown
+    | PeerPending
+    | PeerDiverged
+    | PeerCloned
+    | Receipt
+    | Gap
+    | RoomEvent
+    | DaemonStop
+    | DaemonStart
 )
 EVENT_TYPES = (
-    *("message", "receipt", "peer.up", "peer.down", "peer.pending", "peer.diverged", "gap"),
+    *("message", "receipt", "peer.up", "peer.down", "peer.pending", "peer.diverged", "peer.cloned", "gap"),
     *("room.join", "room.leave", "room.topic", "room.gone", "room.refused", "daemon.stop", "daemon.start"),
 )
 QUEUED = b'"state":"queued"}'

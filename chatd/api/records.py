@@ -54,6 +54,7 @@ class PeerRecord(msgspec.Struct, frozen=True):
     trust: str | None  # "accepted" | "denied" | None: what was decided by `peer accept` and `peer deny`
     dialect: str | None  # "address" | "name" | None: a room server in which we are a plain client
     faults: LinkFaults | None = None  # what its links suffer on purpose; None: nothing
+    cloned: bool = False  # two nodes with its identity are running
 
 
 class PeerList(msgspec.Struct, frozen=True):
@@ -245,10 +246,11 @@ class MyPort(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Result of `health`: `problems` is empty when `healthy`."""
+    """Result of `health`: `problems` is empty when `healthy`. `warnings` are to be looked at, and no problem of it."""
 
     healthy: bool
     problems: list[str]
+    warnings: list[str]
 
 
 class Waited(msgspec.Struct, frozen=True):

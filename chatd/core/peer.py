@@ -1,6 +1,8 @@
 """Peer: somebody we have, had or want a connection with, and the links to it."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+import trio
 
 from chatd.api.records import LinkFaults, PeerRecord, PeerRef
 from chatd.core.batch import Batch, Statement
@@ -13,6 +15,9 @@ ROW = "id, slot, node, name, pinned, address, trust, terminated"
 PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 OPEN = -1  # while a link is open, everything that is committed may have been written
 SHORT_ID = 8  # characters of a node id that people see
+EPOCHS_KEPT: Final = 8  # of one peer, in this run
+RETURNS: Final = 2  # of an epoch that was not the newest: one may be a Hello that was under way when its node was killed
+CLONED_FOR_S: Final = 600.0  # after the last return
 
 
 class Link(Protocol):
@@ -53,6 +58,46 @@ class PlainLink(Link, Protocol):
         """Write the text once the batch is committed."""
 
 
+class Epochs:
+    """The epochs that a peer has said Hello with in this run."""
+
+    __slots__ = ("_known", "_last", "_returns")
+
+    def __init__(self) -> None:
+        self._known: list[str] = []
+        self._returns = 0
+        self._last = float("-inf")  # trio's clock: when an older one came back
+
+    def met(self, epoch: str) -> None:
+        """It is the newest one."""
+        if epoch == self.newest:
+            return
+        if epoch in self._known:
+            self._returns = self._returns + 1 if self._is_recent else 1
+            self._last = trio.current_time()
+            self._known.remove(epoch)
+        self._known = [*self._known[1 - EPOCHS_KEPT :], epoch]
+
+    @property
+    def alternate(self) -> bool:
+        """Older ones come back: several nodes have the peer's identity."""
+        return self._returns >= RETURNS and self._is_recent
+
+    @property
+    def _is_recent(self) -> bool:
+        return trio.current_time() - self._last < CLONED_FOR_S
+
+    @property
+    def newest(self) -> str:
+        """That of the newest Hello; empty before there was one."""
+        return self._known[-1] if self._known else ""
+
+    @property
+    def other(self) -> str:
+        """The one before it."""
+        return self._known[-2] if len(self._known) > 1 else ""
+
+
 class Peer:
     """One peer. `key` is its topic in the journal, and its row where it is remembered; `slot` is what people say."""
 
@@ -62,6 +107,7 @@ class Peer:
         "changed",
         "dialect",
         "echoed",
+        "epochs",
         "faults",
         "forgotten",
         "key",
@@ -125,6 +171,7 @@ class Peer:
         self.reached = 0  # seq up to which links of this run may have, or from where one started
         self.unheard = Lane()  # what was said in its rooms in this run, and has not come back; without sizes
         self.echoed = 0  # our seq up to which it has dealt with everything that we said in its rooms
+        self.epochs = Epochs()
         self.opening: Batch | None = None  # says in the journal that a link is open
         self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
         self.changed = Broadcast()  # its state, its links or its wishes; told beside the registry's
@@ -154,6 +201,11 @@ class Peer:
         """What was appended for it behind that seq was never committed."""
         self.outbox.take_back(committed)
         self.unheard.cut_tail(committed)
+
+    @property
+    def is_cloned(self) -> bool:
+        """Two nodes with its identity are running."""
+        return self.epochs.alternate
 
     @property
     def is_up(self) -> bool:
@@ -195,4 +247,5 @@ class Peer:
             trust=self.trust,
             dialect=self.dialect,
             faults=self.faults,
+            cloned=self.is_cloned,
         )

@@ -12,6 +12,7 @@ import trio
 
 from chatd.config import Config
 from chatd.core.chat import Chat
+from chatd.core.clones import Clones
 from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.identity import Identity
@@ -56,6 +57,7 @@ class Links:
         self.chat = chat
         self.exchange = exchange
         self.lives = Lives(journal, registry, chat, exchange, consumers)
+        self.clones = Clones(journal, registry)
         self.roomfeed = RoomFeed(journal)
         self.explorer = Explorer(config, identity.node, registry, runtime.random)
         self.faults = Faults(config, runtime, registry)

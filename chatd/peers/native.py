@@ -26,6 +26,7 @@ from chatd.runtime import Waker
 from chatd.wire.frames import (
     Ack,
     Bye,
+    Cloned,
     Count,
     Counted,
     Explore,
@@ -222,6 +223,8 @@ class NativeLink:
                 self._take_bye(reason)
             case Hello():
                 raise RemoteError("a second Hello")
+            case Cloned(epoch=epoch):
+                self._links.clones.told(self.peer, epoch)
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
             case Explore() | Found() | Explored():
@@ -254,13 +257,18 @@ class NativeLink:
             if start is not None:
                 self._outgoing.start(start)
                 self._rooms.declare()
-                await self._send([Resume(epoch=self._journal.epoch_of(start), seq=start), *self._rooms.due()])
+                resume = Resume(epoch=self._journal.epoch_of(start), seq=start)
+                await self._send([resume, *self._rooms.due(), *self._cloned()])
                 self._pings.ask()
                 await self._serve()
             await self._say_goodbye()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._ended(error)
         scope.cancel()
+
+    def _cloned(self) -> list[Frame]:
+        """What the peer cannot notice itself."""
+        return [Cloned(self.peer.epochs.other)] if self.peer.is_cloned else []
 
     async def _begin(self) -> int | None:
         """Where this link starts; None if there is nothing to start."""

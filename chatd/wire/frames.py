@@ -50,6 +50,7 @@ __all__ = [
     "VERSION",
     "Ack",
     "Bye",
+    "Cloned",
     "Count",
     "Counted",
     "Decoder",
@@ -163,8 +164,14 @@ class Bye(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
     reason: str
 
 
+class Cloned(msgspec.Struct, array_like=True, tag=23, frozen=True, gc=False):
+    """Another node with the receiver's node id runs as well, in that epoch: its state directory was copied."""
+
+    epoch: str
+
+
 Ordered = Text | Say | Said | Happened | Refused | Missing  # these are at a position of the sender's journal
-Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye | RoomFrame | QueryFrame
+Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye | Cloned | RoomFrame | QueryFrame
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -173,7 +180,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     tag: Annotated[int, msgspec.Meta(ge=0)]
 
 
-_KNOWN_TAGS: Final = frozenset(range(1, 23))
+_KNOWN_TAGS: Final = frozenset(range(1, 24))
 
 _length = Packing(">I")
 _unpack = _length.unpack_from
@@ -299,7 +306,7 @@ def _text_fault(text: Text) -> str:
     return "" if text.re is None or valid_id(text.re) else "no such id"
 
 
-def _position_fault(frame: Resume | Ack) -> str:
+def _epoch_fault(frame: Resume | Ack | Cloned) -> str:
     return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
@@ -314,12 +321,13 @@ def _no_fault(_: Ping | Pong) -> str:
 # What the types above do not say: the shape of names, epochs, ids and reasons. Empty when it is all right.
 _FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
     Hello: _hello_fault,
-    Resume: _position_fault,
+    Resume: _epoch_fault,
     Text: _text_fault,
-    Ack: _position_fault,
+    Ack: _epoch_fault,
     Ping: _no_fault,
     Pong: _no_fault,
     Bye: _bye_fault,
+    Cloned: _epoch_fault,
     **ROOM_FAULTS,
     **QUERY_FAULTS,
 }

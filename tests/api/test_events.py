@@ -43,6 +43,10 @@ EXAMPLES: list[tuple[AnyEvent, dict[str, Any]]] = [
         {"type": "peer.diverged", "peer": SHOWN, "theirs": "aaaaaaaa:9", "ours": "aaaaaaaa:7"},
     ),
     (
+        events.PeerCloned(peer=PEER, epochs=["aaaaaaaa", "bbbbbbbb"], **WHERE),
+        {"type": "peer.cloned", "peer": SHOWN, "epochs": ["aaaaaaaa", "bbbbbbbb"]},
+    ),
+    (
         events.Message(
             direction="out", peer=PEER, id="7kq2m4xa:42", text="hi", expires="2026-11-21T04:00:00.000Z", state="queued",
             **WHERE,

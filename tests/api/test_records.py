@@ -10,7 +10,7 @@ from chatd.api import records, requests
 CONTRACT = {
     "PeerRef": "slot name kind node",
     "PeerRecord": "slot name kind node address direction state since reason rtt_ms queued received sent desired trust "
-    "dialect faults",
+    "dialect faults cloned",
     "PeerList": "peers",
     "PeerResult": "peer",
     "Terminated": "peer queued",

@@ -11,6 +11,7 @@ from chatd.wire.frames import (
     TEXT_OVERHEAD,
     Ack,
     Bye,
+    Cloned,
     Count,
     Counted,
     Explore,
@@ -105,6 +106,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Ping, seqs),
     st.builds(Pong, seqs, walls),
     st.builds(Bye, st.sampled_from(BYE_REASONS)),
+    st.builds(Cloned, epochs),
     room_frames,
     query_frames,
 )

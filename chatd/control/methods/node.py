@@ -88,7 +88,7 @@ async def health(node: Node, _session: Session, _params: Nothing) -> Health:
         problems.append("the journal's disk is full")
     if not node.listen:
         problems.append("the peer port is not open")
-    return Health(not problems, problems)
+    return Health(not problems, problems, node.clones.warnings())
 
 
 def shutdown(node: Node, _session: Session, _params: Nothing) -> Empty:
