@@ -3,10 +3,13 @@
 import click
 
 from chatctl.people import event_line
+from chatctl.sanitize import inline
 from chatctl.verb import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from chatctl.app import App
 
 
@@ -16,13 +19,19 @@ def run(app: "App", number: str) -> None:
     if app.out.json:
         app.out.result(message)
     else:
-        app.out.entries([event_line(message, states="all")])
+        app.out.entries([f"{event_line(message, states='all')}\n{_names(message)}"])
+
+
+def _names(message: "dict[str, Any]") -> str:
+    """What the message is called: here, and on every node."""
+    everywhere = message.get("global_id")
+    return inline(f"  id {message.get('id')}" + (f", global id {everywhere}" if everywhere else ""))
 
 
 command = Verb(
     "msg",
     run,
     [click.Argument(["number"], metavar="ID")],
-    help="Show a message by its id, or by its position in our journal; for one of ours what became of it: queued, "
+    help="Show a message by its id or its global id, with both; for one of ours what became of it: queued, "
     "sent, delivered, cancelled, expired, rejected or failed.",
 )

@@ -31,5 +31,5 @@ command = speech.Speech(
     [click.Argument(["number"], metavar="ID"), speech.wait_option(), *speech.options()],
     help="Answer the message ID: sends TEXT to whoever said it, as the answer to just that message. chatctl ask prints "
     "it over there.",
-    epilog=f"For a message of a plain peer, ID is its position. {speech.EPILOG}",
+    epilog=f"ID is that of the message on this node: MSG_ID, or `id` in chatctl --json tail. {speech.EPILOG}",
 )

@@ -175,10 +175,10 @@ command = Verb(
     shown is acknowledged; for a program behind a pipe, use --ack manual and chatctl ack NAME POSITION, or --exec.
 
     --exec CMD runs CMD with /bin/sh for each inbound message, one at a time and in order: the message as a line of
-    JSON on stdin, and in MSG_ID, MSG_TEXT, MSG_PEER, MSG_SLOT, MSG_AT, MSG_POSITION and MSG_RE (the id that it
-    answers), in a room MSG_ROOM, MSG_NICK (who said it) and MSG_TO (who alone it is for); CHATD_SOCKET is this daemon,
-    so that chatctl reply "$MSG_ID" TEXT works, and in a room chatctl say "$MSG_ROOM" TEXT. A text over 100 KiB is on
-    stdin only. When CMD ends with 0, the message is acknowledged; else CMD is run again, after 0.5 s and then ever
-    longer up to 30 s. Without --as nothing is remembered.""",
+    JSON on stdin, and in MSG_ID, MSG_TEXT, MSG_PEER, MSG_SLOT, MSG_AT, MSG_POSITION, MSG_RE (the id of our message that
+    it answers) and MSG_GLOBAL_ID, in a room MSG_ROOM, MSG_NICK (who said it) and MSG_TO (who alone it is for);
+    CHATD_SOCKET is this daemon, so that chatctl reply "$MSG_ID" TEXT works, and in a room chatctl say "$MSG_ROOM" TEXT.
+    A text over 100 KiB is on stdin only. When CMD ends with 0, the message is acknowledged; else CMD is run again,
+    after 0.5 s and then ever longer up to 30 s. Without --as nothing is remembered.""",
     epilog=EPILOG,
 )

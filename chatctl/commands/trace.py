@@ -83,9 +83,10 @@ command = Verb(
     run,
     [click.Argument(["number"], metavar="ID")],
     help="Show what happened to a message, and when: accepted, committed, sent, and committed and acknowledged at the "
-    "other end, taken by each named reader of both ends. ID is what send prints; of a message that came, its id or its "
-    "position in our journal. The other end is asked (--timeout, 5s); where it is silent, what is known here is shown. "
-    "Times of the other end are shown by our clock, as far as the two can be compared.",
+    "other end, taken by each named reader of both ends. ID is what send prints, or a global id, which names the "
+    "message on every node that has it (chatctl msg ID shows both). The other end is asked (--timeout, 5s); where it "
+    "is silent, what is known here is shown. Times of the other end are shown by our clock, as "
+    "far as the two can be compared.",
     epilog="Times of commits, of writes to the link and of acknowledgements by readers are kept in memory for the "
     "newest tens of thousands of each; they end with the daemon.",
 )

@@ -124,7 +124,9 @@ def _look_back(store: Store, *, topic: int, before: int, said: bytes) -> tuple[i
 def _unknown(message_id: str) -> ControlError:
     hint = "an id is EPOCH:SEQ, as `chatctl send` prints it and `chatctl history --json` shows it"
     if GlobalId.parse(message_id) is not None:
-        hint = "`chatctl msg` and `chatctl trace` take a global id; `chatctl msg` shows the id that this node has for it"
+        hint = (
+            "`chatctl msg` and `chatctl trace` take a global id; `chatctl msg` shows the id that this node has for it"
+        )
     return ControlError("unknown_message", f"there is no message {message_id[:96]!r} here", hint)
 
 

@@ -1,8 +1,8 @@
-"""Clones: a state directory that was copied and runs twice. Two nodes then prove the same id, each in an epoch of its own.
+"""Clones: a state directory that was copied and runs twice, so that two nodes prove the same id.
 
-A node draws its epoch at every start, so an epoch that comes back after another one means that both are running. Seen
-from a peer of the two; the copies cannot notice it themselves, so each is told. Both stay linked: a failover must not
-be refused. Knows no links.
+A node draws its epoch at every start: an epoch that comes back after another one means that both are running. A peer of
+the two sees that; the copies cannot notice it themselves, so each is told. Both stay linked: a failover must not be
+refused. Knows no links.
 """
 
 import logging
@@ -54,5 +54,7 @@ class Clones:
         ]
         if self._reports:
             names = ", ".join(self._reports.values())
-            found.append(f"another node runs with a copy of this state directory, reported by {names}: stop one of them")
+            found.append(
+                f"another node runs with a copy of this state directory, reported by {names}: stop one of them"
+            )
         return found

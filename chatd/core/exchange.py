@@ -52,9 +52,7 @@ class Exchange:
         self._registry = registry
         self._declared: dict[str, tuple[str, int]] = {}  # of each node: its epoch, and the number of its newest list
 
-    def take(
-        self, peer: Peer, link: Link, frames: Sequence[Say | FromHost], claims: Claims = NONE
-    ) -> Batch | None:
+    def take(self, peer: Peer, link: Link, frames: Sequence[Say | FromHost], claims: Claims = NONE) -> Batch | None:
         """Frames at positions of the peer's journal, in order; None if all of them were duplicates.
 
         `claims` has the messages of former runs that the frames may name as ours.

@@ -16,7 +16,9 @@ PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 OPEN = -1  # while a link is open, everything that is committed may have been written
 SHORT_ID = 8  # characters of a node id that people see
 EPOCHS_KEPT: Final = 8  # of one peer, in this run
-RETURNS: Final = 2  # of an epoch that was not the newest: one may be a Hello that was under way when its node was killed
+RETURNS: Final = (
+    2  # of an epoch that was not the newest: one may be a Hello that was under way when its node was killed
+)
 CLONED_FOR_S: Final = 600.0  # after the last return
 
 

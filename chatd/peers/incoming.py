@@ -10,7 +10,7 @@ say of messages of ours is looked up before they are taken (core/claims.py).
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from chatd.core.claims import NONE, Claims, look_up
+from chatd.core.claims import NONE, look_up
 from chatd.core.globalid import parts
 from chatd.core.hearing import FromHost
 from chatd.core.peer import Link, Peer
@@ -64,10 +64,12 @@ class Incoming:
             if type(frame) is Text:
                 if frame.re is not None:
                     named.add(frame.re)
-            elif isinstance(frame, Said | Refused) and frame.id is not None:
-                if parts(frame.id)[1] not in self._peer.unheard:
-                    named.add(frame.id)
+            elif isinstance(frame, Said | Refused) and frame.id is not None and not self._is_known(frame.id):
+                named.add(frame.id)
         return named
+
+    def _is_known(self, position: str) -> bool:
+        return parts(position)[1] in self._peer.unheard
 
     async def look_up(self, named: set[str]) -> None:
         """Find the messages of ours that the frames which are taken next name."""
@@ -102,8 +104,7 @@ class Incoming:
         return new is not None
 
     def _check_epochs(self, frames: Sequence[Ordered | Resume]) -> None:
-        ours = self._journal.epoch
-        if any([frame.epoch == ours for frame in frames]):
+        if self._journal.epoch in {frame.epoch for frame in frames}:
             raise RemoteError(f"{type(frames[0]).__name__} with the epoch of this node's own journal")
 
     def due(self) -> list[Frame]:

@@ -123,9 +123,10 @@ def test_messages_are_asked_answered_and_taken_back(daemon: FakeDaemon, start: S
     lines = "ask bob how  are you\nreply aaaaaaaa:9 -  good\ncancel aaaaaaaa:7\nmsg aaaaaaaa:7\n"
     out, err = process.communicate(lines, timeout=20)
     assert err == ""
-    answer, number, cancelled, found = out.splitlines()
+    answer, number, cancelled, found, names = out.splitlines()
     assert (answer, number, cancelled) == ("well  enough", "aaaaaaaa:7", "cancelled")
     assert found.endswith("-> bob: hi  [cancelled]")
+    assert names == "  id aaaaaaaa:7"
     assert daemon.params("ask") == [{"peer": "bob", "text": "how  are you"}]
     assert daemon.params("reply") == [{"id": "aaaaaaaa:9", "text": "-  good"}]
 

@@ -58,7 +58,10 @@ def test_what_is_said_in_a_room_is_told_with_who_said_it(event: dict[str, Any], 
         (happened(1, "room.topic", text="all\nthings"), "topic: all\\nthings"),
         (happened(1, "room.topic", text=""), "topic: (none)"),
         (happened(1, "room.gone", reason="closed"), "we are not in it any more: closed"),
-        (happened(1, "room.refused", peer=BOB, global_id="b:7", reason="not in it"), "b:7 of bob was refused: not in it"),
+        (
+            happened(1, "room.refused", peer=BOB, global_id="b:7", reason="not in it"),
+            "b:7 of bob was refused: not in it",
+        ),
         (happened(1, "receipt", peer=BOB, state="delivered", id="a:7", reason=None), "a:7 is delivered"),
         (
             happened(1, "receipt", peer=BOB, state="rejected", id="a:7", reason="too\x1bbig"),

@@ -184,12 +184,15 @@ def test_a_cancelled_message_that_the_peer_may_have_is_1_and_says_so(daemon: Fak
 @pytest.mark.parametrize(
     ("found", "shown"),
     [
-        (message(7, "hi\x1b"), "bob: hi\\x1b"),
-        (message(7, "hi", "out", state="delivered"), "-> bob: hi  [delivered]"),
-        (message(7, "hi", "out", state="queued"), "-> bob: hi  [queued]"),
+        (message(7, "hi\x1b"), "bob: hi\\x1b\n  id aaaaaaaa:7"),
+        (message(7, "hi", "out", state="delivered"), "-> bob: hi  [delivered]\n  id aaaaaaaa:7"),
+        (
+            message(7, "hi", "out", state="queued", global_id="k3v9/bbbbbbbb:7"),
+            "-> bob: hi  [queued]\n  id aaaaaaaa:7, global id k3v9/bbbbbbbb:7",
+        ),
     ],
 )
-def test_a_message_is_shown_with_its_state(
+def test_a_message_is_shown_with_its_state_and_its_ids(
     daemon: FakeDaemon, chatctl: Chatctl, found: dict[str, Any], shown: str
 ) -> None:
     daemon.on["msg"] = {"message": found}

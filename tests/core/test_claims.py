@@ -9,7 +9,7 @@ from tests.core.parts import CAROL, Core, World, standing
 
 
 async def test_only_messages_to_that_peer_are_its_to_speak_of(core: Core) -> None:
-    bob, link = core.up()
+    bob, _ = core.up()
     carol, _ = core.up(CAROL, "carol")
     plain, _ = core.plain_up()
     (to_bob, _), (to_carol, _), (to_plain, _) = (core.chat.send(peer, "hi") for peer in (bob, carol, plain))

@@ -21,7 +21,15 @@ PLAIN = {"slot": 1, "name": "10.0.0.9:6000", "kind": "plain", "node": None}
 
 def message(direction: str, peer: dict[str, Any] = NATIVE, **fields: Any) -> dict[str, Any]:
     """A message as schema 1 had it."""
-    usual = {"type": "message", "direction": direction, "peer": peer, "room": None, "nick": None, "id": None, "re": None}
+    usual = {
+        "type": "message",
+        "direction": direction,
+        "peer": peer,
+        "room": None,
+        "nick": None,
+        "id": None,
+        "re": None,
+    }
     last = {"state": "queued"} if direction == "out" else {}
     return usual | {"text": "hi"} | fields | last
 

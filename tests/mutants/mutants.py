@@ -282,9 +282,23 @@ MUTANTS = (
     Mutant(
         "our own message is shown again when it comes back",
         HEARING,
-        "            if self._journal.span(epoch) is not None:\n                self._hear",
-        "            if not epoch:\n                self._hear",
+        "            if frame.id is not None:\n                self._hear",
+        "            if not frame.nick:\n                self._hear",
         simulation(5, "rooms"),
+    ),
+    Mutant(
+        "what a member said is told to all others as if they had said it",
+        ROOMFEED,
+        "            if message.peer.node == node:\n",
+        "            if message.peer.node:\n",
+        simulation(10, "rooms"),
+    ),
+    Mutant(
+        "a host speaks of messages of former runs that were not said in its room",
+        HEARING,
+        "(named in claims and mark_in(frame.room) in claims[named].raw)",
+        "named in claims",
+        tests("tests/core/test_memberships.py::test_no_host_speaks_of_what_was_said_to_others"),
     ),
     Mutant(
         "what was said in a room is delivered when the host has read it",
@@ -497,5 +511,34 @@ MUTANTS = (
         "return self._times[index] if self.floor < seq and index",
         "return self._times[index] if index",
         tests("tests/core/test_timeline.py::test_the_oldest_give_way_and_the_newest_stay"),
+    ),
+    # -- false claims
+    Mutant(
+        "a peer answers messages that were sent to others",
+        "chatd/core/claims.py",
+        " and entry.topic == peer.key",
+        "",
+        tests("tests/core/test_claims.py"),
+    ),
+    Mutant(
+        "a peer may use the epoch of this node's own journal",
+        INCOMING,
+        "if self._journal.epoch in {frame.epoch for frame in frames}:",
+        "if not frames:",
+        tests("tests/peers/test_incoming.py"),
+    ),
+    Mutant(
+        "a reply is sent with the id that the message has here",
+        TEXTS,
+        "re = None if answered is msgspec.UNSET else position_in(answered)",
+        "re = None if answered is msgspec.UNSET else message.re",
+        tests("tests/integration/test_ask.py::test_answers_find_their_questions_in_whatever_order_they_come"),
+    ),
+    Mutant(
+        "a node that restarts is taken for two",
+        "chatd/core/peer.py",
+        "        if epoch in self._known:\n",
+        "        if self._known:\n",
+        tests("tests/core/test_clones.py"),
     ),
 )

@@ -56,8 +56,7 @@ async def test_who_has_sent_a_message_is_told_when_it_came() -> None:
 
 async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
     async with linking() as links, asked_by(links) as (peer, link):
-        message, batch = links.chat.send(link.peer, "hi")
-        await batch.wait()
+        await links.chat.send(link.peer, "hi")[1].wait()
         text = await peer.until(Text)
         await peer.send(Ack(text.epoch, text.seq), Inquire(7, links.identity.node, text.epoch, text.seq))
         traced = await peer.until(Traced)

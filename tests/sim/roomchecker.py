@@ -95,10 +95,14 @@ class _Host:
 
     def _answered(self) -> Iterator[str]:
         """What the host's own clients were told that it is said is there."""
-        there = {row.said_at: row.body["text"] for row in self.said}
+        there = {row.said_at: str(row.body["text"]) for row in self.said}
         for attempt in self.by_text.values():
             mine = attempt.sender == self.journal.name and attempt.id is not None
-            if mine and not self.journal.lost(attempt.step, attempt.answered) and there.get(attempt.id) != attempt.text:
+            if (
+                mine
+                and not self.journal.lost(attempt.step, attempt.answered)
+                and there.get(str(attempt.id)) != attempt.text
+            ):
                 yield f"accepted {attempt.text!r} as {attempt.id}, which is not in the journal"
 
     def _members(self) -> Iterator[str]:

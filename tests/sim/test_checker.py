@@ -151,7 +151,9 @@ def wiped(run: Run, through: int) -> None:
     """Bob has lost his journal, and alice told him that she goes on behind `through`."""
     run.bob.losses = [(0, 50)]
     rows = [row(1, F, "daemon.start"), row(2, F, "gap", None, ALICE, after=None, through=f"{E}:{through}")]
-    rows += [row(n, F, "message", "in", ALICE, global_id=f"{ALICE}/{E}:{n}", text=f"m{n}") for n in (3, 4) if n > through]
+    rows += [
+        row(n, F, "message", "in", ALICE, global_id=f"{ALICE}/{E}:{n}", text=f"m{n}") for n in (3, 4) if n > through
+    ]
     run.bob.rows = rows
     run.consumer.sessions = [[(60, one.position) for one in rows[2:]]]
 

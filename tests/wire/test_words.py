@@ -28,7 +28,10 @@ def test_an_epoch_is_eight_characters_of_base32() -> None:
 def test_an_id_is_an_epoch_and_a_number() -> None:
     assert valid_id(f"{EPOCH}:{2**63 - 1}")
     assert not any(
-        map(valid_id, (EPOCH, f"{EPOCH}:", f"{EPOCH}:07", f"{EPOCH}:-1", f"{EPOCH}:٣", f"{EPOCH}:1\n", f"{EPOCH}:{'1' * 20}"))
+        map(
+            valid_id,
+            (EPOCH, f"{EPOCH}:", f"{EPOCH}:07", f"{EPOCH}:-1", f"{EPOCH}:٣", f"{EPOCH}:1\n", f"{EPOCH}:{'1' * 20}"),
+        )
     )
 
 
