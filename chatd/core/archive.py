@@ -74,7 +74,8 @@ class Archive:
         entry = await self.taken(peer, wanted.epoch, wanted.seq) if peer is not None else None
         entry = entry or await self._in_rooms(message_id)
         if entry is None:
-            raise _unknown(message_id)
+            hint = "only the nodes that have sent or received a message know it"
+            raise ControlError("unknown_message", f"there is no message {message_id} on this node", hint)
         return entry
 
     def peer_of(self, entry: Entry) -> Peer:
@@ -122,12 +123,12 @@ def _look_back(store: Store, *, topic: int, before: int, said: bytes) -> tuple[i
 
 
 def _unknown(message_id: str) -> ControlError:
-    hint = "an id is EPOCH:SEQ, as `chatctl send` prints it and `chatctl history --json` shows it"
+    """There is no message with that id here; a global id is not one."""
     if GlobalId.parse(message_id) is not None:
-        hint = (
-            "`chatctl msg` and `chatctl trace` take a global id; `chatctl msg` shows the id that this node has for it"
-        )
-    return ControlError("unknown_message", f"there is no message {message_id[:96]!r} here", hint)
+        hint = f"take the id that it has on this node: `chatctl msg {message_id}` shows it"
+        return ControlError("unknown_message", f"{message_id} is a global id", hint)
+    hint = "an id is EPOCH:SEQ, as `chatctl send` prints it and `chatctl history --json` shows it"
+    return ControlError("unknown_message", f"there is no message {message_id[:64]!r} on this node", hint)
 
 
 def _first_taken(store: Store, *, topic: int, after: int, through: int) -> tuple[Entry | None, int]:
