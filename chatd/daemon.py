@@ -24,8 +24,8 @@ from chatd.core.batch import Batch
 from chatd.core.chat import Chat
 from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
-from chatd.core.failures import AlreadyRunning, StorageFailure
-from chatd.core.identity import load_or_create, prepare_state_dir
+from chatd.core.failures import AlreadyRunning, StorageFailure, StorageFull, because_of
+from chatd.core.identity import Identity, load_or_create, prepare_state_dir
 from chatd.core.journal import Journal
 from chatd.core.registry import Registry
 from chatd.core.store import Store
@@ -72,9 +72,21 @@ async def run(config: Config, runtime: Runtime) -> None:
 
 
 def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener, RoomPorts]:
-    """Open what is on disk and put the parts together (blocking)."""
-    identity = load_or_create(config.state)
-    store = Store(os.path.join(config.state, JOURNAL_FILE), identity.node)
+    """Open what is on disk, and read it (blocking)."""
+    path = os.path.join(config.state, JOURNAL_FILE)
+    identity = load_or_create(config.state, used=os.path.lexists(path))
+    store = Store(path, identity.node)
+    try:
+        return _put_together(config, runtime, identity, store, now)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _put_together(
+    config: Config, runtime: Runtime, identity: Identity, store: Store, now: float
+) -> tuple[Node, Links, Listener, RoomPorts]:
+    """Every part of the node, over its open journal (blocking)."""
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime)
     trust = Trust(config.trust, config.known, registry)
@@ -144,7 +156,8 @@ async def _begun(start: Batch, journal: Journal) -> None:
     try:
         await start.wait()
     except ControlError as error:
-        raise StorageFailure(f"journal {journal.store.path}: {error}") from None
+        failure = StorageFull if error.kind == "storage_full" else StorageFailure
+        raise failure(f"journal {journal.store.path}: {error}") from None
 
 
 async def _commit_last(journal: Journal, reason: str) -> None:
@@ -183,7 +196,7 @@ async def _locked(state: str) -> AsyncIterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailure(f"{path} cannot be opened: {error.strerror}") from None
+        raise because_of(error, f"{path} cannot be opened: {error.strerror}") from None
     try:
         deadline = trio.current_time() + LOCK_S
         while not _lock(descriptor):

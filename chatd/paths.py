@@ -107,7 +107,7 @@ def ensure_socket_dir(path: str, uid: int) -> None:
     except OSError as error:
         raise PathError(
             f"the directory of the socket, {directory}, cannot be made: {error.strerror} (--socket names another)"
-        ) from None
+        ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise PathError(f"the directory of the socket, {directory}, is not a directory (--socket names another)")
     reason = _foreign(directory, uid)

@@ -13,7 +13,7 @@ import trio
 import chatd
 from chatd import __main__ as command
 from chatd.config import Config
-from chatd.core.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure
+from chatd.core.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
 from chatd.paths import PathError
 from chatd.runtime import Runtime
 
@@ -79,6 +79,7 @@ def test_logging_is_set_up_as_configured(monkeypatch: pytest.MonkeyPatch) -> Non
         (AlreadyRunning("it is so"), 3),
         (StorageFailure("it is so"), 4),
         (AddressInUse("it is so"), 5),
+        (StorageFull("it is so"), 75),
     ],
 )
 def test_each_failure_has_its_exit_status_and_one_line_even_in_groups(

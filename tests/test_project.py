@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from chatctl.verbs import SUMMARY
+from chatd.core import failures
+from chatd.core.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
 
 ROOT = Path(__file__).parent.parent
 NURSERY_HOMES = ("daemon.py", "peers/", "control/")
@@ -165,6 +167,21 @@ def test_the_unit_waits_for_exec_and_owns_its_directories() -> None:
     unit = text("packaging/chatd.service").splitlines()
     for line in ("Type=exec", "DynamicUser=yes", "StateDirectory=chatd", "RuntimeDirectory=chatd"):
         assert line in unit
+
+
+def test_the_unit_starts_a_node_again_unless_that_mends_nothing() -> None:
+    unit = text("packaging/chatd.service").splitlines()
+    assert "Restart=on-failure" in unit
+    (final,) = [line for line in unit if line.startswith("RestartPreventExitStatus=")]
+    temporary = {StartupFailure.exit_code, AddressInUse.exit_code, StorageFull.exit_code}
+    assert set(map(int, final.partition("=")[2].split())) == {2, AlreadyRunning.exit_code, StorageFailure.exit_code}
+    assert not temporary & set(map(int, final.partition("=")[2].split()))
+
+
+def test_every_exit_status_is_in_the_table_of_the_document() -> None:
+    rows = re.findall(r"^\| (\d+) \|", text("docs/operations.md"), re.MULTILINE)
+    kinds = [kind for kind in vars(failures).values() if isinstance(kind, type) and issubclass(kind, StartupFailure)]
+    assert sorted(map(int, rows)) == sorted({0, 2} | {kind.exit_code for kind in kinds})
 
 
 def test_nurseries_are_opened_only_in_daemon_peers_and_control() -> None:

@@ -13,8 +13,8 @@ import struct
 
 import trio
 
-from chatd.core.failures import AlreadyRunning, StartupFailure
-from chatd.paths import SOCKET_PATH_LIMIT, ensure_socket_dir
+from chatd.core.failures import NO_SPACE, AlreadyRunning, StartupFailure, because_of
+from chatd.paths import SOCKET_PATH_LIMIT, PathError, ensure_socket_dir
 
 BACKLOG = 128
 UMASK = 0o177  # so that it is 0600 from the first moment
@@ -52,7 +52,7 @@ def bind(path: str, gid: int | None) -> BoundSocket:
     """
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise StartupFailure(f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path}")
-    ensure_socket_dir(path, os.getuid())
+    _make_directory(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _make_way(path)
@@ -68,7 +68,7 @@ def bind(path: str, gid: int | None) -> BoundSocket:
         raise
     except OSError as error:
         sock.close()
-        raise StartupFailure(f"the control socket {path} cannot be made: {error.strerror}") from None
+        raise because_of(error, f"the control socket {path} cannot be made: {error.strerror}", StartupFailure) from None
     try:
         if gid is not None:
             os.chown(path, -1, gid)
@@ -79,6 +79,16 @@ def bind(path: str, gid: int | None) -> BoundSocket:
         bound.unlink()
         raise StartupFailure(f"the control socket {path} cannot be opened: {error.strerror}") from None
     return bound
+
+
+def _make_directory(path: str) -> None:
+    """Make the socket's directory. Raises PathError, and StorageFull where its disk is full."""
+    try:
+        ensure_socket_dir(path, os.getuid())
+    except PathError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_SPACE:
+            raise because_of(error.__cause__, str(error)) from None
+        raise
 
 
 def group_id(group: str) -> int | None:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 PHRASE = b"chatd/1: this key is public, and its signature says nothing about trust"
 AUTHORITY_NAME = "chatd public authority"
-# As wide as can be: machines start with clocks that are years off.
+# As wide as can be. chatd itself does not check them: machines start with clocks that are years off.
 NOT_BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import os
 import ssl
 import stat
 
-from chatd.core.failures import StorageFailure
+from chatd.core.failures import StorageFailure, because_of
 
 log = logging.getLogger("chatd.identity")
 
@@ -19,6 +19,9 @@ ALPN = "chatd/1"
 KEY_FILE = "key.pem"
 CERTIFICATE_FILE = "cert.pem"
 NEW = ".new"  # what a file is called until all of it is on the disk
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name
+
+NEW_NODE = "that makes this a new node with another id, which no peer recognises"
 
 # Certificate of the authority whose private key is public; authority.py makes it again, byte for byte.
 AUTHORITY_PEM = """\
@@ -65,21 +68,22 @@ def prepare_state_dir(state_dir: str) -> None:
         if mode & 0o077 and (not content or KEY_FILE in content):
             _close_to_others(state_dir)
     except OSError as error:
-        raise StorageFailure(
-            f"the state directory {state_dir} cannot be used: {error.strerror} (--state names another)"
-        ) from None
+        text = f"the state directory {state_dir} cannot be used: {error.strerror} (--state names another)"
+        raise because_of(error, text) from None
 
 
-def load_or_create(state_dir: str) -> Identity:
+def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
     """The identity kept in the state directory; at the first start a new one. Raises StorageFailure.
 
     Call it under the lock of the directory. A node that has lost a part of its identity is not given a new one: its
-    peers know it by the old.
+    peers know it by the old. `used`: the directory has a journal, so a new identity is worth a warning.
     """
     key, cert = os.path.join(state_dir, KEY_FILE), os.path.join(state_dir, CERTIFICATE_FILE)
     try:
         if not os.path.lexists(key) and not os.path.lexists(cert):
             _create(key, cert)
+            if used:
+                log.warning("%s has a journal but had no identity: %s", state_dir, NEW_NODE)
         elif not os.path.lexists(key) and os.path.lexists(key + NEW):
             os.replace(key + NEW, key)  # the first start was cut short between the two renames
             _sync_directory(state_dir)
@@ -87,11 +91,15 @@ def load_or_create(state_dir: str) -> Identity:
         return _load(key, cert)
     except FileNotFoundError as error:
         raise StorageFailure(
-            f"{error.filename} is missing while the other half of the identity is there: put it back from a copy, "
-            f"or remove both {key} and {cert} for a new node id"
+            f"{error.filename} is missing while the other half of the identity is there: {_remedy(key, cert)}"
         ) from None
     except OSError as error:
-        raise StorageFailure(f"{error.filename or state_dir}: {error.strerror}") from None
+        raise because_of(error, f"{error.filename or state_dir}: {error.strerror}") from None
+
+
+def _remedy(key: str, cert: str) -> str:
+    """What to do about an identity that cannot be used."""
+    return f"restore both files from a copy (only if there is none: move {key} and {cert} away; {NEW_NODE})"
 
 
 def _create(key: str, cert: str) -> None:
@@ -121,10 +129,8 @@ def _load(key: str, cert: str) -> Identity:
         _try_on_each_other(server, client)
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or "not PEM"
-        raise StorageFailure(
-            f"the identity in {key} and {cert} is of no use ({reason}): put both back from a copy, "
-            "or remove both for a new node id"
-        ) from None
+        text = f"the identity in {key} and {cert} is of no use ({reason}): {_remedy(key, cert)}"
+        raise StorageFailure(text) from None
     return Identity(node_id(der), server, client)
 
 
@@ -134,6 +140,8 @@ def _context(protocol: "ssl._SSLMethod", key: str, cert: str) -> ssl.SSLContext:
     context.check_hostname = False  # a peer is known by its certificate, not by a name in it
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
+    # A certificate is a pin, and a board without a battery starts in 1970: its times say nothing.
+    context.verify_flags |= NO_CHECK_TIME
     context.load_verify_locations(cadata=AUTHORITY_PEM)
     context.load_cert_chain(cert, key, password=_no_password)
     context.set_alpn_protocols([ALPN])

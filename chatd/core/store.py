@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from chatd.core.batch import Batch, Entry, Topics
-from chatd.core.failures import StorageFailure
+from chatd.core.failures import NO_SPACE, StorageFailure, StorageFull
 from chatd.core.schema import NewerSchema, migrate
 
 APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
@@ -239,6 +239,22 @@ def _is_read_only(path: str) -> bool:
         return error.errno == errno.EROFS
 
 
+def _is_out_of_space(path: str) -> bool:
+    """Whether a new file beside that one meets a full disk: SQLite does not tell a quota from a broken disk.
+
+    Nor does it tell why it could not make a file.
+    """
+    from tempfile import TemporaryFile  # only where something is wrong already
+
+    try:
+        with TemporaryFile(dir=os.path.dirname(path), buffering=0) as probe:
+            probe.write(bytes(PAGE_SIZE))
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno in NO_SPACE
+    return False
+
+
 def _io_hint(path: str, error: sqlite3.Error) -> str:
     """SQLite calls it an I/O error when it has to make a file beside one that it cannot write."""
     if _is_read_only(path):
@@ -251,10 +267,12 @@ def _io_hint(path: str, error: sqlite3.Error) -> str:
 def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
     """One line for the person who starts the node."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    unclear = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):
+        return StorageFull(f"journal {path}: the disk is full (make room, then start again)")
     hints: dict[int, Callable[[], str]] = {
         sqlite3.SQLITE_READONLY: lambda: NOT_WRITABLE,
         sqlite3.SQLITE_CANTOPEN: lambda: "it cannot be opened: check that its directory exists and can be written",
-        sqlite3.SQLITE_FULL: lambda: "the disk is full: make room and start again",
         sqlite3.SQLITE_BUSY: lambda: "another program has it open: stop that first",
         sqlite3.SQLITE_IOERR: lambda: _io_hint(path, error),
     }

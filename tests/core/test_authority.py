@@ -1,4 +1,5 @@
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,22 @@ def test_a_certificate_of_any_other_authority_is_refused_by_both_ends(state: Pat
     for ends in ((node.server_context, client), (server, node.client_context)):
         with pytest.raises(ssl.SSLCertVerificationError):
             try_on_each_other(*ends)
+
+
+@pytest.mark.parametrize(("start", "end"), [(2150, 2160), (1971, 1972)])
+def test_the_times_of_certificates_mean_nothing_to_either_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int, end: int
+) -> None:
+    (tmp_path / "always").mkdir()
+    always = load_or_create(str(tmp_path / "always"))
+    monkeypatch.setattr(authority, "NOT_BEFORE", datetime(start, 1, 1, tzinfo=UTC))
+    monkeypatch.setattr(authority, "NOT_AFTER", datetime(end, 1, 1, tzinfo=UTC))
+    (tmp_path / "never").mkdir()
+    never = load_or_create(str(tmp_path / "never"))  # it has tried it on itself
+    again = load_or_create(str(tmp_path / "never"))
+    assert again.node == never.node
+    try_on_each_other(always.server_context, never.client_context)
+    try_on_each_other(never.server_context, always.client_context)
 
 
 def test_a_node_that_signs_for_others_is_refused(state: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from chatd.core.failures import StorageFailure
+from chatd.core.failures import StorageFailure, StorageFull
 from chatd.core.identity import Identity, load_or_create, node_id, prepare_state_dir
 
 NOBODY = 65534
@@ -124,7 +124,7 @@ def test_half_an_identity_is_refused_and_nothing_is_made_in_its_place(state: Pat
     load_or_create(str(state))
     (state / lost).unlink()
     kept = os.listdir(state)
-    with pytest.raises(StorageFailure, match=rf"{state}/{lost} is missing .* put it back .* new node id"):
+    with pytest.raises(StorageFailure, match=rf"{state}/{lost} is missing .* restore both files .*only if"):
         load_or_create(str(state))
     assert os.listdir(state) == kept
 
@@ -167,8 +167,9 @@ def test_a_disk_without_room_for_an_identity_is_refused(state: Path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageFailure, match=f"{state}: No space left on device"):
+    with pytest.raises(StorageFull, match=f"{state}: No space left on device .make room") as failure:
         load_or_create(str(state))
+    assert failure.value.exit_code == 75
 
 
 @pytest.mark.parametrize("name", ["key.pem", "cert.pem"])
@@ -176,7 +177,7 @@ def test_a_disk_without_room_for_an_identity_is_refused(state: Path, monkeypatch
 def test_a_damaged_file_is_refused_with_both_paths_and_a_hint(state: Path, name: str, content: bytes) -> None:
     load_or_create(str(state))
     (state / name).write_bytes(content)
-    with pytest.raises(StorageFailure, match=r"key.pem and .*cert.pem is of no use .* remove both for a new node id"):
+    with pytest.raises(StorageFailure, match=r"key.pem and .*cert.pem is of no use .* restore both files .*only if"):
         load_or_create(str(state))
     assert (state / name).read_bytes() == content
 
@@ -208,6 +209,27 @@ def test_an_encrypted_key_is_refused_without_asking_anybody(state: Path) -> None
     (state / "key.pem").write_bytes(encrypted)
     with pytest.raises(StorageFailure, match="is of no use"):
         load_or_create(str(state))
+
+
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_or_quota_without_room_for_the_state_directory_may_have_some_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(full, os.strerror(full))
+
+    monkeypatch.setattr(os, "makedirs", refuse)
+    with pytest.raises(StorageFull, match="cannot be used"):
+        prepare_state_dir(str(tmp_path / "state"))
+
+
+def test_a_new_identity_beside_an_old_journal_is_warned_about(state: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_or_create(str(state))
+    assert not caplog.records
+    (state / "key.pem").unlink()
+    (state / "cert.pem").unlink()
+    load_or_create(str(state), used=True)
+    assert "a new node with another id, which no peer recognises" in caplog.text
 
 
 def test_a_key_that_others_can_read_is_warned_about(state: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from chatd.core import store as store_module
 from chatd.core.batch import Batch, Entry
-from chatd.core.failures import StorageFailure
+from chatd.core.failures import StorageFailure, StorageFull
 from chatd.core.schema import MIGRATIONS
 from chatd.core.store import APPLICATION_ID, Store
 from tests.core import disk
@@ -229,7 +229,7 @@ async def test_a_read_only_file_system_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_refused_at_the_start(tmp_path: Path) -> None:
     with disk.small_disk(tmp_path / "disk") as small:
         disk.fill(small)
-        with pytest.raises(StorageFailure, match=r"journal\.db: the disk is full: make room"):
+        with pytest.raises(StorageFull, match=r"journal\.db: the disk is full .make room"):
             Store(str(small / "journal.db"))
 
 
@@ -238,7 +238,7 @@ async def test_a_disk_that_is_full_when_the_epoch_begins_is_refused(tmp_path: Pa
         async with running(open_journal(small)) as journal:
             await journal.append(said("kept")).wait()
         ballast = disk.fill(small)
-        with pytest.raises(StorageFailure, match=r"journal\.db: the disk is full: make room"):
+        with pytest.raises(StorageFull, match=r"journal\.db: the disk is full .make room"):
             open_journal(small)
         ballast.unlink()
         journal = open_journal(small)

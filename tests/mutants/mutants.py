@@ -45,6 +45,20 @@ MUTANTS = (
         tests("tests/faults/test_power_loss.py"),
     ),
     Mutant(
+        "the dates of certificates are checked",
+        "chatd/core/identity.py",
+        "    context.verify_flags |= NO_CHECK_TIME\n",
+        "",
+        tests("tests/core/test_authority.py::test_the_times_of_certificates_mean_nothing_to_either_end"),
+    ),
+    Mutant(
+        "a disk that is full at the start is final",
+        STORE,
+        "if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):",
+        "if code == sqlite3.SQLITE_FULL:",
+        tests("tests/integration/test_full_start.py"),
+    ),
+    Mutant(
         "a send is answered before its commit",
         "chatd/control/answers.py",
         "return self.batch is None or self.batch.done",

@@ -29,6 +29,6 @@ def identity_of(name: str) -> Identity:
         return load_or_create(directory)
 
 
-def of_directory(state: str) -> Identity:
+def of_directory(state: str, *, used: bool = False) -> Identity:
     """The same by the machine's state directory (see disk.py): stands in for `load_or_create`."""
     return identity_of(os.path.basename(state).partition(".")[0])
