@@ -41,6 +41,7 @@ EXIT_STATUS = {
     "connect_failed": FAILED,
     "storage_full": REFUSED,
     "outcome_unknown": FAILED,
+    "storage_lost": REFUSED,
     "usage": USAGE,
     "no_daemon": NO_DAEMON,
     "invalid_params": USAGE,

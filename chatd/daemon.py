@@ -67,6 +67,8 @@ async def run(config: Config, runtime: Runtime) -> None:
             listener.close()
             room_ports.close()
             node.journal.close()
+    if node.journal.lost and not failures:
+        failures.append(_lost(node))
     if failures:
         raise failures[0]
 
@@ -120,7 +122,7 @@ async def _live(
                     await intake.start(node.dialer.run)
                     intake.start_soon(listener.run)
                     intake.start_soon(room_ports.run)
-                    intake.start_soon(upkeep.run, node)
+                    intake.start_soon(upkeep.run, node, server.bind_again)
                     await sessions.start(server.serve)
                     _announce(node)
                     await node.stopped()
@@ -158,6 +160,15 @@ async def _begun(start: Batch, journal: Journal) -> None:
     except ControlError as error:
         failure = StorageFull if error.kind == "storage_full" else StorageFailure
         raise failure(f"journal {journal.store.path}: {error}") from None
+
+
+def _lost(node: Node) -> StorageFailure:
+    """The journal's files are gone, and with them what was not delivered."""
+    owed = node.registry.owed.messages
+    text = f"journal {node.journal.store.path} was removed or replaced while the node ran"
+    if owed:
+        text += f"; {owed} undelivered messages are lost with it"
+    return StorageFailure(f"{text} (put the state directory back before the next start, or this is a new node then)")
 
 
 async def _commit_last(journal: Journal, reason: str) -> None:

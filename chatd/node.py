@@ -45,6 +45,7 @@ class Node:
         self._room_ports = room_ports
         self._stop = trio.Event()
         self.stop_reason = ""
+        self.complaints: dict[str, str] = {}  # what upkeep has found wrong, by where; `health` tells it
 
     @property
     def listen(self) -> list[str]:

@@ -25,6 +25,7 @@ TABLE: dict[str, tuple[int, int, bool]] = {
     "connect_failed": (505, 1, True),
     "storage_full": (506, 5, True),
     "outcome_unknown": (507, 1, False),
+    "storage_lost": (508, 5, False),
 }
 
 PARSE_ERROR = -32700

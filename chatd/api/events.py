@@ -162,7 +162,7 @@ class RoomRefused(Event, tag="room.refused", kw_only=True, gc=False):
 class DaemonStop(Event, tag="daemon.stop", kw_only=True, gc=False):
     """The last event of a run."""
 
-    reason: str  # "signal" | "shutdown"
+    reason: str  # "signal" | "shutdown" | "storage" | "storage_lost"
 
 
 class DaemonStart(Event, tag="daemon.start", kw_only=True, gc=False):

@@ -31,6 +31,7 @@ class ControlServer:
         self._ended = Broadcast()
         self._bound: unix.BoundSocket | None = None
         self._listener: trio.SocketListener | None = None
+        self._nursery: trio.Nursery | None = None  # while it serves
         self._gid: int | None = None
         self._stopping = False
 
@@ -46,14 +47,27 @@ class ControlServer:
         bound = self._bound
         if bound is None:
             raise RuntimeError("bind() comes first")
-        self._listener = listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.sock))
+        self._listener = _listener_of(bound)
         try:
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as self._nursery:
                 task_status.started(bound.path)
-                await self._accept(listener, nursery)
+                await self._accept(self._listener, self._nursery)
         finally:
-            listener.socket.close()
-            bound.unlink()
+            self._nursery = None
+            self._listener.socket.close()
+            (self._bound or bound).unlink()
+
+    async def bind_again(self) -> None:
+        """Where nothing is at the socket's path, make it anew; sessions stay. Raises PathError, StartupFailure."""
+        in_thread, bound = self._node.runtime.in_thread, self._bound
+        if bound is None or self._nursery is None or not await in_thread(bound.is_missing):
+            return
+        self._bound = await in_thread(unix.bind, bound.path, self._gid)
+        former, self._listener = self._listener, _listener_of(self._bound)
+        self._nursery.start_soon(self._accept, self._listener, self._nursery)
+        if former is not None:
+            former.socket.close()
+        log.warning("the control socket %s was removed, and is there again", bound.path)
 
     def begin_stop(self) -> None:
         """From now on requests are answered `shutting_down`, open ones too; nothing more is appended for a client."""
@@ -121,6 +135,10 @@ class ControlServer:
             log.warning("a client was refused: there are %d sessions", limit)
             return ControlError("rate_limited", f"there are {limit} sessions, as many as may be", "end one of them")
         return None
+
+
+def _listener_of(bound: unix.BoundSocket) -> trio.SocketListener:
+    return trio.SocketListener(trio.socket.from_stdlib_socket(bound.sock))
 
 
 async def _tell(sock: trio.socket.SocketType, error: ControlError | Fault) -> None:

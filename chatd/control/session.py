@@ -22,6 +22,7 @@ from chatd.control.answers import AnswerQueue, Answers
 from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
 from chatd.control.methods.method import Method, patience
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
+from chatd.core.journal import LOST
 from chatd.core.outbox import NotYet
 from chatd.node import Node
 from chatd.runtime import Broadcast, Waker
@@ -140,7 +141,7 @@ class Session:
 
     def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """Do neighbours at once, or nothing at all."""
-        if method.many is None or self._stopping or len(requests) == 1:
+        if method.many is None or self._stopping or self.node.journal.lost or len(requests) == 1:
             return False
         try:
             params = method.decoder.decode_lines(b"\n".join([one.params for one in requests]))
@@ -175,7 +176,10 @@ class Session:
             method = self.methods.get(request.method) or self._unknown(request.method)
             if self._stopping:
                 raise ControlError("shutting_down", *SHUTTING_DOWN)
-            outcome = method.handler(self.node, self, jsonrpc.decode_params(method.decoder, request))
+            params = jsonrpc.decode_params(method.decoder, request)
+            if self.node.journal.lost and method.writes(params):
+                raise LOST.again()
+            outcome = method.handler(self.node, self, params)
         except (ControlError, Fault) as error:
             self._refuse(request.id, error)
             return None

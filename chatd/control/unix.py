@@ -36,6 +36,18 @@ class BoundSocket:
         self.path = path
         self._inode = _inode(path)
 
+    def is_missing(self) -> bool:
+        """Whether nothing is at the path. Raises StartupFailure where something else is."""
+        try:
+            found = _inode(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError as error:
+            raise StartupFailure(f"the control socket {self.path} cannot be looked at: {error.strerror}") from None
+        if found != self._inode:
+            raise StartupFailure(f"something else is at {self.path}: new clients do not reach this node (move it away)")
+        return False
+
     def unlink(self) -> None:
         """Remove the file, if it still is the one that we made."""
         try:

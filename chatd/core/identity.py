@@ -12,6 +12,7 @@ import ssl
 import stat
 
 from chatd.core.failures import StorageFailure, because_of
+from chatd.core.location import inode
 
 log = logging.getLogger("chatd.identity")
 
@@ -95,6 +96,18 @@ def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
         ) from None
     except OSError as error:
         raise because_of(error, f"{error.filename or state_dir}: {error.strerror}") from None
+
+
+def missing_files(state_dir: str) -> list[str]:
+    """Paths of the identity's files that are gone (blocking). One that cannot be looked at counts as there."""
+    return [path for name in (KEY_FILE, CERTIFICATE_FILE) if _is_missing(path := os.path.join(state_dir, name))]
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        return inode(path) is None
+    except OSError:
+        return False
 
 
 def _remedy(key: str, cert: str) -> str:

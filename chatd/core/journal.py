@@ -34,6 +34,11 @@ RECENT_ROWS = 2048
 FULL = ControlError(
     "storage_full", "the journal's disk is full: nothing was accepted", "make room; no restart is needed"
 )
+LOST = ControlError(
+    "storage_lost",
+    "the journal's files were removed or replaced: nothing new is accepted",
+    "this node delivers what it can and stops; put its state directory back before the next start",
+)
 UNKNOWN = ControlError(
     "outcome_unknown", "the journal could not be written: the message may be in it", "look at `history` after a restart"
 )
@@ -169,6 +174,14 @@ class Journal:
             self._urgent = True
             self._work.wake()
         return self._filling
+
+    @property
+    def lost(self) -> bool:
+        """Its files were removed or replaced. It works on in those that are open, until the node stops.
+
+        Whatever is new must be refused, from clients (`LOST`) and from peers: it would be gone with the next start.
+        """
+        return self.store.location.lost
 
     @property
     def filling(self) -> Batch:
@@ -320,6 +333,10 @@ class Journal:
     async def responds(self) -> None:
         """Return once the store has answered: the journal's task and its disk are alive."""
         await self.ask(lambda store: store.query("SELECT 1"))
+
+    async def look(self) -> None:
+        """Look whether its files are in their place, as each commit does too; see `lost`."""
+        await self.ask(lambda store: store.location.look())
 
     def watch(self, waker: Waker, topic: Topics = None) -> None:
         """Wake it once per commit that touched one of the topics; None is every commit."""

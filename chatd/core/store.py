@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from chatd.core.batch import Batch, Entry, Topics
-from chatd.core.failures import NO_SPACE, StorageFailure, StorageFull
+from chatd.core.failures import NO_SPACE, StorageFailure, StorageFull, because_of
+from chatd.core.location import Location
 from chatd.core.schema import NewerSchema, migrate
 
 APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
@@ -61,12 +62,16 @@ class Store:
             raise _refusal(path, error) from None
         try:
             self._prepare()
+            self.location = Location(*self._files())
         except NewerSchema as error:
             self._db.close()
             raise StorageFailure(f"{path} was written by a newer chatd ({error}): start that version") from None
         except sqlite3.Error as error:
             self._db.close()
             raise _refusal(path, error) from None
+        except OSError as error:
+            self._db.close()
+            raise because_of(error, f"journal {path}: {error.strerror}") from None
 
     def _prepare(self) -> None:
         run = self._db.execute
@@ -107,7 +112,11 @@ class Store:
             raise _refusal(self.path, error) from None
 
     def write(self, batch: Batch) -> None:
-        """One transaction. Raises DiskFull (nothing was written) or sqlite3.Error (nobody knows)."""
+        """One transaction. Raises DiskFull (nothing was written) or sqlite3.Error (the outcome is unknown).
+
+        Where the files were removed or replaced it succeeds all the same, in what is still open: see `location`.
+        """
+        self.location.look()
         with self.transaction() as run:
             self._insert(batch.entries)
             for sql, params in batch.statements:
@@ -205,7 +214,7 @@ class Store:
 
     def size(self) -> int:
         """Bytes on disk, with the write-ahead log."""
-        return sum(os.path.getsize(path) for path in self._files() if os.path.exists(path))
+        return sum(map(_size, self._files()))
 
     def _files(self) -> Iterator[str]:
         yield self.path
@@ -230,6 +239,13 @@ def _selection(
         return sql, (*(value for each in topic for value in (each, after, through, limit)), limit)
     where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
     return f"SELECT {columns} FROM events WHERE seq > ? AND seq <= ?{where} {end}", (after, through, *params, limit)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
 
 
 def _is_read_only(path: str) -> bool:

@@ -23,7 +23,17 @@ from chatd.core.rooms import LEFT, Rooms
 from chatd.core.talk import Talk
 from chatd.peers.fanout import Fanout
 from chatd.peers.outlet import Outlet
-from chatd.peers.reasons import CLOSED, LINE_TOO_LONG, RESET, SILENT, STALLED, STORAGE_FULL, TOO_SLOW, broken
+from chatd.peers.reasons import (
+    CLOSED,
+    LINE_TOO_LONG,
+    RESET,
+    SILENT,
+    STALLED,
+    STORAGE_FULL,
+    STORAGE_LOST,
+    TOO_SLOW,
+    broken,
+)
 from chatd.wire import dialects
 from chatd.wire.dialects import AddressServer, Command, Enter, Help, Leave, NameServer, Server, Speak, Users
 
@@ -131,6 +141,9 @@ class Guest:
     async def _listen(self) -> None:
         """Take one chunk; where one waits and the line stays quiet, that is whole."""
         chunk = await self._chunk()
+        if chunk != b"" and self._entrance.journal.lost:
+            self.close(STORAGE_LOST)
+            return
         end = None if chunk or chunk is None else CLOSED
         try:
             commands = self._server.flush() if chunk is None else self._server.receive(chunk)

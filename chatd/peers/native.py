@@ -88,6 +88,7 @@ class NativeLink:
         self._pongs: list[int] = []
         self._pings = Pings(links.runtime.random, links.runtime.wall)
         self.queries = Queries(links, self.peer, self._waker.wake)
+        self._deaf = False  # something that the peer sent was not taken: then nothing after it may be
         self._heard = trio.current_time()
         self._over = trio.Event()  # the reader has come to the end
 
@@ -155,6 +156,8 @@ class NativeLink:
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
                     await self._take_in(self._decoder.receive(data), life)
+                    if self._deaf and not self._journal.lost:  # it is back: what was not taken comes on another link
+                        self.close("storage_lost")
                     if self._journal.is_idle:  # the commit begins now, not when TLS has found nothing more
                         await trio.lowlevel.checkpoint()
                     if not data:
@@ -197,8 +200,13 @@ class NativeLink:
             if kind == SINGLE:
                 for frame in run:
                     self._handle(frame)
-            elif self.reason is None:  # else it is closing, or lost to another link: what comes now comes again
+            elif self._hears():  # else what comes now comes again
                 self._take_ordered(kind, cast(list[Ordered], list(run)))
+
+    def _hears(self) -> bool:
+        """Whether what comes is taken. Not where the journal is lost: without an acknowledgement the peer keeps it."""
+        self._deaf = self._deaf or self._journal.lost
+        return self.reason is None and not self._deaf
 
     def _take_ordered(self, kind: int, frames: list[Ordered]) -> None:
         if not self._incoming.take(kind, frames, self):
@@ -217,7 +225,7 @@ class NativeLink:
             case Pong(token=token, at=at):
                 self._take_pong(token, at)
             case Resume():
-                if self.reason is None:
+                if self._hears():
                     self._incoming.resume(frame)
             case Bye(reason=reason):
                 self._take_bye(reason)
@@ -233,7 +241,7 @@ class NativeLink:
                 self.queries.take(frame)
 
     def _take_rooms(self, frame: Rooms | Roster | Gone) -> None:
-        if self.reason is None:
+        if self._hears():
             self._rooms.take(frame, self)
             self._waker.wake()
 

@@ -25,6 +25,7 @@ from chatd.peers.reasons import (
     SHUTDOWN,
     STALLED,
     STORAGE_FULL,
+    STORAGE_LOST,
     broken,
 )
 from chatd.peers.sniff import first
@@ -51,7 +52,11 @@ class Inbox(Protocol):
 
 
 class Throttle(Protocol):
-    """The part of core/journal.py that slows down who reads."""
+    """The part of core/journal.py that slows down or ends who reads."""
+
+    @property
+    def lost(self) -> bool:
+        """Nothing may be taken."""
 
     async def room(self) -> None:
         """Wait until more may be appended."""
@@ -206,7 +211,9 @@ class PlainLink:
         return None
 
     def _deliver(self, texts: list[str]) -> None:
-        if texts:
+        if texts and self._journal.lost:
+            self.close(STORAGE_LOST)
+        elif texts:
             self.received += len(texts)
             self._next_read = max(self._next_read, trio.current_time()) + len(texts) / self._config.plain_rate
             batch = self._chat.receive_plain(self._peer, texts)

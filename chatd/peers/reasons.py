@@ -13,15 +13,17 @@ TOO_SLOW: Final = "too slow"
 SILENT: Final = "silent"
 SHUTDOWN: Final = "shutdown"
 STORAGE_FULL: Final = "storage_full"
+STORAGE_LOST: Final = "storage_lost"
 LINE_TOO_LONG: Final = "line too long"
 
 # Our own reasons for ending a link that are told to the peer as they are; everything else is `protocol`.
-TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "denied", "duplicate", "protocol"})
+TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "storage_lost", "denied", "duplicate", "protocol"})
 
 # What the peer's Bye means for a link that was up, and for one that did not come to be.
 _MEANINGS: Final = {
     "shutdown": ("peer stopped", "it is stopping"),
     "storage_full": ("peer's disk is full", "its disk is full"),
+    "storage_lost": ("peer's storage was lost for a while", "its storage was lost for a while"),
     "terminated": ("terminated by peer", "it has terminated this connection"),
     "duplicate": ("duplicate", "it is connected to this node already"),
     "denied": ("denied by peer", "it does not let this node talk to it"),

@@ -90,7 +90,16 @@ TEXT_OVERHEAD: Final = 512
 HEADER: Final = 4
 
 # What `Bye` may say today. A later version may have others: they are taken, and mean what `protocol` means.
-BYE_REASONS: Final = ("shutdown", "storage_full", "terminated", "duplicate", "denied", "pending", "protocol")
+BYE_REASONS: Final = (
+    "shutdown",
+    "storage_full",
+    "storage_lost",
+    "terminated",
+    "duplicate",
+    "denied",
+    "pending",
+    "protocol",
+)
 
 
 class RemoteError(Exception):

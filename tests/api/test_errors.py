@@ -26,6 +26,7 @@ CODES = {
     "connect_failed": (505, 1),
     "storage_full": (506, 5),
     "outcome_unknown": (507, 1),
+    "storage_lost": (508, 5),
 }
 
 

@@ -254,6 +254,7 @@ class Stand:
             socket=self.config.socket,
             started=trio.current_time(),
             version="0.0",
+            complaints={},
             request_stop=self.stops.append,
         )
 

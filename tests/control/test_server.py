@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from chatd.control import unix
 from chatd.control.methods.method import Method
 from chatd.control.methods.table import METHODS
 from chatd.control.server import ControlServer
-from chatd.core.failures import AlreadyRunning
+from chatd.core.failures import AlreadyRunning, StartupFailure
+from chatd.paths import PathError
 from tests.control.stand import Client, Refused, Stand, request, result_of, standing
 
 
@@ -176,3 +178,72 @@ def test_nothing_of_a_process_that_was_killed_is_in_the_way(short_path: Path) ->
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert path.is_socket()
     unix.bind(str(path), None).sock.close()
+
+
+@pytest.mark.parametrize("how", ["file", "directory"])
+async def test_a_socket_that_was_removed_is_made_again_and_old_sessions_go_on(short_path: Path, how: str) -> None:
+    run = short_path / "run"
+    async with standing(short_path, socket=str(run / "s")) as stand:
+        old = await stand.connect()
+        async with old.stream:
+            await old.ask("whoami")
+            if how == "file":
+                (run / "s").unlink()
+            else:
+                shutil.rmtree(run)
+            await stand.server.bind_again()
+            assert stat.S_IMODE(os.lstat(run / "s").st_mode) == 0o600
+            async with (new := await stand.connect()).stream:
+                assert (await new.ask("status"))["sessions"] == 2
+            assert (await old.ask("whoami"))["name"] == "alice"
+            await stand.server.bind_again()
+            async with (third := await stand.connect()).stream:
+                await third.ask("whoami")
+        (run / "s").unlink()
+        await stand.server.bind_again()  # the last one is the one that is removed at the end
+
+
+async def test_a_socket_that_is_there_stays_the_same(stand: Stand) -> None:
+    before = os.lstat(stand.config.socket)
+    await stand.server.bind_again()
+    assert os.lstat(stand.config.socket).st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("what", ["file", "another socket"])
+async def test_what_has_taken_the_place_of_the_socket_is_left_alone_and_told(
+    stand: Stand, client: Client, what: str
+) -> None:
+    path = stand.config.socket
+    os.unlink(path)
+    if what == "file":
+        os.mknod(path)
+    else:
+        unix.bind(path, None).sock.close()
+    before = os.lstat(path)
+    with pytest.raises(StartupFailure, match=f"something else is at {path}"):
+        await stand.server.bind_again()
+    assert os.lstat(path) == before
+    await client.ask("whoami")
+    os.unlink(path)
+    await stand.server.bind_again()
+    async with (new := await stand.connect()).stream:
+        await new.ask("whoami")
+
+
+async def test_a_socket_that_cannot_be_made_again_is_tried_again_later(short_path: Path) -> None:
+    run = short_path / "run"
+    async with standing(short_path, socket=str(run / "s")) as stand, (client := await stand.connect()).stream:
+        shutil.rmtree(run)
+        os.mknod(run)
+        with pytest.raises(PathError, match="is not a directory"):
+            await stand.server.bind_again()
+        await client.ask("whoami")
+        os.unlink(run)
+        await stand.server.bind_again()
+        async with (new := await stand.connect()).stream:
+            await new.ask("whoami")
+
+
+async def test_a_server_that_does_not_serve_makes_no_socket(stand: Stand, short_path: Path) -> None:
+    await ControlServer(stand.node).bind_again()
+    assert sorted(os.listdir(short_path)).count("s") == 1

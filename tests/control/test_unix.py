@@ -1,5 +1,6 @@
 """The socket file: who may have it, and whose it is."""
 
+import errno
 import os
 import socket
 import stat
@@ -11,7 +12,7 @@ import pytest
 import trio
 
 from chatd.control import unix
-from chatd.core.failures import AlreadyRunning, StartupFailure
+from chatd.core.failures import AlreadyRunning, StartupFailure, StorageFull
 from chatd.paths import PathError
 
 
@@ -196,3 +197,25 @@ async def test_a_half_close_is_no_hangup_and_a_close_is() -> None:
         assert scope.cancelled_caught
         there.close()
         await unix.hung_up(here)
+
+
+def test_a_disk_without_room_for_the_socket_may_have_some_later(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "makedirs", full)
+    with pytest.raises(StorageFull, match="make room"):
+        unix.bind(str(short_path / "run" / "s"), None)
+
+
+def test_a_socket_that_cannot_be_looked_at_is_told(short_path: Path) -> None:
+    bound = unix.bind(str(short_path / "s"), None)
+    with bound.sock:
+        assert not bound.is_missing()
+        (short_path / "s").unlink()
+        assert bound.is_missing()
+        bound.path = str(short_path / ("x" * 300))
+        with pytest.raises(StartupFailure, match="cannot be looked at: File name too long"):
+            bound.is_missing()

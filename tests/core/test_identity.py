@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from chatd.core.failures import StorageFailure, StorageFull
-from chatd.core.identity import Identity, load_or_create, node_id, prepare_state_dir
+from chatd.core.identity import Identity, load_or_create, missing_files, node_id, prepare_state_dir
 
 NOBODY = 65534
 
@@ -230,6 +230,18 @@ def test_a_new_identity_beside_an_old_journal_is_warned_about(state: Path, caplo
     (state / "cert.pem").unlink()
     load_or_create(str(state), used=True)
     assert "a new node with another id, which no peer recognises" in caplog.text
+
+
+def test_files_of_the_identity_that_are_missing_are_named(state: Path) -> None:
+    load_or_create(str(state))
+    key, cert = state / "key.pem", state / "cert.pem"
+    assert missing_files(str(state)) == []
+    key.unlink()
+    assert missing_files(str(state)) == [str(key)]
+    cert.unlink()
+    cert.symlink_to("cert.pem")  # it cannot be looked at: that says nothing
+    assert missing_files(str(state)) == [str(key)]
+    assert len(missing_files(str(state / "nowhere"))) == 2
 
 
 def test_a_key_that_others_can_read_is_warned_about(state: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """What happens when a commit or a read fails."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from chatd.api.errors import ControlError
 from chatd.core.batch import Batch
 from chatd.core.failures import StorageFailure
 from chatd.core.journal import Journal
+from chatd.core.location import LOOK_S, Location
 from chatd.core.store import DiskFull
 from chatd.runtime import Waker
 from tests.core.parts import World, is_woken, open_journal, running, said, texts_of
@@ -174,3 +176,18 @@ async def test_an_unknown_outcome_is_settled_by_the_next_start(tmp_path: Path, w
     async with running(open_journal(tmp_path, world)) as again:
         assert again.committed == 1
         assert texts_of((await again.page(0)).entries) == ["it is there"]
+
+
+async def test_commits_notice_that_the_file_is_gone_and_go_on_in_what_is_open(tmp_path: Path) -> None:
+    now = 0.0
+    async with running(open_journal(tmp_path)) as journal:
+        journal.store.location = Location(journal.store.path, clock=lambda: now)
+        os.unlink(journal.store.path)
+        for number in range(3):
+            assert not journal.lost
+            now += LOOK_S
+            await journal.append(said(str(number))).wait()
+        assert journal.lost
+        await journal.append(said("after")).wait()  # a receipt, for example
+        assert texts_of((await journal.page(0)).entries) == ["0", "1", "2", "after"]
+        assert journal.store.size() == os.stat(journal.store.path + "-wal").st_size

@@ -1,13 +1,16 @@
 """How a daemon starts, refuses to start, stops and survives being killed, with real processes."""
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import PATIENCE_S, ROOT, Node, environment
+from tests.e2e.processes import PATIENCE_S, ROOT, Failed, Node, environment
 
 Pair = tuple[Node, Node]
 
@@ -85,6 +88,45 @@ def test_a_damaged_journal_is_exit_4_and_is_left_as_it_is(node: MakeNode) -> Non
     assert str(database) in only_line(lines)
     assert database.read_bytes() == b"not a database " * 1000
     database.unlink()
+
+
+def test_a_state_directory_that_is_removed_while_the_node_runs_ends_it_with_exit_4(pair: Pair) -> None:
+    alice, bob = pair
+    bob.kill()
+    shutil.rmtree(alice.state)
+    accepted, refused = until_refused(alice)
+    assert (refused.status, refused.error["kind"]) == (5, "storage_lost")
+    with pytest.raises(Failed) as unhealthy:
+        alice.ctl("health")
+    assert unhealthy.value.status == 1
+    assert [event["text"] for event in alice.events("history")] == accepted
+    bob.start()
+    assert alice.wait() == 4
+    assert [event["text"] for event in bob.events("history")] == accepted
+    assert "was removed or replaced while the node ran" in alice.log.splitlines()[-1]
+    alice.process = None
+
+
+def until_refused(node: Node) -> tuple[list[str], Failed]:
+    """Send to bob until that is refused: what was accepted, and how it was refused."""
+    for number in range(100):
+        try:
+            node.ctl("send", "bob", str(number))
+        except Failed as refused:
+            return [str(one) for one in range(number)], refused
+    raise AssertionError("nothing was refused")
+
+
+def test_sigterm_ends_a_node_without_its_state_directory_with_exit_4(pair: Pair) -> None:
+    alice, bob = pair
+    bob.kill()
+    aside = alice.folder / "aside"
+    alice.state.rename(aside)
+    assert until_refused(alice)[1].error["kind"] == "storage_lost"
+    alice.signal(signal.SIGTERM)
+    assert alice.wait() == 4
+    aside.rename(alice.state)
+    alice.start()
 
 
 def test_an_address_that_is_taken_is_exit_5(node: MakeNode) -> None:

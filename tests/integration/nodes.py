@@ -139,6 +139,14 @@ class LiveNode:
         await self._exited.wait()
         assert self._failure is None, f"{self.name} ended with {self._failure!r}"
 
+    async def failed(self) -> BaseException:
+        """Wait until it has ended by itself; with what."""
+        assert self._exited is not None
+        await self._exited.wait()
+        failure, self._failure = self._failure, None
+        assert failure is not None, f"{self.name} ended without a failure"
+        return failure
+
     async def kill(self) -> None:
         """End it without a word to anybody."""
         self._scope.cancel()

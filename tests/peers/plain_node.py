@@ -30,6 +30,8 @@ class FakeNode:
     def written(self, peer: Peer, seq: int) -> None:
         self.told.append(seq)
 
+    lost = False
+
     async def room(self) -> None:
         await self.gate.wait()
 

@@ -360,3 +360,15 @@ async def test_many_at_once_hear_each_other_in_one_order() -> None:
         for client in clients:
             lines = [f"<{nick}> {text}\n" for nick, text in texts if nick != names[client]]
             await client.wait_bytes((WELCOME.format(names[client]) + "".join(lines)).encode())
+
+
+async def test_what_would_be_gone_with_the_next_start_ends_the_connection_of_who_says_it() -> None:
+    async with an_inn() as inn:
+        bob = await inn.named("bob")
+        await inn.named("carol")
+        inn.links.journal.store.location.lost = True
+        await bob.send_raw(b"lost")
+        await inn.users("bob", gone=True)
+        assert ("bob", "storage_lost") in await inn.leaves()
+        assert await inn.texts() == []
+        assert inn.room.named("carol") is not None

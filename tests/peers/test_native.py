@@ -304,3 +304,56 @@ async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_make
             while (await peer.until(Ack)).seq < 499:
                 continue
         assert len(texts_of(links)) == 499
+
+
+async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_still_count() -> None:
+    async with linking() as links, linked(links, RESUME, Text("handmade", 1, "kept")) as (peer, link):
+        assert await peer.until(Ack) == Ack("handmade", 1)
+        links.chat.send(link.peer, "owed")
+        owed = await peer.until(Text)
+        links.journal.store.location.lost = True
+        await peer.send(Text("handmade", 2, "lost"), Ack(owed.epoch, owed.seq), Ping(7))
+        assert (await peer.until(Pong)).token == 7
+        assert link.peer.outbox.count == 0
+        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 1
+        assert texts_of(links) == ["kept", "owed"]
+        assert link.reason is None
+
+
+async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_when_the_journal_is_back() -> None:
+    async with linking() as links:
+        async with linked(links, RESUME) as (peer, link):
+            location = links.journal.store.location
+            location.lost = True
+            await peer.send(Text("handmade", 1, "1"), Ping(7))
+            await peer.until(Pong)
+            location.lost = False
+            await peer.send(Text("handmade", 2, "2"), Ping(8))
+            assert (await peer.until(Bye)).reason == "storage_lost"
+            assert link.reason == "storage_lost"
+        assert texts_of(links) == []
+        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 0
+
+
+async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
+    async with linking() as links, linked(links, RESUME, Ping(6)) as (peer, link):
+        await peer.until(Pong)
+        location = links.journal.store.location
+        location.lost = True
+        await peer.send(Ping(7))
+        await peer.until(Pong)
+        location.lost = False
+        await peer.send(Text("handmade", 1, "1"))
+        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert link.reason is None
+
+
+async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either() -> None:
+    async with linking() as links:
+        links.exchange.rooms.host("lobby")
+        links.journal.store.location.lost = True
+        async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), Ping(7)) as (peer, link):
+            assert (await peer.until(Pong)).token == 7
+            room = links.exchange.rooms.get("lobby")
+            assert room is not None
+            assert link.peer.node not in room.by_node

@@ -445,3 +445,13 @@ async def test_a_provisional_link_ends_like_any_other(how: str) -> None:
             await rig.stream.aclose()
         assert await rig.over() == {"eof": "closed by peer", "reset": "reset", "close": "terminated"}[how]
         assert rig.outcome == "closed"
+
+
+async def test_a_text_that_would_be_gone_with_the_next_start_ends_the_link() -> None:
+    async with running() as rig:
+        rig.node.lost = True
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.link.reason is None
+        await rig.stream.send_all(b"lost\nhalf")
+        assert await rig.over() == "storage_lost"
+        assert (rig.node.texts, rig.link.received) == ([], 0)

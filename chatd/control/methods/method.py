@@ -27,13 +27,16 @@ async def patience(notyet: NotYet) -> None:
 class Method:
     """Parameters, result, handler and one line of help; and `many`, for a method whose neighbours are done together.
 
+    A method `writes`, and is refused while the journal's files are lost, unless its row says that it does not: False,
+    or a function of the parameters.
+
     A handler is called with the node, the session and the decoded parameters. It may raise ControlError, Fault for
     parameters that are wrong in a way their struct does not say, and NotYet where it is to be called again later; then
     nothing behind it is read meanwhile. `many` is called with the node and a list of parameters. It must not raise but
     NotYet, nor do anything that a handler called for each of them would not do.
     """
 
-    __slots__ = ("decoder", "handler", "many", "params", "result", "summary")
+    __slots__ = ("_writes", "decoder", "handler", "many", "params", "result", "summary")
 
     def __init__(
         self,
@@ -42,10 +45,17 @@ class Method:
         handler: Callable[..., Outcome],
         summary: str,
         many: Callable[..., Outcomes] | None = None,
+        *,
+        writes: bool | Callable[[Any], bool] = True,
     ) -> None:
         self.params = params
         self.result = result
         self.handler = handler
         self.summary = summary
         self.many = many
+        self._writes = writes
         self.decoder = msgspec.json.Decoder(params)
+
+    def writes(self, params: msgspec.Struct) -> bool:
+        """Whether a request promises something that has to be there after a restart."""
+        return self._writes if isinstance(self._writes, bool) else self._writes(params)

@@ -10,6 +10,7 @@ from chatd.api.requests import Nothing
 from chatd.config import parse_address
 from chatd.control import addresses
 from chatd.control.session import Session
+from chatd.core.journal import LOST
 from chatd.core.membership import IN
 from chatd.node import Node
 
@@ -86,6 +87,9 @@ async def health(node: Node, _session: Session, _params: Nothing) -> Health:
         problems.append(f"the journal has not answered within {ANSWER_WITHIN:g} s")
     if node.journal.full:
         problems.append("the journal's disk is full")
+    if node.journal.lost:
+        problems.append(LOST.message)
+    problems += node.complaints.values()
     if not node.listen:
         problems.append("the peer port is not open")
     return Health(not problems, problems, node.clones.warnings())
