@@ -90,7 +90,7 @@ def _put_together(
 ) -> tuple[Node, Links, Listener, RoomPorts]:
     """Every part of the node, over its open journal (blocking)."""
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
-    registry = Registry(journal, runtime)
+    registry = Registry(journal, runtime, identity.node, config.name, config.known)
     trust = Trust(config.trust, config.known, registry)
     exchange = Exchange(config, identity.node, journal, registry)
     chat = Chat(config, journal, registry, exchange.rooms, runtime, now)

@@ -26,6 +26,9 @@ SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?", re.ASCII)
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 HOST = re.compile(r"(?!-)[\w.-]{1,253}")
 NODE_ID = re.compile(r"[a-z2-7]{52}")
+ID_PREFIX = re.compile(
+    r"[a-z2-7]{16,52}"
+)  # so much of a node id that no other one can be made that begins so (80 bits)
 PORT = re.compile(r"[0-9]{1,5}")
 DIALECTS = ("address", "name")
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
@@ -167,6 +170,15 @@ def _is_v6(host: str) -> bool:
     return True
 
 
+def is_ip(text: str) -> bool:
+    """Whether a resolver would take it for an IP address, in any spelling: `10.0.0.1`, `127.1`, `0x7f.1`, `::1`."""
+    try:
+        socket.inet_aton(text)
+    except (OSError, ValueError):
+        return _is_v6(text)
+    return True
+
+
 def count(low: int, high: int, *, zero: str = "") -> Kind:
     """Whole numbers; `zero` says what 0 means where it is special."""
 
@@ -250,7 +262,7 @@ def _path(text: str) -> str:
 
 
 def _node_id(text: str) -> str:
-    if not NODE_ID.fullmatch(text):
+    if not ID_PREFIX.fullmatch(text):
         raise ValueError
     return text
 
@@ -273,7 +285,9 @@ def _room_port(text: str) -> str:
 YES_NO = Kind("[=no]", "yes or no", parse_yes_no, format_yes_no, switch=True)
 NAME = Kind("NAME", paths.NAME_RULE, _name)
 PATH = Kind("PATH", "a path", _path)
-NODE_IDS = Kind("ID,…", "node ids of 52 characters each (a-z 2-7), comma-separated", _node_id, many=True)
+NODE_IDS = Kind(
+    "ID,…", "node ids, or their first 16 characters or more (a-z 2-7), comma-separated", _node_id, many=True
+)
 GROUP = Kind("GROUP", "the name or number of a group of this machine", _group)
 ROOM_PORTS = Kind(
     "HOST:PORT=ROOM,dialect=…",

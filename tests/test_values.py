@@ -7,6 +7,7 @@ from chatd.values import (
     format_duration,
     format_room_port,
     format_size,
+    is_ip,
     parse_address,
     parse_duration,
     parse_room_port,
@@ -130,3 +131,15 @@ def test_a_switch_is_yes_or_no(text: str) -> None:
     assert [parse_yes_no(word) for word in ("yes", "On", "no", "FALSE")] == [True, True, False, False]
     with pytest.raises(ValueError, match="neither yes nor no"):
         parse_yes_no(text)
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "127.1", "0x7f.1", "0x7f000001", "017700000001", "::1", "fe80::1%eth0"])
+def test_whatever_a_resolver_takes_for_an_address_is_one(text: str) -> None:
+    assert is_ip(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "bob", "10.0.0.300", "www.example.com", "0x7g", "1.2.3.4.5", "a\0b", "10.0.0.1:1"]
+)
+def test_no_other_text_is_an_address(text: str) -> None:
+    assert not is_ip(text)

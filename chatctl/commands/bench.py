@@ -210,5 +210,5 @@ command = Verb(
 
     Only for a peer that is connected and is another chatd; when the link breaks meanwhile, what is under way comes
     after it is back, and the command goes on. --timeout ends it with 124 and what was measured so far.""",
-    epilog="PEER is a slot, HOST:PORT, a name, or the beginning of a node id. For the round trip alone: chatctl ping.",
+    epilog="PEER is a slot, HOST:PORT, a name, or a node id or its beginning. For the round trip alone: chatctl ping.",
 )

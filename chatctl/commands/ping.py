@@ -158,6 +158,6 @@ command = Verb(
     help="Measure the round trip to a peer: from this daemon over the link to the peer's, which answers, and back. "
     "Exit 0 if any answer came, 1 if none did; --timeout ends the whole of it, with 124. A peer that is not connected "
     "at the beginning is refused; one that goes meanwhile is waited for, and what it does not answer is lost.",
-    epilog="PEER is a slot, HOST:PORT, a name, or the beginning of a node id. With --json an object for each answer "
+    epilog="PEER is a slot, HOST:PORT, a name, or a node id or its beginning. With --json an object for each answer "
     "(seq, peer, rtt_ms, clock_ms, or error), then one of the sum (sent, answered, lost, min_ms, median_ms, …).",
 )

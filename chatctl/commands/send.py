@@ -31,6 +31,6 @@ command = speech.Speech(
     [click.Argument(["peer"]), speech.wait_option(), *speech.options()],
     help="Send a message. The words of the text are joined with one space; - sends each line of stdin. To a node that "
     "is away it is queued.",
-    epilog=f"PEER is a slot, HOST:PORT, a name, or the beginning of a node id. {speech.EPILOG} Prints the id of the "
+    epilog=f"PEER is a slot, HOST:PORT, a name, or a node id or its beginning. {speech.EPILOG} Prints the id of the "
     "message when stdout is not a terminal.",
 )

@@ -122,8 +122,8 @@ class Chat:
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
             self.outcomes.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
-        if not peer.remembered:
-            self._registry.remember(peer)
+        if not (peer.known and peer.remembered):
+            self._registry.acquaint(peer)
         self._journal.note(("outbox", peer.key), peer.outbox_row)
         return messages, batch
 
@@ -133,7 +133,8 @@ class Chat:
         if peer.terminated or peer.node is None or (away and not options.queue):
             raise _offline(peer)
         if peer.trust == "denied":
-            raise ControlError("forbidden", f"{peer.name} is denied", "`chatctl peer accept` lets it talk again")
+            hint = f"`chatctl peer accept {peer.slot}` lets it talk again"
+            raise ControlError("forbidden", f"{peer.name} is denied", hint)
         config, outbox, owed = self._config, peer.outbox, self._registry.owed
         full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
         if not full and owed.size < config.retain_bytes // 2:
@@ -169,6 +170,8 @@ class Chat:
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts, options)
+        if not peer.known:
+            self._registry.acquaint(peer)
         link.enqueue(self._journal.appended, text, batch)
         return messages, batch
 

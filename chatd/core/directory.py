@@ -1,12 +1,18 @@
-"""Directory: which peer is meant by a slot, an address, a name or a node id. Knows nothing of what peers do."""
+"""Directory: which peer is meant by a slot, an address, a name or a node id. Knows nothing of what peers do.
 
-from collections.abc import Iterator
+The order of a look-up is: slot, HOST:PORT, whole node id, exact name, beginning of a node id. A whole node id is never
+a name, and a name comes before the beginning of an id: a new node cannot change what an existing name means.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 
 from chatd.api.errors import ControlError
+from chatd.core.names import SHORTEST_PREFIX, STRANGER_PREFIX, is_node_id, starting
 from chatd.core.peer import Peer
 
-SHORTEST_PREFIX = 4
-SLOT_DIGITS = 19  # nobody has more slots, and Python does not read numbers of any length
+SLOT_DIGITS = 19  # no slot has more, and Python does not read numbers of any length
+SHORT_PREFIX = "short_prefix"  # the reason of an unknown_peer: too short to find a stranger
 
 
 class Directory:
@@ -16,6 +22,7 @@ class Directory:
         self._by_slot: dict[int, Peer] = {}
         self._by_node: dict[str, Peer] = {}
         self._by_key: dict[int, Peer] = {}
+        self._ids: list[str] = []  # the node ids, sorted
         self._by_name: dict[str, list[Peer]] | None = None  # made when it is needed, gone with every change
 
     def __iter__(self) -> Iterator[Peer]:
@@ -25,18 +32,20 @@ class Directory:
         return self._by_slot.get(peer.slot) is peer
 
     def put(self, peer: Peer) -> None:
-        """It is there from now on, or has another name or node id."""
+        """Add the peer, or note that it has another name or node id."""
         self._by_slot[peer.slot] = self._by_key[peer.key] = peer
         if peer.node is not None:
+            if peer.node not in self._by_node:
+                insort(self._ids, peer.node)
             self._by_node[peer.node] = peer
         self._by_name = None
 
     def drop(self, peer: Peer) -> None:
-        """It is not there any more."""
+        """Remove the peer."""
         self._by_slot.pop(peer.slot, None)
         self._by_key.pop(peer.key, None)
-        if peer.node is not None:
-            self._by_node.pop(peer.node, None)
+        if peer.node is not None and self._by_node.pop(peer.node, None) is not None:
+            del self._ids[bisect_left(self._ids, peer.node)]
         self._by_name = None
 
     def in_slot(self, slot: int) -> Peer | None:
@@ -51,21 +60,34 @@ class Directory:
         """The peer with that node id."""
         return self._by_node.get(node)
 
+    @property
+    def ids(self) -> Sequence[str]:
+        """All node ids, sorted."""
+        return self._ids
+
     def find(self, spec: int | str) -> Peer:
-        """The peer of a slot number, `HOST:PORT`, name or prefix of a node id. Raises unknown_peer, ambiguous_peer."""
+        """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.
+
+        Raises ControlError unknown_peer, ambiguous_peer.
+        """
+        if isinstance(spec, str) and is_node_id(spec):
+            return self._by_node.get(spec) or self._one(spec, [])
         if isinstance(spec, str) and spec.isascii() and spec.isdigit():
             spec = int(spec[:SLOT_DIGITS])
         if isinstance(spec, int):
             return self._by_slot.get(spec) or self._one(spec, [])
-        for look in (self._at_address, self.named, self._with_prefix):
-            if found := look(spec):
-                return self._one(spec, [peer for peer in found if peer.is_up and peer.kind == "plain"] or found)
-        return self._one(spec, [])
+        return self._one(spec, self.at_address(spec) or self.named(spec) or self.found_by(spec))
 
-    def _at_address(self, spec: str) -> list[Peer]:
+    def at_address(self, spec: str) -> list[Peer]:
+        """The peers that are closest to that address; of several, the plain ones that are up."""
         if ":" not in spec:
             return []
-        return [peer for peer in self if spec in (peer.address, *peer.wishes, *(link.address for link in peer.links))]
+        found: dict[int, list[Peer]] = {}
+        for peer in self:
+            found.setdefault(_closeness(peer, spec), []).append(peer)
+        found.pop(0, None)
+        closest = found[max(found)] if found else []
+        return [peer for peer in closest if peer.is_up and peer.kind == "plain"] or closest
 
     def named(self, name: str) -> list[Peer]:
         """All peers with exactly that name."""
@@ -75,18 +97,38 @@ class Directory:
                 self._by_name.setdefault(peer.name, []).append(peer)
         return self._by_name.get(name, [])
 
-    def _with_prefix(self, spec: str) -> list[Peer]:
-        if len(spec) < SHORTEST_PREFIX:
+    def starting(self, start: str) -> list[Peer]:
+        """All peers with a node id that begins so, strangers too."""
+        return [self._by_node[node] for node in starting(self._ids, start)]
+
+    def found_by(self, start: str) -> list[Peer]:
+        """The peers that may be looked up by that beginning of their node ids."""
+        if len(start) < SHORTEST_PREFIX:
             return []
-        return [peer for node, peer in self._by_node.items() if node.startswith(spec)]
+        return [peer for peer in self.starting(start) if peer.known or len(start) >= STRANGER_PREFIX]
 
     def _one(self, spec: int | str, found: list[Peer]) -> Peer:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise ControlError("unknown_peer", f"there is no peer {spec!r}", "`chatctl list --all` shows all peers")
+            raise self._unknown(spec)
         candidates = [f"slot {peer.slot}: {peer.shown}" for peer in found[:8]]
         hint = "say the slot or the node id, or settle it with `chatctl peer rename` or `chatctl peer forget`"
         raise ControlError(
             "ambiguous_peer", f"{spec!r} may be {', '.join(candidates)}", hint, candidates=[peer.slot for peer in found]
         )
+
+    def _unknown(self, spec: int | str) -> ControlError:
+        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and self.starting(spec):
+            hint = f"the node id of a stranger is found by its first {STRANGER_PREFIX} characters or more"
+            return ControlError("unknown_peer", f"no known peer is called {spec!r}", hint, reason=SHORT_PREFIX)
+        return ControlError("unknown_peer", f"there is no peer {spec!r}", "`chatctl list --all` shows all peers")
+
+
+def _closeness(peer: Peer, address: str) -> int:
+    """How much that address is the peer's: 3 where we dial it, 0 where it is not its address."""
+    if address in peer.wishes or any(link.direction == "out" and link.address == address for link in peer.links):
+        return 3
+    if peer.address == address and peer.known:
+        return 2
+    return int(peer.address == address or any(link.address == address for link in peer.links))

@@ -6,15 +6,15 @@ import trio
 
 from chatd.api.records import LinkFaults, PeerRecord, PeerRef
 from chatd.core.batch import Batch, Statement
+from chatd.core.names import SHORT_ID
 from chatd.core.outbox import Lane, Outbox, Owed
 from chatd.runtime import Broadcast, stamp
 
 OUTBOX = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
-ROW = "id, slot, node, name, pinned, address, trust, terminated"
+ROW = "id, slot, node, name, pinned, address, trust, terminated, known"
 # Replaces by node too: a row whose deletion met a full disk may still be there.
-PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 OPEN = -1  # while a link is open, everything that is committed may have been written
-SHORT_ID = 8  # characters of a node id that people see
 EPOCHS_KEPT: Final = 8  # of one peer, in this run
 RETURNS: Final = (
     2  # of an epoch that was not the newest: one may be a Hello that was under way when its node was killed
@@ -114,6 +114,7 @@ class Peer:
         "forgotten",
         "key",
         "kind",
+        "known",
         "links",
         "name",
         "nick",
@@ -158,7 +159,8 @@ class Peer:
         self.links: list[Link] = []
         self.wishes: list[str] = []  # addresses that are redialed, the next one first; core/wishes.py writes it
         self.trust: str | None = None
-        self.pinned = False  # its name is the one by which we know it
+        self.known = False  # dialed, accepted, named or configured here, or sent to; else a stranger
+        self.pinned = False  # its name is the one that it announced first, or that it was given here
         self.remembered = False  # it has a row
         self.forgotten = False  # it had a row, and lives on only as long as its links
         self.terminated = False  # by us, and no `connect` from either side since
@@ -188,8 +190,8 @@ class Peer:
         """What the journal keeps of a native peer, or that it is forgotten."""
         if not self.remembered:
             return "DELETE FROM peers WHERE id = ?", (self.key,)
-        values = (self.key, self.slot, self.node, self.name, self.pinned, self.address, self.trust, self.terminated)
-        return PEER, values
+        who = (self.key, self.slot, self.node, self.name, self.pinned, self.address)
+        return PEER, (*who, self.trust, self.terminated, self.known)
 
     def outbox_row(self) -> Statement:
         """What the journal keeps of the outbox; of a forgotten peer, how much it had acknowledged."""

@@ -4,20 +4,24 @@ A peer's slot and journal topic are never given to another one. Native peers tha
 message from are remembered in the journal's `peers` table; others live as long as this run, and only so many of them
 that strangers cannot fill the memory. Every change of a peer's state is told to `changed` and written to the journal
 with no await between. Knows no sockets: links are what `core/peer.py` says.
+
+A peer is known when it was dialed, accepted, named or configured here, or sent to by a local client. Every other one
+that identified itself is a stranger. What a name may be is written in `core/names.py`.
 """
 
 import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from chatd.api.errors import ControlError
 from chatd.api.events import PeerDown, PeerPending, PeerUp
 from chatd.api.records import PeerRecord
 from chatd.core.batch import Batch, Statement
 from chatd.core.directory import Directory
 from chatd.core.journal import Journal
+from chatd.core.names import SHORTEST_PREFIX, unmet, with_id
+from chatd.core.naming import Naming
 from chatd.core.outbox import Owed
-from chatd.core.peer import ROW, SHORT_ID, Link, Peer
+from chatd.core.peer import ROW, Link, Peer
 from chatd.core.wishes import WISHES, Wishes
 from chatd.runtime import Broadcast, Runtime
 
@@ -36,14 +40,18 @@ log = logging.getLogger("chatd.peers")
 class Registry:
     """All peers of one node."""
 
-    def __init__(self, journal: Journal, runtime: Runtime) -> None:
-        """Read what is remembered (blocking)."""
+    def __init__(
+        self, journal: Journal, runtime: Runtime, node: str = "", name: str = "", listed: Iterable[str] = ()
+    ) -> None:
+        """Read what is remembered (blocking). `node` and `name` are our own, `listed` is the setting `known`."""
         self.changed = Broadcast()
         self.owed = Owed()
         self.wishes = Wishes(journal, self.changed)
         self._journal = journal
         self._runtime = runtime
+        self._listed = tuple(listed)
         self._directory = Directory()
+        self.naming = Naming(self._directory, node, name)
         query = journal.store.query
         for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
             self._recall(*row)
@@ -54,10 +62,20 @@ class Registry:
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
 
     def _recall(
-        self, key: int, slot: int, node: str, name: str, pinned: int, address: str, trust: str, terminated: int
+        self,
+        key: int,
+        slot: int,
+        node: str,
+        name: str,
+        pinned: int,
+        address: str,
+        trust: str,
+        terminated: int,
+        known: int,
     ) -> None:
         peer = Peer(key, slot, "native", name, node, address, self.owed)
         peer.pinned, peer.trust, peer.terminated, peer.remembered = bool(pinned), trust, bool(terminated), True
+        peer.known = bool(known) or node.startswith(self._listed)
         peer.reason = "terminated" if terminated else None
         peer.since = self._runtime.wall()
         self._directory.put(peer)
@@ -66,7 +84,7 @@ class Registry:
         peer = self._directory.in_slot(slot)
         if peer is None:  # plain, or nobody has ever answered there
             peer = Peer(key, slot, "native" if kind == "native" else "plain", address, None, address, self.owed)
-            peer.since = self._runtime.wall()
+            peer.since, peer.known = self._runtime.wall(), True
             self._directory.put(peer)
         self.wishes.recall(peer, address, kind, nick)
 
@@ -76,8 +94,21 @@ class Registry:
     # -- finding
 
     def find(self, spec: int | str) -> Peer:
-        """The peer of a slot number, `HOST:PORT`, name or prefix of a node id. Raises unknown_peer, ambiguous_peer."""
+        """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.
+
+        Raises ControlError unknown_peer, ambiguous_peer.
+        """
         return self._directory.find(spec)
+
+    def starting(self, start: str) -> list[Peer]:
+        """All peers with a node id that begins so, strangers too."""
+        return self._directory.starting(start)
+
+    def meant_by(self, spec: str) -> list[Peer]:
+        """All peers that could be meant by a name, an address or the beginning of a node id, strangers too."""
+        begun = self.starting(spec) if len(spec) >= SHORTEST_PREFIX else []
+        called = self._directory.named(spec) or self._directory.at_address(spec)
+        return [*begun, *(peer for peer in called if peer not in begun)]
 
     def by_key(self, key: int) -> Peer | None:
         """The peer with that topic in the journal."""
@@ -110,22 +141,27 @@ class Registry:
     def wanted(self, address: str, kind: str = "native") -> Peer:
         """The peer that is dialed at an address; who a native one is may not be known yet.
 
-        A native peer is also known by where it was dialed last; a plain one only while it is up or wished for.
+        A known native peer is also found by where it was dialed last; a plain one only while it is up or wished for.
         """
         found = [
             peer
             for peer in self
             if peer.kind == kind
-            and (address in peer.wishes or (peer.address == address and (kind == "native" or peer.is_up)))
+            and (
+                address in peer.wishes or (peer.known and peer.address == address and (kind == "native" or peer.is_up))
+            )
         ]
-        known = max(found, key=lambda peer: (address in peer.wishes, peer.is_up), default=None)
-        return known or self._add(kind, address, None, address)
+        peer = max(found, key=lambda peer: (address in peer.wishes, peer.is_up), default=None)
+        if peer is None:
+            peer = self._add(kind, address, None, address)
+            peer.known = True
+        return peer
 
     def native(self, node: str, name: str, address: str, *, dialed: Peer | None = None) -> Peer:
         """The peer with that node id, met just now under that name; `dialed` is the one whose address we dialed.
 
-        A name is pinned to the first id that had it. A stranger that claims it gets another one; somebody that we
-        dialed ourselves shares it, and the bare name is ambiguous until that is settled.
+        A name is pinned to the first id that had it. A stranger that claims it gets another one; a peer that we dialed
+        ourselves shares it, and the bare name is ambiguous until that is settled.
         """
         peer = self._directory.with_node(node)
         if dialed is not None and dialed not in self._directory:
@@ -136,27 +172,31 @@ class Registry:
             else:
                 peer = self._add("native", name, node, address)
             self._pin(peer, node, name, stranger=dialed is None)
-        elif not peer.pinned and peer.name == node[:SHORT_ID]:
+            peer.known = peer.known or node.startswith(self._listed)
+        elif not peer.pinned and node.startswith(peer.name):  # unmet
             self._pin(peer, node, name, stranger=dialed is None)
             self.remember(peer)
         if dialed is not None:
             peer.address = dialed.address
             self.merge(dialed, peer)
-            self.remember(peer)
+            self.acquaint(peer)
         elif not peer.wishes and not peer.remembered:
             peer.address = address
         return peer
 
     def unmet(self, node: str) -> Peer:
-        """A peer that is known by its id only; it gets its name when it is met."""
-        return self._add("native", node[:SHORT_ID], node, None)
+        """A peer of which only the id is known; it gets its name when it is met."""
+        return self._add("native", unmet(node, self.naming.is_taken), node, None)
 
     def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
-        taken = any(other.pinned for other in self._directory.named(name) if other is not peer)
-        peer.rename(f"{name}~{node[:SHORT_ID]}" if taken and stranger else name, node)
-        peer.pinned = not (taken and stranger)
+        """Name a peer as it announces itself, where that misleads no one."""
+        peer.rename(peer.name, node)
+        self._directory.put(peer)  # its own id is one that a name may not begin
+        shared = any(other.pinned for other in self._directory.named(name) if other is not peer)
+        peer.pinned = not (shared and stranger) and not self.naming.misleads(name)
+        peer.rename(name if peer.pinned else with_id(name, node, self.naming.is_taken), node)
         self._directory.put(peer)
-        if taken and not stranger:
+        if shared and peer.pinned:
             log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
 
     def merge(self, dialed: Peer, peer: Peer) -> None:
@@ -164,6 +204,8 @@ class Registry:
         if dialed is peer:
             return
         peer.faults = peer.faults or dialed.faults
+        if peer.trust != "denied":
+            self.acquaint(peer)
         if dialed.node is None:
             self.wishes.move(dialed, peer)
             self._directory.drop(dialed)
@@ -194,6 +236,11 @@ class Registry:
             for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
                 self._directory.drop(peer)
 
+    def acquaint(self, peer: Peer) -> Batch | None:
+        """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
+        peer.known = True
+        return self.remember(peer) if peer.node is not None else None
+
     def remember(self, peer: Peer) -> Batch:
         """Write the native peer's row, with the next commit; on a full disk, with the first that there is room for."""
         peer.remembered = True
@@ -206,15 +253,15 @@ class Registry:
         return batch
 
     def rename(self, peer: Peer, name: str) -> Batch:
-        """The peer has that name from now on. Raises conflict when another one has it."""
-        for other in self._directory.named(name):
-            if other is not peer:
-                raise ControlError("conflict", f"{name!r} is the name of slot {other.slot}", "choose another name")
+        """Give the peer that name. Raises ControlError conflict where it means another node already."""
+        self.naming.check(peer, name)
         peer.rename(name, peer.node)
         peer.pinned = True
         self._directory.put(peer)
         self.changed.notify()
-        return self.remember(peer)
+        batch = self.acquaint(peer)
+        assert batch is not None  # it has a node id
+        return batch
 
     def forget(self, peer: Peer) -> Batch | None:
         """End name, slot, wish and what is owed; what was got from it stays in the journal, and so do its marks."""

@@ -71,6 +71,14 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         "INSERT INTO floor VALUES (0)",
     ),
     (name_messages_here,),
+    (
+        # `known`: dialed, accepted, named or configured here, or sent to by a local client. All others are strangers.
+        "ALTER TABLE peers ADD COLUMN known INTEGER NOT NULL DEFAULT 0",
+        """UPDATE peers SET known = 1 WHERE trust = 'accepted'
+               OR EXISTS (SELECT 1 FROM wishes WHERE wishes.topic = peers.id)
+               OR EXISTS (SELECT 1 FROM events
+                          WHERE events.topic = peers.id AND direction = 'out' AND type = 'message')""",
+    ),
 )
 
 

@@ -215,7 +215,7 @@ class Stand:
             pending_bytes=self.config.journal_pending_bytes,
             tail_bytes=self.config.tail_bytes,
         )
-        self.registry = Registry(self.journal, self.runtime)
+        self.registry = Registry(self.journal, self.runtime, NODE_ID, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
         self.exchange = exchange = Exchange(self.config, NODE_ID, self.journal, self.registry)
         self.rooms, self.talk, self.memberships = exchange.rooms, exchange.talk, exchange.memberships

@@ -186,7 +186,7 @@ class Core:
         self.config = msgspec.convert(given | settings, Config)
         self.journal = journal
         self.world = world
-        self.registry = Registry(journal, world)
+        self.registry = Registry(journal, world, SELF, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
         self.exchange = Exchange(self.config, SELF, journal, self.registry)
         self.roomfeed = RoomFeed(journal)

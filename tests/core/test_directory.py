@@ -1,3 +1,6 @@
+import pytest
+
+from chatd.api.errors import ControlError
 from chatd.core.directory import Directory
 from chatd.core.peer import Peer
 from tests.core.parts import BOB
@@ -12,8 +15,21 @@ def test_a_peer_is_there_under_what_it_is_called_now_and_nothing_else() -> None:
     peer.rename("bob", BOB)
     directory.put(peer)
     assert (directory.named("bob"), directory.named("10.0.0.2:7420")) == ([peer], [])
-    assert directory.with_node(BOB) is directory.in_slot(3) is directory.find("k3v7") is peer
+    assert directory.with_node(BOB) is directory.in_slot(3) is directory.find(BOB) is peer
     assert list(directory) == [peer]
+
+
+def test_a_whole_node_id_is_never_a_name() -> None:
+    directory = Directory()
+    directory.put(Peer(7, 3, "native", BOB, "c" * 52, None))  # as a journal of an older chatd may have it
+    with pytest.raises(ControlError) as refused:
+        directory.find(BOB)
+    assert refused.value.kind == "unknown_peer"
+    bob = Peer(8, 4, "native", "bob", BOB, None)
+    directory.put(bob)
+    assert directory.find(BOB) is bob
+    directory.drop(bob)
+    assert directory.starting("k3v7") == []
 
 
 def test_a_dropped_peer_is_not_there_and_another_one_in_its_slot_is_not_it() -> None:

@@ -5,7 +5,8 @@ import pytest
 from chatd.api.errors import ControlError
 from chatd.core import registry as registry_module
 from chatd.core.store import DiskFull
-from tests.core.parts import BOB, CAROL, Core, FakeLink, standing
+from chatd.wire.frames import Text
+from tests.core.parts import BOB, CAROL, SELF, Core, FakeLink, standing
 
 STRANGER = "k3v7zzzz" + "z" * 44
 
@@ -87,18 +88,20 @@ async def test_a_name_that_another_has_cannot_be_taken(core: Core) -> None:
     assert carol.name == "carol"
 
 
-async def test_a_peer_is_looked_up_by_slot_address_name_and_prefix_in_this_order(core: Core) -> None:
+async def test_a_peer_is_looked_up_by_slot_address_id_name_and_prefix_in_this_order(core: Core) -> None:
+    named_like_a_prefix = core.registry.native(CAROL, "k3v7", "x:2")  # before a node with such an id was known
     bob, link = core.up()
     link.address = "10.0.0.2:41000"
-    by_slot = core.registry.native("2222" + "a" * 48, "one", "x:1")
-    named_like_a_prefix = core.registry.native(CAROL, "k3v7", "x:2")
-    assert core.registry.find(0) is core.registry.find("0") is bob
+    by_digits = core.registry.native("2222" + "a" * 48, "one", "x:1")
+    for peer in (bob, named_like_a_prefix, by_digits):
+        core.registry.acquaint(peer)
+    assert core.registry.find(1) is core.registry.find("1") is bob
     assert core.registry.find("10.0.0.2:5000") is core.registry.find("10.0.0.2:41000") is bob
     assert core.registry.find("k3v7") is named_like_a_prefix
     assert core.registry.find("k3v7a") is core.registry.find(BOB) is bob
     assert core.registry.find("cccc") is named_like_a_prefix
     assert not_found(core, "2222").kind == "unknown_peer"  # digits are a slot
-    assert core.registry.find("2222a") is by_slot
+    assert core.registry.find("2222a") is by_digits
 
 
 async def test_what_nobody_is_called_is_unknown(core: Core) -> None:
@@ -107,10 +110,182 @@ async def test_what_nobody_is_called_is_unknown(core: Core) -> None:
         assert not_found(core, spec).kind == "unknown_peer"
 
 
-async def test_two_ids_with_the_same_beginning_are_ambiguous(core: Core) -> None:
-    core.registry.native(BOB, "bob", "x:1")
-    core.registry.native(STRANGER, "stranger", "x:2")
+async def test_two_known_ids_with_the_same_beginning_are_ambiguous(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x:1")
+    stranger = core.registry.native(STRANGER, "stranger", "x:2")
+    core.registry.acquaint(bob)
+    assert core.registry.find("k3v7") is bob  # a stranger does not count
+    core.registry.acquaint(stranger)
     assert not_found(core, "k3v7").details == {"candidates": [0, 1]}
+
+
+@pytest.mark.parametrize("length", [4, 8, 11])
+async def test_a_stranger_is_not_found_by_less_than_twelve_characters_of_its_id(core: Core, length: int) -> None:
+    bob, _ = core.up()
+    refused = not_found(core, BOB[:length])
+    assert (refused.kind, refused.details) == ("unknown_peer", {"reason": "short_prefix"})
+    assert "12 characters" in refused.hint
+    assert core.registry.find(BOB[:12]) is bob
+    assert "12 characters" not in not_found(core, "zzzz").hint
+    core.registry.acquaint(bob)
+    assert core.registry.find(BOB[:length]) is bob
+
+
+async def test_a_whole_id_is_that_node_or_none_whatever_others_call_themselves(core: Core) -> None:
+    liar = core.registry.native(CAROL, BOB, "x:1")
+    assert not_found(core, BOB).kind == "unknown_peer"
+    assert liar.name == f"{BOB}~cccccccc"
+    bob = core.registry.native(BOB, "bob", "x:2")
+    assert core.registry.find(BOB) is bob
+
+
+@pytest.mark.parametrize("dialed", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [BOB[:4], BOB[:8], BOB, STRANGER, SELF[:4], "alice", "7", "127.1", "0x7f.1", "10.0.0.1", "cccc", "10.0.0.2:7420"],
+)
+async def test_a_name_that_reads_as_something_else_is_not_pinned(core: Core, name: str, dialed: bool) -> None:
+    core.registry.native(BOB, "bob", "10.0.0.2:5000")
+    wanted = core.registry.wanted("10.0.0.3:7420") if dialed else None
+    liar = core.registry.native(CAROL, name, "10.0.0.66:1", dialed=wanted)
+    assert (liar.name, liar.pinned) == (f"{name}~cccccccc", False)
+    assert core.registry.find(f"{name}~cccccccc") is liar
+
+
+@pytest.mark.parametrize("name", ["www.example.com", "k3v", "k3v7-a", "k3v7zz", "0x7g", "10.0.0.300", "a.b", "1e3"])
+async def test_every_other_name_is_pinned(core: Core, name: str) -> None:
+    core.registry.native(BOB, "bob", "10.0.0.2:5000")
+    peer = core.registry.native(CAROL, name, "x:1")
+    assert (peer.name, peer.pinned) == (name, True)
+
+
+async def test_a_name_that_is_made_here_is_that_of_one_node(core: Core) -> None:
+    ground = BOB[:9] + "z" * 43  # an id that was made to begin like another one
+    core.registry.native(CAROL, "bob", "x:1")
+    names = [core.registry.native(node, "bob", "x:2").name for node in (BOB, ground)]
+    assert names == ["bob~k3v7abcd", "bob~k3v7abcdb"]
+    assert [core.registry.find(name).node for name in names] == [BOB, ground]
+
+
+async def test_a_node_that_comes_later_does_not_change_what_a_name_means(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        early = core.registry.native(CAROL, "k3v7", "x:1", dialed=core.registry.wanted("x:1"))
+        bob = core.registry.native(BOB, "bob", "x:2", dialed=core.registry.wanted("x:2"))
+        core.registry.native(STRANGER, "k3v7", "x:3", dialed=core.registry.wanted("x:3"))
+        assert core.registry.find("k3v7") is early
+        await core.commit()
+    async with standing(tmp_path) as core:
+        assert core.registry.find("k3v7").node == CAROL
+        assert core.registry.find(BOB).name == bob.name == "bob"
+        assert core.registry.find(STRANGER).name == "k3v7~k3v7zzzz"
+
+
+async def test_an_address_is_the_peer_that_is_dialed_there(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.2:7420"))
+    liar, link = core.up(CAROL, "carol")
+    liar.address = link.address = "10.0.0.2:7420"
+    assert core.registry.find("10.0.0.2:7420") is bob  # it was dialed there last
+    assert core.registry.wanted("10.0.0.2:7420") is bob
+    core.registry.acquaint(liar)
+    core.registry.wishes.add(bob, "10.0.0.2:7420")
+    assert core.registry.find("10.0.0.2:7420") is bob
+    assert core.registry.wanted("10.0.0.2:7420") is bob
+
+
+async def test_a_stranger_that_comes_from_an_address_is_not_who_is_dialed_there(core: Core) -> None:
+    liar, link = core.up(CAROL, "carol")
+    link.address = "10.0.0.2:5000"
+    assert core.registry.find("10.0.0.2:5000") is liar
+    assert core.registry.wanted("10.0.0.2:5000") is not liar
+
+
+async def test_a_peer_is_known_once_it_was_dialed_named_or_sent_to(core: Core) -> None:
+    dialed = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    named = core.registry.native(CAROL, "carol", "x:2")
+    sent_to = core.registry.native(STRANGER, "stranger", "x:3")
+    plain, _ = core.plain_up()
+    assert [peer.known for peer in (dialed, named, sent_to, plain)] == [True, False, False, False]
+    core.registry.rename(named, "carola")
+    core.chat.send(sent_to, "hi")
+    core.chat.send(plain, "hi")
+    assert all(peer.known for peer in (dialed, named, sent_to, plain))
+
+
+async def test_who_only_wrote_to_us_or_was_denied_stays_a_stranger(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob, link = core.up()
+        core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+        carol, _ = core.up(CAROL, "carol")
+        await core.trust.deny(carol.slot)
+        assert not bob.known
+        assert not carol.known
+        core.chat.send(bob, "hi")
+        await core.commit()
+    async with standing(tmp_path) as core:
+        assert [core.registry.find(node).known for node in (BOB, CAROL)] == [True, False]
+
+
+async def test_who_is_listed_in_the_configuration_is_known(tmp_path: Path) -> None:
+    async with standing(tmp_path, known=[BOB[:16]]) as core:
+        bob, _ = core.up()
+        carol, _ = core.up(CAROL, "carol")
+        assert (bob.known, carol.known) == (True, False)
+        assert core.registry.find(BOB[:4]) is bob
+
+
+async def test_what_is_dialed_is_known_after_a_restart_too(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        core.registry.wishes.add(core.registry.wanted("10.0.0.3:7420"), "10.0.0.3:7420")
+        core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+        await core.commit()
+    async with standing(tmp_path) as core:
+        assert [peer.known for peer in core.registry] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["alice", "k3v7", "bob"])
+async def test_a_peer_cannot_be_given_a_name_that_means_another_node(core: Core, name: str) -> None:
+    core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    carol = core.registry.native(CAROL, "carol", "x:2")
+    with pytest.raises(ControlError) as refused:
+        core.registry.rename(carol, name)
+    assert refused.value.kind == "conflict"
+    core.registry.rename(carol, "cccc")  # begins its own id
+    assert core.registry.find("cccc") is carol
+
+
+async def test_names_of_nodes_of_the_network_follow_the_same_rules(core: Core) -> None:
+    core.registry.native(BOB, "bob", "x:1")
+    others = {letter: letter * 52 for letter in "defghij"}
+    claims = {
+        SELF: "not-alice",
+        BOB: "robert",
+        others["d"]: "dora",
+        others["e"]: "bob",
+        others["f"]: "alice",
+        others["g"]: "dddd",
+        others["h"]: "twin",
+        others["i"]: "twin~xyz",
+        others["j"]: "slot 3",
+    }
+    names = core.registry.naming.names_of(claims)
+    assert names == {
+        SELF: "alice",
+        BOB: "bob",
+        others["d"]: "dora",
+        others["e"]: "bob~eeeeeeee",
+        others["f"]: "alice~ffffffff",
+        others["g"]: "dddd~gggggggg",
+        others["h"]: "twin~hhhhhhhh",
+        others["i"]: "twin~iiiiiiii",
+        others["j"]: "jjjjjjjjjjjj",
+    }
+
+
+async def test_a_node_is_meant_by_its_name_and_by_its_id(core: Core) -> None:
+    core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    core.registry.wanted("10.0.0.3:7420")
+    specs = ("alice", SELF, SELF[:4], "bob", BOB, BOB[:4], "10.0.0.3:7420", "nobody")
+    assert [core.registry.naming.node_of(spec) for spec in specs] == [SELF, SELF, SELF, BOB, BOB, BOB, "", None]
 
 
 async def test_of_plain_peers_with_one_address_the_live_one_is_meant(core: Core) -> None:

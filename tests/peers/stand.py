@@ -34,7 +34,7 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
     identity = load_or_create(config.state)
     store = Store(os.path.join(config.state, "journal.db"))
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
-    registry = Registry(journal, runtime)
+    registry = Registry(journal, runtime, identity.node, config.name, config.known)
     trust = Trust(config.trust, config.known, registry)
     exchange = Exchange(config, identity.node, journal, registry)
     return Links(

@@ -15,6 +15,7 @@ from chatd.control.methods.fate import Fate
 from chatd.control.methods.peers import check_timeout
 from chatd.control.methods.topology import linked
 from chatd.control.session import Session
+from chatd.core.directory import SHORT_PREFIX
 from chatd.core.membership import Membership
 from chatd.core.peer import Peer
 from chatd.core.room import Room
@@ -96,11 +97,11 @@ def _count_users(node: Node, room: Room | Membership) -> int:
 
 
 def _up(node: Node, spec: PeerSpec) -> list[Peer] | None:
-    """The peer, once it is up. One that nobody knows may still come."""
+    """The peer, once it is up. One that is unknown may still come, unless a stranger with that id is here already."""
     try:
         peer = node.registry.find(spec)
     except ControlError as error:
-        if error.kind != "unknown_peer":
+        if error.kind != "unknown_peer" or error.details.get("reason") == SHORT_PREFIX:
             raise
         return None
     return [peer] if peer.is_up else None

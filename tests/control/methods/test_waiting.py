@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.control.lobby import Lobby
-from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of
+from tests.control.stand import BOB_ID, Client, FakeLink, Refused, Stand, request, result_of
 
 
 async def test_a_node_that_answers_is_ready(stand: Stand, client: Client) -> None:
@@ -62,10 +62,19 @@ async def test_too_late_is_a_timeout(stand: Stand, client: Client) -> None:
 
 
 async def test_an_ambiguous_peer_is_not_waited_for(stand: Stand, client: Client) -> None:
-    stand.registry.native("bbbb" + "c" * 48, "bert", "x:1")
+    for peer in (stand.bob, stand.registry.native("bbbb" + "c" * 48, "bert", "x:1")):
+        stand.registry.acquaint(peer)
     with pytest.raises(Refused) as caught:
         await client.ask("wait", for_="peer", peer="bbbb")
     assert caught.value.kind == "ambiguous_peer"
+
+
+async def test_a_stranger_that_is_given_by_too_few_characters_is_not_waited_for(stand: Stand, client: Client) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask("wait", for_="peer", peer=BOB_ID[:8])
+    assert (caught.value.kind, caught.value.data["reason"]) == ("unknown_peer", "short_prefix")
+    assert "12 characters" in caught.value.data["hint"]
+    assert (await client.ask("wait", for_="peer", peer=BOB_ID[:12]))["peers"][0]["name"] == "bob"
 
 
 @pytest.mark.parametrize(
