@@ -39,6 +39,10 @@ def _decide(app: "App", method: str, done: str, params: dict[str, object]) -> No
 
 
 _PEER = click.Argument(["peer"])
+_EXACT = click.Argument(["peer"], metavar="SLOT|ID")
+_EXACTLY = (
+    "SLOT is what `list` shows, ID a node id or its first 16 characters or more. No name: a stranger chooses its own."
+)
 _NAME = click.Argument(["name"])
 
 command = click.Group(
@@ -48,8 +52,10 @@ command = click.Group(
     no_args_is_help=False,
     help="Decide who may talk, and what we call them.",
     commands={
-        "accept": Verb("accept", accept, [_PEER], help="Let a peer talk that asks to, or was denied."),
-        "deny": Verb("deny", deny, [_PEER], help="Close the connection to a peer and refuse it from now on."),
+        "accept": Verb(
+            "accept", accept, [_EXACT], help="Let a peer talk that asks to, or was denied.", epilog=_EXACTLY
+        ),
+        "deny": Verb("deny", deny, [_EXACT], help="Close the connection to a peer and refuse it.", epilog=_EXACTLY),
         "forget": Verb("forget", forget, [_PEER], help="Drop its name, slot, and the wish to be connected."),
         "rename": Verb("rename", rename, [_PEER, _NAME], help="Call a peer NAME here."),
     },

@@ -130,7 +130,7 @@ class Dialer:
             peer = self._heed(wanted, address, refused)
             if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
                 keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
-                raise refusal(address, refused) from None
+                raise refusal(address, refused, self._links.identity.node) from None
             keep = True  # both sides dialed, and the other link was up first
         except DialFailed as failed:
             raise connect_failed(address, failed.attempts, keep=keep) from None

@@ -19,18 +19,20 @@ from chatd.wire.frames import VERSION, Bye, Decoder, Frame, Hello, LocalError, R
 
 RECEIVE_BYTES = 65536
 LAST_WORDS_S = 1.0  # to read what the other side still says, so that it gets our Bye and not a reset
-WAITS_HERE = "waits for `chatctl peer accept` here"
 Tls = trio.SSLStream[trio.SocketStream]
 
 
 class Refused(Exception):
     """No link: `reason` is a Bye's, or `self`, `timeout`, `closed`; `theirs`: it was the other side that said no."""
 
-    def __init__(self, reason: str, message: str, *, theirs: bool = False, peer: Peer | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str, *, theirs: bool = False, peer: Peer | None = None, node: str = ""
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.theirs = theirs
         self.peer = peer
+        self.node = node or (peer.node if peer else None) or ""  # the other side's id, where it is proved
 
 
 class Established(NamedTuple):
@@ -59,9 +61,9 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
         hello = await shaking.their_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
         if pending:
-            registry.ask(peer, peer.address or "", WAITS_HERE)
+            registry.ask(peer, peer.address or "", waits_here(peer))
             await shaking.leave()
-            raise Refused("pending", f"{peer.shown} {WAITS_HERE}", peer=peer)
+            raise Refused("pending", f"{peer.shown} {waits_here(peer)}", peer=peer)
         await shaking.first_frame(peer)
         return shaking.established(peer, hello)
 
@@ -75,8 +77,9 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
         hello = await shaking.their_hello()
         peer = links.registry.native(shaking.node, hello.name, address)
         if links.trust.verdict(shaking.node) == "pending":
-            links.registry.ask(peer, address, WAITS_HERE)
-            await shaking.refuse("pending", f"{peer.shown} {WAITS_HERE}", peer, first=shaking.our_hello("answer"))
+            links.registry.ask(peer, address, waits_here(peer))
+            message = f"{peer.shown} {waits_here(peer)}"
+            await shaking.refuse("pending", message, peer, first=shaking.our_hello("answer"))
         if shaking.was_refused:
             await shaking.send(shaking.our_hello("answer"))
             await shaking.first_frame(peer)
@@ -89,6 +92,11 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
         return shaking.established(peer, hello)
 
     return await _shake(links, stream, hands, server_side=True)
+
+
+def waits_here(peer: Peer) -> str:
+    """Why a pending peer is not up."""
+    return f"waits for `chatctl peer accept {peer.slot}` here"
 
 
 def _drop_lost(peer: Peer, hello: Hello) -> None:
@@ -220,7 +228,7 @@ class _Handshake:
     async def refuse(self, reason: str, message: str, peer: Peer | None, first: Hello | None = None) -> NoReturn:
         """Say why, and read on for a moment: closing with unread input would be a reset that overtakes the Bye."""
         await self.say_bye(reason, first)
-        raise Refused(reason, message, peer=peer)
+        raise Refused(reason, message, peer=peer, node=self.node)
 
     async def say_bye(self, reason: str, first: Hello | None = None) -> None:
         """Bye, then leave; in vain if the other side is gone."""

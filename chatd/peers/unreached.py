@@ -2,6 +2,7 @@
 
 from chatd.api.errors import ControlError
 from chatd.core.peer import Peer
+from chatd.core.trust import DECIDING_PREFIX
 from chatd.peers.handshake import Refused
 
 
@@ -20,20 +21,26 @@ def connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool)
     return ControlError("connect_failed", f"cannot connect to {address}: {tried}", hint, attempts=shown)
 
 
-def refusal(address: str, refused: Refused) -> ControlError:
-    """The answer to a `connect` that reached somebody."""
+def refusal(address: str, refused: Refused, ours: str) -> ControlError:
+    """The answer to a `connect` that reached somebody; `ours` is the id of this node."""
     if refused.reason == "self":
         return ControlError("conflict", f"{address} is this node itself", "connect to another one", reason="self")
     if refused.reason == "duplicate" and refused.peer is not None:
         return already(refused.peer)
     if refused.reason == "pending":
-        where = "there" if refused.theirs else "here"
-        hint = f"say `chatctl peer accept` {where}; it is redialed meanwhile"
+        hint = f"say {_accept(refused, ours)}; it is redialed meanwhile"
         return ControlError("forbidden", str(refused), hint)
     if refused.reason == "denied":
-        where = "there" if refused.theirs else "here"
-        return ControlError("forbidden", f"{address}: {refused}", f"`chatctl peer accept` {where} changes that")
+        return ControlError("forbidden", f"{address}: {refused}", f"{_accept(refused, ours)} changes that")
     error = connect_failed(address, [(address, str(refused))], keep=False)
     if not refused.theirs:
         error.hint = "it may be no chatd: `connect --plain` is for nc and the like, `--dialect` for room servers"
     return error
+
+
+def _accept(refused: Refused, ours: str) -> str:
+    """The command that lets the link be, and where it is given."""
+    if refused.theirs:
+        return f"`chatctl peer accept {ours[:DECIDING_PREFIX]}` there"
+    who = refused.node if refused.peer is None else refused.peer.slot
+    return f"`chatctl peer accept {who}` here"

@@ -47,8 +47,8 @@ async def test_a_decision_is_remembered(tmp_path: Path) -> None:
     async with standing(tmp_path, trust="pending") as core:
         core.registry.native(BOB, "bob", "x:1")
         core.registry.native(CAROL, "carol", "x:2")
-        assert (await core.trust.accept("bob")).trust == "accepted"
-        assert (await core.trust.deny("carol")).trust == "denied"
+        assert (await core.trust.accept(BOB)).trust == "accepted"
+        assert (await core.trust.deny(CAROL[:16])).trust == "denied"
     async with standing(tmp_path, trust="pending") as core:
         assert core.trust.verdict(BOB) == "accepted"
         assert core.trust.verdict(CAROL) == "denied"
@@ -63,7 +63,8 @@ async def test_a_pending_peer_that_is_accepted_may_come_back(core: Core) -> None
 
 async def test_a_live_peer_that_is_accepted_stays_up(core: Core) -> None:
     bob, link = core.up()
-    await core.trust.accept("bob")
+    await core.trust.accept(bob.slot)
+    assert bob.known
     assert bob.state == "up"
     assert link.reason is None
 
@@ -71,7 +72,7 @@ async def test_a_live_peer_that_is_accepted_stays_up(core: Core) -> None:
 async def test_a_node_that_was_never_met_is_accepted_by_its_id_and_gets_its_name_later(tmp_path: Path) -> None:
     async with standing(tmp_path, trust="known") as core:
         bob = await core.trust.accept(BOB)
-        assert (bob.name, bob.node, bob.address, bob.state) == ("k3v7abcd", BOB, None, "down")
+        assert (bob.name, bob.node, bob.address, bob.state) == ("k3v7abcdbbbb", BOB, None, "down")
         assert core.trust.verdict(BOB) == "accepted"
     async with standing(tmp_path, trust="known") as core:
         assert core.registry.native(BOB, "bob", "x:1").name == "bob"
@@ -90,7 +91,7 @@ async def test_a_node_that_was_accepted_by_its_id_cannot_take_a_known_name(core:
 
 async def test_a_name_that_was_given_to_a_node_before_it_was_met_stays(core: Core) -> None:
     await core.trust.accept(BOB)
-    await core.trust.rename("k3v7abcd", "bert")
+    await core.trust.rename("k3v7abcdbbbb", "bert")
     assert core.registry.native(BOB, "bob", "x:2").name == "bert"
 
 
@@ -99,7 +100,7 @@ async def test_a_node_that_was_never_met_can_be_denied(core: Core) -> None:
     assert core.trust.verdict(BOB) == "denied"
 
 
-@pytest.mark.parametrize("spec", ["nobody", BOB[:-1], BOB.upper(), 7, "8" * 52])
+@pytest.mark.parametrize("spec", ["nobody", BOB[:-1], BOB[:16], BOB.upper(), 7, "8" * 52, "10.0.0.2:7420", ""])
 async def test_what_is_no_whole_node_id_is_unknown(core: Core, spec: int | str) -> None:
     for verb in (core.trust.accept, core.trust.deny):
         with pytest.raises(ControlError) as refused:
@@ -107,12 +108,42 @@ async def test_what_is_no_whole_node_id_is_unknown(core: Core, spec: int | str) 
         assert refused.value.kind == "unknown_peer"
 
 
-async def test_an_ambiguous_peer_is_not_decided_about(core: Core) -> None:
+@pytest.mark.parametrize("spec", ["k3v7", BOB[:15], "bob"])
+async def test_a_name_or_too_little_of_an_id_decides_nothing_and_is_told_what_would(core: Core, spec: str) -> None:
+    bob = core.registry.native(BOB, "bob", "x:1")
+    core.registry.native(CAROL, "k3v7zz", "x:2")
+    for verb, word in ((core.trust.accept, "accept"), (core.trust.deny, "deny")):
+        with pytest.raises(ControlError) as refused:
+            await verb(spec)
+        assert (refused.value.kind, refused.value.details["reason"]) == ("conflict", "not_exact")
+        assert f"`chatctl peer {word} 0` ({BOB[:16]})" in refused.value.hint
+        assert "\n" not in refused.value.message + refused.value.hint
+    assert bob.trust is None
+    assert (await core.trust.accept(BOB[:16])) is bob
+
+
+async def test_every_peer_that_may_be_meant_is_named(core: Core) -> None:
+    other = "k3v7zzzz" + "z" * 44
     core.registry.native(BOB, "bob", "x:1")
-    core.registry.native("k3v7zzzz" + "z" * 44, "zoe", "x:2")
+    core.registry.native(other, "zoe", "x:2")
     with pytest.raises(ControlError) as refused:
         await core.trust.deny("k3v7")
-    assert refused.value.kind == "ambiguous_peer"
+    assert refused.value.details["candidates"] == [0, 1]
+    assert all(form in refused.value.hint for form in ("deny 0", "deny 1", BOB[:16], other[:16]))
+
+
+async def test_whoever_has_an_id_for_a_name_is_not_decided_about(core: Core) -> None:
+    liar = core.registry.native(CAROL, BOB, "x:1")
+    assert (await core.trust.accept(BOB)).node == BOB
+    assert (await core.trust.deny(BOB)).node == BOB
+    assert liar.trust is None
+    assert core.trust.verdict(CAROL) == "accepted"
+
+
+async def test_sixteen_characters_of_an_id_are_listed_and_fifteen_are_not_it(tmp_path: Path) -> None:
+    async with standing(tmp_path, trust="known", known=[BOB[:16]]) as core:
+        assert core.trust.verdict(BOB) == "accepted"
+        assert core.trust.verdict(BOB[:15] + "z" * 37) == "denied"
 
 
 async def test_denying_cuts_every_link_and_ends_the_wish(core: Core) -> None:
@@ -120,7 +151,7 @@ async def test_denying_cuts_every_link_and_ends_the_wish(core: Core) -> None:
     second = FakeLink("out")
     core.registry.link_up(bob, second)
     core.registry.wishes.add(bob, "x:1")
-    await core.trust.deny("bob")
+    await core.trust.deny(bob.slot)
     assert (link.reason, second.reason) == ("denied", "denied")
     assert bob.wishes == []
     assert bob.state == "up"  # until its links have ended
@@ -129,7 +160,7 @@ async def test_denying_cuts_every_link_and_ends_the_wish(core: Core) -> None:
 async def test_denying_somebody_who_is_not_there_is_shown(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     core.registry.ask(bob, "x:1", "it waits")
-    await core.trust.deny("bob")
+    await core.trust.deny(str(bob.slot))
     assert (bob.state, bob.reason) == ("down", "denied")
 
 
@@ -138,7 +169,7 @@ async def test_forgetting_ends_name_slot_and_wish_but_never_the_marks(tmp_path: 
         bob, link = core.up()
         core.registry.wishes.add(bob, "x:1")
         core.journal.raise_mark(BOB, "aaaaaaaa", 5)
-        await core.trust.accept("bob")
+        await core.trust.accept(BOB)
         assert await core.trust.forget("bob") is bob
         assert link.reason == "terminated"
         assert bob.wishes == []
@@ -167,7 +198,7 @@ async def test_renaming_pins_the_name(tmp_path: Path) -> None:
         assert core.registry.find("carol").node == CAROL
 
 
-@pytest.mark.parametrize("name", ["", "Bob", "12", "a b", "ä", "x" * 64, "a/b", "bob~x"])
+@pytest.mark.parametrize("name", ["", "Bob", "12", "a b", "ä", "x" * 64, "a/b", "bob~x", "127.1", CAROL])
 async def test_what_is_no_name_is_refused(core: Core, name: str) -> None:
     core.up()
     with pytest.raises(ControlError, match=re.escape(f"{name!r} is not a name")) as refused:
@@ -199,11 +230,11 @@ async def test_who_has_no_node_id_cannot_be_decided_about_or_renamed(core: Core)
 async def test_a_decision_that_is_not_on_disk_is_not_called_done(core: Core) -> None:
     core.up()
     core.up(CAROL, "carol")
-    await core.trust.accept("bob")
+    await core.trust.accept(BOB)
     for verb in (core.trust.accept, core.trust.deny, core.trust.forget):
         core.world.fault = DiskFull("no room")
         with pytest.raises(ControlError) as refused:
-            await verb("bob")
+            await verb(BOB)
         assert refused.value.kind == "storage_full"
     core.world.fault = DiskFull("no room")
     with pytest.raises(ControlError):

@@ -164,13 +164,13 @@ async def test_a_shutdown_is_redialed_and_a_denial_is_not(two_nodes: TwoNodes) -
     a, b = await two_nodes()
     await b.restart()
     await a.up(b)
-    await b.ask("peer.deny", peer="alice")
+    await b.ask("peer.deny", peer=a.id)
     denied = await a.wait_state("bob", "down", reason="denied by peer")
     assert not denied["desired"]
     with pytest.raises(Refused) as refused:
         await a.connect(b)
     assert refused.value.kind == "forbidden"
-    await b.ask("peer.accept", peer="alice")
+    await b.ask("peer.accept", peer=a.id)
     await a.connect(b)
 
 

@@ -51,7 +51,7 @@ async def test_a_stranger_is_pending_on_both_sides_until_it_is_accepted(
     assert asked["peer"]["name"] == "alice"
     assert (await a.peer("bob"))["state"] == (await b.peer("alice"))["state"] == "pending"
     await a.send("bob", "said before")
-    await b.ask("peer.accept", peer="alice")
+    await b.ask("peer.accept", peer=a.id)
     await a.up(b)
     await a.send("bob", "hi")
     assert await events.texts(2) == ["said before", "hi"]
@@ -68,7 +68,7 @@ async def test_a_dialer_may_have_to_accept_too(network: Network) -> None:
     assert (await a.peer("bob"))["state"] == "pending"
     await b.wait_state("alice", "pending", reason="it waits for `chatctl peer accept` there")
     assert "peer.up" not in [event["type"] for event in await b.history()]
-    await a.ask("peer.accept", peer="bob")
+    await a.ask("peer.accept", peer=b.id)
     await a.up(b)
 
 
@@ -85,7 +85,7 @@ async def test_nothing_is_taken_from_a_pending_peer(network: Network) -> None:
 
 async def test_a_denied_peer_is_cut_and_stays_out_after_a_restart(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
-    await b.ask("peer.deny", peer="alice")
+    await b.ask("peer.deny", peer=a.id)
     await a.wait_state("bob", "down", reason="denied by peer")
     await b.restart()
     with pytest.raises(Refused, match="does not let"):

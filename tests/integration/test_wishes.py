@@ -268,7 +268,7 @@ async def test_a_forgotten_peer_leaves_no_wish(two_nodes: TwoNodes) -> None:
 
 async def test_a_denied_peer_is_not_dialed_after_a_restart(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
-    await a.ask("peer.deny", peer="bob")
+    await a.ask("peer.deny", peer=0)
     await a.restart(peers=[b.address])
     bob = await a.peer("bob")
     assert (bob["state"], bob["desired"], bob["trust"]) == ("down", False, "denied")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.stand import Client, FakeLink, Refused, Stand
+from tests.control.stand import BOB_ID, Client, FakeLink, Refused, Stand
 
 
 async def test_connect_dials_and_answers_with_the_peer(stand: Stand, client: Client) -> None:
@@ -76,9 +76,9 @@ async def test_list_leaves_out_plain_peers_that_are_gone(stand: Stand, client: C
 
 
 async def test_decisions_about_a_peer_are_told_with_its_record(stand: Stand, client: Client) -> None:
-    assert (await client.ask("peer.accept", peer="bob"))["peer"]["trust"] == "accepted"
+    assert (await client.ask("peer.accept", peer=0))["peer"]["trust"] == "accepted"
     assert (await client.ask("peer.rename", peer="bob", name="robert"))["peer"]["name"] == "robert"
-    assert (await client.ask("peer.deny", peer="robert"))["peer"]["trust"] == "denied"
+    assert (await client.ask("peer.deny", peer=BOB_ID[:16]))["peer"]["trust"] == "denied"
     assert (await client.ask("peer.forget", peer=0))["peer"]["slot"] == 0
     with pytest.raises(Refused) as caught:
         await client.ask("peer.forget", peer=0)
