@@ -14,7 +14,8 @@ from chatd.core import nicks
 from chatd.core.batch import Batch
 from chatd.core.journal import Journal
 from chatd.core.membership import IN, JOINING, OVER, Membership
-from chatd.core.peer import SHORT_ID, NativeLink, Peer
+from chatd.core.names import STRANGER_PREFIX
+from chatd.core.peer import NativeLink, Peer
 from chatd.core.registry import Registry
 from chatd.core.room import Room
 from chatd.core.rooms import CLOSED, LEFT, Owner, Rooms
@@ -62,28 +63,25 @@ class Memberships:
     def find(self, spec: str) -> Room | Membership:
         """The room that is meant by `lobby` or `lobby@alice`: one that is hosted here, or that we are in.
 
-        Raises ControlError unknown_room.
+        HOST is looked up as every peer is. Only where no node is called that, a label counts that was made under a
+        former name. Raises ControlError unknown_room, ambiguous_peer.
         """
         name, at, host = spec.partition("@")
         found: list[Room | Membership] = [room for room in self._rooms if room.name == name]
         found += [one for one in self if one.name == name and one.state == IN]
+        labelled = [one for one in found if at and one.label == spec]
         if at:
-            found = [one for one in found if one.label == spec or self._is_host(one.host, host)]
+            node = self._registry.naming.node_of(host)
+            found = labelled if node is None else [one for one in found if one.host == node]
         if len(found) == 1:
             return found[0]
         if not found:
-            raise ControlError("unknown_room", f"there is no room {spec[:128]!r} here", "`chatctl room list` shows all")
+            hint = "`chatctl room list` shows all"
+            if labelled:  # its host has another name now
+                hint = f"the room of that label is {name}@{labelled[0].host[:STRANGER_PREFIX]}"
+            raise ControlError("unknown_room", f"there is no room {spec[:128]!r} here", hint)
         labels = ", ".join(one.label for one in found[:8])
         raise ControlError("unknown_room", f"{spec[:128]!r} may be {labels}", "say which, with its @HOST")
-
-    def _is_host(self, node: str, spec: str) -> bool:
-        """Whether that is what people call a node."""
-        if node == self._owner.node:
-            return spec == self._owner.name or (len(spec) >= SHORT_ID // 2 and node.startswith(spec))
-        try:
-            return self._registry.find(spec).node == node
-        except ControlError:
-            return False
 
     def get(self, node: str, name: str) -> Membership | None:
         """That in the room of that name which the node hosts, also while it is not answered."""
@@ -115,6 +113,7 @@ class Memberships:
             raise ControlError("rate_limited", f"this node is in {MOST} rooms of {peer.name}", "leave one")
         nick = nicks.for_node(self._owner.name) if nick is None else nick
         nicks.check(nick)
+        self._registry.acquaint(peer)
         key = self._topics.get((node, name)) or self._registry.new_topic()
         self._topics[node, name] = key
         membership = self._all[node, name] = Membership(key, name, node, f"{name}@{peer.name}", nick)

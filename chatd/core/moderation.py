@@ -50,9 +50,10 @@ class Moderation:
         return self.kick(room, nick, BANNED)
 
     def unban(self, room: Room, nick: str) -> Batch:
-        """Let those come back who were banned under that nick, that node id or that IP address. Raises ControlError."""
+        """Lift the ban of that node id or IP address, else those of members with that nick. Raises ControlError."""
         wanted = nicks.fold(nick)
-        found = [who for who, name in room.bans.items() if wanted in (nicks.fold(name), who)]
+        named = [who for who, name in room.bans.items() if nicks.fold(name) == wanted]
+        found = [nick] if nick in room.bans else named
         if not found:
             hint = f"banned are: {', '.join(sorted(room.bans.values())) or 'nobody'}"
             raise ControlError("unknown_peer", f"nobody called {nick[:64]!r} is banned from {room.label}", hint)

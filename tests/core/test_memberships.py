@@ -333,6 +333,18 @@ async def test_a_room_of_which_there_are_two_wants_its_host(core: Core) -> None:
     assert memberships.find("lobby@bob") is membership
 
 
+async def test_a_label_of_a_former_name_is_not_the_room_of_who_has_the_name_now(core: Core) -> None:
+    bob, _, membership = await joined(core)
+    memberships = core.exchange.memberships
+    core.registry.rename(bob, "robert")
+    assert memberships.find("lobby@robert") is memberships.find("lobby@bob") is membership  # no other bob is here
+    core.up(CAROL, "bob")
+    with pytest.raises(ControlError) as caught:
+        memberships.find("lobby@bob")
+    assert (caught.value.kind, f"lobby@{BOB[:12]}" in caught.value.hint) == ("unknown_room", True)
+    assert memberships.find("lobby@robert") is memberships.find(f"lobby@{BOB[:12]}") is membership
+
+
 async def test_the_rooms_of_a_forgotten_host_are_gone(core: Core) -> None:
     bob, _, membership = await joined(core)
     core.exchange.memberships.forget(bob)

@@ -147,6 +147,18 @@ async def test_a_kicked_client_is_hung_up_on_and_a_banned_one_does_not_come_back
             verb(room, "nobody")
 
 
+async def test_a_ban_is_lifted_by_what_it_is_of_before_what_others_were_called(core: Core) -> None:
+    room = await lobby(core)
+    plain(core, room, "joe", host="10.0.0.8")
+    plain(core, room, "10.0.0.8", host="10.0.0.9")
+    for nick in ("joe", "10.0.0.8"):
+        core.exchange.moderation.ban(room, nick)
+    core.exchange.moderation.unban(room, "10.0.0.8")
+    assert room.bans == {"10.0.0.9": "10.0.0.8"}
+    core.exchange.moderation.unban(room, "10.0.0.8")
+    assert room.bans == {}
+
+
 async def test_a_banned_node_is_told_so(core: Core) -> None:
     room, rooms = await lobby(core), core.exchange.rooms
     bob = core.away()

@@ -40,7 +40,7 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
     """Answered when the host has let us in, and that is on disk."""
     check_timeout(params.timeout)
     name, _, owner = params.room.partition("@")
-    if not owner or params.room == f"{name}@{node.config.name}":
+    if not owner or node.registry.naming.node_of(owner) == node.identity.node:
         return await _enter(node, name, params.nick)
     peer = node.registry.find(owner)
     if peer.kind == "plain":
