@@ -14,6 +14,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.api.records import Impairment, LinkFaults, LinkRecord
 from chatd.config import Config
+from chatd.core.names import is_node_id
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.impairments import parse_link
@@ -184,11 +185,15 @@ class Faults:
             self._apply(peer, known)
 
     def _known(self, peer: Peer) -> LinkFaults:
-        """What a peer suffers that has a connection now: what `link` said, else the configuration, else as all do."""
+        """What a peer suffers that has a connection now: what `link` said, else the configuration, else as all do.
+
+        In the configuration a node id comes before a name, and a name before the address at which a peer is dialed.
+        """
         if peer.key in self._own:
             return self._own[peer.key]
-        names = (peer.name, peer.node, peer.address)
-        configured = next((self._configured[name] for name in names if name in self._configured), None)
+        name = None if is_node_id(peer.name) else peer.name
+        called = (peer.node, name, *peer.wishes, peer.address if peer.known else None)
+        configured = next((self._configured[word] for word in called if word in self._configured), None)
         return peer.faults or configured or self.default or HEALTHY
 
     def _prune(self) -> None:
