@@ -117,7 +117,8 @@ command = click.Group(
             topo,
             [click.Argument(["links"], metavar="LINKS")],
             help="Until these links between nodes of the network are up, as both ends say: 'alice-bob,bob-carol'. "
-            "A ! before one: until it is not, '!alice-bob'. In doubt a-1--b-2 says where to split.",
+            "A ! before one: until it is not, '!alice-bob'. In doubt a-1--b-2 says where to split. A node is a name "
+            "that `topo` shows, a node id, or NAME~ID with the beginning of its id.",
         ),
     },
 )

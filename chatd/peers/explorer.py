@@ -6,6 +6,9 @@ itself. So the asker knows that it has everything as soon as it has. A question 
 circle, is at its end at once, unless it may go further than it did the first time. Each hop has a little less time than
 the one before it, so that what is deep inside gives up first, and one dead node costs only what lies behind it.
 
+A node speaks for itself where it can: what a neighbour of the asker says of itself counts only over the link with it.
+So it says that to the asker in any case, even where it has answered another node before.
+
 Everybody who may have a link may ask: how much of it is passed on is bounded for each link and for the node.
 """
 
@@ -37,6 +40,7 @@ HELD_MOST: Final = 20_000  # links in frames that wait until a slow asker takes 
 PACE, BURST = 2_000.0, 4_000.0  # frames that one link may cause, a second and at once: what each exploration costs
 NODE_PACE, NODE_BURST = 10_000.0, 20_000.0  # and all of them
 SHARE: Final = 0.97  # of its time that a node leaves to the next one, after the way there and back
+LOOK_S: Final = 0.5  # after which what was found may be enough, as nothing more has come
 STEP_S: Final = 0.02  # between two looks at what was found, as answers come in bunches, or at who takes nothing
 Run = Callable[[], Awaitable[object]]
 
@@ -51,6 +55,7 @@ class Explorer:
     def __init__(self, config: Config, node: str, registry: Registry, random: Random) -> None:
         self._config = config
         self._node = node
+        self._registry = registry
         self._random = random
         self._surroundings = Surroundings(registry)
         self._rounds: dict[int, list[_Round]] = {}  # those that are open, by token, the oldest first
@@ -78,7 +83,8 @@ class Explorer:
         mine = self._open(_Round(token, None, began + timeout, findings))
 
         def found() -> Topology:
-            return findings.topology(self._here(), hops, trio.current_time() - began)
+            elapsed = trio.current_time() - began
+            return findings.topology(self._here(), hops, elapsed, self._registry.naming.names_of)
 
         try:
             with trio.move_on_at(mine.deadline):
@@ -86,7 +92,8 @@ class Explorer:
                 if enough is None:
                     await self._surroundings.measure(timeout / 2)
                 while mine.waits and not (enough is not None and enough(found())):
-                    await mine.waker.wait()
+                    with trio.move_on_after(float("inf") if enough is None else LOOK_S):
+                        await mine.waker.wait()
                     if enough is not None:
                         await trio.sleep(STEP_S)
         finally:
@@ -104,8 +111,10 @@ class Explorer:
             left_ms = int((within * SHARE) * 1000 - (way.peer.rtt_ms or 0.0))
             if left_ms <= 0 or (asking.asker is not None and way.peer is asking.asker.peer):
                 continue
-            if way.queries.tell(Explore(asking.token, hops - 1, left_ms)):
+            if way.queries.tell(Explore(asking.token, hops - 1, left_ms, own=asking.asker is None)):
                 asking.waits.add(way)
+                if asking.findings is not None:
+                    asking.findings.expect(way.peer.node or "", way)
 
     # -- what comes
 
@@ -136,18 +145,21 @@ class Explorer:
 
     def _take_explore(self, frame: Explore, link: Way) -> None:
         before = self._seen.get(frame.token, -1)
-        if frame.hops <= before or not self._may_ask(link):
+        further = frame.hops > before
+        if not (further or frame.own) or not self._may_ask(link):
             link.queries.tell(Explored(frame.token))
             return
-        self._remember(frame.token, frame.hops)
+        if further:
+            self._remember(frame.token, frame.hops)
         if self._config.topology == "private":
             name = self._config.name
             link.queries.tell(Found(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
             link.queries.tell(Explored(frame.token))
             return
         asked = self._open(_Round(frame.token, link, trio.current_time() + frame.within_ms / 1000))
-        self._ask_others(asked, frame.hops)
-        self._start(partial(self._serve, asked, speaks=before < 0))
+        if further:
+            self._ask_others(asked, frame.hops)
+        self._start(partial(self._serve, asked, speaks=before < 0 or frame.own))
 
     async def _serve(self, asked: "_Round", *, speaks: bool) -> None:
         """Answer for ourselves, if that was not done yet, and say when all others have."""

@@ -30,11 +30,13 @@ class Explore(msgspec.Struct, array_like=True, tag=16, frozen=True, gc=False):
 
     The token is that of the exploration, drawn where it begins: a node says what it knows once, and answers a second
     time with Explored alone, unless that may go further. What has not come `within_ms` counts for nothing.
+    `own`: the sender is the node where it began, which is told in any case: it believes no other node about this one.
     """
 
     token: Token
     hops: Annotated[int, msgspec.Meta(ge=0, le=HOPS_MOST)]
     within_ms: Annotated[int, msgspec.Meta(ge=0, le=WITHIN_MOST_MS)]
+    own: bool = False
 
 
 class Found(msgspec.Struct, array_like=True, tag=17, frozen=True, gc=False):

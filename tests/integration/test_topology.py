@@ -248,6 +248,31 @@ async def test_a_liar_changes_what_is_said_of_others_as_little_as_it_can_be_help
     }
 
 
+async def test_a_name_that_two_far_nodes_announce_is_nobodys_and_a_neighbour_speaks_for_itself(
+    network: Network,
+) -> None:
+    alice, bob, carol = await linked(network, ["alice", "bob", "carol"], [(0, 1), (1, 2)])
+    identity, ghost = new_identity(), "g" * 52
+    lies = [
+        (bob.id, "bob", False, 9, [(ghost, "carol", "up", 1.0)], False),
+        (ghost, "carol", False, 0, [(bob.id, "bob", "up", 1.0)], False),
+        (identity.node, "liar", False, 0, [(alice.id, "alice", "up", 1.0), (ghost, carol.id, "up", 1.0)], False),
+    ]
+    async with await Handmade.linked(alice.address, identity, name="liar") as liar, trio.open_nursery() as nursery:
+        nursery.start_soon(answer, liar, *lies)
+        await alice.ask("wait", for_="peers", count=2)
+        found = await topo(alice)
+        assert names(found) == ["alice", "bob", "liar", *sorted([f"carol~{carol.id[:8]}", "carol~gggggggg"])]
+        assert ("bob", "carol~gggggggg", "up") not in links(found)
+        with pytest.raises(Refused) as caught:
+            await alice.ask("wait", for_="topo", links="bob-carol", timeout=IN_TIME_S)
+        assert caught.value.kind == "ambiguous_peer"
+        assert set(caught.value.data["candidates"]) == {carol.id, ghost}
+        await alice.ask("wait", for_="topo", links=f"bob-{carol.id},bob-carol~{carol.id[:8]}", timeout=IN_TIME_S)
+        await bob.ask("wait", for_="topo", links="bob-carol", timeout=IN_TIME_S)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_flood_of_questions_is_answered_and_not_passed_on(network: Network) -> None:
     alice, bob = await linked(network, ["alice", "bob"], [(0, 1)])
     async with await Handmade.linked(alice.address, name="flood") as flood:

@@ -34,6 +34,7 @@ FAULTY = "chatd/peers/faulty.py"
 FAULTS = "chatd/peers/faults.py"
 EXPLORER = "chatd/peers/explorer.py"
 QUERIES = "chatd/peers/queries.py"
+DIRECTORY = "chatd/core/directory.py"
 
 MUTANTS = (
     # -- the journal
@@ -515,16 +516,16 @@ MUTANTS = (
     Mutant(
         "a question goes round in circles",
         EXPLORER,
-        "if frame.hops <= before or not self._may_ask(link):",
-        "if not self._may_ask(link):",
+        "further = frame.hops > before",
+        "further = True",
         tests("tests/peers/test_explorer.py::test_a_mesh_says_everything_twice_and_is_asked_once"),
     ),
     Mutant(
         "a question goes as far as there are links",
         EXPLORER,
-        "Explore(asking.token, hops - 1, left_ms)",
-        "Explore(asking.token, hops, left_ms)",
-        tests("tests/peers/test_explorer.py::test_whatever_the_network_what_can_be_reached_in_so_many_hops_is_found"),
+        "Explore(asking.token, hops - 1, left_ms, own",
+        "Explore(asking.token, hops, left_ms, own",
+        tests("tests/peers/test_explorer.py::test_a_line_of_thirty_is_found_to_its_end"),
     ),
     Mutant(
         "who is deep inside has as much time as who asks",
@@ -539,6 +540,51 @@ MUTANTS = (
         "if told is None or told.way is not way or told.whole:",
         "if told is None or told.whole:",
         tests("tests/peers/test_findings.py::test_pages_of_one_way_are_put_together_and_those_of_another_are_not"),
+    ),
+    Mutant(
+        "a neighbour is believed whoever speaks in its name",
+        "chatd/peers/findings.py",
+        "if self._near.get(frame.node, way) is not way:",
+        "if frame.node == self._node:",
+        tests(
+            "tests/peers/test_explorer.py::test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_name"
+        ),
+    ),
+    Mutant(
+        "a name that two nodes announce satisfies a wait",
+        "chatd/control/methods/adjacency.py",
+        "if not found and len(named) > 1:",
+        "if found and len(named) > 1:",
+        tests("tests/control/methods/test_adjacency.py"),
+    ),
+    # -- who is meant
+    Mutant(
+        "a whole node id may be a name",
+        DIRECTORY,
+        "if isinstance(spec, str) and is_node_id(spec):",
+        "if isinstance(spec, str) and spec in self._by_node:",
+        tests("tests/core/test_directory.py"),
+    ),
+    Mutant(
+        "a stranger is found by four characters of its id",
+        DIRECTORY,
+        "if peer.known or len(start) >= STRANGER_PREFIX]",
+        "if peer.node]",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
+        "an announced name may begin the id of another node",
+        "chatd/core/naming.py",
+        "return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
+        "return ours or reads_as_other(name)",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
+        "a stranger is accepted by the name that it chose",
+        "chatd/core/trust.py",
+        "        if len(begun) == 1:\n",
+        "        begun = begun or self._registry.meant_by(spec)\n        if len(begun) == 1:\n",
+        tests("tests/core/test_trust.py"),
     ),
     Mutant(
         "everybody is told of everybody's messages",

@@ -2,6 +2,7 @@
 
 from itertools import count, pairwise
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -84,6 +85,61 @@ async def test_a_question_that_came_a_long_way_round_first_still_goes_as_far_as_
         assert found.complete
         await trio.sleep(5)
         assert world.idle()
+
+
+async def test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_name(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with exploring() as world:
+        world.link("a", "b", 0.5)  # the liar is faster
+        world.link("b", "c")
+        liar = world.link("a", "liar")[0]
+        liar.muted = True
+        lies = [
+            Found(0, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
+            Found(0, node_id("a"), "not-a", False, 9, [], False),
+            Found(0, node_id("far"), "far", False, 9, [], False),
+        ]
+
+        async def lie() -> None:
+            await trio.sleep(0.1)
+            (asked,) = [frame for frame in _told(liar) if isinstance(frame, Explore)]
+            for one in lies:
+                world.explorers["a"].take(msgspec.structs.replace(one, token=asked.token), liar)
+            world.explorers["a"].take(Explored(asked.token), liar)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lie)
+            found = await world.explorers["a"].explore(16, 5)
+        assert names(found) == ["a", "b", "c", "far"]
+        assert [node.plain for node in found.nodes if node.name == "b"] == [0]
+        assert {pair for pair in up(found) if "b" in pair} == {("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")}
+
+
+async def test_who_was_asked_another_way_first_says_it_to_the_asker_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with exploring() as world:
+        direct, roundabout = world.link("a", "b")[1], world.link("c", "b")[1]
+        explorer = world.explorers["b"]
+        explorer.take(Explore(7, 9, 1000), roundabout)
+        explorer.take(Explore(7, 5, 1000), direct)  # no more hops, and not its own
+        await trio.sleep(1)
+        assert [type(frame) for frame in _told(direct)] == [Explore, Explored]
+        explorer.take(Explore(7, 5, 1000, own=True), direct)
+        await trio.sleep(1)
+        (said,) = [frame for frame in _told(direct) if isinstance(frame, Found)]
+        assert said.node == node_id("b")
+        assert sum(isinstance(frame, Explore) for frame in _told(roundabout)) == 0  # and asks no one again
+        assert world.idle()
+
+
+async def test_only_the_asker_says_that_the_question_is_its_own(autojump_clock: trio.testing.MockClock) -> None:
+    async with exploring() as world:
+        first, second = world.link("a", "b")[0], world.link("b", "c")[0]
+        await world.explorers["a"].explore(16, 5)
+        asked = [frame.own for end in (first, second) for frame in _told(end) if isinstance(frame, Explore)]
+        assert asked == [True, False]
 
 
 async def test_a_silent_node_takes_the_time_that_was_given_and_nothing_else(

@@ -1,5 +1,6 @@
 """Findings: what is made of what others say, whatever they say."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from chatd.api.records import Topology, TopologyLink, TopologyNode
@@ -22,7 +23,7 @@ def found(name: str, *links: tuple[str, str, Any, float | None], **fields: Any) 
 
 def topology(findings: Findings, *near: str, hops: int = 16) -> Topology:
     links = [TopologyLink(node_id(name), name, "up", 1.0) for name in near]
-    return findings.topology(TopologyNode(HERE, "a", "answered", 0, 0, links), hops, 0.5)
+    return findings.topology(TopologyNode(HERE, "a", "answered", 0, 0, links), hops, 0.5, dict)
 
 
 def shown(topology: Topology) -> list[tuple[str, str, int | None]]:
@@ -72,6 +73,35 @@ def test_pages_of_which_the_last_is_missing_are_shown_and_not_the_whole() -> Non
     findings.add(found("b", link("a"), more=True), "way")
     assert shown(topology(findings, "b"))[1] == ("b", "answered", 1)
     assert not topology(findings, "b").complete
+
+
+def test_what_others_say_of_a_node_that_was_asked_itself_counts_for_nothing() -> None:
+    findings = Findings(HERE)
+    findings.expect(node_id("b"), "its own")
+    findings.add(found("b", link("x"), plain=9), "liar")
+    findings.add(found("c", link("b")), "liar")
+    assert shown(topology(findings, "b"))[:3] == [("a", "answered", 0), ("b", "silent", 1), ("c", "answered", 2)]
+    findings.add(found("b", link("a"), plain=1), "its own")
+    findings.add(found("b", link("y")), "liar")
+    told = topology(findings, "b").nodes[1]
+    assert (told.status, told.plain, [link.name for link in told.links]) == ("answered", 1, ["a"])
+
+
+def test_nodes_and_the_ends_of_links_are_called_as_the_namer_says() -> None:
+    findings = Findings(HERE)
+    findings.add(
+        Found(1, node_id("b"), "claimed", False, 0, [(node_id("m"), "mine", "up", 1.0), link("z")], False), "way"
+    )
+    asked: dict[str, str] = {}
+
+    def namer(claims: Mapping[str, str]) -> dict[str, str]:
+        asked.update(claims)
+        return {node: f"our-{claim}" for node, claim in claims.items()}
+
+    told = findings.topology(TopologyNode(HERE, "a", "answered", 0, 0, []), 16, 0.5, namer)
+    assert asked == {HERE: "a", node_id("b"): "claimed", node_id("m"): "mine", node_id("z"): "z"}
+    assert [node.name for node in told.nodes] == ["our-a", "our-claimed", "our-mine", "our-z"]
+    assert [link.name for link in told.nodes[1].links] == ["our-mine", "our-z"]
 
 
 def test_nobody_tells_us_who_we_are_connected_with() -> None:

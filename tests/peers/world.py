@@ -1,7 +1,7 @@
 """A world of explorers: real ones, with fake links between them that take their time, on the clock of the test."""
 
 from base64 import b32encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from random import Random
@@ -80,18 +80,29 @@ class FakeLink:
         pass
 
 
+class Peers(list[Peer]):
+    """As much of a registry as an explorer needs; nodes are called as they say."""
+
+    @property
+    def naming(self) -> "Peers":
+        return self
+
+    def names_of(self, claims: Mapping[str, str]) -> dict[str, str]:
+        return dict(claims)
+
+
 class World:
     """Nodes by name, and links between them."""
 
     def __init__(self, nursery: trio.Nursery, **settings: Any) -> None:
         self.explorers: dict[str, Explorer] = {}
-        self.peers: dict[str, list[Peer]] = {}
+        self.peers: dict[str, Peers] = {}
         self._settings = settings
         self._nursery = nursery
 
     def add(self, name: str, **settings: Any) -> Explorer:
         config: Config = msgspec.structs.replace(config_of(**self._settings, **settings), name=name)
-        peers = self.peers[name] = []
+        peers = self.peers[name] = Peers()
         explorer = Explorer(config, node_id(name), cast(Registry, peers), Random(name))
         explorer.begin(lambda run: self._nursery.start_soon(run))
         self.explorers[name] = explorer

@@ -89,7 +89,7 @@ neighbours = st.tuples(
 )
 steps = st.lists(st.tuples(kinds, walls, shown), max_size=4)
 query_frames: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(Explore, seqs, st.integers(0, HOPS_MOST), st.integers(0, WITHIN_MOST_MS)),
+    st.builds(Explore, seqs, st.integers(0, HOPS_MOST), st.integers(0, WITHIN_MOST_MS), st.booleans()),
     st.builds(Found, seqs, nodes, names, st.booleans(), seqs, st.lists(neighbours, max_size=4), st.booleans()),
     st.builds(Explored, seqs),
     st.builds(Inquire, seqs, nodes, epochs, seqs),

@@ -128,7 +128,7 @@ def test_what_is_no_question_and_no_answer_is_refused(elements: tuple[object, ..
     "frame",
     [
         Explore(MOST, HOPS_MOST, WITHIN_MOST_MS),
-        Explore(0, 0, 0),
+        Explore(0, 0, 0, own=True),
         Found(0, NODE, "a", True, 0, [], False),
         Found(1, NODE, "alice", False, MOST, [(NODE, "[fe80::1%eth0]:65535", "dialing", None)], False),
         Found(1, NODE, "alice", False, 1, [(NODE, "bob~k3v9abcd", "down", 0.0)], True),
@@ -216,6 +216,10 @@ def within_the_bound(frame: Frame) -> bool:
 def test_as_many_as_the_bound_pass_and_not_one_more(page: Callable[[int], Frame], bound: int) -> None:
     assert within_the_bound(page(bound))
     assert not within_the_bound(page(bound + 1))
+
+
+def test_a_question_that_does_not_say_whose_it_is_is_passed_on() -> None:
+    assert Decoder().receive(packed(16, 7, 3, 100)) == [Explore(7, 3, 100, own=False)]
 
 
 def test_explored_is_the_shortest_of_them() -> None:

@@ -25,15 +25,15 @@ async def topo(node: Node, _session: Session, params: Topo) -> Topology:
 
 
 async def linked(node: Node, links: str, timeout: float | None) -> None:
-    """Until all of these links are up, or with a `!` are not. Raises Fault, ControlError timeout."""
-    terms = adjacency.parse(links)
+    """Until all of these links are up, or with a `!` are not. Raises Fault, ControlError ambiguous_peer, timeout."""
+    terms, lookup = adjacency.parse(links), node.registry.naming.node_of
     pause = PAUSE_S
     with trio.move_on_after(float("inf") if timeout is None else timeout):
         while True:
             found = await node.explorer.explore(
-                HOPS_MOST, ASKING_S, lambda topology: adjacency.fulfilled(terms, topology, surely=True)
+                HOPS_MOST, ASKING_S, lambda topology: adjacency.fulfilled(terms, topology, lookup, surely=True)
             )
-            if adjacency.fulfilled(terms, found, surely=False):
+            if adjacency.fulfilled(terms, found, lookup, surely=False):
                 return
             await trio.sleep(SHORTEST_PAUSE_S)  # links come and go in bunches
             with trio.move_on_after(pause - SHORTEST_PAUSE_S):

@@ -1,15 +1,20 @@
 """What `wait topo` waits for: how it is written, and when it is so."""
 
+from collections.abc import Mapping
+
 import pytest
 
-from chatd.api.errors import INVALID_PARAMS
+from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.records import Topology, TopologyLink, TopologyNode
 from chatd.control.jsonrpc import Fault
-from chatd.control.methods.adjacency import TERMS_MOST, fulfilled, parse
+from chatd.control.methods.adjacency import NAMESAKE_MS, TERMS_MOST, fulfilled, parse
 
 
-def network(*said: str, silent: str = "", private: str = "") -> Topology:
-    """Nodes: `a:b,c` is one that has links with b and c; `a:b/down` is one whose link is not up."""
+def network(*said: str, silent: str = "", private: str = "", elapsed_ms: float = 2 * NAMESAKE_MS) -> Topology:
+    """Nodes: `a:b,c` is one that has links with b and c; `a:b/down` is one with a link that is not up.
+
+    `node#a` is one that is shown as `node~…`, with the beginning of its id.
+    """
     nodes = []
     for one in said:
         name, _, links = one.partition(":")
@@ -19,7 +24,7 @@ def network(*said: str, silent: str = "", private: str = "") -> Topology:
         )
     for status, names in (("silent", silent), ("private", private)):
         nodes += [TopologyNode(ident(name), bare(name), status, 1, None, []) for name in names.split()]
-    return Topology(nodes, not silent, 1.0)
+    return Topology(nodes, not silent, elapsed_ms)
 
 
 def ident(name: str) -> str:
@@ -27,15 +32,28 @@ def ident(name: str) -> str:
 
 
 def bare(name: str) -> str:
-    return name.partition("#")[0]
+    called, marked, _ = name.partition("#")
+    return f"{called}~{ident(name)[:8]}" if marked else called
 
 
 def link_of(name: str, state: str) -> TopologyLink:
     return TopologyLink(ident(name), bare(name), state or "up", None)
 
 
-def so(text: str, topology: Topology, *, surely: bool = False) -> bool:
-    return fulfilled(parse(text), topology, surely=surely)
+def so(text: str, topology: Topology, peers: Mapping[str, str] | None = None, *, surely: bool = False) -> bool:
+    """`peers` are those of this node, each with its node id."""
+    return fulfilled(parse(text), topology, (peers or {}).get, surely=surely)
+
+
+def ambiguous(text: str, topology: Topology) -> list[object]:
+    """The candidates that are named."""
+    with pytest.raises(ControlError) as caught:
+        so(text, topology)
+    assert caught.value.kind == "ambiguous_peer"
+    candidates = caught.value.details["candidates"]
+    assert isinstance(candidates, list)
+    assert all(candidate[:12] in caught.value.message for candidate in candidates)
+    return candidates
 
 
 @pytest.mark.parametrize(
@@ -92,11 +110,50 @@ def test_two_dashes_say_where_to_split() -> None:
 
 def test_nodes_of_one_name_are_told_apart_by_their_ids() -> None:
     both = network("node#a:c", "node#b:", "c:node#a")
-    assert so("node-c", both)
-    assert not so("!node-c", both)
+    assert so(f"node~{ident('node#a')[:6]}-c", both)
+    assert so(f"{ident('node#a')}-c", both)
+    assert so(f"{ident('node#a')[:12]}-c", both)
+    assert not so(f"{ident('node#a')[:11]}-c", both)
     assert so(f"node~{ident('node#a')[:8]}-c", both)
     assert not so(f"node~{ident('node#b')[:8]}-c", both)
     assert so(f"!node~{ident('node#b')}-c", both)
+
+
+def test_a_name_that_two_nodes_announce_satisfies_nothing() -> None:
+    both = network("node#a:c", "node#b:", "c:node#a")
+    ids = [ident("node#a"), ident("node#b")]
+    assert ambiguous("node-c", both) == ambiguous("!c-node", both) == ids
+    assert ambiguous("node~node-c", both) == ids
+    assert ambiguous("node-nobody", both) == ids
+
+
+def test_another_way_to_split_is_not_made_ambiguous_by_one_that_is_none() -> None:
+    assert so("node-1-c", network("node#a:", "node#b:", "node-1:c", "c:node-1"))
+
+
+def test_a_name_that_is_shown_with_an_id_is_nobodys_bare_name() -> None:
+    assert not so("node-c", network("node#a:c", "c:node#a"))
+
+
+def test_a_peer_is_meant_before_others() -> None:
+    liar = network("node#a:c", "node#b:", "c:node#a")
+    assert so("node-c", liar, {"node": ident("node#a")})
+    assert not so("node-c", liar, {"node": ident("node#b")})
+    assert not so("node-c", liar, {"node": "z" * 52})  # a peer that is not in this network
+
+
+def test_digits_are_no_slot() -> None:
+    assert not so("0-c", network("a:c", "c:a"), {"0": ident("a")})
+
+
+def test_at_first_a_node_that_was_only_heard_of_may_have_a_namesake() -> None:
+    early = network("a:b", "b:a", elapsed_ms=1.0)
+    assert not so("a-b", early, surely=True)
+    assert not so("!a-b", network("a:b/down", "b:a/down", elapsed_ms=1.0), surely=True)
+    assert so("a-b", early, {"a": ident("a"), "b": ident("b")}, surely=True)
+    assert so(f"{ident('a')}-{ident('b')}", early, surely=True)
+    assert so("a-b", early)
+    assert so("a-b", network("a:b", "b:a"), surely=True)
 
 
 @pytest.mark.parametrize(
