@@ -71,7 +71,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     trust: Annotated[
         str, _in(1, choice("open", "known", "pending"), "who may talk: all, `known`, or who was accepted")
     ] = "open"
-    known: Annotated[list[str], _in(1, NODE_IDS, "node ids that may talk, unless denied")] = []
+    known: Annotated[
+        list[str], _in(1, NODE_IDS, "node ids, or their first 16 characters, that may talk, unless denied")
+    ] = []
     plain: Annotated[str, _in(1, choice("on", "loopback", "off"), "from where plain text (nc, telnet) is taken")] = (
         "loopback"
     )

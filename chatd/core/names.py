@@ -17,6 +17,7 @@ SHORT_ID: Final = 8  # characters of a node id that are shown, as in `bob~k3v9ab
 UNMET_ID: Final = 12  # and of a peer that is known by its id only: enough to look it up
 SHORTEST_PREFIX: Final = 4  # finds known peers
 STRANGER_PREFIX: Final = 12  # finds every peer: an id that begins with 12 chosen characters cannot be made (60 bits)
+DECIDING_PREFIX: Final = 16  # is enough to decide about a node (80 bits), as `values.ID_PREFIX` has it
 _ID_START: Final = re.compile(rf"[a-z2-7]{{{SHORTEST_PREFIX},{NODE_CHARACTERS}}}")
 
 

@@ -9,12 +9,11 @@ from collections.abc import Iterable
 
 from chatd import paths
 from chatd.api.errors import ControlError
-from chatd.core.names import is_node_id, reads_as_other
+from chatd.core.names import DECIDING_PREFIX, is_node_id, reads_as_other
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.values import ID_PREFIX
 
-DECIDING_PREFIX = 16  # characters of a node id that ID_PREFIX asks for
 CANDIDATES_MOST = 8  # in a hint
 SENTENCES = {
     "open": "open: whoever reaches the port may talk",

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, NoReturn, cast
 import trio
 
 from chatd.core.identity import ALPN, node_id
+from chatd.core.names import DECIDING_PREFIX
 from chatd.core.peer import NativeLink, Peer
 from chatd.peers import reasons
 from chatd.peers.links import Links
@@ -192,7 +193,7 @@ class _Handshake:
         frame = await self._next()
         if isinstance(frame, Bye):
             peer = self._links.registry.by_node(self.node)
-            raise Refused(frame.reason, reasons.refused(frame.reason), theirs=True, peer=peer)
+            raise Refused(frame.reason, self._refused(frame.reason), theirs=True, peer=peer)
         if not isinstance(frame, Hello):
             raise RemoteError(f"{type(frame).__name__} before Hello")
         if frame.epoch == self._links.journal.epoch:
@@ -204,9 +205,12 @@ class _Handshake:
         frame = await self._next()
         if isinstance(frame, Bye):
             if frame.reason == "pending":
-                self._links.registry.set_state(peer, "pending", reasons.refused("pending"))
-            raise Refused(frame.reason, f"{peer.shown}: {reasons.refused(frame.reason)}", theirs=True, peer=peer)
+                self._links.registry.set_state(peer, "pending", self._refused("pending"))
+            raise Refused(frame.reason, f"{peer.shown}: {self._refused(frame.reason)}", theirs=True, peer=peer)
         self._frames.insert(0, frame)
+
+    def _refused(self, bye: str) -> str:
+        return reasons.refused(bye, self._links.identity.node[:DECIDING_PREFIX])
 
     @property
     def was_refused(self) -> bool:

@@ -27,7 +27,7 @@ _MEANINGS: Final = {
     "terminated": ("terminated by peer", "it has terminated this connection"),
     "duplicate": ("duplicate", "it is connected to this node already"),
     "denied": ("denied by peer", "it does not let this node talk to it"),
-    "pending": ("peer waits for `peer accept`", "it waits for `chatctl peer accept` there"),
+    "pending": ("peer waits for `peer accept`", "it waits for `chatctl peer accept {node}` there"),
 }
 _PROTOCOL: Final = ("peer reports a protocol error", "it reports a protocol error")
 
@@ -37,9 +37,9 @@ def ended(bye: str) -> str:
     return _MEANINGS.get(bye, _PROTOCOL)[0]
 
 
-def refused(bye: str) -> str:
-    """Why there is none."""
-    return _MEANINGS.get(bye, _PROTOCOL)[1]
+def refused(bye: str, node: str = "ID") -> str:
+    """Why there is no link; `node` is this node's id, or enough of it to be accepted by."""
+    return _MEANINGS.get(bye, _PROTOCOL)[1].format(node=node)
 
 
 def is_reset(error: object) -> bool:

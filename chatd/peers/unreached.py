@@ -1,8 +1,8 @@
 """What a `connect` is answered that does not end with a new link: errors that say what to do about it."""
 
 from chatd.api.errors import ControlError
+from chatd.core.names import DECIDING_PREFIX
 from chatd.core.peer import Peer
-from chatd.core.trust import DECIDING_PREFIX
 from chatd.peers.handshake import Refused
 
 

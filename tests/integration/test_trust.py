@@ -66,7 +66,7 @@ async def test_a_dialer_may_have_to_accept_too(network: Network) -> None:
         await a.connect(b)
     assert (refused.value.kind, "here" in refused.value.data["hint"]) == ("forbidden", True)
     assert (await a.peer("bob"))["state"] == "pending"
-    await b.wait_state("alice", "pending", reason="it waits for `chatctl peer accept` there")
+    await b.wait_state("alice", "pending", reason=f"it waits for `chatctl peer accept {b.id[:16]}` there")
     assert "peer.up" not in [event["type"] for event in await b.history()]
     await a.ask("peer.accept", peer=b.id)
     await a.up(b)

@@ -12,6 +12,10 @@ def test_a_reason_of_a_later_version_is_taken_like_a_protocol_error() -> None:
     assert reasons.refused("something_new") == reasons.refused("protocol")
 
 
+def test_a_node_that_waits_to_be_accepted_is_told_what_to_type() -> None:
+    assert reasons.refused("pending", "k3v9") == "it waits for `chatctl peer accept k3v9` there"
+
+
 def test_what_is_told_is_in_the_vocabulary_of_the_wire() -> None:
     assert set(BYE_REASONS) >= reasons.TOLD
 
