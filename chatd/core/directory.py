@@ -119,8 +119,9 @@ class Directory:
         )
 
     def _unknown(self, spec: int | str) -> ControlError:
-        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and self.starting(spec):
-            hint = f"the node id of a stranger is found by its first {STRANGER_PREFIX} characters or more"
+        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.starting(spec)):
+            slots = ", ".join(str(peer.slot) for peer in begun[:8])
+            hint = f"the id of a stranger takes {STRANGER_PREFIX} characters or more; or say its slot: {slots}"
             return ControlError("unknown_peer", f"no known peer is called {spec!r}", hint, reason=SHORT_PREFIX)
         return ControlError("unknown_peer", f"there is no peer {spec!r}", "`chatctl list --all` shows all peers")
 

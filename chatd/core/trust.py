@@ -82,7 +82,7 @@ class Trust:
     async def rename(self, spec: int | str, name: str) -> Peer:
         """Pin another name to it."""
         if not paths.valid_name(name) or reads_as_other(name):
-            hint = f"{paths.NAME_RULE}, not an IP address or a node id"
+            hint = f"{paths.NAME_RULE}, an IP address or a node id"
             raise ControlError("conflict", f"{name!r} is not a name", hint, reason="bad_name")
         peer = self._native(self._registry.find(spec))
         await self._registry.rename(peer, name).wait()

@@ -125,6 +125,7 @@ async def test_a_stranger_is_not_found_by_less_than_twelve_characters_of_its_id(
     refused = not_found(core, BOB[:length])
     assert (refused.kind, refused.details) == ("unknown_peer", {"reason": "short_prefix"})
     assert "12 characters" in refused.hint
+    assert refused.hint.endswith(f"its slot: {bob.slot}")
     assert core.registry.find(BOB[:12]) is bob
     assert "12 characters" not in not_found(core, "zzzz").hint
     core.registry.acquaint(bob)
