@@ -1,4 +1,4 @@
-"""The seams to the world outside: wall clock, randomness, the thread runner, TCP.
+"""The seams to the world outside: wall clock, randomness, the thread runner, descriptors, TCP.
 
 Everything that a simulation must own goes through a `Runtime`; nothing else in chatd reads the wall clock,
 draws random numbers, starts threads or makes TCP connections.
@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import trio
+
+from chatd.acceptor import Descriptors
 
 T = TypeVar("T")
 
@@ -74,6 +76,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.random = random.Random()
+        self.descriptors = Descriptors()
         self._threads = trio.CapacityLimiter(4)  # of its own: a dozen slow name servers must not hold up the journal
 
     def wall(self) -> float:

@@ -2,6 +2,8 @@
 
 Bounds: all links together, those that have not said who they are (the oldest is dropped for a new one), and those of
 one public source address, at a time and newly in ten minutes; loopback and private addresses are exempt from that.
+What is refused is told nothing but a FIN, and what it still sends is read for a moment: a reset would end the prompt of
+a plain program.
 """
 
 import logging
@@ -12,8 +14,10 @@ from ipaddress import ip_address
 
 import trio
 
+from chatd.acceptor import Acceptor
 from chatd.config import Config, format_address, parse_address
 from chatd.core.failures import AddressInUse
+from chatd.parting import Parting
 from chatd.peers import handshake
 from chatd.peers.links import Links, supervised
 from chatd.peers.native import NativeLink
@@ -22,6 +26,8 @@ from chatd.peers.sniff import SILENCE_S, sniff
 from chatd.peers.sources import Sources
 from chatd.runtime import prepare
 
+SPARES = 4  # descriptors to refuse with when there are no others
+REFUSE_WITHIN_S = 0.5
 NO_IPV6 = (EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL)
 log = logging.getLogger("chatd.listener")
 
@@ -40,6 +46,8 @@ class Listener:
         self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
         self._open = 0
         self._sources = Sources(config)
+        self._acceptor = Acceptor(links.runtime.descriptors, SPARES)
+        self._parting = Parting()
         self.addresses: list[str] = []
 
     async def bind(self) -> None:
@@ -77,9 +85,17 @@ class Listener:
     async def run(self) -> None:
         """Accept until cancelled."""
         try:
-            await trio.serve_listeners(self._serve, self._listeners, handler_nursery=self._links.nursery)
+            with self._acceptor:
+                async with trio.open_nursery() as nursery:
+                    for listener in self._listeners:
+                        nursery.start_soon(self._acceptor.run, listener, self._take)
         finally:
             self.close()
+
+    @property
+    def is_full(self) -> bool:
+        """There are as many links as there may be: the next one is refused."""
+        return self._open >= self._config.max_links
 
     def close(self) -> None:
         """Free the addresses."""
@@ -88,13 +104,23 @@ class Listener:
 
     # -- one connection
 
+    def _take(self, accepted: trio.SocketStream, *, short: bool) -> None:
+        """Links live in their own nursery: they outlast the intake."""
+        self._links.nursery.start_soon(self._refuse if short else self._serve, accepted)
+
+    async def _refuse(self, accepted: trio.SocketStream) -> None:
+        with accepted.socket:
+            await self._parting.part(accepted.socket, within=REFUSE_WITHIN_S)
+        self._acceptor.refill()
+
     async def _serve(self, accepted: trio.SocketStream) -> None:
         stream = self._links.faults.wrap(accepted)
-        try:
-            await supervised("an accepted connection", lambda: self._admit(stream))
-        finally:
-            stream.socket.close()
-        await self._links.faults.finished(stream)  # trio closes what it has accepted as soon as this returns
+        with accepted.socket:
+            try:
+                await supervised("an accepted connection", lambda: self._admit(stream))
+            finally:
+                stream.socket.close()
+            await self._links.faults.finished(stream)  # what is accepted is closed as soon as this returns
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         try:
@@ -102,8 +128,9 @@ class Listener:
             prepare(stream)
         except OSError:
             return  # gone before we looked
-        if self._open >= self._config.max_links or not self._sources.enter(host, trio.current_time()):
+        if self.is_full or not self._sources.enter(host, trio.current_time()):
             self._sources.complain(host)
+            await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
             return
         self._open += 1
         try:

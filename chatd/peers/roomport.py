@@ -11,13 +11,15 @@ from functools import partial
 
 import trio
 
+from chatd.acceptor import Acceptor
 from chatd.api.errors import ControlError
 from chatd.config import RoomPort, format_address, parse_room_port
 from chatd.core.room import Room
+from chatd.parting import Parting
 from chatd.peers.fanout import Fanout
 from chatd.peers.guest import Entrance, Guest
 from chatd.peers.links import Links, supervised
-from chatd.peers.listener import in_use
+from chatd.peers.listener import REFUSE_WITHIN_S, SPARES, in_use
 from chatd.peers.reasons import SHUTDOWN, SILENT
 from chatd.peers.sources import Sources
 from chatd.runtime import prepare
@@ -41,6 +43,8 @@ class RoomPorts:
         self._ports = [parse_room_port(text) for text in links.config.room_port]
         self._listeners: list[trio.SocketListener] = []
         self._sources = Sources(links.config)
+        self._acceptor = Acceptor(links.runtime.descriptors, SPARES if self._ports else 0)
+        self._parting = Parting()
         self._fanouts: dict[Room, Fanout] = {}
         self._guests: dict[str, dict[Guest, None]] = {port.room: {} for port in self._ports}  # oldest first
         self._gone = trio.Event()
@@ -71,14 +75,12 @@ class RoomPorts:
     async def run(self) -> None:
         """Host the rooms, and accept until cancelled."""
         try:
-            async with trio.open_nursery() as nursery:
-                for port, listener, address in zip(self._ports, self._listeners, self.addresses, strict=True):
-                    if (room := self._host(port)) is not None:
-                        log.info("%s leads into %s (dialect %s)", address, room.label, port.dialect)
-                    serve = partial(self._serve, port)
-                    nursery.start_soon(
-                        partial(trio.serve_listeners, serve, [listener], handler_nursery=self._links.nursery)
-                    )
+            with self._acceptor:
+                async with trio.open_nursery() as nursery:
+                    for port, listener, address in zip(self._ports, self._listeners, self.addresses, strict=True):
+                        if (room := self._host(port)) is not None:
+                            log.info("%s leads into %s (dialect %s)", address, room.label, port.dialect)
+                        nursery.start_soon(self._acceptor.run, listener, partial(self._take, port))
         finally:
             self.close()
 
@@ -94,11 +96,20 @@ class RoomPorts:
 
     # -- one connection
 
-    async def _serve(self, port: RoomPort, stream: trio.SocketStream) -> None:
-        try:
-            await supervised("a client of a room port", partial(self._admit, port, stream))
-        finally:
-            stream.socket.close()
+    def _take(self, port: RoomPort, stream: trio.SocketStream, *, short: bool) -> None:
+        self._links.nursery.start_soon(self._serve, port, stream, short)
+
+    async def _serve(self, port: RoomPort, stream: trio.SocketStream, short: bool) -> None:
+        with stream.socket:
+            if short:
+                await self._refuse(stream)
+            else:
+                await supervised("a client of a room port", partial(self._admit, port, stream))
+        self._acceptor.refill()
+
+    async def _refuse(self, stream: trio.SocketStream) -> None:
+        """End it with a FIN and no bytes."""
+        await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
 
     async def _admit(self, port: RoomPort, stream: trio.SocketStream) -> None:
         try:
@@ -110,6 +121,7 @@ class RoomPorts:
             return
         if not self._has_place(port) or not self._sources.enter(host, trio.current_time()):
             self._sources.complain(host)
+            await self._refuse(stream)
             return
         try:
             await self._welcome(port, stream, format_address(host, number))
@@ -130,6 +142,7 @@ class RoomPorts:
     async def _welcome(self, port: RoomPort, stream: trio.SocketStream, address: str) -> None:
         room = self._host(port)
         if room is None:
+            await self._refuse(stream)
             return
         links, guests = self._links, self._guests[port.room]
         fanout = self._fanouts.get(room)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import trio
 
 from chatd import daemon
+from chatd.acceptor import Descriptors
 from chatd.core.batch import Batch
 from chatd.core.store import DiskFull, Store
 from chatd.node import Node
@@ -29,6 +30,7 @@ class SimRuntime(Runtime):
 
     def __init__(self, host: str, random: Random, network: Network, disk: Disk, on_disk: Callable[[str], None]) -> None:
         self.random = random
+        self.descriptors = Descriptors()
         self.host = host
         self.dead = False
         self.fault: str | None = None  # of the next commit: "before" or "after" it, an I/O error
