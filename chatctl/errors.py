@@ -42,6 +42,7 @@ EXIT_STATUS = {
     "storage_full": REFUSED,
     "outcome_unknown": FAILED,
     "storage_lost": REFUSED,
+    "session_evicted": NO_DAEMON,
     "usage": USAGE,
     "no_daemon": NO_DAEMON,
     "invalid_params": USAGE,
@@ -74,6 +75,21 @@ class Failure(Exception):
         return EXIT_STATUS.get(self.kind, FAILED)
 
 
+class SessionEnded(Failure):
+    """The daemon closed the session, or died: whether it did what it has not answered, is unknown."""
+
+    def __init__(self, message: str = "the daemon ended the session") -> None:
+        super().__init__("no_daemon", message, "it was stopped, or restarted: chatctl wait ready")
+
+
+class SessionEvicted(SessionEnded):
+    """The daemon closed the session because it was idle: it has not read what it has not answered."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.kind, self.hint = "session_evicted", hint
+
+
 def refusal(error: "Mapping[str, object]") -> Failure:
     """The failure that a JSON-RPC error object tells."""
     data = error.get("data")
@@ -82,4 +98,7 @@ def refusal(error: "Mapping[str, object]") -> Failure:
     kind = known.get("kind") or (PROTOCOL_KINDS.get(code) if isinstance(code, int) else None) or "internal_error"
     hint = known.get("hint") or ("is the daemon another version? chatctl status" if kind == "unknown_method" else "")
     details = {name: value for name, value in known.items() if name not in ("kind", "hint", "retryable")}
-    return Failure(str(kind), str(error.get("message") or kind), str(hint), details)
+    message = str(error.get("message") or kind)
+    if kind == "session_evicted":
+        return SessionEvicted(message, str(hint))
+    return Failure(str(kind), message, str(hint), details)

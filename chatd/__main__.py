@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 USAGE = 2
 INTERRUPTED = 130
 MOST_FILES = 65536  # a descriptor for each link, with room; more only costs
+OTHER_FILES = 96  # journal, listeners, dialing, standard streams, and what is held back for operators
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
@@ -50,7 +51,7 @@ def _run(config: "Config") -> int:
 
     logs.setup(config.log_level, config.log_format)
     os.umask(0o077)
-    _raise_file_limit()
+    config = _fit(config, _raise_file_limit())
     import trio
 
     from chatd import daemon
@@ -117,7 +118,7 @@ def _hold_standard_streams() -> None:
     os.close(descriptor)
 
 
-def _raise_file_limit() -> None:
+def _raise_file_limit() -> int:
     """As many files as the system allows, up to MOST_FILES: the usual 1024 is less than the links alone."""
     import resource
 
@@ -125,6 +126,25 @@ def _raise_file_limit() -> None:
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def _fit(config: "Config", files: int) -> "Config":
+    """The configuration with as many links as there are descriptors for; sessions count for half of those at most."""
+    import logging
+
+    import msgspec
+
+    left = max(files - OTHER_FILES - len(config.listen) - len(config.room_port), 2)
+    most = left - min(config.sessions, left // 2)
+    if config.max_links <= most:
+        return config
+    logging.getLogger("chatd.main").warning(
+        "max_links is %d, but the limit of open files is %d: only %d links fit (raise ulimit -n or LimitNOFILE)",
+        *(config.max_links, files, most),
+    )
+    return msgspec.structs.replace(config, max_links=most)
 
 
 if __name__ == "__main__":

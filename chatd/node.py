@@ -53,6 +53,11 @@ class Node:
         return self._listener.addresses
 
     @property
+    def links_full(self) -> bool:
+        """The peer port has as many links as it may have."""
+        return self._listener.is_full
+
+    @property
     def room_ports(self) -> list[str]:
         """The bound addresses of the room ports, in the order of the settings."""
         return self._room_ports.addresses

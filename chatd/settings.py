@@ -126,7 +126,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         float, _in(6, duration(0, 300), "`terminate` delivers what was accepted for so long")
     ] = 5.0
 
-    sessions: Annotated[int, _in(7, count(1, 65536), "clients on the control socket")] = 64
+    sessions: Annotated[int, _in(7, count(1, 65536), "clients on the control socket")] = 256
     requests_per_session: Annotated[int, _in(7, count(1, 65536), "open requests of one session")] = 64
     consumers: Annotated[int, _in(7, count(1, 65536), "named consumers")] = 1024
     control_line_bytes: Annotated[int, _in(7, size(4 * KIB, 64 * MIB), "a line from a client")] = MIB

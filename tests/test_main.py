@@ -12,7 +12,7 @@ import trio
 
 import chatd
 from chatd import __main__ as command
-from chatd.config import Config
+from chatd.config import Config, load
 from chatd.core.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
 from chatd.paths import PathError
 from chatd.runtime import Runtime
@@ -142,7 +142,7 @@ def test_check_config_shows_each_value_and_where_it_came_from(
     found = {setting.strip(): origin.strip() for setting, origin in lines}
     assert found["max_links = 5"] == "--max-links"
     assert found['trust = "known"'] == "CHATD_TRUST"
-    assert found["sessions = 64"] == "default"
+    assert found["sessions = 256"] == "default"
     monkeypatch.setenv("CHATD_TRUST", "x")
     assert command.main(["--check-config"]) == 2
 
@@ -184,10 +184,10 @@ def test_standard_streams_that_were_closed_are_not_given_to_the_next_file() -> N
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may() -> None:
     code = (
         "import resource; from chatd.__main__ import _raise_file_limit\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 300)); _raise_file_limit()\n"
-        "print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (128, 300))\n"
+        "print(_raise_file_limit(), resource.getrlimit(resource.RLIMIT_NOFILE))\n"
     )
-    assert python(code).stdout == "(300, 300)\n"
+    assert python(code).stdout == "300 (300, 300)\n"
 
 
 def test_a_limit_of_open_files_that_is_high_enough_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,8 +195,30 @@ def test_a_limit_of_open_files_that_is_high_enough_is_left_alone(monkeypatch: py
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
     for soft, hard in ((65536, 1 << 20), (resource.RLIM_INFINITY, resource.RLIM_INFINITY), (1024, 1024)):
         monkeypatch.setattr(resource, "getrlimit", lambda which, limits=(soft, hard): limits)
-        command._raise_file_limit()
+        assert command._raise_file_limit() == min(soft if soft > 0 else 65536, 65536)
     assert asked == []
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, resource.RLIM_INFINITY))
-    command._raise_file_limit()
+    assert command._raise_file_limit() == 65536
     assert asked == [(65536, resource.RLIM_INFINITY)]
+
+
+@pytest.mark.parametrize(
+    ("files", "sessions", "links", "fits"),
+    [
+        (65536, 256, 1024, 1024),
+        (1378, 256, 1024, 1024),
+        (1377, 256, 1024, 1023),
+        (1024, 256, 1024, 670),
+        (256, 256, 1024, 79),
+        (64, 256, 1024, 1),
+        (64, 256, 1, 1),
+    ],
+)
+def test_there_are_as_many_links_as_there_are_descriptors_for(
+    files: int, sessions: int, links: int, fits: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = load(["--sessions", str(sessions), "--max-links", str(links)], {}).config
+    assert command._fit(config, files).max_links == fits
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == (fits < links)
+    assert all(f"max_links is {links}," in text and f"only {fits} links fit" in text for text in told)

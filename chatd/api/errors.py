@@ -26,6 +26,7 @@ TABLE: dict[str, tuple[int, int, bool]] = {
     "storage_full": (506, 5, True),
     "outcome_unknown": (507, 1, False),
     "storage_lost": (508, 5, False),
+    "session_evicted": (509, 3, True),
 }
 
 PARSE_ERROR = -32700

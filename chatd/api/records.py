@@ -246,7 +246,7 @@ class MyPort(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Result of `health`: `problems` is empty when `healthy`. `warnings` are to be looked at, and no problem of it."""
+    """Result of `health`: `problems` is empty when `healthy`; `warnings` do not make it unhealthy."""
 
     healthy: bool
     problems: list[str]

@@ -1,20 +1,27 @@
-"""ControlServer: the listener on the control socket, and one supervisor for each session."""
+"""ControlServer: the listener on the control socket, and one supervisor for each session.
 
-import contextlib
+Every session that the daemon ends is ended in one way, by `Parting`: the client can read why, also when it has written
+more than was read.
+"""
+
 import logging
+from functools import partial
 
 import trio
 
+from chatd.acceptor import Acceptor
 from chatd.api.errors import INTERNAL_ERROR, ControlError
 from chatd.control import jsonrpc, unix
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import Fault, Id
 from chatd.control.methods.table import METHODS
+from chatd.control.places import ONLY_OPERATORS, RESERVED, Places
 from chatd.control.session import Session
 from chatd.node import Node
+from chatd.parting import Parting
 from chatd.runtime import Broadcast
 
-RETRY_AFTER = 0.1  # s; out of files or memory, clients wait in the backlog meanwhile
-TELL_WITHIN = 1.0  # s
+SPARES = RESERVED + 1  # descriptors for the reserve, and to refuse with, when there are no others
+TELL_EVERY_S = 60.0
 log = logging.getLogger("chatd.control")
 
 
@@ -27,13 +34,18 @@ class ControlServer:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._sessions: set[Session] = set()
+        self._acceptor = Acceptor(node.runtime.descriptors, SPARES)
+        self._sessions: Places[Session] = Places(node.config.sessions, self._acceptor.refill)
+        self._hangups = unix.Hangups()
+        self._parting = Parting()
+        self._told = float("-inf")  # when the log last said that a client was refused
         self._ended = Broadcast()
         self._bound: unix.BoundSocket | None = None
         self._listener: trio.SocketListener | None = None
         self._nursery: trio.Nursery | None = None  # while it serves
         self._gid: int | None = None
         self._stopping = False
+        self._closed = trio.Event()
 
     async def bind(self) -> str:
         """Make the socket, under the state lock; gives its path. Raises PathError, StartupFailure, AlreadyRunning."""
@@ -49,9 +61,7 @@ class ControlServer:
             raise RuntimeError("bind() comes first")
         self._listener = _listener_of(bound)
         try:
-            async with trio.open_nursery() as self._nursery:
-                task_status.started(bound.path)
-                await self._accept(self._listener, self._nursery)
+            await self._serve(bound.path, task_status)
         finally:
             self._nursery = None
             self._listener.socket.close()
@@ -64,7 +74,7 @@ class ControlServer:
             return
         self._bound = await in_thread(unix.bind, bound.path, self._gid)
         former, self._listener = self._listener, _listener_of(self._bound)
-        self._nursery.start_soon(self._accept, self._listener, self._nursery)
+        self._nursery.start_soon(partial(self._acceptor.run, self._listener, self._take))
         if former is not None:
             former.socket.close()
         log.warning("the control socket %s was removed, and is there again", bound.path)
@@ -88,60 +98,82 @@ class ControlServer:
         with trio.move_on_after(seconds):
             while self._sessions:
                 await self._ended.wait()
+            if self._nursery is not None:
+                self._nursery.cancel_scope.cancel()  # whoever is still parted from has everything in its socket
+                await self._closed.wait()
 
-    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
-        pressed = False
-        while True:
-            try:
-                stream = await listener.accept()
-            except trio.ClosedResourceError:
-                return
-            except OSError as error:
-                if not pressed:
-                    log.warning("clients have to wait: %s", error.strerror)
-                pressed = True
-                await trio.sleep(RETRY_AFTER)
-                continue
-            pressed = False
-            nursery.start_soon(self._supervise, stream.socket)
+    async def _serve(self, path: str, task_status: trio.TaskStatus[str]) -> None:
+        """Until all listeners are closed and all sessions have ended."""
+        assert self._listener is not None
+        try:
+            async with trio.open_nursery() as watching:
+                await watching.start(self._hangups.run)
+                with self._acceptor:
+                    async with trio.open_nursery() as self._nursery:
+                        task_status.started(path)
+                        await self._acceptor.run(self._listener, self._take)
+                watching.cancel_scope.cancel()
+        finally:
+            self._closed.set()
 
-    async def _supervise(self, sock: trio.socket.SocketType) -> None:
+    def _take(self, stream: trio.SocketStream, *, short: bool) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(self._supervise, stream.socket, short)
+
+    async def _supervise(self, sock: trio.socket.SocketType, short: bool) -> None:
         with sock:
-            refusal = self._refusal(sock)
-            if refusal is not None:
-                await _tell(sock, refusal)
-                return
-            session = Session(self._node, METHODS, sock, self._sessions)
-            if self._stopping:
-                session.refuse_requests()
-            self._sessions.add(session)
-            try:
-                await session.run()
-            except* Exception:
-                log.exception("a session has failed and is closed")
-                if not session.mid_line:
-                    await _tell(sock, Fault(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
-            finally:
-                self._sessions.discard(session)
-                self._ended.notify()
+            last_words = await self._attend(sock, short)
+            await self._parting.part(sock, last_words)
+        self._acceptor.refill()
 
-    def _refusal(self, sock: trio.socket.SocketType) -> ControlError | None:
+    async def _attend(self, sock: trio.socket.SocketType, short: bool) -> bytes:
+        """Serve a client to its end; why it was the daemon that ended it, as a line."""
+        refusal = self._refusal(sock, short)
+        if refusal is not None:
+            return _line(None, refusal)
+        reserved = short or self._sessions.full
+        session = Session(self._node, METHODS, sock, self._sessions, self._hangups, reserved=reserved)
+        if self._stopping:
+            session.refuse_requests()
+        self._sessions.add(session)
+        failed = False
+        try:
+            await session.run()
+        except* Exception:
+            log.exception("a session has failed and is closed")
+            failed = True
+        finally:
+            self._sessions.leave(session)
+            self._ended.notify()
+        if session.mid_line:
+            return b""
+        if failed:
+            return _line(None, Fault(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
+        if session.farewell is None:
+            return b""
+        id_, why = session.farewell
+        self._tell("a session was ended: %s", why.message)
+        return _line(id_, why)
+
+    def _refusal(self, sock: trio.socket.SocketType, short: bool) -> ControlError | None:
         who = unix.Credentials(sock)
         if not who.may_enter(self._gid):
-            log.warning("a client of user %d was refused (process %d)", who.uid, who.pid)
+            self._tell("a client of user %d was refused (process %d)", who.uid, who.pid)
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
-        limit = self._node.config.sessions
-        if len(self._sessions) >= limit:
-            log.warning("a client was refused: there are %d sessions", limit)
-            return ControlError("rate_limited", f"there are {limit} sessions, as many as may be", "end one of them")
+        if (short or self._sessions.full) and not self._sessions.make_way():
+            self._tell("a client was refused: all %d sessions are taken", len(self._sessions))
+            return ControlError("rate_limited", "all sessions are taken, those in reserve too", ONLY_OPERATORS)
         return None
 
+    def _tell(self, text: str, *values: object) -> None:
+        """Log that a client was turned away: clients decide how often that happens, so it is told once a minute."""
+        if trio.current_time() - self._told >= TELL_EVERY_S:
+            self._told = trio.current_time()
+            log.warning(f"{text} (logged once a minute)", *values)
 
 def _listener_of(bound: unix.BoundSocket) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound.sock))
 
 
-async def _tell(sock: trio.socket.SocketType, error: ControlError | Fault) -> None:
-    """One last line, if the client takes it."""
-    with trio.move_on_after(TELL_WITHIN), contextlib.suppress(OSError):
-        await sock.send(jsonrpc.encode([jsonrpc.error_line(None, error)]))
+def _line(id_: Id, error: ControlError | Fault) -> bytes:
+    return jsonrpc.encode([jsonrpc.error_line(id_, error)])

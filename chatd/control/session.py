@@ -1,13 +1,14 @@
 """Session: one client. A task that reads requests, one that writes answers and events, one for each open request.
 
 Requests start in the order they came; in which order they are answered is the business of answers.py. Everything that
-can grow has a bound here, and at a bound the client is not read.
+can grow has a bound here, and at a bound the client is not read. Whether a session has an ordinary place, or one in the
+reserve, is decided in places.py.
 Knows no methods: it is given the table.
 """
 
 import difflib
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence, Sized
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ from chatd.control import jsonrpc, unix
 from chatd.control.answers import AnswerQueue, Answers
 from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
 from chatd.control.methods.method import Method, patience
+from chatd.control.places import OPERATOR_METHODS, Places
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
 from chatd.core.journal import LOST
 from chatd.core.outbox import NotYet
@@ -28,6 +30,7 @@ from chatd.node import Node
 from chatd.runtime import Broadcast, Waker
 
 READ_BYTES = 64 * 1024
+SILENCE_S = 2.0  # a client may keep its first request to itself for so long, where places are scarce
 TURN = 256  # requests handled before others get their turn
 SHUTTING_DOWN = ("this node is shutting down", "start it again")
 UNSET = msgspec.UNSET
@@ -38,18 +41,34 @@ log = logging.getLogger("chatd.control")
 class Session:
     """One client on the control socket.
 
+    `reserved`: it is in the reserve, and may call OPERATOR_METHODS only. `farewell`: why the daemon has ended it, and
+    the id of the request that this answers.
     Resource handling: `run` leaves nothing of the session but the socket, which its supervisor closes.
     Error handling: a client that does anything odd is answered or closed; an exception out of `run` is a bug.
     """
 
     def __init__(
-        self, node: Node, methods: Mapping[str, Method], sock: trio.socket.SocketType, siblings: Sized
+        self,
+        node: Node,
+        methods: Mapping[str, Method],
+        sock: trio.socket.SocketType,
+        places: "Places[Session]",
+        hangups: unix.Hangups,
+        *,
+        reserved: bool = False,
     ) -> None:
         self.node = node
         self.methods = methods
-        self.siblings = siblings  # all sessions, this one too
+        self.places = places
+        self.reserved = reserved
+        self.asked = False
+        self.farewell: tuple[Id, ControlError] | None = None
         self.mid_line = False  # a write has begun and not ended
         self._sock = sock
+        self._hangups = hangups
+        self._reading = trio.CancelScope()
+        self._taking = False  # requests that were read are being started
+        self._active = trio.current_time()  # when something was last read or written
         self._lines = LineBuffer(node.config.control_line_bytes)
         self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
         self._waker = Waker()  # of the writer
@@ -67,6 +86,8 @@ class Session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read, nursery)
                 nursery.start_soon(self._watch_hangup)
+                if self.reserved:
+                    nursery.start_soon(self._watch_silence)
                 try:
                     await self._write()
                 except _Stalled:
@@ -85,6 +106,39 @@ class Session:
         self._ending = True
         self._waker.wake()
 
+    def dismiss(self, error: ControlError, id_: Id = None) -> None:
+        """End the session: no request that was not started by now will be, which is what `error` tells the client."""
+        self.farewell = self.farewell or (id_, error)
+        self._reading.cancel()
+        self.finish()
+
+    def give_way(self) -> None:
+        """Decide about a session in the reserve that has not said what it wants: as if it were an ordinary client."""
+        refusal = self._judge("")
+        if refusal is not None:
+            self.dismiss(refusal)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing was asked or told; None while something is under way, or a subscription waits."""
+        busy = self._taking or self._open or self._answers or self.subscriptions or self.mid_line or self._ending
+        return None if busy else self._active
+
+    def _judge(self, method: str) -> ControlError | None:
+        """Why the client may not call a method. In the reserve an ordinary place is needed for most of them."""
+        if self.reserved and method not in OPERATOR_METHODS:
+            refusal = self.places.promote(self)
+            if refusal is not None:
+                return refusal
+            self.reserved = False
+        self.asked = True
+        return None
+
+    async def _watch_silence(self) -> None:
+        await trio.sleep(SILENCE_S)
+        if not self.asked:
+            self.give_way()
+
     def _cancel_open(self) -> None:
         for scope in self._open:
             scope.cancel()
@@ -92,13 +146,19 @@ class Session:
     # -- reading
 
     async def _read(self, nursery: trio.Nursery) -> None:
-        while not self._eof:
-            try:
-                data = await self._sock.recv(READ_BYTES)
-            except OSError:  # reset: the client closed with answers unread
-                data = b""
-            await self._take(self._lines.receive(data) if data else self._lines.close(), nursery)
-            self._eof = not data
+        with self._reading:
+            while not self._eof:
+                try:
+                    data = await self._sock.recv(READ_BYTES)
+                except OSError:  # reset: the client closed with answers unread
+                    data = b""
+                if self.farewell is not None:  # decided while the data was on its way into this task
+                    break
+                self._taking = True
+                await self._take(self._lines.receive(data) if data else self._lines.close(), nursery)
+                self._taking = False
+                self._active = trio.current_time()
+                self._eof = not data
         self._waker.wake()
 
     async def _take(self, lines: list[bytes | None], nursery: trio.Nursery) -> None:
@@ -109,7 +169,7 @@ class Session:
             method = self.methods.get(name)
             while turn := [*islice(neighbours, TURN)]:
                 await self._bounds()
-                if method is None or not await self._begin_many(method, turn):
+                if method is None or self.reserved or not await self._begin_many(method, turn):
                     await self._start_each(turn, nursery)
                 done += len(turn)
                 if done >= TURN:
@@ -158,9 +218,21 @@ class Session:
     async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
         for request in requests:
             await self._bounds()
+            if self.reserved and not self._may(request):
+                await trio.lowlevel.checkpoint()  # the reading ends here
             begun = await self._begin(request)
             if begun is not None:
                 await nursery.start(self._serve, *begun)
+
+    def _may(self, request: Request | BadLine | None) -> bool:
+        """Whether a session in the reserve may go on with a request. If not, this is the last one."""
+        if isinstance(request, BadLine) and request.blank:
+            return True
+        refusal = self._judge(request.method if isinstance(request, Request) else "")
+        if refusal is None:
+            return True
+        self.dismiss(refusal, None if request is None or request.id is UNSET else request.id)
+        return False
 
     def _start(self, request: Request | BadLine | None) -> _Begun:
         """Do what a line asks for; what takes longer is given back, begun by nobody yet. Raises NotYet."""
@@ -242,6 +314,7 @@ class Session:
             moved = await self.subscriptions.pull(parts)
             if parts:
                 await self._send(b"".join(parts))
+                self._active = trio.current_time()
                 self._answers.written(taken)
                 self._room.notify()
             elif moved:
@@ -282,7 +355,7 @@ class Session:
     # -- the end of the client
 
     async def _watch_hangup(self) -> None:
-        await unix.hung_up(self._sock)
+        await self._hangups.wait(self._sock)
         self._hang_up()
 
     def _hang_up(self) -> None:

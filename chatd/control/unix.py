@@ -138,11 +138,38 @@ def _inode(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-async def hung_up(sock: trio.socket.SocketType) -> None:
-    """Wait until the other end is closed for good: there is no HUP for one that ended its writing and still reads."""
-    with select.epoll() as watch:
-        watch.register(sock.fileno(), 0)
-        await trio.lowlevel.wait_readable(watch.fileno())
+class Hangups:
+    """Which clients have closed for good. A client that only ended its writing and still reads has not: there is no
+    HUP for it, which is why this needs an epoll of its own. One serves all sessions, so each costs one descriptor.
+
+    Resource handling: `run` opens and closes the epoll; `wait` may be called while it runs.
+    """
+
+    def __init__(self) -> None:
+        self._epoll: select.epoll
+        self._gone: dict[int, trio.Event] = {}
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Watch until cancelled."""
+        with select.epoll() as self._epoll:
+            task_status.started()
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                for number, _ in self._epoll.poll(0):
+                    self._epoll.unregister(number)
+                    self._gone[number].set()
+
+    async def wait(self, sock: trio.socket.SocketType) -> None:
+        """Wait until the other end is closed for good."""
+        number = sock.fileno()
+        self._gone[number] = gone = trio.Event()
+        self._epoll.register(number, 0)
+        try:
+            await gone.wait()
+        finally:
+            del self._gone[number]
+            if not gone.is_set() and not self._epoll.closed:
+                self._epoll.unregister(number)
 
 
 class Credentials:

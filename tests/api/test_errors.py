@@ -27,6 +27,7 @@ CODES = {
     "storage_full": (506, 5),
     "outcome_unknown": (507, 1),
     "storage_lost": (508, 5),
+    "session_evicted": (509, 3),
 }
 
 

@@ -33,7 +33,7 @@ CONTRACT = {
     "Whoami": "name node",
     "MyIp": "ip all",
     "MyPort": "port",
-    "Health": "healthy problems",
+    "Health": "healthy problems warnings",
     "Waited": "peers",
     "Subscribed": "subscription position after snapshot",
     "Empty": "",

@@ -250,6 +250,7 @@ class Stand:
             explorer=self.explorer,
             dialer=self.dialer,
             listen=["127.0.0.1:7420"],
+            links_full=False,
             room_ports=["127.0.0.1:1234"],
             socket=self.config.socket,
             started=trio.current_time(),

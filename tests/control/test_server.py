@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import trio
 
+from chatd.api.errors import ControlError
 from chatd.api.events import DaemonStop
-from chatd.control import unix
+from chatd.control import places, session, unix
 from chatd.control.methods.method import Method
 from chatd.control.methods.table import METHODS
 from chatd.control.server import ControlServer
@@ -48,6 +49,171 @@ async def test_one_session_too_many_is_told_and_closed(stand: Stand, client: Cli
         fourth = await stand.connect()
         async with fourth.stream:
             assert (await fourth.ask("status"))["sessions"] == 2
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_operators_are_answered_when_all_sessions_are_taken(stand: Stand, client: Client) -> None:
+    await client.ask("whoami")
+    for _ in range(2):
+        async with (await stand.connect()).stream as stream:
+            operator = Client(stream)
+            assert (await operator.ask("health"))["healthy"] is True
+            assert (await operator.ask("status"))["sessions"] == 2
+            assert await operator.ask("shutdown") == {}
+    assert stand.stops == ["shutdown"] * 2
+    assert await client.ask("whoami")
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+@pytest.mark.parametrize("line", [request("send", 7, peer=0, text="x"), request("send", peer=0, text="x"), b"[\n"])
+async def test_any_other_request_is_refused_in_the_reserve_and_not_done(
+    stand: Stand, client: Client, line: bytes
+) -> None:
+    await client.ask("whoami")
+    other = await stand.connect()
+    async with other.stream:
+        await other.write(b"\n" + request("health", 6) + line + request("send", 8, peer=0, text="y"))
+        assert result_of(await other.answer(6))["healthy"]
+        told = await other.line()
+        assert told is not None
+        assert told["id"] == (7 if b"7" in line else None)
+        assert told["error"]["data"] | {"hint": ""} == {"kind": "rate_limited", "hint": "", "retryable": True}
+        assert await other.line() is None
+    assert stand.journal.appended == stand.journal.committed == 1
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_a_client_that_starts_in_the_reserve_gets_a_place_that_has_become_free(stand: Stand) -> None:
+    first = await stand.connect()
+    await first.ask("whoami")
+    async with (await stand.connect()).stream as stream:
+        other = Client(stream)
+        await other.ask("status")
+        await first.stream.aclose()
+        while len(stand.server._sessions) > 1:
+            await stand.server._ended.wait()
+        assert (await other.ask("send", peer=0, text="x"))["state"] == "queued"
+        assert (await other.ask("send", peer=0, text="y"))["state"] == "queued"
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_silent_clients_do_not_keep_operators_out(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SILENCE_S", 600.0)
+    await client.ask("whoami")
+    silent = [await stand.connect() for _ in range(places.RESERVED)]
+    while len(stand.server._sessions) < 1 + places.RESERVED:
+        await trio.lowlevel.checkpoint()
+    operator = await stand.connect()
+    async with operator.stream:
+        assert (await operator.ask("health"))["healthy"]
+        told = await silent[0].line()
+        assert told is not None
+        assert told["error"]["data"]["kind"] == "rate_limited"
+        assert len(stand.server._sessions) == 1 + places.RESERVED
+    for each in silent:
+        await each.stream.aclose()
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_an_operator_who_was_answered_gives_way_to_the_next(stand: Stand, client: Client) -> None:
+    await client.ask("whoami")
+    answered = []
+    for _ in range(places.RESERVED + 1):
+        answered.append(await stand.connect())
+        await answered[-1].ask("health")
+    told = await answered[0].line()
+    assert told is not None
+    assert told["error"]["data"]["kind"] == "session_evicted"
+    for each in answered:
+        if each is not answered[0]:
+            await each.ask("status")
+        await each.stream.aclose()
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_a_refused_client_reads_its_refusal_whatever_it_writes(stand: Stand, client: Client) -> None:
+    await client.ask("whoami")
+    for size in (0, 1, 1000, 100_000):
+        async with (await stand.connect()).stream as stream:
+            other = Client(stream)
+            await other.write(request("send", 1, peer=0, text="x") + b" " * size + b"\n")
+            told = await other.line()
+            assert told is not None
+            assert told["error"]["data"]["kind"] == "rate_limited"
+            await other.write(request("list", 2) * 1000)  # no EPIPE, no reset: it is dropped
+            assert await other.line() is None
+
+
+# -- the session that was idle for longest
+
+
+@pytest.fixture
+def evicting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "EVICT_AFTER_S", 0.0)
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 3}], indirect=True)
+async def test_at_the_bound_the_session_that_was_idle_for_longest_gives_up_its_place(
+    stand: Stand, client: Client, evicting: None
+) -> None:
+    subscribed, waiting = await stand.connect(), await stand.connect()
+    async with subscribed.stream, waiting.stream:
+        await subscribed.ask("subscribe")
+        await client.ask("whoami")
+        await waiting.post("wait", for_="peers", count=9)
+        other = await stand.connect()
+        async with other.stream:
+            assert (await other.ask("send", peer=0, text="x"))["state"] == "queued"
+            told = await client.line()
+            assert told is not None
+            assert (told["id"], told["error"]["code"]) == (None, 508)
+            assert (told["error"]["data"]["kind"], told["error"]["data"]["retryable"]) == ("session_evicted", True)
+            await client.write(request("send", 9, peer=0, text="crossed"))
+            assert await client.line() is None
+            assert (await subscribed.event())["event"]["text"] == "x"
+            assert len(stand.server._sessions) == 3
+            last = await stand.connect()
+            async with last.stream:  # `other` is idle by now
+                await last.ask("list")
+            assert stand.journal.appended == 2  # and nothing of what crossed
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 2}], indirect=True)
+async def test_a_session_that_was_not_idle_for_ten_minutes_stays(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert places.EVICT_AFTER_S == 600.0
+    monkeypatch.setattr(places, "EVICT_AFTER_S", 60.0)
+    second, third = await stand.connect(), await stand.connect()
+    async with second.stream, third.stream:
+        await client.ask("whoami")
+        await second.ask("whoami")
+        with pytest.raises(Refused, match="all 2 sessions are taken"):
+            await third.ask("whoami")
+        assert await client.ask("whoami")
+        assert await second.ask("whoami")
+
+
+async def test_a_request_that_crosses_an_eviction_is_done_and_answered_or_neither(stand: Stand) -> None:
+    for round_ in range(30):  # who runs first, reader or evicting client, is drawn
+        client = await stand.connect()
+        async with client.stream:
+            await client.ask("whoami")
+            (victim,) = stand.server._sessions
+            before = stand.journal.appended
+            os.write(client.stream.socket.fileno(), request("send", "crossed", peer=0, text=f"{round_}"))
+            await trio.lowlevel.checkpoint()  # its reader is awake by now
+            evicted = victim.idle_since is not None
+            if evicted:
+                victim.dismiss(ControlError("session_evicted", "idle"))
+            told = await client.line()
+            assert told is not None
+            assert (told["id"], "error" in told) == ((None, True) if evicted else ("crossed", False))
+            assert stand.journal.appended == before + (not evicted)
+        while stand.server._sessions:
+            await stand.server._ended.wait()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
@@ -84,7 +250,7 @@ async def test_out_of_files_the_listener_waits_and_goes_on(
         async with client.stream:
             assert await client.ask("whoami")
     assert not failures
-    assert caplog.text.count("clients have to wait") == 1
+    assert caplog.text.count("connections cannot be accepted") == 1
 
 
 async def test_a_bug_in_a_method_ends_that_session_alone(

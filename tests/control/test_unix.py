@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from chatd.control import unix
 from chatd.core.failures import AlreadyRunning, StartupFailure, StorageFull
@@ -188,15 +189,39 @@ def test_supplementary_groups_count(short_path: Path) -> None:
     assert who.may_enter(7002)
 
 
-async def test_a_half_close_is_no_hangup_and_a_close_is() -> None:
+async def test_a_half_close_is_no_hangup_and_a_close_is(nursery: trio.Nursery) -> None:
+    hangups = unix.Hangups()
+    await nursery.start(hangups.run)
     here, there = trio.socket.socketpair(trio.socket.AF_UNIX)
     with here, there:
         there.shutdown(trio.socket.SHUT_WR)
         with trio.move_on_after(0.05) as scope:
-            await unix.hung_up(here)
+            await hangups.wait(here)
         assert scope.cancelled_caught
         there.close()
-        await unix.hung_up(here)
+        await hangups.wait(here)
+
+
+async def test_one_watch_tells_many_sockets_apart(nursery: trio.Nursery) -> None:
+    hangups = unix.Hangups()
+    await nursery.start(hangups.run)
+    pairs = [trio.socket.socketpair(trio.socket.AF_UNIX) for _ in range(3)]
+    gone: list[int] = []
+
+    async def watch(number: int) -> None:
+        await hangups.wait(pairs[number][0])
+        gone.append(number)
+
+    async with trio.open_nursery() as watching:
+        for number in range(3):
+            watching.start_soon(watch, number)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in (2, 0, 1):
+            pairs[number][1].close()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    assert gone == [2, 0, 1]
+    for here, _ in pairs:
+        here.close()
 
 
 def test_a_disk_without_room_for_the_socket_may_have_some_later(

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from chatd.control.unix import hung_up
+from chatd.control.unix import Hangups
 from tests.integration.conftest import TwoNodes
 from tests.integration.test_hostile import chatting
 
@@ -54,11 +54,14 @@ async def test_a_line_that_is_no_request_is_answered_and_the_session_goes_on(two
 
 async def test_a_client_that_never_reads_while_events_flow_is_cut_off_alone(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(session_stall=0.5)
-    async with chatting(a, b), await trio.open_unix_socket(a.socket) as stream:
+    hangups = Hangups()
+    async with chatting(a, b), await trio.open_unix_socket(a.socket) as stream, trio.open_nursery() as nursery:
+        await nursery.start(hangups.run)
         subscribe = b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"from":"start"}}\n'
         await stream.send_all(subscribe)
         await a.client.send_many("bob", ["x" * 10_000] * 300)
-        await hung_up(stream.socket)
+        await hangups.wait(stream.socket)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_client_that_asks_and_never_reads_is_not_read_any_more(two_nodes: TwoNodes) -> None:

@@ -45,15 +45,13 @@ class SimControlServer(ControlServer):
     async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """As the real one, without a file."""
         self._listener = door = cast(trio.SocketListener, self._world.door)
+        self._world.served.set()
         try:
-            async with trio.open_nursery() as nursery:
-                task_status.started("control")
-                self._world.served.set()
-                await self._accept(door, nursery)
+            await self._serve(door, "control", task_status)
         finally:
             door.socket.close()
 
-    def _refusal(self, sock: trio.socket.SocketType) -> None:
+    def _refusal(self, sock: trio.socket.SocketType, short: bool) -> None:
         """Everybody here is the same user."""
 
 
@@ -61,8 +59,17 @@ async def _no_signals(node: object, everything: trio.CancelScope) -> None:
     await trio.sleep_forever()
 
 
-async def _hung_up(sock: trio.socket.SocketType) -> None:
-    await cast(SimSocket, sock).hung_up()
+class SimHangups(unix.Hangups):
+    """Those of sockets in memory."""
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Nothing to watch."""
+        task_status.started()
+        await trio.sleep_forever()
+
+    async def wait(self, sock: trio.socket.SocketType) -> None:
+        """Until the other end is closed for good."""
+        await cast(SimSocket, sock).hung_up()
 
 
 @contextmanager
@@ -74,7 +81,7 @@ def simulated(seed: int) -> Iterator[None]:
             (daemon, "load_or_create", identities.of_directory),
             (daemon, "_heed_signals", _no_signals),
             (daemon, "gc", SimpleNamespace(freeze=int, set_threshold=lambda *_: None)),
-            (unix, "hung_up", _hung_up),
+            (unix, "Hangups", SimHangups),
             (upkeep, "TICK_S", TICK_S),
             (trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         ):

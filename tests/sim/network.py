@@ -87,7 +87,7 @@ class SimSocket:
             pipe.moved.notify()
 
     async def hung_up(self) -> None:
-        """Until the other end is closed for good: `unix.hung_up` of this world."""
+        """Until the other end is closed for good: `unix.Hangups` of this world."""
         while not (self._in.ended and self._out.broken):
             await (self._out if self._in.ended else self._in).closing.wait()
 

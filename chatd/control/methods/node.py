@@ -1,11 +1,11 @@
-"""`status`, `whoami`, `myip`, `myport`, `health` and `shutdown`."""
+"""`status`, `whoami`, `myip`, `myport` and `shutdown`."""
 
 import os
 
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.records import Empty, FaultsStatus, Health, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
+from chatd.api.records import Empty, FaultsStatus, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
 from chatd.api.requests import Nothing
 from chatd.config import parse_address
 from chatd.control import addresses
@@ -14,7 +14,6 @@ from chatd.core.journal import LOST
 from chatd.core.membership import IN
 from chatd.node import Node
 
-ANSWER_WITHIN = 2.0  # seconds in which a journal that is alive has answered
 PLAIN = {"on": "plain text from anywhere", "loopback": "plain text from this machine", "off": "no plain text"}
 
 
@@ -38,7 +37,7 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
         rooms=len([*node.rooms, *(one for one in node.memberships if one.state == IN)]),
         room_ports=node.room_ports,
-        sessions=len(session.siblings),
+        sessions=len(session.places),
         journal=_journal_status(node),
         faults=FaultsStatus(node.faults.allowed, sum(peer.faults is not None for peer in node.registry)),
     )
@@ -76,23 +75,6 @@ def myport(node: Node, _session: Session, _params: Nothing) -> MyPort:
     if not node.listen:
         raise ControlError("shutting_down", "the peer port is closed", "this node is stopping")
     return MyPort(parse_address(node.listen[0])[1])
-
-
-async def health(node: Node, _session: Session, _params: Nothing) -> Health:
-    """Whether it can do its work; asks the journal for a sign of life."""
-    problems = []
-    with trio.move_on_after(ANSWER_WITHIN) as scope:
-        await node.journal.responds()
-    if scope.cancelled_caught:
-        problems.append(f"the journal has not answered within {ANSWER_WITHIN:g} s")
-    if node.journal.full:
-        problems.append("the journal's disk is full")
-    if node.journal.lost:
-        problems.append(LOST.message)
-    problems += node.complaints.values()
-    if not node.listen:
-        problems.append("the peer port is not open")
-    return Health(not problems, problems, node.clones.warnings())
 
 
 def shutdown(node: Node, _session: Session, _params: Nothing) -> Empty:

@@ -1,12 +1,14 @@
 """`status`, `whoami`, `myip`, `myport`, `health`, `shutdown`."""
 
+import errno
 import os
 
 import msgspec
 import pytest
 
+from chatd import acceptor
 from chatd.api import records
-from chatd.control.methods import node as methods
+from chatd.control.methods import health
 from chatd.core.store import DiskFull
 from tests.control.stand import NODE_ID, Client, Refused, Stand
 
@@ -34,7 +36,7 @@ async def test_whoami_myport_and_myip(stand: Stand, client: Client) -> None:
 
 
 async def test_a_node_that_can_work_is_healthy(stand: Stand, client: Client) -> None:
-    assert await client.ask("health") == {"healthy": True, "problems": []}
+    assert await client.ask("health") == {"healthy": True, "problems": [], "warnings": []}
 
 
 async def test_a_full_disk_is_a_problem(stand: Stand, client: Client) -> None:
@@ -44,13 +46,13 @@ async def test_a_full_disk_is_a_problem(stand: Stand, client: Client) -> None:
         disk.release()
         await client.line()
     answer = await client.ask("health")
-    assert answer == {"healthy": False, "problems": ["the journal's disk is full"]}
+    assert answer == {"healthy": False, "problems": ["the journal's disk is full"], "warnings": []}
 
 
 async def test_a_journal_that_does_not_answer_is_a_problem(
     stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(methods, "ANSWER_WITHIN", 0.05)
+    monkeypatch.setattr(health, "ANSWER_WITHIN_S", 0.05)
     with stand.holding_commits():
         await client.post("send", peer=0, text="x")
         id_ = await client.post("health")
@@ -62,6 +64,34 @@ async def test_a_journal_that_does_not_answer_is_a_problem(
 async def test_a_closed_port_is_a_problem(stand: Stand, client: Client) -> None:
     stand.node.listen.clear()
     assert (await client.ask("health"))["problems"] == ["the peer port is not open"]
+
+
+async def test_being_out_of_descriptors_is_a_problem_while_it_lasts_and_a_few_seconds_more(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.runtime.descriptors.ran_out(OSError(errno.EMFILE, "Too many open files"))
+    found = await client.ask("health")
+    assert found["healthy"] is False
+    assert "out of file descriptors" in found["problems"][0]
+    assert "ulimit -n" in found["problems"][0]
+    monkeypatch.setattr(acceptor, "RECENT_S", 0.0)
+    assert (await client.ask("health"))["healthy"] is True
+    monkeypatch.setattr(acceptor, "_open_spare", lambda: None)
+    assert (await client.ask("health"))["healthy"] is False
+
+
+async def test_links_at_their_bound_are_a_warning(stand: Stand, client: Client) -> None:
+    stand.node.links_full = True  # type: ignore[misc]
+    found = await client.ask("health")
+    assert (found["healthy"], found["problems"]) == (True, [])
+    assert found["warnings"] == ["max_links is reached: 1024 links were accepted, the next peer is refused"]
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_sessions_at_their_bound_are_a_warning(stand: Stand, client: Client) -> None:
+    found = await client.ask("health")
+    assert (found["healthy"], found["problems"]) == (True, [])
+    assert found["warnings"] == ["sessions is reached: 1 clients are connected, the next one may be refused"]
 
 
 async def test_a_port_that_is_closed_has_no_number(stand: Stand, client: Client) -> None:
