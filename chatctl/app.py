@@ -3,7 +3,7 @@
 import os
 import time
 
-from chatctl.errors import Failure
+from chatctl.errors import Failure, SessionEvicted
 from chatctl.output import Output
 from chatctl.session import Session, open_session
 from chatd import paths
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONNECT_TIMEOUT_S = 2.0
+TRIES = 3  # a new session is not idle: more than two have a reason that asking again does not change
 GRACE_S = 2.0  # where the daemon keeps the time, its answer is worth waiting for
 
 
@@ -27,6 +28,7 @@ class App:
         self.connect_timeout = CONNECT_TIMEOUT_S
         self.deadline: float | None = None
         self.out = Output()
+        self.attended = False  # the verb waits, and ends when the reader of stdout has gone
         self._session: Session | None = None
 
     def begin(self) -> None:
@@ -39,7 +41,13 @@ class App:
             candidates = paths.socket_candidates(self.node, self.socket, os.environ, os.getuid())
         except paths.PathError as error:
             raise Failure("usage", str(error)) from None
-        return open_session(candidates, self.patience() if patience is None else patience)
+        seconds = self.patience() if patience is None else patience
+        return open_session(candidates, seconds, attended=self.attended)
+
+    def attend(self) -> None:
+        """The verb waits for something to show: it ends with BrokenPipeError when the reader of stdout has gone."""
+        self.attended = True
+        self.close()  # another session is, too
 
     def patience(self) -> float:
         """How long a missing socket is tried again."""
@@ -71,13 +79,22 @@ class App:
     def call(
         self, method: str, params: "Mapping[str, object] | None" = None, deadline: float | None = None
     ) -> "dict[str, Any]":
-        """The result of one method, within `--timeout`. After a failure of the session the next call opens another."""
-        try:
-            return self.session.call(method, params or {}, deadline or self.deadline)
-        except Failure as failure:
-            if failure.kind in ("no_daemon", "timeout", "internal_error"):
+        """The result of one method, within `--timeout`. After a failure of the session the next call opens another.
+
+        A request that crossed the end of an idle session was not read: it is asked again.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                return self.session.call(method, params or {}, deadline or self.deadline)
+            except SessionEvicted:
                 self.close()
-            raise
+                if not left:
+                    raise
+            except Failure as failure:
+                if failure.kind in ("no_daemon", "timeout", "internal_error", "rate_limited"):
+                    self.close()
+                raise
+        raise AssertionError("the last try returns or raises")
 
     def call_timed(self, method: str, params: "Mapping[str, object]") -> "dict[str, Any]":
         """`call` for a method that takes `timeout` itself, so that the daemon's answer says what went wrong."""
@@ -99,10 +116,6 @@ class App:
     def twin(self) -> "App":
         """Another App with the same daemon and output, and a session of its own."""
         other = App()
-        other.node, other.socket, other.connect_timeout, other.out = (
-            self.node,
-            self.socket,
-            self.connect_timeout,
-            self.out,
-        )
+        other.node, other.socket, other.connect_timeout = self.node, self.socket, self.connect_timeout
+        other.out, other.attended = self.out, self.attended
         return other

@@ -16,10 +16,10 @@ import time
 
 from chatctl.app import App
 from chatctl.consumer import Consumer
-from chatctl.errors import Failure
+from chatctl.errors import Failure, SessionEnded
 from chatctl.events import is_gap
 from chatctl.follower import Follower
-from chatctl.session import RETRY_S, SessionEnded
+from chatctl.session import RETRY_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Client:
         consumer = None if as_ is None else Consumer(as_, WINDOW, takeover=takeover, chosen=chosen)
         app = self._app.twin()
         try:
-            follower = Follower(app, from_, match, consumer, shown=False)
+            follower = Follower(app, from_, match, consumer)
         except Failure:
             app.close()
             raise

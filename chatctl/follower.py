@@ -5,14 +5,13 @@ decoding. Without a consumer it remembers its position itself; with one the daem
 """
 
 import contextlib
-import select
-import sys
 import time
 
+from chatctl import hangup
 from chatctl.cutter import Cutter
-from chatctl.errors import Failure, refusal
+from chatctl.errors import Failure, SessionEnded, SessionEvicted, refusal
 from chatctl.events import position_of, seq
-from chatctl.session import RETRY_S, SessionEnded
+from chatctl.session import RETRY_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,14 +23,11 @@ if TYPE_CHECKING:
 
 SETTLE_S = 10.0  # an acknowledgement is one commit; a disk can be that slow
 PARTING_S = 1.0
-AWAY = ("no_daemon", "shutting_down")
+AWAY = ("no_daemon", "shutting_down", "session_evicted")
 
 
 class Follower:
-    """All events after `start` that match, up to the seq `end` or for ever: goes on when the session ended.
-
-    `shown`: they go to stdout, and when its reader leaves, that is BrokenPipeError.
-    """
+    """All events after `start` that match, up to the seq `end` or for ever: goes on when the session ended."""
 
     def __init__(
         self,
@@ -41,21 +37,22 @@ class Follower:
         consumer: "Consumer | None" = None,
         *,
         end: int | None = None,
-        shown: bool = True,
     ) -> None:
         self._app = app
         self._start = start
         self._match = match
         self._consumer = consumer
         self._end = end
-        self._shown = shown
         self._cutter = Cutter()
         self._session = app.session
         self._pending: list[bytes] = []
         self._repeats = 0  # up to that seq a consumer is sent again what it has got
         self._subscribed = self._stopped = False
         self.position = ""  # of the last event; none yet: we begin at `start` again
-        self._subscribe()
+        try:
+            self._subscribe()
+        except SessionEvicted:  # it was older than this follower
+            self._resume()
 
     @property
     def path(self) -> str:
@@ -119,7 +116,7 @@ class Follower:
         until = time.monotonic() + (seconds if left is None else min(seconds, left))
         while time.monotonic() < until:
             if self._consumer is None:  # without a window: what is not read, waits in the daemon
-                time.sleep(max(until - time.monotonic(), 0.0))
+                self._rest(until)
             else:
                 self._idle(until)
         if self._app.left() == 0:
@@ -150,8 +147,6 @@ class Follower:
 
     def _receive(self) -> None:
         try:
-            if self._shown:
-                self._watch()
             self._take_in(self._session.lines(self._app.deadline))
         except SessionEnded:
             self._lose()
@@ -217,24 +212,17 @@ class Follower:
             except Failure as failure:
                 if failure.kind not in AWAY or time.monotonic() >= until:
                     raise
-            time.sleep(RETRY_S)
+            self._rest(time.monotonic() + RETRY_S)
+
+    def _rest(self, until: float) -> None:
+        """Do nothing until then. Raises BrokenPipeError."""
+        if self._app.attended:
+            hangup.wait(None, until)
+        else:
+            time.sleep(max(until - time.monotonic(), 0.0))
 
     def _recognise(self) -> None:
         """A consumer goes on wherever the daemon has it: cursor_gone if that is not the journal we have read."""
         if self._consumer is not None and self.position:
             self._app.call("history", {"from": {"position": self.position}, "n": 0})
             self._repeats = seq(self.position)
-
-    def _watch(self) -> None:
-        """Wait for data, or for stdout to lose its reader: a `tail | head -1` must not stay until the next message."""
-        sock, deadline = self._session.sock, self._app.deadline
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        try:
-            poll.register(sys.stdout.fileno(), 0)
-        except (OSError, ValueError):  # no file: a test's, or the console's
-            return
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0) * 1000
-        for number, _ in poll.poll(left):
-            if number == sys.stdout.fileno() != sock.fileno():
-                raise BrokenPipeError

@@ -14,7 +14,7 @@ from collections import deque
 from chatctl.errors import Failure, refusal
 from chatctl.events import seq
 from chatctl.meter import Durations
-from chatctl.session import SessionEnded, parse
+from chatctl.session import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,11 +143,8 @@ class Load:
         return max(until - now, 0.0)
 
     def _write(self, sock: socket.socket) -> None:
-        try:
-            with contextlib.suppress(BlockingIOError):
-                self._out = self._out[sock.send(self._out, socket.MSG_DONTWAIT) :]
-        except OSError:
-            raise SessionEnded from None
+        with contextlib.suppress(OSError):  # nothing goes now, or never again: then reading says why
+            self._out = self._out[sock.send(self._out, socket.MSG_DONTWAIT) :]
 
     # -- in
 

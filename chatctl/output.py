@@ -4,19 +4,22 @@
 `BrokenPipeError` here, and a quiet end in `__main__`.
 """
 
+import contextlib
 import json
 import os
 import sys
+from errno import ECONNRESET, EIO
 
 from chatctl import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BLANK, _GAP = "-", "  "
+READER_GONE = (EIO, ECONNRESET)
 
 
 class Output:
@@ -46,13 +49,15 @@ class Output:
 
             text = data.decode(errors="replace")
             data = "\n".join(sanitize.encoded(line) for line in text.split("\n")).encode()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        with _reader():
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
     def line(self, text: str) -> None:
         """A line, or several, for people. The caller has made what came from peers harmless."""
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        with _reader():
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
 
     def entries(self, texts: "Iterable[str]") -> None:
         """Entries of a stream, for people. A terminal would break a long one anywhere, and what follows could pass for
@@ -95,6 +100,17 @@ class Output:
         if not self.on_terminal or os.environ.get("NO_COLOR"):
             return text
         return f"\x1b[{';'.join(_COLOURS[colour] for colour in colours)}m{text}\x1b[0m"
+
+
+@contextlib.contextmanager
+def _reader() -> "Iterator[None]":
+    """Turns what a socket or a terminal says when its reader has gone into what a pipe says."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in READER_GONE:
+            raise BrokenPipeError from None
+        raise
 
 
 def table(head: "Sequence[str]", rows: "Iterable[Sequence[object]]") -> list[str]:

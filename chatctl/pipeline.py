@@ -8,8 +8,8 @@ import select
 import sys
 from collections import deque
 
-from chatctl.errors import Failure
-from chatctl.session import SessionEnded, parse, result
+from chatctl.errors import Failure, SessionEnded, SessionEvicted
+from chatctl.session import parse, result
 from chatctl.speech import addressee
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ class Pipeline:
         self._params = params
         self._source = sys.stdin.fileno()
         self._waiting: deque[bytes] = deque()  # read and not sent
+        self._unanswered: deque[bytes] = deque()  # sent
         self._rest = b""
         self._at_end = False
         self._sent = self._answered = 0
@@ -47,11 +48,22 @@ class Pipeline:
         try:
             self._send()
             while not self._done():
-                self._turn()
+                try:
+                    self._turn()
+                except SessionEvicted:  # nothing that is unanswered was read
+                    self._begin_again()
                 self._send()
         except SessionEnded as ended:
             self._failure = self._failure or self._lost(ended)
         self._finish()
+
+    def _begin_again(self) -> None:
+        """A new session, for what was not answered and all that follows."""
+        self._app.close()
+        self._session = self._app.session
+        self._waiting.extendleft(reversed(self._unanswered))
+        self._unanswered.clear()
+        self._sent = self._answered
 
     def _done(self) -> bool:
         nothing_to_send = self._failure is not None or (self._at_end and not self._waiting)
@@ -62,11 +74,13 @@ class Pipeline:
         requests = []
         while self._waiting and self._failure is None and self._sent - self._answered < WINDOW:
             try:
-                text = self._waiting.popleft().removesuffix(b"\r").decode()
+                line = self._waiting.popleft()
+                text = line.removesuffix(b"\r").decode()
             except UnicodeDecodeError:
                 self._failure = Failure("bad_text", f"line {self._sent + 1} is not valid UTF-8")
                 break
             requests.append(self._session.encode(self._method, {**self._params, "text": text}))
+            self._unanswered.append(line)
             self._sent += 1
         if requests:
             self._session.write(b"".join(requests))
@@ -95,17 +109,24 @@ class Pipeline:
     def _take(self, line: bytes) -> "dict[str, Any] | None":
         """The result in one reply. Those behind a refusal count too: their lines were on their way."""
         message = parse(line)
-        self._answered += 1
         try:
             sent = result(message)
+        except SessionEvicted:
+            raise
         except Failure as failure:
+            self._count()
             if self._failure is None:
                 where = f"line {self._answered}"
                 self._failure = Failure(failure.kind, f"{where}: {failure.message}", failure.hint, failure.details)
                 self._refused = True
             return None
+        self._count()
         self._behind += self._refused
         return sent
+
+    def _count(self) -> None:
+        self._answered += 1
+        self._unanswered.popleft()
 
     def _show(self, results: "list[dict[str, Any]]") -> None:
         """The ids, for a program; a person gets the sum at the end."""

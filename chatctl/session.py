@@ -10,7 +10,7 @@ import socket
 import time
 from errno import EACCES, ECONNREFUSED, ENOENT, EPERM
 
-from chatctl.errors import Failure, refusal
+from chatctl.errors import Failure, SessionEnded, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
 
 READ_BYTES = 256 * 1024
 RETRY_S = 0.02  # a daemon that is starting is found soon, at the price of 50 connects a second
+LAST_WORDS = ("session_evicted", "rate_limited", "forbidden", "internal_error")  # with which the daemon ends a session
 FORBIDDEN_S = 2.0  # a daemon that is starting may not have given the socket to its group yet
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class SessionEnded(Failure):
-    """The daemon closed the session, or died."""
-
-    def __init__(self, message: str = "the daemon ended the session") -> None:
-        super().__init__("no_daemon", message, "it was stopped, or restarted: chatctl wait ready")
-
-
 class Session:
-    """A session with the daemon at `path`. Owns its socket until `close`."""
+    """A session with the daemon at `path`. Owns its socket until `close`.
 
-    def __init__(self, sock: socket.socket, path: str) -> None:
+    `attended`: what comes is for stdout, and waiting for it is a BrokenPipeError when the reader of stdout has gone.
+    """
+
+    def __init__(self, sock: socket.socket, path: str, *, attended: bool = False) -> None:
         self.sock = sock
         self.path = path
+        self._attended = attended
         self._rest = b""
+        self._last = b""  # the last line that came
         self._asked = 0
 
     def close(self) -> None:
@@ -69,26 +68,38 @@ class Session:
         return (_encode({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}) + "\n").encode()
 
     def write(self, data: bytes) -> None:
-        """Send whole lines."""
-        try:
+        """Send whole lines. When the daemon has ended the session, `lines` says why: it may have told the reason."""
+        with contextlib.suppress(OSError):
             self.sock.settimeout(None)
             self.sock.sendall(data)
-        except OSError:
-            raise SessionEnded from None
 
     def lines(self, deadline: float | None = None) -> list[bytes]:
         """The lines that the next data completes, without their ends; may be none."""
+        if self._attended:
+            from chatctl import hangup
+
+            hangup.wait(self.sock, deadline)
         try:
             self.sock.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
             data = self.sock.recv(READ_BYTES)
         except TimeoutError:
             raise Failure("timeout", "the daemon has not answered in time") from None
-        except OSError:
-            raise SessionEnded from None
+        except OSError:  # reset: what had come before was read
+            data = b""
         if not data:
-            raise SessionEnded
+            raise self._end()
         *whole, self._rest = (self._rest + data).split(b"\n")
+        self._last = whole[-1] if whole else self._last
         return whole
+
+    def _end(self) -> Failure:
+        """Why the daemon has ended the session: its last line may say so, in an error without an id."""
+        message = parse(self._last) if self._last else {}
+        if message.get("id", self) is None and "error" in message:
+            failure = refusal(message["error"])
+            if failure.kind in LAST_WORDS:
+                return failure
+        return SessionEnded()
 
     def reply(self, number: int, deadline: float | None = None) -> "tuple[dict[str, Any], list[bytes]]":
         """The result of request `number`, and the lines that came behind it. Raises its refusal."""
@@ -106,7 +117,7 @@ class Session:
         return self.reply(self.ask(method, params), deadline)[0]
 
 
-def open_session(paths: "Sequence[str]", patience: float) -> Session:
+def open_session(paths: "Sequence[str]", patience: float, *, attended: bool = False) -> Session:
     """A session with the first of `paths` where a daemon answers; tried again for `patience` seconds."""
     started = time.monotonic()
     while True:
@@ -119,12 +130,17 @@ def open_session(paths: "Sequence[str]", patience: float) -> Session:
                 sock.close()
                 failures.append((path, error))
             else:
-                return Session(sock, path)
+                return Session(sock, path, attended=attended)
         waited = time.monotonic() - started
         forbidden = any(error.errno in (EACCES, EPERM) for _, error in failures)
         if waited >= (min(patience, FORBIDDEN_S) if forbidden else patience) or not failures:
             raise _unreachable(failures)
-        time.sleep(RETRY_S)
+        if attended:
+            from chatctl import hangup
+
+            hangup.wait(None, time.monotonic() + RETRY_S)
+        else:
+            time.sleep(RETRY_S)
 
 
 def parse(line: bytes) -> "dict[str, Any]":

@@ -5,8 +5,7 @@ Options stand up to the first word of the text; from there on every word is text
 
 import click
 
-from chatctl.errors import Failure
-from chatctl.session import SessionEnded
+from chatctl.errors import Failure, SessionEnded
 from chatctl.values import duration_option
 from chatctl.verb import Verb
 

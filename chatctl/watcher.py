@@ -1,9 +1,11 @@
 """The thread of a console that shows what happens, on a session of its own.
 
-A daemon that is gone is said once, and followed again when it is back.
+A daemon that is gone is said once, and followed again when it is back. When the reader of stdout has gone, the main
+thread may be waiting for input: it gets the signal that a terminal sends when it is closed.
 """
 
 import json
+import signal
 import threading
 
 from chatctl.errors import Failure
@@ -54,7 +56,8 @@ class Watcher:
                 for events in self._follower.batches():
                     said = False
                     self._show([json.loads(event) for event in events])
-            except BrokenPipeError:  # the prompt's own thread meets it too, and ends
+            except BrokenPipeError:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGHUP)
                 return
             except Failure as failure:
                 if self._leaving.is_set():

@@ -21,6 +21,7 @@ def run(
     """Ask, and print what was answered: to a terminal harmlessly, to a program as it was said."""
     speech.check(peer, "the peer's name")
     params = speech.wishes(None, ttl, key, no_queue)
+    app.attend()
     found = speech.speak(app, "ask", {"peer": peer, "text": speech.text_of(text, literal), **params})
     answer = found.get("answer") or {}
     if app.out.json:

@@ -5,6 +5,7 @@ Messages appear above the half-typed line. With prompt_toolkit on a terminal; pl
 are shown and never end it.
 """
 
+import signal
 import sys
 
 import click
@@ -18,6 +19,7 @@ from chatctl.watcher import Watcher
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     from chatctl.app import App
 
@@ -44,6 +46,8 @@ def run(app: "App", room: str | None) -> None:
     """Read commands until `exit` or the end of the input."""
     if app.out.json:
         raise Failure("usage", "the console is for people", "tail and send speak JSON")
+    app.attend()
+    signal.signal(signal.SIGHUP, _hung_up)
     if room is not None:
         lounge = Lounge(app, room)
         lounge.begin()
@@ -58,6 +62,11 @@ def run(app: "App", room: str | None) -> None:
         _prompt(lambda line: execute(app, line), WORDS)
     finally:
         watcher.stop()
+
+
+def _hung_up(_number: int, _frame: "FrameType | None") -> None:
+    """The terminal, or the reader of stdout, has gone: end in order, so that a room is left."""
+    raise BrokenPipeError
 
 
 def _show(app: "App", events: list[dict[str, object]]) -> None:

@@ -6,6 +6,8 @@ from chatctl.verb import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from chatctl.app import App
 
 
@@ -15,14 +17,20 @@ def run(app: "App") -> int:
     healthy = bool(found.get("healthy"))
     if app.out.json:
         app.out.result(found)
-    elif healthy:
-        app.out.line("healthy")
     else:
-        problems = "; ".join(str(problem) for problem in found.get("problems") or []) or "unhealthy"
-        app.out.line(inline(problems))
+        said = ["healthy" if healthy else _joined(found.get("problems")) or "unhealthy"]
+        if found.get("warnings"):
+            said.append(f"warning: {_joined(found.get('warnings'))}")
+        app.out.line("\n".join(inline(line) for line in said))
     return DONE if healthy else FAILED
 
 
+def _joined(lines: "list[Any] | None") -> str:
+    return "; ".join(str(line) for line in lines or [])
+
+
 command = Verb(
-    "health", run, help="Exit 0 when the daemon is well, 1 when it says that it is not, 3 when there is none."
+    "health",
+    run,
+    help="Exit 0 when the daemon is well, 1 when it says that it is not, 3 when there is none. Warnings do not count.",
 )

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from chatctl.errors import DONE, FAILED, Failure
+from chatctl.errors import DONE, FAILED, Failure, SessionEvicted
 from chatctl.meter import Durations, millis, spread
 from chatctl.output import short
 from chatctl.sanitize import inline
@@ -69,10 +69,18 @@ class Pinger:
             wait = left if wait is None else min(wait, left)
         ready, _, _ = select.select([self._session.sock], [], [], wait)
         if ready:
-            for line in self._session.lines():
-                self._take(parse(line))
+            try:
+                for line in self._session.lines():
+                    self._take(parse(line))
+            except SessionEvicted:  # the pings were far apart; none that is open was read
+                self._begin_again()
         elif self._app.left() == 0:
             raise Failure("timeout", f"{self.answers.count} of {self.asked} pings were answered in time")
+
+    def _begin_again(self) -> None:
+        self._app.close()
+        self._session = self._app.session
+        self._open = {self._session.ask("ping", self._params): which for which in self._open.values()}
 
     def _take(self, message: "dict[str, Any]") -> None:
         """One answer. Raises what no other ping would change, or what was wrong with the first one."""

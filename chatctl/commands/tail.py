@@ -32,6 +32,7 @@ def run(app: "App", **given: "Any") -> None:
     """Show, or run the command, until the end that was asked for."""
     _check(given)
     work = _work(app, given)
+    app.attend()
     try:
         _do(app, work, given)
     except Failure as failure:
@@ -75,7 +76,7 @@ def _do(app: "App", work: "Show | Runner", given: "Mapping[str, Any]") -> None:
         return
     end = None if given["follow"] else _newest(app, given["name"], match)
     start = None if start == {"last": 0} else start
-    follower = Follower(app, start or "now", match, _consumer(given), end=end, shown=isinstance(work, Show))
+    follower = Follower(app, start or "now", match, _consumer(given), end=end)
     if given["count"] == 0:
         return
     if isinstance(work, Show):
@@ -168,7 +169,7 @@ command = Verb(
     ],
     help="""Show messages of both directions as they come: with PEER, in ROOM (lobby, or lobby@alice), or all there are.
     Starts now, unless -n, --since or --from says otherwise, and goes on when the daemon was restarted. With --timeout
-    it ends then, exit 124.
+    it ends then, exit 124. It ends when the reader of its stdout has gone, with --exec after the command.
 
     --as NAME makes a named reader (a consumer) at that start, or goes on behind what the one of that name has
     acknowledged, wherever it was stopped. Only inbound messages, unless --out. --count 0 makes it and ends. What was

@@ -71,6 +71,16 @@ def topo(app: "App", links: str) -> None:
     _show(app, app.call_timed("wait", {"for": "topo", "links": links}), inline(links))
 
 
+class Wait(Verb):
+    """A verb that waits: when the reader of stdout has gone, nothing waits for it."""
+
+    def invoke(self, ctx: click.Context) -> "int | None":
+        """As every verb, but attended."""
+        app: App = ctx.obj
+        app.attend()
+        return super().invoke(ctx)
+
+
 def _show(app: "App", found: "dict[str, Any]", what: str) -> None:
     if app.out.json:
         app.out.result(found)
@@ -86,33 +96,33 @@ command = click.Group(
     no_args_is_help=False,
     help="Wait until something is so; --timeout DURATION says how long (exit 124).",
     commands={
-        "ready": Verb("ready", ready, help="Until the daemon answers; it need not have been started yet."),
-        "peer": Verb("peer", peer, [click.Argument(["name"], metavar="PEER")], help="Until a peer is up."),
-        "peers": Verb(
+        "ready": Wait("ready", ready, help="Until the daemon answers; it need not have been started yet."),
+        "peer": Wait("peer", peer, [click.Argument(["name"], metavar="PEER")], help="Until a peer is up."),
+        "peers": Wait(
             "peers",
             peers,
             [click.Argument(["count"], type=click.IntRange(0), metavar="N")],
             help="Until N peers are up.",
         ),
-        "users": Verb(
+        "users": Wait(
             "users",
             users,
             [click.Argument(["room"]), click.Argument(["count"], type=click.IntRange(0), metavar="N")],
             help="Until N, or more, are in a room.",
         ),
-        "delivered": Verb(
+        "delivered": Wait(
             "delivered",
             delivered,
             [click.Argument(["number"], metavar="ID")],
             help="Until the message ID is in the peer's journal; a message that never gets there is an error.",
         ),
-        "outbox-empty": Verb(
+        "outbox-empty": Wait(
             "outbox-empty",
             outbox_empty,
             [click.Argument(["name"], metavar="[PEER]", required=False)],
             help="Until PEER, or everybody, has acknowledged all that was sent to it.",
         ),
-        "topo": Verb(
+        "topo": Wait(
             "topo",
             topo,
             [click.Argument(["links"], metavar="LINKS")],

@@ -74,6 +74,7 @@ class FakeDaemon:
         self.on: dict[str, Any] = on  # given here for a client that is waiting for us already
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.sessions: list[Session] = []
+        self.refusal: Refusal | None = None  # of every new session; its socket is closed with input unread
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(path)
@@ -105,6 +106,10 @@ class FakeDaemon:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            if self.refusal is not None:
+                with sock:
+                    sock.sendall(encode({"jsonrpc": "2.0", "id": None, "error": self.refusal.error}))
+                continue
             session = Session(sock)
             self.sessions.append(session)
             self._spawn(self._serve, session)

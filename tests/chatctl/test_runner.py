@@ -182,15 +182,30 @@ def test_no_follow_does_what_there_is_and_ends(daemon: FakeDaemon, chatctl: Chat
     assert (ran.status, ran.out) == (0, "aaaaaaaa:1\naaaaaaaa:2\n")
 
 
-def test_a_command_that_closes_its_stdout_ends_nothing(daemon: FakeDaemon, start: Start) -> None:
+def test_when_the_reader_of_stdout_has_gone_what_was_done_is_acknowledged_and_it_ends(
+    daemon: FakeDaemon, start: Start
+) -> None:
     daemon.on["subscribe"] = subscribed(message(1))
     ours, theirs = os.pipe()
-    os.close(ours)
-    process = start("tail", "--as", "bot", "--count", "2", "--exec", "true", stdout=theirs)
+    process = start("tail", "--as", "bot", "--exec", "true", stdout=theirs)
     os.close(theirs)
     until(lambda: positions(daemon))
-    daemon.sessions[0].push(message(2))
+    os.close(ours)
     assert process.wait(20) == 0
+    assert positions(daemon) == ["aaaaaaaa:1"]
+
+
+def test_between_two_tries_the_end_of_stdout_is_noticed(daemon: FakeDaemon, start: Start, tmp_path: Path) -> None:
+    daemon.on["subscribe"] = subscribed(message(1))
+    for name in ([], ["--as", "bot"]):
+        ours, theirs = os.pipe()
+        process = start("tail", *name, "--exec", f"echo >> {tmp_path}/tries; false", stdout=theirs)
+        os.close(theirs)
+        until((tmp_path / "tries").exists)
+        os.close(ours)
+        assert process.wait(20) == 0
+        (tmp_path / "tries").unlink()
+    assert positions(daemon) == []
 
 
 def test_a_session_that_was_lost_while_the_command_ran_runs_nothing_twice(

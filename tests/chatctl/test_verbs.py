@@ -1,5 +1,6 @@
 """The verbs that ask one question: what they send, what people see, what `--json` says."""
 
+import os
 from typing import Any
 
 import pytest
@@ -271,12 +272,49 @@ def test_stopping_is_done_when_the_session_has_ended(daemon: FakeDaemon, chatctl
     assert chatctl("--json", verb).records == [{}]
 
 
-def test_a_daemon_that_stops_without_an_answer_has_stopped(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+def test_a_daemon_that_ends_without_an_answer_and_is_gone_has_stopped(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     def stop(session: Session, params: dict[str, Any]) -> None:
+        os.unlink(daemon.path)
         session.hang_up = True
 
     daemon.on["shutdown"] = stop
-    assert chatctl("exit").status == 0
+    assert chatctl("exit") == (0, "stopped\n", "")
+
+
+def test_a_daemon_that_ends_without_an_answer_and_is_there_has_not_stopped(
+    daemon: FakeDaemon, chatctl: Chatctl
+) -> None:
+    def hang_up(session: Session, params: dict[str, Any]) -> None:
+        session.hang_up = True
+
+    daemon.on["shutdown"] = hang_up
+    ran = chatctl("exit")
+    assert (ran.status, ran.out) == (3, "")
+
+
+def test_a_daemon_that_is_stopping_already_is_waited_for(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    def refuse(session: Session, params: dict[str, Any]) -> None:
+        session.hang_up = True
+        raise Refusal("shutting_down", 503)
+
+    daemon.on["shutdown"] = refuse
+    assert chatctl("exit") == (0, "stopped\n", "")
+
+
+@pytest.mark.parametrize("verb", ["exit", "status", "list"])
+def test_a_client_that_is_refused_is_told_why_and_nothing_has_stopped(
+    daemon: FakeDaemon, chatctl: Chatctl, verb: str
+) -> None:
+    daemon.refusal = Refusal("rate_limited", 402, "all 256 sessions are taken", "close one")
+    for _ in range(10):
+        assert chatctl(verb) == (5, "", "chatctl: all 256 sessions are taken (close one)\n")
+
+
+def test_warnings_of_a_healthy_daemon_are_printed_and_exit_with_0(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["health"] = {"healthy": True, "problems": [], "warnings": ["max_links is reached", "x\x1by"]}
+    assert chatctl("health") == (0, "healthy\nwarning: max_links is reached; x\\x1by\n", "")
+    daemon.on["health"] = {"healthy": False, "problems": ["the disk is full"], "warnings": ["max_links is reached"]}
+    assert chatctl("health") == (1, "the disk is full\nwarning: max_links is reached\n", "")
 
 
 def test_a_daemon_that_does_not_stop_is_a_timeout(daemon: FakeDaemon, chatctl: Chatctl) -> None:

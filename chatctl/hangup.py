@@ -1,0 +1,35 @@
+"""Waiting for a socket while stdout is watched: a verb that waits ends when the reader of its output has gone.
+
+E.g. in `chatctl tail | head -1`, or after an interrupted `docker exec ... chatctl tail`: stdout is a pipe, a socket or
+a terminal that nothing reads. BrokenPipeError is raised then, as if something had been written.
+"""
+
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+
+def wait(sock: "socket.socket | None", until: float | None) -> None:
+    """Return when `sock` has data, or at `until` (of time.monotonic). Raises BrokenPipeError."""
+    poll = select.poll()
+    stdout = _stdout()
+    if sock is not None:
+        poll.register(sock, select.POLLIN)
+    if stdout is not None:
+        poll.register(stdout, 0)  # errors and hang-ups are told without being asked for
+    left = None if until is None else max(until - time.monotonic(), 0.0) * 1000
+    ready = [number for number, _ in poll.poll(left)]
+    if stdout in ready:
+        raise BrokenPipeError
+
+
+def _stdout() -> int | None:
+    """The descriptor of stdout. None where it is no file: it was closed, or replaced by a test or a prompt."""
+    try:
+        return sys.__stdout__.fileno() if sys.__stdout__ is not None else None
+    except (OSError, ValueError):
+        return None
