@@ -93,9 +93,18 @@ class Pipeline:
         if not ready:
             raise Failure("timeout", f"{self._answered} of {self._sent} lines were answered in time")
         if replies in ready:
-            self._show([sent for line in self._session.lines() if (sent := self._take(line)) is not None])
+            self._hear()
         if self._source in ready:
             self._read()
+
+    def _hear(self) -> None:
+        """Take in replies, and show what they say also when the last line ends the session."""
+        results: list[dict[str, Any]] = []
+        try:
+            for line in self._session.lines():
+                self._take(line, results)
+        finally:
+            self._show(results)
 
     def _read(self) -> None:
         data = os.read(self._source, READ_BYTES)
@@ -106,8 +115,8 @@ class Pipeline:
             if self._rest:
                 self._waiting.append(self._rest)
 
-    def _take(self, line: bytes) -> "dict[str, Any] | None":
-        """The result in one reply. Those behind a refusal count too: their lines were on their way."""
+    def _take(self, line: bytes, results: "list[dict[str, Any]]") -> None:
+        """Add the result in one reply. Those behind a refusal count too: their lines were on their way."""
         message = parse(line)
         try:
             sent = result(message)
@@ -119,10 +128,10 @@ class Pipeline:
                 where = f"line {self._answered}"
                 self._failure = Failure(failure.kind, f"{where}: {failure.message}", failure.hint, failure.details)
                 self._refused = True
-            return None
-        self._count()
-        self._behind += self._refused
-        return sent
+        else:
+            self._count()
+            self._behind += self._refused
+            results.append(sent)
 
     def _count(self) -> None:
         self._answered += 1

@@ -5,6 +5,7 @@ without an answer. Spare descriptors are held back for that moment. Knows nothin
 serves it, or parts from it. `Descriptors` is what the log and `health` are told about a shortage.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -102,24 +103,23 @@ class Acceptor:
             stream = await listener.accept()
         except OSError as error:
             self._descriptors.ran_out(error)
-            await self._accept_with_spare(listener, take)
+            await trio.lowlevel.wait_readable(listener.socket)  # `accept` failed even though nobody may be waiting
+            await self._accept_if_possible(listener, take)
         else:
             take(stream, short=False)
             self.refill()
 
-    async def _accept_with_spare(self, listener: trio.SocketListener, take: Take) -> None:
-        """Accept the next client with a descriptor that was held back, if there still is one."""
-        await trio.lowlevel.wait_readable(listener.socket)  # without a descriptor `accept` fails before anyone comes
-        if self._spares:
-            os.close(self._spares.pop())
-            with trio.move_on_after(ACCEPT_WITHIN_S):
-                try:
-                    stream = await listener.accept()
-                except OSError:
-                    pass  # another part of the process was faster
-                else:
-                    take(stream, short=True)
-                    return
+    async def _accept_if_possible(self, listener: trio.SocketListener, take: Take) -> None:
+        """Accept the client that waits, with a descriptor that was held back if there still is no other."""
+        for short in (False, True):
+            if short and not self._spares:
+                break
+            if short:
+                os.close(self._spares.pop())
+            with trio.move_on_after(ACCEPT_WITHIN_S), contextlib.suppress(OSError):
+                stream = await listener.accept()
+                take(stream, short=short)
+                return
         self.refill()
         await trio.sleep(RETRY_AFTER_S)
 

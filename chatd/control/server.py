@@ -151,9 +151,9 @@ class ControlServer:
             return _line(None, Fault(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
         if session.farewell is None:
             return b""
-        id_, why = session.farewell
-        self._tell("a session was ended: %s", why.message)
-        return _line(id_, why)
+        if self._sessions.full:  # else the acceptor has logged why
+            self._tell("all %d sessions are taken: a client was refused, or an idle one had to go", len(self._sessions))
+        return _line(*session.farewell)
 
     def _refusal(self, sock: trio.socket.SocketType, short: bool) -> ControlError | None:
         who = unix.Credentials(sock)
@@ -161,7 +161,7 @@ class ControlServer:
             self._tell("a client of user %d was refused (process %d)", who.uid, who.pid)
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
         if (short or self._sessions.full) and not self._sessions.make_way():
-            self._tell("a client was refused: all %d sessions are taken", len(self._sessions))
+            self._tell("all %d sessions are taken: a client was refused", len(self._sessions))
             return ControlError("rate_limited", "all sessions are taken, those in reserve too", ONLY_OPERATORS)
         return None
 

@@ -26,8 +26,8 @@ from chatd.peers.sniff import SILENCE_S, sniff
 from chatd.peers.sources import Sources
 from chatd.runtime import prepare
 
-SPARES = 4  # descriptors to refuse with when there are no others
-REFUSE_WITHIN_S = 0.5
+SPARES = 8  # descriptors to refuse with when there are no others
+REFUSE_WITHIN_S = 0.25
 NO_IPV6 = (EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL)
 log = logging.getLogger("chatd.listener")
 

@@ -60,6 +60,11 @@ class Session:
         """Send events now."""
         self.sock.sendall(b"".join(notification(event) for event in events))
 
+    def evict(self) -> None:
+        """End it as a daemon ends a session that is idle."""
+        self.sock.sendall(EVICTION)
+        self.end()
+
     def end(self) -> None:
         """End the session now."""
         with contextlib.suppress(OSError):
@@ -139,6 +144,14 @@ class FakeDaemon:
 def encode(message: object) -> bytes:
     """One line, compact as the daemon writes it."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+EVICTION = encode({"jsonrpc": "2.0", "id": None, "error": Refusal("session_evicted", 508, "it was idle").error})
+
+
+def evicting(session: Session, params: dict[str, Any]) -> None:
+    """A handler of a request that was never read, because the daemon had ended the session."""
+    session.behind, session.hang_up = EVICTION, True
 
 
 def notification(event: dict[str, Any], replay: bool = False) -> bytes:

@@ -11,7 +11,19 @@ import pytest
 
 from chatctl.client import Client
 from chatctl.errors import Failure
-from tests.chatctl.fake import BOB, LOBBY, FakeDaemon, Refusal, Session, acked, in_turn, message, said, subscribed
+from tests.chatctl.fake import (
+    BOB,
+    LOBBY,
+    FakeDaemon,
+    Refusal,
+    Session,
+    acked,
+    evicting,
+    in_turn,
+    message,
+    said,
+    subscribed,
+)
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 INBOUND = {"types": ["message"], "direction": "in"}
@@ -173,6 +185,40 @@ def test_an_answer_that_was_lost_is_asked_for_again_with_a_key_only(daemon: Fake
     assert failed.value.kind == "outcome_unknown"
     daemon.on["list"] = in_turn(die, {"peers": []})
     assert client.call("list") == {"peers": []}
+
+
+def test_what_crossed_the_end_of_an_idle_session_is_asked_again_also_without_a_key(
+    daemon: FakeDaemon, client: Client
+) -> None:
+    for method in ("send", "room.say"):
+        daemon.on[method] = in_turn(evicting, SENT)
+    assert client.send("bob", "hi") == SENT
+    assert client.say("lobby", "hi") == SENT
+    assert [len(daemon.params(method)) for method in ("send", "room.say")] == [2, 2]
+
+
+def test_an_idle_session_that_the_daemon_has_ended_is_opened_again(daemon: FakeDaemon, client: Client) -> None:
+    client.send("bob", "one")
+    daemon.sessions[0].evict()
+    assert client.send("bob", "two") == SENT
+    assert len(daemon.params("send")) == 2
+    assert len(daemon.sessions) == 2
+
+
+def test_a_daemon_that_evicts_for_ever_is_a_failure(daemon: FakeDaemon, client: Client) -> None:
+    daemon.on["list"] = evicting
+    client._app.connect_timeout = 0.0
+    with pytest.raises(Failure) as failed:
+        client.call("list")
+    assert failed.value.kind == "session_evicted"
+
+
+def test_messages_go_on_after_an_eviction(daemon: FakeDaemon, client: Client) -> None:
+    daemon.on["subscribe"] = in_turn(evicting, subscribed(message(1)), subscribed(message(2)))
+    messages = client.messages()
+    assert next(messages) == message(1)
+    daemon.sessions[-1].evict()
+    assert next(messages) == message(2)
 
 
 def test_messages_are_acknowledged_when_the_loop_comes_back(daemon: FakeDaemon, client: Client) -> None:

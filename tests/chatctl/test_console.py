@@ -15,7 +15,7 @@ import pytest
 from chatctl.app import App
 from chatctl.commands import console
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, in_turn, message, subscribed
+from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, evicting, in_turn, message, subscribed
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 PATIENCE_S = 20
@@ -275,3 +275,10 @@ def test_it_works_on_a_terminal_without_prompt_toolkit(daemon: FakeDaemon) -> No
         terminal.type("exit\n")
         assert terminal.process.wait(20) == 0
     terminal.close()
+
+
+def test_a_command_after_an_eviction_is_done_on_a_new_session(daemon: FakeDaemon, start: Start) -> None:
+    daemon.on["myport"] = in_turn({"port": 1}, evicting, {"port": 2})
+    process = start("console")
+    out, err = process.communicate("myport\nmyport\nexit\n", timeout=PATIENCE_S)
+    assert (process.returncode, out, err) == (0, "1\n2\n", "")

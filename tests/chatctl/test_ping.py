@@ -8,7 +8,7 @@ import pytest
 
 from chatctl.commands.ping import MOST_OPEN
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, in_turn, refusing
+from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, evicting, in_turn, refusing
 
 PINGED = {"peer": BOB, "rtt_ms": 0.412, "clock_ms": -0.1}
 LATE = refusing("timeout", 502, "bob has not answered within 5 s")
@@ -167,3 +167,10 @@ def test_a_daemon_that_ends_meanwhile_is_3_behind_the_sum(daemon: FakeDaemon, ch
     ran = chatctl("ping", "bob", "-i", "0")
     assert ran.status == 3
     assert ran.out.splitlines()[-1].startswith("2 sent, 1 answered")
+
+
+def test_an_eviction_between_two_pings_is_not_noticed(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["ping"] = in_turn(PINGED, evicting, PINGED)
+    ran = chatctl("ping", "bob", "-c", "3", "-i", "0")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.splitlines()[-1].startswith("3 sent, 3 answered, 0% lost")

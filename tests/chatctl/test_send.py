@@ -10,7 +10,7 @@ import pytest
 
 from chatctl.pipeline import WINDOW
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, in_turn
+from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, evicting, in_turn
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 
@@ -236,3 +236,27 @@ def test_an_empty_stdin_sends_nothing(daemon: FakeDaemon, start: Start) -> None:
     assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0
     assert daemon.asked == []
+
+
+def test_lines_that_come_after_an_eviction_go_on_a_new_session(daemon: FakeDaemon, start: Start) -> None:
+    daemon.on["send"] = SENT
+    process = start("send", "bob", "-")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for text in ("one", "two"):
+        process.stdin.write(f"{text}\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        daemon.sessions[-1].evict()
+    assert process.communicate("three\n", timeout=20)[1] == ""
+    assert process.returncode == 0
+    assert [params["text"] for params in daemon.params("send")] == ["one", "two", "three"]
+
+
+def test_lines_that_crossed_an_eviction_are_sent_again_in_their_order(daemon: FakeDaemon, start: Start) -> None:
+    daemon.on["send"] = in_turn(SENT, evicting, SENT)
+    process = start("send", "bob", "-")
+    out, err = process.communicate("".join(f"{number}\n" for number in range(5)), timeout=20)
+    assert (process.returncode, err, len(out.splitlines())) == (0, "", 5)
+    texts = [params["text"] for params in daemon.params("send")]
+    assert texts == ["0", "1", "1", "2", "3", "4"]
