@@ -8,7 +8,7 @@ import select
 import sys
 from collections import deque
 
-from chatctl.errors import Failure, SessionEnded, SessionEvicted
+from chatctl.errors import Failure, SessionEnded, SessionEvicted, refusal
 from chatctl.session import parse, result
 from chatctl.speech import addressee
 
@@ -118,6 +118,8 @@ class Pipeline:
     def _take(self, line: bytes, results: "list[dict[str, Any]]") -> None:
         """Add the result in one reply. Those behind a refusal count too: their lines were on their way."""
         message = parse(line)
+        if not self._unanswered and "error" in message:
+            raise refusal(message["error"])  # of the session
         try:
             sent = result(message)
         except SessionEvicted:

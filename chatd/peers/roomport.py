@@ -6,7 +6,9 @@ the node stops. A client that has not said its name is no member yet, and delays
 oldest of those makes way.
 """
 
+import contextlib
 import logging
+import socket
 from functools import partial
 
 import trio
@@ -17,7 +19,7 @@ from chatd.config import RoomPort, format_address, parse_room_port
 from chatd.core.room import Room
 from chatd.parting import Parting
 from chatd.peers.fanout import Fanout
-from chatd.peers.guest import Entrance, Guest
+from chatd.peers.guest import NOW, Entrance, Guest
 from chatd.peers.links import Links, supervised
 from chatd.peers.listener import REFUSE_WITHIN_S, SPARES, in_use
 from chatd.peers.reasons import SHUTDOWN, SILENT
@@ -108,8 +110,10 @@ class RoomPorts:
         self._acceptor.refill()
 
     async def _refuse(self, stream: trio.SocketStream) -> None:
-        """End it with a FIN and no bytes."""
+        """End it with a FIN and no bytes, and for the programs that spin on a FIN with a reset a moment later."""
         await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
+        with contextlib.suppress(OSError):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
 
     async def _admit(self, port: RoomPort, stream: trio.SocketStream) -> None:
         try:

@@ -260,3 +260,11 @@ def test_lines_that_crossed_an_eviction_are_sent_again_in_their_order(daemon: Fa
     assert (process.returncode, err, len(out.splitlines())) == (0, "", 5)
     texts = [params["text"] for params in daemon.params("send")]
     assert texts == ["0", "1", "1", "2", "3", "4"]
+
+
+def test_a_session_that_is_refused_before_a_line_came_says_why(daemon: FakeDaemon, start: Start) -> None:
+    daemon.refusal = Refusal("rate_limited", 402, "all 256 sessions are taken")
+    process = start("send", "bob", "-")
+    assert process.wait(20) == 5
+    assert process.stderr is not None
+    assert process.stderr.read() == "chatctl: all 256 sessions are taken\n"

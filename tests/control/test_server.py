@@ -177,6 +177,8 @@ async def test_at_the_bound_the_session_that_was_idle_for_longest_gives_up_its_p
             last = await stand.connect()
             async with last.stream:  # `other` is idle by now
                 await last.ask("list")
+            assert await subscribed.ask("whoami")
+            assert await waiting.ask("whoami")
             assert stand.journal.appended == 2  # and nothing of what crossed
 
 

@@ -35,6 +35,7 @@ FAULTS = "chatd/peers/faults.py"
 EXPLORER = "chatd/peers/explorer.py"
 QUERIES = "chatd/peers/queries.py"
 DIRECTORY = "chatd/core/directory.py"
+SESSION = "chatd/control/session.py"
 
 MUTANTS = (
     # -- the journal
@@ -642,5 +643,76 @@ MUTANTS = (
         "        if epoch in self._known:\n",
         "        if self._known:\n",
         tests("tests/core/test_clones.py"),
+    ),
+    # -- sessions and descriptors
+    Mutant(
+        "a request that was read while its session was evicted is done",
+        SESSION,
+        "if self.farewell is not None:  # decided",
+        "if False:  # decided",
+        tests("tests/control/test_server.py::test_a_request_that_crosses_an_eviction_is_done_and_answered_or_neither"),
+    ),
+    Mutant(
+        "a session that waits for events counts as idle",
+        SESSION,
+        "self._taking or self._open or self._answers or self.subscriptions or",
+        "self._taking or self._open or self._answers or",
+        tests("tests/control/test_server.py", "-k", "idle_for_longest"),
+    ),
+    Mutant(
+        "a session with an open request counts as idle",
+        SESSION,
+        "self._taking or self._open or self._answers",
+        "self._taking or self._answers",
+        tests("tests/control/test_server.py", "-k", "idle_for_longest"),
+    ),
+    Mutant(
+        "in the reserve everything is answered",
+        SESSION,
+        "if self.reserved and method not in OPERATOR_METHODS:",
+        "if False:",
+        tests("tests/control/test_server.py", "-k", "any_other_request"),
+    ),
+    Mutant(
+        "silent clients keep operators out",
+        "chatd/control/places.py",
+        "            silent.give_way()\n            self._reserve.pop(silent, None)\n",
+        "            pass\n",
+        tests("tests/control/test_server.py", "-k", "silent_clients"),
+    ),
+    Mutant(
+        "what a refused client still writes resets its connection",
+        "chatd/control/server.py",
+        "            await self._parting.part(sock, last_words)",
+        "            await sock.send(last_words)",
+        tests("tests/control/test_server.py", "-k", "reads_its_refusal"),
+    ),
+    Mutant(
+        "what crossed an eviction is not asked again",
+        "chatctl/app.py",
+        "                if not left:",
+        "                if True:",
+        tests("tests/chatctl/test_client.py", "-k", "crossed"),
+    ),
+    Mutant(
+        "a daemon that has not answered has stopped",
+        "chatctl/commands/shutdown.py",
+        "            if _is_gone(app):",
+        "            if True:",
+        tests("tests/chatctl/test_verbs.py", "-k", "has_not_stopped"),
+    ),
+    Mutant(
+        "without a descriptor clients are not refused but wait",
+        "chatd/acceptor.py",
+        "if short and not self._spares:",
+        "if short:",
+        tests("tests/test_acceptor.py", "-k", "uses_a_spare"),
+    ),
+    Mutant(
+        "nobody looks whether stdout is read while nothing happens",
+        "chatctl/session.py",
+        "if self._attended:",
+        "if False:",
+        tests("tests/chatctl/test_hangup.py"),
     ),
 )

@@ -151,6 +151,19 @@ async def test_beyond_the_bound_of_links_connections_are_refused_and_that_is_tol
     assert caplog.text.count("too many connections") == 1
 
 
+async def test_a_refused_program_that_talks_gets_a_fin_and_no_reset() -> None:
+    async with listening(max_links=1) as listener, await connect(listener) as kept:
+        await kept.send_all(b"hi\n")
+        while not listener.is_full:
+            await trio.lowlevel.checkpoint()
+        async with await connect(listener) as refused:
+            await refused.send_all(b"hi\n" * 1000)
+            assert await refused.receive_some() == b""
+            await refused.send_all(b"still there?\n")  # is read and dropped
+            await refused.send_eof()
+            assert await refused.receive_some() == b""
+
+
 async def test_of_too_many_that_have_not_said_who_they_are_the_oldest_go() -> None:
     async with listening(unauthenticated=4, plain="off") as listener:
         streams = [await connect(listener) for _ in range(10)]

@@ -63,6 +63,21 @@ async def test_public_addresses_have_their_bounds_here_too(monkeypatch: pytest.M
         await inn.named("three")
 
 
+async def test_a_client_for_whom_there_is_no_place_gets_a_fin_and_then_a_reset() -> None:
+    async with an_inn(room_members=1) as inn:
+        await inn.named("one")
+        patient = await inn.dial()
+        await patient.send_all(b"bob\n")
+        assert await patient.receive_some() == b""
+        await patient.send_all(b"still there?\n")  # is read and dropped
+        with pytest.raises(trio.BrokenResourceError):
+            await talk_on(patient)
+        polite = await inn.dial()
+        assert await polite.receive_some() == b""
+        await polite.send_eof()
+        assert await polite.receive_some() == b""
+
+
 async def test_a_banned_address_is_not_let_in() -> None:
     async with an_inn() as inn:
         inn.moderation.ban(inn.room, (await inn.unnamed()).address)
@@ -80,6 +95,12 @@ async def test_where_there_is_no_room_to_lead_into_connections_are_closed(caplog
         inn.rooms.host = no_room  # type: ignore[method-assign]
         assert (await rest(await inn.dial()))[0] == b""
     assert "the room port of lobby leads nowhere: no room for rooms" in caplog.text
+
+
+async def talk_on(stream: trio.SocketStream) -> None:
+    while True:
+        await stream.send_all(b"x")
+        await trio.sleep(0.01)
 
 
 def no_room(name: str) -> Any:
