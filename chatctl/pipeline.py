@@ -116,7 +116,7 @@ class Pipeline:
                 self._waiting.append(self._rest)
 
     def _take(self, line: bytes, results: "list[dict[str, Any]]") -> None:
-        """Add the result in one reply. Those behind a refusal count too: their lines were on their way."""
+        """Add the result in one reply. Replies after a refusal count too: their lines were on their way."""
         message = parse(line)
         if not self._unanswered and "error" in message:
             raise refusal(message["error"])  # of the session

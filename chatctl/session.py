@@ -8,7 +8,7 @@ import contextlib
 import json
 import socket
 import time
-from errno import EACCES, ECONNREFUSED, ENOENT, EPERM
+from errno import EACCES, EAGAIN, ECONNREFUSED, ENOENT, EPERM
 
 from chatctl.errors import Failure, SessionEnded, refusal
 
@@ -125,6 +125,7 @@ def open_session(paths: "Sequence[str]", patience: float, *, attended: bool = Fa
         for path in paths:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
+                sock.settimeout(0)  # a blocking one would wait for good where nothing is accepted
                 sock.connect(path)
             except OSError as error:
                 sock.close()
@@ -168,6 +169,8 @@ def _unreachable(failures: list[tuple[str, OSError]]) -> Failure:
         if error.errno in (EACCES, EPERM):
             return Failure("forbidden", f"no permission to use {path}", "run as its owner, or see chatd --socket-group")
     for path, error in failures:
+        if error.errno == EAGAIN:
+            return Failure("timeout", f"the daemon at {path} accepts no connection", "is it stopped, or overloaded?")
         if error.errno == ECONNREFUSED:
             return Failure("no_daemon", f"nobody answers at {path}", "it is left over; start the daemon with: chatd")
         if error.errno != ENOENT:

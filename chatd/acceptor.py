@@ -103,7 +103,7 @@ class Acceptor:
             stream = await listener.accept()
         except OSError as error:
             self._descriptors.ran_out(error)
-            await trio.lowlevel.wait_readable(listener.socket)  # `accept` failed even though nobody may be waiting
+            await trio.lowlevel.wait_readable(listener.socket)  # `accept` fails also while no client waits
             await self._accept_if_possible(listener, take)
         else:
             take(stream, short=False)

@@ -66,7 +66,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
     ],
     ids=" ".join,
 )
-def test_an_idle_verb_ends_when_nobody_reads_its_stdout(
+def test_an_idle_verb_ends_when_the_reader_of_its_stdout_has_gone(
     daemon: FakeDaemon, start: Start, argv: tuple[str, ...], ends: Callable[[], Ends]
 ) -> None:
     ours, theirs = ends()

@@ -1,5 +1,6 @@
 """Exit statuses, error lines, global options, and the ways to end that are nobody's fault."""
 
+import contextlib
 import os
 import pty
 import signal
@@ -74,6 +75,19 @@ def test_a_socket_that_nobody_answers_is_3(chatctl: Chatctl, socket_path: str) -
         left_over.bind(socket_path)
     ran = chatctl("status")
     assert (ran.status, "nobody answers" in ran.err) == (3, True)
+
+
+def test_a_daemon_that_accepts_nothing_is_124_and_not_waited_for(chatctl: Chatctl, socket_path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as stopped, contextlib.ExitStack() as stack:
+        stopped.bind(socket_path)
+        stopped.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.settimeout(0)
+                waiting.connect(socket_path)
+        ran = chatctl("health")
+    assert (ran.status, "accepts no connection" in ran.err) == (124, True)
 
 
 def test_something_that_is_no_socket_is_3(chatctl: Chatctl, tmp_path: Path) -> None:

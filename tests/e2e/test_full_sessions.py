@@ -1,4 +1,4 @@
-"""A node whose sessions are all taken: who is refused is told so, and an operator can look at it and stop it."""
+"""A node with all sessions taken: a refused client is told so, and an operator can look at the node and stop it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

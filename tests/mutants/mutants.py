@@ -709,7 +709,7 @@ MUTANTS = (
         tests("tests/test_acceptor.py", "-k", "uses_a_spare"),
     ),
     Mutant(
-        "nobody looks whether stdout is read while nothing happens",
+        "while nothing happens no verb looks whether stdout is read",
         "chatctl/session.py",
         "if self._attended:",
         "if False:",
