@@ -171,6 +171,7 @@ class ControlServer:
             self._told = trio.current_time()
             log.warning(f"{text} (logged once a minute)", *values)
 
+
 def _listener_of(bound: unix.BoundSocket) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound.sock))
 

@@ -17,6 +17,7 @@ from chatd.config import Config
 from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
 from chatd.core.chat import Chat
+from chatd.core.clones import Clones
 from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.journal import Journal
@@ -256,6 +257,7 @@ class Stand:
             started=trio.current_time(),
             version="0.0",
             complaints={},
+            clones=Clones(self.journal, self.registry),
             request_stop=self.stops.append,
         )
 

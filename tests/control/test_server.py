@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.api.errors import ControlError
+from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import DaemonStop
 from chatd.control import places, session, unix
 from chatd.control.methods.method import Method
@@ -168,7 +168,7 @@ async def test_at_the_bound_the_session_that_was_idle_for_longest_gives_up_its_p
             assert (await other.ask("send", peer=0, text="x"))["state"] == "queued"
             told = await client.line()
             assert told is not None
-            assert (told["id"], told["error"]["code"]) == (None, 508)
+            assert (told["id"], told["error"]["code"]) == (None, TABLE["session_evicted"][0])
             assert (told["error"]["data"]["kind"], told["error"]["data"]["retryable"]) == ("session_evicted", True)
             await client.write(request("send", 9, peer=0, text="crossed"))
             assert await client.line() is None

@@ -47,7 +47,7 @@ class SimControlServer(ControlServer):
         self._listener = door = cast(trio.SocketListener, self._world.door)
         self._world.served.set()
         try:
-            await self._serve(door, "control", task_status)
+            await self._serve("control", task_status)
         finally:
             door.socket.close()
 

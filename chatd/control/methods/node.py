@@ -10,7 +10,6 @@ from chatd.api.requests import Nothing
 from chatd.config import parse_address
 from chatd.control import addresses
 from chatd.control.session import Session
-from chatd.core.journal import LOST
 from chatd.core.membership import IN
 from chatd.node import Node
 

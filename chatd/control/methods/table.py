@@ -120,7 +120,9 @@ METHODS: dict[str, Method] = {
         requests.Nothing, records.MyIp, node.myip, "The address at which others reach this node", writes=False
     ),
     "myport": Method(requests.Nothing, records.MyPort, node.myport, "The port of the first listener", writes=False),
-    "health": Method(requests.Nothing, records.Health, health.health, "Whether this node can do its work", writes=False),
+    "health": Method(
+        requests.Nothing, records.Health, health.health, "Whether this node can do its work", writes=False
+    ),
     "shutdown": Method(
         requests.Nothing, records.Empty, node.shutdown, "Close all connections and end the daemon", writes=False
     ),
