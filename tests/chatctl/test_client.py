@@ -237,7 +237,7 @@ def test_messages_are_acknowledged_when_the_loop_comes_back(daemon: FakeDaemon, 
     until(lambda: positions(daemon))
     assert "aaaaaaaa:4" not in positions(daemon)
     client.ack(message(4))
-    assert positions(daemon)[-1] == "aaaaaaaa:4"
+    assert "aaaaaaaa:4" in positions(daemon)  # that of 3 goes over another session, and may come later
 
 
 def test_without_a_name_nothing_is_acknowledged(daemon: FakeDaemon, client: Client) -> None:
