@@ -92,9 +92,10 @@ class Batch:
             self.undo[key] = undo
 
     def settle(self, error: ControlError | None) -> None:
-        """Called by the journal, once."""
+        """Called by the journal, once. Peers keep their last batch for as long as they live: it lets go of the rest."""
         self.done = True
         self.error = error
+        self.entries, self.marks, self.statements, self.notes = [], {}, [], {}
         if error is not None:
             for undo in self.undo.values():
                 undo()

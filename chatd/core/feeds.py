@@ -41,7 +41,9 @@ class Feeds:
         """What that node is owed."""
         shown = self._shown.get(node)
         if shown is None:
-            shown = self._shown[node] = tuple(self._by_node.get(node, ()))
+            if node not in self._by_node:
+                return ()  # not remembered: strangers ask for theirs
+            shown = self._shown[node] = tuple(self._by_node[node])
         return shown
 
     def add(self, node: str, feed: Feed) -> None:
@@ -70,6 +72,10 @@ class Feeds:
     def ending(self, node: str, name: str) -> bool:
         """Whether the node has not got to the end of a former time in a room of that name."""
         return any(feed.room.name == name and feed.until != NEVER for feed in self.of(node))
+
+    def past(self, node: str) -> int:
+        """How many former times of the node in rooms are not acknowledged to their end."""
+        return sum(feed.until != NEVER for feed in self.of(node))
 
     def ended(self, node: str, through: int) -> Iterable[Feed]:
         """Those that lie before a position."""

@@ -75,7 +75,7 @@ class Hearing:
             message.to = frame.to
         return message
 
-    def _hear(self, peer: Peer, membership: Membership | None, messages: Sequence[Message]) -> None:
+    def _hear(self, peer: Peer, membership: Membership | None, messages: list[Message]) -> None:
         if membership is not None and messages:
             self._journal.append_all(messages, membership.key, "in")
             peer.received += len(messages)

@@ -25,6 +25,7 @@ from chatd.core.timeline import Timeline
 from chatd.runtime import Broadcast, Runtime, Waker, stamp
 
 T = TypeVar("T")
+E = TypeVar("E", bound=AnyEvent)
 EPOCH_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
 STATEMENT_COST = 200  # bytes that one takes until it is committed, about
@@ -96,10 +97,10 @@ class Journal:
 
         One that is not urgent makes no commit: it goes with the next one, or with `flush`.
         """
-        return self.append_all((event,), topic, direction, urgent=urgent)
+        return self.append_all([event], topic, direction, urgent=urgent)
 
     def append_all(
-        self, events: Sequence[AnyEvent], topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+        self, events: list[E], topic: int | None = None, direction: str | None = None, *, urgent: bool = True
     ) -> Batch:
         """The same for neighbours of one type. A message gets its id, which is its position."""
         batch = self._batch(urgent=urgent)
@@ -117,7 +118,8 @@ class Journal:
             event.position = position = prefix + str(seq)
             if type(event) is Message:
                 event.id = position
-        data = self._encode_lines(events)  # all at once, or none if one cannot be encoded
+        # All at once, or none if one cannot be encoded. Of anything but a list msgspec before 0.23 leaks an iterator.
+        data = self._encode_lines(events)
         tag = str(events[0].__struct_config__.tag)
         batch.entries += [
             Entry(seq, now, tag, direction, topic, raw, event)

@@ -235,6 +235,7 @@ class Registry:
         for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
             for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
                 self._directory.drop(peer)
+                self._journal.timeline.writes.drop(peer.key)
 
     def acquaint(self, peer: Peer) -> Batch | None:
         """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""

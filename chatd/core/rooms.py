@@ -34,6 +34,7 @@ MEMBER = "INSERT OR REPLACE INTO members (room, node, nick, since, until) VALUES
 PAST = "DELETE FROM members WHERE room = ? AND node = ? AND since = ?"
 SUBJECT_BYTES = 1024
 MOST_ROOMS = 1024
+MOST_PAST = 256  # former times in rooms that one node has not acknowledged the end of
 LEFT, CLOSED = "left", "closed"
 
 
@@ -288,6 +289,9 @@ class Rooms:
             raise ControlError("unknown_room", f"{self.owner.name} hosts no room {name[:64]!r}")
         if node in room.bans:
             raise ControlError("forbidden", f"this node is banned from {room.label}")
+        if node not in room.by_node and self.feeds.past(node) >= MOST_PAST:
+            hint = "try again once the node has received what was said before it left"
+            raise ControlError("rate_limited", f"this node has left {MOST_PAST} times without acknowledging it", hint)
         return room
 
     def acknowledged(self, node: str, through: int) -> None:
@@ -307,7 +311,7 @@ class Rooms:
 
     # -- the journal
 
-    def _append(self, room: Room, events: Sequence[RoomJoin | RoomLeave | RoomTopic | RoomGone]) -> Batch:
+    def _append(self, room: Room, events: list[RoomJoin | RoomLeave | RoomTopic | RoomGone]) -> Batch:
         for position, event in zip(self._journal.next_positions(len(events)), events, strict=True):
             if not isinstance(event, RoomGone):
                 event.room_position = position

@@ -13,6 +13,7 @@ import trio
 from chatd.config import Config
 
 WINDOW_S = 600.0  # for new links of one public address
+MOST_HOSTS = 4096  # addresses of which new links are counted; the one that was quiet for longest is forgotten first
 COMPLAIN_EVERY_S = 60.0
 log = logging.getLogger("chatd.sources")
 
@@ -24,7 +25,7 @@ class Sources:
         self._at_a_time = config.links_per_address
         self._new = config.dials_per_address
         self._open: dict[str, int] = {}
-        self._recent: dict[str, deque[float]] = {}
+        self._recent: dict[str, deque[float]] = {}  # by when the last one came
         self._complained = float("-inf")
 
     def enter(self, host: str, now: float) -> bool:
@@ -32,10 +33,16 @@ class Sources:
         if _is_exempt(host):
             return True
         self._forget(now)
-        recent = self._recent.setdefault(host, deque())
+        recent = self._recent.get(host, deque())
+        while recent and recent[0] <= now - WINDOW_S:
+            recent.popleft()
         if self._open.get(host, 0) >= self._at_a_time or len(recent) >= self._new:
             return False
         recent.append(now)
+        self._recent.pop(host, None)
+        self._recent[host] = recent
+        if len(self._recent) > MOST_HOSTS:
+            del self._recent[next(iter(self._recent))]
         self._open[host] = self._open.get(host, 0) + 1
         return True
 
@@ -53,11 +60,12 @@ class Sources:
             log.warning("too many connections: refused one from %s (told once a minute)", host)
 
     def _forget(self, now: float) -> None:
-        for host, recent in list(self._recent.items()):
-            while recent and recent[0] <= now - WINDOW_S:
-                recent.popleft()
-            if not recent:
-                del self._recent[host]
+        """Let go of addresses whose last link came too long ago; they are the first."""
+        while self._recent:
+            host, recent = next(iter(self._recent.items()))
+            if recent[-1] > now - WINDOW_S:
+                return
+            del self._recent[host]
 
 
 def _is_exempt(host: str) -> bool:

@@ -95,3 +95,13 @@ def test_an_entry_gives_back_its_event() -> None:
     raw = b'{"type":"message","position":"aaaaaaaa:1","at":"","direction":"out","peer":{"slot":0,"name":"bob",'
     raw += b'"kind":"native","node":"' + (event.peer.node or "").encode() + b'"},"text":"hi","unknown":[1]}'
     assert Entry(1, 0, "message", "out", None, raw).event == event
+
+
+def test_a_batch_that_is_done_holds_nothing_of_what_was_in_it() -> None:
+    batch = Batch()
+    batch.entries.append(Entry(1, 0, "message", None, None, b"{}"))
+    batch.marks[("bob", "aaaaaaaa")] = 1
+    batch.statements.append(("SELECT 1", ()))
+    batch.notes["bob"] = lambda: ("SELECT 1", ())
+    batch.settle(None)
+    assert (batch.entries, batch.marks, batch.statements, batch.notes) == ([], {}, [], {})

@@ -31,6 +31,7 @@ async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     bob, link = core.up()
     batch = core.chat.receive(bob, link, [Text(OLD, 3, "hi", "cccccccc:9")])
     assert batch is not None
+    assert batch.marks == {(BOB, OLD): 3}
     assert core.journal.marks.committed(BOB) is None
     await batch.wait()
     assert core.journal.marks.committed(BOB) == (OLD, 3)
@@ -39,7 +40,6 @@ async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     assert (event.id, event.re, event.text, event.direction) == (event.position, None, "hi", "in")
     assert (event.global_id, event.re_global_id) == (f"{BOB}/{OLD}:3", f"{SELF}/cccccccc:9")
     assert (bob.received, bob.remembered) == (1, True)
-    assert batch.marks == {(BOB, OLD): 3}
 
 
 async def test_a_message_that_was_appended_is_a_duplicate_before_its_commit(core: Core) -> None:

@@ -44,3 +44,9 @@ def test_a_dropped_interval_leaves_nothing() -> None:
     feeds.drop(NODE, feed)
     assert feeds.of(NODE) == ()
     assert list(feeds) == []
+
+
+def test_nothing_is_kept_of_a_node_that_is_owed_nothing() -> None:
+    feeds = Feeds()
+    assert feeds.of(NODE) == ()
+    assert feeds._shown == {}

@@ -13,8 +13,9 @@ from tests.core.parts import CAROL, Core
 
 async def entry_of(core: Core, event: Message | Gap, topic: int | None, direction: str | None = None) -> Entry:
     batch = core.journal.append(event, topic, direction)
+    entry = batch.entries[-1]
     await batch.wait()
-    return batch.entries[-1]
+    return entry
 
 
 def is_wanted(core: Core, entry: Entry, topic: int | None = None, **wanted: object) -> bool:

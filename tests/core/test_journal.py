@@ -268,8 +268,8 @@ async def test_acknowledgements_survive_a_full_disk(journal: Journal, world: Wor
 async def test_statements_are_in_the_transaction_of_the_events_around_them(journal: Journal) -> None:
     journal.append(said("1"))
     batch = journal.execute("INSERT INTO acks VALUES (?, ?)", "bob", 9)
-    await batch.wait()
     assert [entry.seq for entry in batch.entries] == [1]
+    await batch.wait()
     assert journal.store.query("SELECT seq FROM acks") == [(9,)]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from chatd.api.errors import ControlError
 from chatd.core.room import Member, Room
+from chatd.core.rooms import MOST_PAST
 from chatd.core.store import DiskFull
 from tests.core.parts import BOB, CAROL, SELF, Core, World, standing
 
@@ -262,3 +263,19 @@ async def test_a_closed_room_that_nobody_is_owed_leaves_nothing(tmp_path: Path) 
         assert list(core.exchange.rooms) == []
         assert core.journal.store.query("SELECT count(*) FROM bans")[0][0] == 0
         assert core.journal.store.query("SELECT count(*) FROM rooms")[0][0] == 0
+
+
+async def test_a_node_that_never_acknowledges_its_leaving_comes_back_only_so_often(core: Core) -> None:
+    room, rooms = await lobby(core), core.exchange.rooms
+    bob, _ = await core.linked()
+    for _ in range(MOST_PAST):
+        assert rooms.declare(bob, [("lobby", "bob", True)]) == ([], [room])
+        rooms.declare(bob, [])
+    gone, _ = rooms.declare(bob, [("lobby", "bob", True)])
+    assert [one.kind for one in gone] == ["rate_limited"]
+    assert room.by_node == {}
+    await core.commit()
+    bob.reached = core.journal.committed
+    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    assert rooms.declare(bob, [("lobby", "bob", True)]) == ([], [room])
+    await core.commit()

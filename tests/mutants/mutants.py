@@ -715,4 +715,33 @@ MUTANTS = (
         "if False:",
         tests("tests/chatctl/test_hangup.py"),
     ),
+    # -- what grows
+    Mutant(
+        "what is owed to strangers is remembered, though it is nothing",
+        "chatd/core/feeds.py",
+        "            if node not in self._by_node:\n                return ()",
+        "            if node not in self._by_node:\n                self._by_node[node] = []",
+        tests("tests/core/test_feeds.py"),
+    ),
+    Mutant(
+        "a batch that is done holds what was in it",
+        "chatd/core/batch.py",
+        "        self.entries, self.marks, self.statements, self.notes = [], {}, [], {}\n        if error",
+        "        if error",
+        tests("tests/core/test_batch.py"),
+    ),
+    Mutant(
+        "when something was written to a stranger is known for good",
+        "chatd/core/registry.py",
+        "                self._journal.timeline.writes.drop(peer.key)\n",
+        "",
+        tests("tests/integration/test_growth.py::test_nothing_grows_with_events_connections_and_room_joins[native]"),
+    ),
+    Mutant(
+        "a node may leave a room as often as it likes without acknowledging it",
+        ROOMS,
+        "if node not in room.by_node and self.feeds.past(node) >= MOST_PAST:",
+        "if False:",
+        tests("tests/core/test_rooms.py"),
+    ),
 )

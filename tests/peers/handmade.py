@@ -59,12 +59,16 @@ class Handmade:
     async def linked(cls, address: str, identity: Identity | None = None, **changes: Any) -> "Handmade":
         """Connect, say a good Hello and Resume, and wait for theirs."""
         peer = await cls.dial(address, identity)
-        said = hello(**changes)
-        await peer.send(said)
-        await peer.until(Hello)
-        await peer.send(Resume(said.epoch, 0))
-        await peer.until(Resume)
+        await peer.greet(**changes)
         return peer
+
+    async def greet(self, **changes: Any) -> None:
+        """Say a good Hello and Resume, and wait for theirs."""
+        said = hello(**changes)
+        await self.send(said)
+        await self.until(Hello)
+        await self.send(Resume(said.epoch, 0))
+        await self.until(Resume)
 
     async def send(self, *frames: Frame) -> None:
         """In one write."""

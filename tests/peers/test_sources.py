@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatd.peers.sources import WINDOW_S, Sources
+from chatd.peers.sources import MOST_HOSTS, WINDOW_S, Sources
 from tests.peers.stand import config_of
 
 
@@ -34,6 +34,17 @@ def test_addresses_are_forgotten_with_their_last_link_and_the_ten_minutes() -> N
         sources.leave(host)
     assert sources.enter("8.8.8.8", WINDOW_S)
     assert list(sources._recent) == list(sources._open) == ["8.8.8.8"]
+
+
+def test_of_too_many_addresses_the_one_that_was_quiet_for_longest_is_forgotten() -> None:
+    sources = Sources(config_of(links_per_address=100, dials_per_address=2))
+    for host in ("8.8.8.8", "8.8.4.4", "8.8.8.8"):
+        assert sources.enter(host, 0.0)
+    for number in range(MOST_HOSTS - 1):
+        assert sources.enter(f"2a00:1::{number:x}", 1.0)
+    assert len(sources._recent) == MOST_HOSTS
+    assert "8.8.4.4" not in sources._recent
+    assert not sources.enter("8.8.8.8", 2.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,183 @@
+"""Growth: does a node hold more after a lot of the same work than it held before? Run in a process of its own.
+
+Each kind of work is done some thousand times to fill every cache and ring to its bound, then measured. Three numbers
+are printed for each kind, as JSON: objects that the garbage collector knows, blocks of Python's allocator (they count
+what it does not know, e.g. bytes and msgspec structs), and resident memory in KiB.
+
+    python -m tests.integration.growth 50000 5000 50000 [KIND ...]
+
+The numbers are how many events, connections and room joins are measured.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from random import Random
+from typing import Any, cast
+
+import trio
+
+from chatd.api.events import PeerPending
+from chatd.api.requests import List
+from chatd.control.jsonrpc import Reply, encode
+from chatd.core import exchange
+from chatd.peers import sources
+from chatd.peers.links import Links
+from chatd.peers.listener import Listener
+from chatd.wire.frames import Rooms
+from tests.core.parts import FakeLink
+from tests.peers.handmade import Handmade, new_identity
+from tests.peers.stand import linking, loopback
+from tests.peers.world import node_id
+from tests.sim.network import Connection
+from tests.sim.pipes import Wire
+
+SMALL: dict[str, Any] = {"tail_bytes": 65536, "plain": "on", "max_links": 64}  # what is kept on purpose is full soon
+TURN = 200  # events between two waits for the journal
+FEW = 20  # the same for connections, each of which brings several
+
+Work = Callable[[Links, int], Awaitable[None]]
+
+
+async def events(links: Links, count: int) -> None:
+    """Events into the journal, one by one, each answered as to a client."""
+    peer = links.registry.plain("192.0.2.9:1")
+    for number in range(count):
+        links.journal.append(PeerPending(peer=peer.ref, address="192.0.2.9:1"), peer.key)
+        encode([Reply("2.0", number, List())])
+        if number % TURN == 0:
+            await links.journal.settled()
+    await links.journal.settled()
+
+
+async def messages(links: Links, count: int) -> None:
+    """Messages to a native peer that acknowledges them, and as many from it."""
+    peer, link = links.registry.native(node_id("bob"), "bob", "192.0.2.1:7420"), FakeLink()
+    links.registry.link_up(peer, link)
+    await links.journal.settled()
+    assert await links.chat.begin(peer, link, None, 0) is not None
+    for number in range(0, count, TURN):
+        links.chat.send_all(peer, ["hello there"] * TURN)
+        await links.journal.settled()
+        peer.reached = links.journal.committed
+        assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
+        links.chat.receive_plain(peer, [f"hello {number}"] * TURN)
+    links.registry.link_down(peer, link)
+    await links.journal.settled()
+
+
+async def plain_connections(links: Links, count: int) -> None:
+    """Plain clients that come from everywhere, say something and go; in memory."""
+    listener, wire = Listener(links.config, links), Wire(Random(1))
+    for number in range(count):
+        there = (f"2a00:1:{number >> 16:x}:{number & 0xFFFF:x}::1", 5000)
+        connection = Connection(wire, there, ("192.0.2.1", 7420))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener._serve, cast(trio.SocketStream, connection.accepted))
+            async with aclosing(connection.dialed) as stream:
+                await stream.send_all(b"hi\n")
+        if number % FEW == 0:
+            await links.journal.settled()
+
+
+async def native_connections(links: Links, count: int) -> None:
+    """Native peers that nobody knows, each with another node id, that link, say their rooms and go; without sockets."""
+    for number in range(count):
+        peer, link = links.registry.native(node_id(f"s{number}"), "stranger", "192.0.2.1:7420"), FakeLink()
+        links.attach(peer, link)
+        links.exchange.declared(peer, link, Rooms(1, []))
+        links.exchange.rooms.feeds.of(peer.node or "")
+        links.explorer._may_ask(cast(Any, link))
+        links.journal.timeline.writes.add(peer.key, 0, links.journal.committed + 1, 0.0)
+        await links.serve(peer, link, _nothing)
+        if number % FEW == 0:
+            await links.journal.settled()
+
+
+async def tls_connections(links: Links, count: int) -> None:
+    """One native peer that links and goes, over real sockets and TLS."""
+    listener, identity = Listener(links.config, links), new_identity()
+    for _ in range(count):
+        ours, theirs = await loopback()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener._serve, ours)
+            async with await Handmade.over(theirs, identity) as peer:
+                await peer.greet()
+
+
+async def room_joins(links: Links, count: int) -> None:
+    """Plain clients and one node that join a room of this node and leave it."""
+    rooms = links.exchange.rooms
+    room, _ = rooms.host("lobby")
+    peer, link = links.registry.native(node_id("carol"), "carol", "192.0.2.3:7420"), FakeLink()
+    links.registry.link_up(peer, link)
+    await links.journal.settled()
+    for number in range(0, count, 2):
+        member, _ = rooms.enter_plain(room, f"nick{number}", f"192.0.2.7:{number % 60000 + 1}", lambda reason: None)
+        rooms.leave(room, member)
+        rooms.declare(peer, [("lobby", "carol", True)])
+        rooms.declare(peer, [])
+        if number % TURN == 0:
+            await links.journal.settled()
+            peer.reached = links.journal.committed
+            assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
+    await links.journal.settled()
+    links.registry.link_down(peer, link)
+
+
+async def _nothing() -> None:
+    await trio.lowlevel.checkpoint()
+
+
+# What is done; how often it is done first; and which of the three numbers says how often it is measured.
+KINDS: dict[str, tuple[Work, int, int]] = {
+    "events": (events, 20_000, 0),
+    "messages": (messages, 20_000, 0),
+    "plain": (plain_connections, 1_500, 1),
+    "native": (native_connections, 2_000, 1),
+    "tls": (tls_connections, 150, 1),
+    "joins": (room_joins, 10_000, 2),
+}
+TLS_SHARE = 25  # of so many connections one is made with real TLS, which takes milliseconds
+
+
+def held() -> tuple[int, int, int]:
+    """Objects, blocks, KiB."""
+    for _ in range(3):
+        gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        pages = int(statm.read().split()[1])
+    return len(gc.get_objects()), sys.getallocatedblocks(), pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+async def grown(name: str, counts: list[int]) -> dict[str, int]:
+    """How much more there is after that work."""
+    work, first, which = KINDS[name]
+    count = counts[which] // (TLS_SHARE if name == "tls" else 1)
+    async with linking(**SMALL) as links:
+        await links.journal.ask(lambda store: store.query("PRAGMA cache_size = -256"))
+        await work(links, first)
+        await links.journal.settled()
+        before = held()
+        await work(links, count)
+        await links.journal.settled()
+        after = held()
+    return {"count": count} | {
+        word: now - then for word, now, then in zip(("objects", "blocks", "kib"), after, before, strict=True)
+    }
+
+
+def main() -> None:
+    exchange.MOST_DECLARED = sources.MOST_HOSTS = 256
+    counts = [int(word) for word in sys.argv[1:4]]
+    found = {name: trio.run(grown, name, counts) for name in sys.argv[4:] or KINDS}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
