@@ -1,4 +1,4 @@
-"""What every test gets: a deadline in real time, no silent skips in CI, and a hypothesis profile.
+"""What every test gets: a deadline in real time, a SIGINT that is heard, no silent skips in CI, a hypothesis profile.
 
 An async test has 30 s for its body, or what `@pytest.mark.deadline(seconds)` says; then it is cancelled, so its
 fixtures still clean up. Everything else (sync tests, setup, teardown) has 120 s. The deadline is an alarm and not
@@ -21,6 +21,8 @@ from hypothesis import is_hypothesis_test, settings
 ASYNC_DEADLINE_S = 30.0
 DEADLINE_S = 120.0
 GRACE_S = 5.0  # between cancelling an async test and raising wherever it is
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell starts its children with it ignored
 
 settings.register_profile("dev", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True, print_blob=True)
