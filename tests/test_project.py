@@ -3,13 +3,16 @@
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from chatctl.verbs import SUMMARY
 from chatd.core import failures
@@ -146,6 +149,60 @@ def test_every_dependency_is_pinned() -> None:
     names = {re.split(r"[<>=]", each)[0] for each in wanted}
     pinned = {line.split("==")[0] for line in text("requirements-dev.txt").splitlines()}
     assert names - pinned == set()
+
+
+def pins(name: str) -> dict[str, str]:
+    """The exact versions in a requirements file, by normalized name."""
+    found = re.findall(r"^([A-Za-z0-9_.-]+)==([A-Za-z0-9.]+)", text(name), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", project).lower(): version for project, version in found}
+
+
+def needed_by(names: Iterable[str]) -> set[str]:
+    """Those projects and everything that they need on Linux, as it is installed here."""
+    found, left = set[str](), list(names)
+    while left:
+        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
+        if name not in found:
+            found.add(name)
+            wanted = (Requirement(each) for each in metadata.requires(name) or ())
+            left += [each.name for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
+
+
+def test_the_image_installs_everything_that_is_needed_by_hash_in_the_versions_of_development() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["console"]]
+    image = pins("requirements-image.txt")
+    assert set(image) == needed_by(Requirement(each).name for each in wanted)
+    assert image.items() <= pins("requirements-dev.txt").items()
+    blocks = re.split(r"^(?=\w)", text("requirements-image.txt").partition("\nattrs")[2], flags=re.MULTILINE)
+    assert [block for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}$", block, re.MULTILINE)] == []
+    assert "--require-hashes" in text("Dockerfile")
+    assert "!requirements-image.txt" in text(".dockerignore").splitlines()
+
+
+def test_every_service_of_the_compose_file_has_limits() -> None:
+    compose = text("docker-compose.yml")
+    assert re.search(r"^x-chatd: &chatd\n(  .*\n)*  pids_limit: \d+ .*\n  mem_limit: \d+m ", compose, re.MULTILINE)
+    services = re.findall(r"^  \w+:\n    (.*)$", compose.partition("\nservices:\n")[2], re.MULTILINE)
+    assert len(services) >= 6
+    assert set(services) == {"<<: *chatd"}
+
+
+def test_an_interrupt_is_heard_though_a_background_shell_ignores_it(tmp_path: Path) -> None:
+    source = """
+import subprocess, sys
+
+def test_it():
+    child = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    assert subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout == "True\\n"
+"""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status, output = run_pytest(tmp_path, source)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == 0, output
 
 
 def test_the_image_runs_as_nobody_special_and_is_asked_for_its_health() -> None:

@@ -59,6 +59,7 @@ def test_the_container_may_do_nothing_that_chatd_does_not_need(network: Compose)
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"] is True
         assert host["CapDrop"] == ["ALL"]
+        assert (host["PidsLimit"], host["Memory"]) == (128, 256 << 20)
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
     assert network.exec("alice", "id", "-u").strip() == "10001"
