@@ -121,7 +121,7 @@ def result_line(reply: Reply) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(reply))
 
 
-def error_line(id_: Id, error: ControlError | Fault) -> msgspec.Raw:
+def error_line(id_: Id | msgspec.Raw, error: ControlError | Fault) -> msgspec.Raw:
     """The answer to a request that was refused."""
     return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "id": id_, "error": _error(error)}))
 
@@ -138,13 +138,18 @@ def _error(error: ControlError | Fault) -> dict[str, object]:
     return {"code": error.code, "message": message, "data": data}
 
 
-def _id_of(line: bytes) -> Id:
-    """The id in a line that msgspec would not take; the standard library is laxer (lone surrogates, big numbers)."""
+def _id_of(line: bytes) -> Id | msgspec.Raw:
+    """The id in a line that msgspec would not take; the standard library is laxer (lone surrogates, big numbers).
+
+    One with a lone surrogate goes back escaped, as it has to have come: as a string it cannot be encoded.
+    """
     try:
-        found = json.loads(line)["id"]
-        return msgspec.convert(found, Id)  # type: ignore[no-any-return]
+        found: Id = msgspec.convert(json.loads(line)["id"], Id)
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
+    if isinstance(found, str) and not found.isprintable():
+        return msgspec.Raw(json.dumps(found).encode())
+    return found
 
 
 class LineBuffer:

@@ -301,7 +301,9 @@ class Session:
             self.subscriptions.announce(number)
             self._waker.wake()
 
-    def _refuse(self, id_: Id | msgspec.UnsetType, error: ControlError | Fault, *, loose: bool = False) -> None:
+    def _refuse(
+        self, id_: Id | msgspec.Raw | msgspec.UnsetType, error: ControlError | Fault, *, loose: bool = False
+    ) -> None:
         if id_ is not UNSET:
             self._answers.add(jsonrpc.error_line(id_, error), loose=loose)
 

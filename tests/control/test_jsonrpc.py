@@ -92,6 +92,24 @@ def test_a_line_that_is_no_request_is_refused(line: bytes, code: int, id_: Any) 
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize("id_", ['"\\ud800"', '"a\\udfff\\ud800b"', '"\\udc00\\n\u00fc\\u0007"', '"\\ud83d"'])
+@pytest.mark.parametrize("rest", ['"jsonrpc":"2.0","method":"status"', '"jsonrpc":"2.0"', '"method":5'])
+def test_an_id_with_a_lone_surrogate_comes_back(id_: str, rest: str) -> None:
+    with pytest.raises(BadLine) as caught:
+        parse(f'{{"id":{id_},{rest}}}'.encode())
+    answer = json.loads(bytes(error_line(caught.value.id, caught.value)))
+    assert answer["id"] == json.loads(id_)
+    assert answer["error"]["code"] in (PARSE_ERROR, INVALID_REQUEST)
+
+
+@given(st.text(st.characters(codec=None), max_size=300), st.booleans())
+def test_every_id_is_answered_with_itself_or_with_null(id_: str, escaped: bool) -> None:
+    line = json.dumps({"jsonrpc": "1.0", "id": id_}, ensure_ascii=escaped).encode(errors="surrogatepass")
+    with pytest.raises(BadLine) as caught:
+        parse(line)
+    assert json.loads(bytes(error_line(caught.value.id, caught.value)))["id"] == (id_ if len(id_) <= 256 else None)
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_else(line: bytes) -> None:
     try:

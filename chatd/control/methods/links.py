@@ -36,7 +36,8 @@ def _changes(params: Link) -> Changes:
     changes: Changes = {name: amount for name in FAULTS if (amount := getattr(params, name)) is not None}
     for name, amount in changes.items():
         if not FAULTS[name].allows(amount):
-            raise Fault(INVALID_PARAMS, f"{name} is out of bounds: {amount:g}", f"expected {FAULTS[name].allowed}")
+            shown = f"{amount:g}" if isinstance(amount, float) else str(amount)[:64]  # an int may have 4,000 digits
+            raise Fault(INVALID_PARAMS, f"{name} is out of bounds: {shown}", f"expected {FAULTS[name].allowed}")
     return changes
 
 
