@@ -176,4 +176,4 @@ def _bound(store: Store, topic: int, after: int, through: int) -> int:
 
 
 def _page_back(store: Store, *, after: int, before: int, topic: int) -> list[Entry]:
-    return store.page_back(after, before, topic, PAGE_ROWS, heads=False)
+    return store.page_back(after, before, topic, PAGE_ROWS, heads=False)[0]

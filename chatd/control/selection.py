@@ -16,11 +16,12 @@ from chatd.api.requests import Filter, From
 from chatd.control.jsonrpc import Fault
 from chatd.core.batch import Entry, Topics, topics_of
 from chatd.core.consumers import Consumer
-from chatd.core.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of
+from chatd.core.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of, where_of
 from chatd.core.journal import PAGE_ROWS, Journal, Page
 from chatd.core.membership import Membership
 from chatd.core.room import Room
 from chatd.core.seek import seek_last, seek_time
+from chatd.core.where import ANYTHING, Where
 from chatd.node import Node
 from chatd.runtime import Runtime, parse_stamp, stamp
 
@@ -29,9 +30,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Selection:
-    """A filter, resolved: the journal's topics, and the test of an entry (None: every one matches)."""
+    """A filter, resolved: the journal's topics, and the test of an entry (None: every one matches).
 
-    __slots__ = ("heads", "match", "membership", "topic")
+    `where` is as much of the test as the disk can judge.
+    """
+
+    __slots__ = ("heads", "match", "membership", "topic", "where")
 
     def __init__(self, place: Place, wanted: Filter | None, until_ms: int | None = None) -> None:
         """Raises Fault."""
@@ -44,6 +48,7 @@ class Selection:
         if until_ms is not None:
             tests.append(lambda entry: entry.at_ms < until_ms)
         self.match = all_of(tests)
+        self.where = where_of(wanted, until_ms)
 
     @classmethod
     def new(cls, node: Node, wanted: Filter | None, until_ms: int | None = None) -> Self:
@@ -140,16 +145,20 @@ async def sought_start(journal: Journal, start: From, selection: Selection) -> i
         found = await seek_time(journal, seconds_of("from.since", start.since))
     else:
         n = start.last or 0
-        found = await seek_last(journal, n, selection.matches, selection.topic, heads=selection.heads)
+        found = await seek_last(
+            journal, n, selection.matches, selection.topic, heads=selection.heads, where=selection.where
+        )
     return max(found, journal.floor)
 
 
-async def read_on(journal: Journal, runtime: Runtime, after: int, topic: Topics, limit: int = PAGE_ROWS) -> Page:
+async def read_on(
+    journal: Journal, runtime: Runtime, after: int, topic: Topics, limit: int = PAGE_ROWS, where: Where = ANYTHING
+) -> Page:
     """The next entries; for a reader below the floor the gap instead, behind which it goes on.
 
     The floor is looked at behind the read: what it takes away meanwhile is not silently missing.
     """
-    page = await journal.read(after, topic, limit)
+    page = await journal.read(after, topic, limit, where)
     return page if after >= journal.floor else Page([_gap(journal, runtime, after)], journal.floor)
 
 

@@ -16,8 +16,9 @@ from chatd.core.memberships import Memberships
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 from chatd.core.room import Room
+from chatd.core.where import GAP, Where
 
-ALWAYS = "gap"  # a hole in what was asked for is always told
+ALWAYS = GAP  # a hole in what was asked for is always told
 Match = Callable[[Entry], bool]
 
 
@@ -70,6 +71,13 @@ def tests_of(wanted: Filter) -> list[Match]:
     if direction is not None:
         tests.append(lambda entry: entry.direction == direction or entry.type == ALWAYS)
     return tests
+
+
+def where_of(wanted: Filter | None, until_ms: int | None) -> Where:
+    """The same for the disk."""
+    if wanted is None:
+        return Where(before_ms=until_ms)
+    return Where(None if wanted.types is None else tuple(wanted.types), wanted.direction, until_ms)
 
 
 def all_of(tests: list[Match]) -> Match | None:

@@ -22,6 +22,7 @@ from chatd.core.reads import Reads
 from chatd.core.store import DiskFull, Store
 from chatd.core.tail import Tail
 from chatd.core.timeline import Timeline
+from chatd.core.where import ANYTHING, Where
 from chatd.runtime import Broadcast, Runtime, Waker, stamp
 
 T = TypeVar("T")
@@ -308,10 +309,13 @@ class Journal:
         """The committed entry of that seq, where memory still has it."""
         return self._tail.at(seq)
 
-    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
-        """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them."""
-        through = self.committed
-        return Page(*await self.ask(lambda store: store.page(after, through, topic, min(limit, PAGE_ROWS))))
+    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+        """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them.
+
+        Others than `where` asks for are left out, and so many of them at most that there may be more behind.
+        """
+        through, most = self.committed, min(limit, PAGE_ROWS)
+        return Page(*await self.ask(lambda store: store.page(after, through, topic, most, where)))
 
     async def entry(self, seq: int) -> Entry | None:
         """The committed entry of that seq; None where there is none (any more)."""
@@ -325,11 +329,11 @@ class Journal:
         """The committed entries of those seqs, a few dozen at most, by seq. What is gone is left out."""
         return {entry.seq: entry for entry in await self.ask(lambda store: store.entries(seqs))}
 
-    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
-        """The same from wherever they are."""
+    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+        """The same from wherever they are; out of memory also others than `where` asks for."""
         entries = self.recent(after, topic, limit)
         if entries is None:
-            return await self.page(after, topic, limit)
+            return await self.page(after, topic, limit, where)
         return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
 
     async def responds(self) -> None:

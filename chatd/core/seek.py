@@ -6,6 +6,7 @@ from functools import partial
 from chatd.core.batch import Entry, Topics
 from chatd.core.journal import PAGE_ROWS, Journal
 from chatd.core.store import Store
+from chatd.core.where import ANYTHING, Where
 
 HEAD_ROWS = 512  # whose bodies are touched in one turn: below 10 ms, however long they are
 
@@ -17,21 +18,33 @@ async def seek_time(journal: Journal, seconds: float) -> int:
 
 
 async def seek_last(
-    journal: Journal, n: int, match: Callable[[Entry], bool], topic: Topics = None, *, heads: bool = False
+    journal: Journal,
+    n: int,
+    match: Callable[[Entry], bool],
+    topic: Topics = None,
+    *,
+    heads: bool = False,
+    where: Where = ANYTHING,
 ) -> int:
-    """The seq after which the newest `n` matching entries are. `match` sees the columns, and the `heads` of bodies."""
-    before, floor, rows = journal.committed + 1, journal.floor, HEAD_ROWS if heads else PAGE_ROWS
-    while n > 0:
-        found = await journal.ask(partial(_page_back, after=floor, before=before, topic=topic, rows=rows, heads=heads))
+    """The seq after which the newest `n` matching entries are. `match` sees the columns, and the `heads` of bodies.
+
+    What it is true for has to meet `where`, too. Of fewer than `n` the oldest is the first behind it.
+    """
+    after = journal.committed
+    before, floor, rows = after + 1, journal.floor, HEAD_ROWS if heads else PAGE_ROWS
+    while n > 0 and before > floor + 1:
+        look = partial(_page_back, after=floor, before=before, topic=topic, rows=rows, heads=heads, where=where)
+        found, down_to = await journal.ask(look)
         for entry in found:
-            n -= match(entry)
-            if n <= 0:
-                return entry.seq - 1
-        if len(found) < rows:
-            return floor
-        before = found[-1].seq
-    return journal.committed
+            if match(entry):
+                n, after = n - 1, entry.seq - 1
+            if n == 0:
+                return after
+        before = down_to + 1
+    return after
 
 
-def _page_back(store: Store, *, after: int, before: int, topic: Topics, rows: int, heads: bool) -> list[Entry]:
-    return store.page_back(after, before, topic, rows, heads=heads)
+def _page_back(
+    store: Store, *, after: int, before: int, topic: Topics, rows: int, heads: bool, where: Where
+) -> tuple[list[Entry], int]:
+    return store.page_back(after, before, topic, rows, heads=heads, where=where)

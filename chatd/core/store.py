@@ -15,11 +15,13 @@ from chatd.core.batch import Batch, Entry, Topics
 from chatd.core.failures import NO_SPACE, StorageFailure, StorageFull, because_of
 from chatd.core.location import Location
 from chatd.core.schema import NewerSchema, migrate
+from chatd.core.where import ANYTHING, Where
 
 APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
 ROWS = 1024  # per INSERT, at most: half the price of one each, and fewer trips for Python's lock
 QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
 PAGE_BYTES = 1 << 20  # of bodies in one page
+LOOKED = 16_384  # rows that one look with conditions looks at: up to 10 ms
 PAGE_SIZE = 8192  # less work for a full batch than 4096, and less to write for a single row than 16384
 CHECKPOINT_PAGES = 2000
 FOR_EVER = (1 << 63) - 1  # ms
@@ -163,27 +165,54 @@ class Store:
         except sqlite3.Error:
             return  # it stays full; the next write tries again
 
-    def page(self, after: int, through: int, topic: Topics, limit: int) -> tuple[list[Entry], int]:
-        """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error."""
+    def page(
+        self, after: int, through: int, topic: Topics, limit: int, where: Where = ANYTHING
+    ) -> tuple[list[Entry], int]:
+        """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error.
+
+        With conditions no more than LOOKED rows are looked at: there may be more behind a page with nothing in it.
+        """
+        end = self._end_of_look(after, through, topic, where)
         entries: list[Entry] = []
         size = 0
-        for row in self._db.execute(*_selection(_COLUMNS, after, through, topic, limit)):
+        for row in self._db.execute(*_selection(_COLUMNS, after, end, topic, limit, where=where)):
             entries.append(Entry(*row))
             size += len(row[5])
             if size >= PAGE_BYTES:
                 break
         whole = len(entries) < limit and size < PAGE_BYTES
-        return entries, through if whole else entries[-1].seq
+        return entries, end if whole else entries[-1].seq
+
+    def _end_of_look(self, after: int, through: int, topic: Topics, where: Where, *, back: bool = False) -> int:
+        """The other end of a look that begins at `after`, or `back` at `through`."""
+        if where == ANYTHING or (where.indexed and topic is None and where.before_ms is None):
+            return after if back else through  # nothing is looked at that is not wanted
+        if not isinstance(topic, int):
+            return max(after, through - LOOKED) if back else min(through, after + LOOKED)
+        order = "DESC" if back else ""
+        sql = f"SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq {order} LIMIT 1 OFFSET ?"
+        last = self._db.execute(sql, (topic, after, through, LOOKED - 1)).fetchone()
+        if last is None:
+            return after if back else through
+        return int(last[0]) - 1 if back else int(last[0])
 
     def entries(self, seqs: Sequence[int]) -> list[Entry]:
         """Those of them that there are."""
         sql = f"SELECT {_COLUMNS} FROM events WHERE seq IN ({','.join('?' * len(seqs))})"
         return [Entry(*row) for row in self._db.execute(sql, seqs)]
 
-    def page_back(self, after: int, before: int, topic: Topics, limit: int, *, heads: bool) -> list[Entry]:
-        """The newest entries between those two seqs, newest first; of their bodies nothing, or the `heads`."""
+    def page_back(
+        self, after: int, before: int, topic: Topics, limit: int, *, heads: bool, where: Where = ANYTHING
+    ) -> tuple[list[Entry], int]:
+        """The newest entries between those two seqs, newest first; of their bodies nothing, or the `heads`.
+
+        And down to where was looked: everything that is wanted behind that seq is among them.
+        """
+        start = self._end_of_look(after, before - 1, topic, where, back=True)
         columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"
-        return [Entry(*row) for row in self._db.execute(*_selection(columns, after, before - 1, topic, limit, "DESC"))]
+        rows = self._db.execute(*_selection(columns, start, before - 1, topic, limit, "DESC", where))
+        entries = [Entry(*row) for row in rows]
+        return entries, start if len(entries) < limit else entries[-1].seq - 1
 
     def first_in(self, topic: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
         """The oldest message taken from a peer in (after, through], looking at no more than so many rows.
@@ -229,16 +258,32 @@ class Store:
 
 
 def _selection(
-    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = ""
-) -> tuple[str, tuple[int, ...]]:
-    """The query for entries in (after, through]. Of several topics each is read by the index."""
-    end = f"ORDER BY seq {order} LIMIT ?"
-    if isinstance(topic, tuple):
-        one = f"SELECT seq FROM (SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? {end})"
-        sql = f"SELECT {columns} FROM events WHERE seq IN ({' UNION ALL '.join([one] * len(topic))}) {end}"
-        return sql, (*(value for each in topic for value in (each, after, through, limit)), limit)
-    where, params = ("", ()) if topic is None else (" AND topic = ?", (topic,))
-    return f"SELECT {columns} FROM events WHERE seq > ? AND seq <= ?{where} {end}", (after, through, *params, limit)
+    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = "", where: Where = ANYTHING
+) -> tuple[str, tuple[Any, ...]]:
+    """The query for entries in (after, through]. Of several topics or types each is read by its index."""
+    more, params = where.sql()
+    end = f"{more} ORDER BY seq {order} LIMIT ?"
+    topics, kinds = topic if isinstance(topic, tuple) else (topic,), where.indexed or (None,)
+    parts = [_part(one, kind) for one in topics for kind in kinds]
+    if len(parts) == 1:
+        (condition, given), *_ = parts
+        return f"SELECT {columns} FROM {condition} {end}", (*given, after, through, *params, limit)
+    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {condition} {end})" for condition, _ in parts)
+    sql = f"SELECT {columns} FROM events WHERE seq IN ({each}) ORDER BY seq {order} LIMIT ?"
+    return sql, (*(value for _, given in parts for value in (*given, after, through, *params, limit)), limit)
+
+
+def _part(topic: int | None, kind: str | None) -> tuple[str, tuple[Any, ...]]:
+    """Where the events of one topic and one type are; None: of all."""
+    conditions, params = list[str](), list[Any]()
+    if topic is not None:
+        conditions.append("topic = ? AND")
+        params.append(topic)
+    if kind is not None:
+        conditions.append("type = ? AND type <> 'message' AND")
+        params.append(kind)
+    table = "events" if kind is None else "events INDEXED BY events_by_type"
+    return f"{table} WHERE {' '.join(conditions)} seq > ? AND seq <= ?", tuple(params)
 
 
 def _size(path: str) -> int:

@@ -13,6 +13,7 @@ from chatd.control.selection import Selection
 from chatd.control.subscription import CHUNK_BYTES, Subscription
 from chatd.core.batch import Topics
 from chatd.core.journal import PAGE_ROWS, Page
+from chatd.core.where import ANYTHING, Where
 from chatd.runtime import parse_stamp, stamp
 from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of, standing
 
@@ -333,8 +334,8 @@ async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, cli
     positions = await stand.say("one", "two", "three")
     read = stand.journal.read
 
-    async def slow_read(after: int, topic: Topics = None, limit: int = PAGE_ROWS) -> Page:
-        page = await read(after, topic, limit)
+    async def slow_read(after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+        page = await read(after, topic, limit, where)
         stand.journal.read = read  # type: ignore[method-assign]
         await lose(stand, positions[1])
         return page

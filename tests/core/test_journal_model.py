@@ -208,10 +208,8 @@ class JournalMachine(RuleBasedStateMachine):
             lambda journal: seek_last(journal, n, lambda entry: entry.direction == direction, topic)
         )
         matching = [seq for seq, row in self.numbered(0, topic) if row.direction == direction]
-        if n == 0:
-            assert found == len(self.rows)
-        else:
-            assert found == (matching[-n] - 1 if len(matching) >= n else 0)
+        wanted = matching[-n:] if n else []
+        assert found == (wanted[0] - 1 if wanted else len(self.rows))
 
     @rule(ago=st.integers(0, 20))
     def seek_time(self, ago: int) -> None:

@@ -744,4 +744,26 @@ MUTANTS = (
         "if False:",
         tests("tests/core/test_rooms.py"),
     ),
+    # -- history
+    Mutant(
+        "who asks for a rare type looks at every message",
+        "chatd/core/where.py",
+        "if self.types is not None and MESSAGE not in self.types:",
+        "if False:",
+        tests("tests/core/test_where.py"),
+    ),
+    Mutant(
+        "one look with conditions looks at everything",
+        STORE,
+        "        if where == ANYTHING or (where.indexed",
+        "        if True or (where.indexed",
+        tests("tests/core/test_where.py"),
+    ),
+    Mutant(
+        "the id of a request that cannot be encoded ends the session",
+        "chatd/control/jsonrpc.py",
+        "if isinstance(found, str) and not found.isprintable():",
+        "if False:",
+        tests("tests/control/test_jsonrpc.py"),
+    ),
 )

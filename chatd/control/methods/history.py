@@ -15,6 +15,7 @@ from chatd.control.methods.messages import present
 from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
 from chatd.control.session import Session
 from chatd.core.batch import Entry, Topics
+from chatd.core.where import ANYTHING, Where
 from chatd.node import Node
 
 PAGE_BYTES = 256 * 1024
@@ -41,7 +42,7 @@ async def history(node: Node, _session: Session, params: History) -> HistoryPage
     after = known_start(journal, wanted)
     if after is None and isinstance(wanted, From):
         after = await sought_start(journal, wanted, selection)
-    entries, through = await _collect(node, selection, selection.topic, after or 0, end, params.n)
+    entries, through = await _collect(node, selection, selection.topic, after or 0, end, params.n, selection.where)
     more = through < end and _goes_on(params, entries)
     return HistoryPage(await present(node, entries), journal.position(through) if more else None)
 
@@ -51,12 +52,14 @@ def _goes_on(params: History, entries: Sequence[Entry]) -> bool:
     return params.n > 0 and (params.from_ is not None or len(entries) < params.n)
 
 
-async def _collect(node: Node, teller: Teller, topic: Topics, after: int, end: int, n: int) -> tuple[list[Entry], int]:
+async def _collect(
+    node: Node, teller: Teller, topic: Topics, after: int, end: int, n: int, where: Where = ANYTHING
+) -> tuple[list[Entry], int]:
     """At most `n` events that are shown and about PAGE_BYTES; and the seq up to which all was looked at."""
     found: list[Entry] = []
     size = 0
     while after < end and len(found) < n:
-        entries, through = await read_on(node.journal, node.runtime, after, topic)
+        entries, through = await read_on(node.journal, node.runtime, after, topic, where=where)
         for start in range(0, len(entries), FEW):
             for entry in await teller.pick([one for one in entries[start : start + FEW] if one.seq <= end]):
                 size += len(entry.raw)

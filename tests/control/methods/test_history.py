@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import trio
 
 from chatd.api.events import Gap
 from chatd.control.methods.history import PAGE_BYTES
+from chatd.core import store as store_module
 from chatd.runtime import stamp
 from tests.control.stand import Client, Refused, Stand
 
@@ -125,3 +127,33 @@ async def test_it_shows_the_states_that_messages_have_now(stand: Stand, client: 
     states = [event.get("state") for event in events]
     assert states == ["delivered", "sent", "queued", "cancelled", None]
     assert [(await client.ask("msg", id=event["id"]))["message"] for event in events[:4]] == events[:4]
+
+
+@pytest.mark.parametrize("params", [{}, {"from_": "start"}, {"until": "2001-01-01T00:00:00Z", "from_": "start"}])
+@pytest.mark.parametrize("stand", [{"tail_bytes": 65536}], indirect=True)
+async def test_a_search_that_finds_nothing_ends_with_its_client(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]
+) -> None:
+    await stand.say(*map(str, range(1000)))
+    monkeypatch.setattr(store_module, "LOOKED", 1)
+    looks, first = 0, trio.Event()
+    end_of_look, token = stand.store._end_of_look, trio.lowlevel.current_trio_token()
+
+    def counted(*args: Any, **kwargs: Any) -> int:
+        nonlocal looks
+        looks += 1
+        token.run_sync_soon(first.set)
+        return end_of_look(*args, **kwargs)
+
+    monkeypatch.setattr(stand.store, "_end_of_look", counted)
+    client = await stand.connect()
+    async with client.stream:
+        await client.post("history", n=10, filter={"direction": "out"}, **params)
+        await first.wait()
+    while stand.server._sessions:
+        await trio.lowlevel.checkpoint()
+    await stand.journal.responds()
+    assert looks < 900
+    before = looks
+    await stand.journal.responds()
+    assert looks == before
