@@ -69,7 +69,7 @@ class Journal:
         self.committed = self.appended = store.last_seq()
         self.epoch = "".join(runtime.random.choices(EPOCH_LETTERS, k=8))
         store.add_epoch(self.epoch, self.committed + 1)
-        self._epochs = Epochs(store.query("SELECT first_seq, epoch FROM epochs ORDER BY ord"))
+        self.epochs = Epochs(store.query("SELECT first_seq, epoch FROM epochs ORDER BY ord"))
         self.marks = Marks(
             store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
         )
@@ -368,15 +368,15 @@ class Journal:
 
     def position(self, seq: int) -> str:
         """`EPOCH:SEQ`."""
-        return f"{self._epochs.of(seq)}:{seq}"
+        return f"{self.epochs.of(seq)}:{seq}"
 
     def epoch_of(self, seq: int) -> str:
         """The epoch in whose range a seq lies."""
-        return self._epochs.of(seq)
+        return self.epochs.of(seq)
 
     def span(self, epoch: str) -> tuple[int, int] | None:
         """First and last committed seq of an epoch of ours (last < first: it is empty); None if it is not ours."""
-        return self._epochs.span(epoch, self.committed)
+        return self.epochs.span(epoch, self.committed)
 
     def holds(self, epoch: str, seq: int) -> bool:
         """Whether that is a committed position of this journal."""
@@ -385,7 +385,7 @@ class Journal:
 
     def resolve(self, position: str) -> int:
         """The seq of a position of this journal. Raises ControlError cursor_gone."""
-        return self._epochs.resolve(position, self.committed)
+        return self.epochs.resolve(position, self.committed)
 
     def close(self) -> None:
         """After `run` has ended (blocking)."""

@@ -2,7 +2,8 @@
 
 Everything up to the floor is gone, except the single rows that an outbox owes, which go once they are acknowledged or
 given up. A row, what other tables say of it, and the floor change in one transaction; `journal.floor` follows before
-anybody else reads. The floor moves for events alone: marks, acknowledgements and epochs are for good.
+anybody else reads. Epochs of which nothing is left go with them, all but the newest (core/epochs.py). Marks and
+acknowledgements are for good.
 
 *Size* is that of the pages in use: a file does not shrink, but its free pages are used again. History keeps about half
 of what is allowed, however much is owed.
@@ -38,6 +39,8 @@ _DELETIONS = (
     ),
 )
 _RAISE = "UPDATE floor SET seq = max(seq, ?)"
+_OLDEST = "SELECT min(seq) FROM events"
+_TRIM = "DELETE FROM epochs WHERE ord < (SELECT ord FROM epochs WHERE epoch = ?)"
 _BLOCK = """SELECT max(seq), sum(size) FROM
     (SELECT seq, length(body) AS size FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?)"""
 _KEPT = "SELECT DISTINCT topic FROM events WHERE seq > ? AND seq <= ?"
@@ -65,6 +68,7 @@ class Retention:
         self._recalled: int | None = 0  # topics up to there were looked at since the start; None: all
         self._witness = (journal.committed, trio.current_time())  # what is up to there is older than that
         self._surely_old = 0
+        self._oldest = journal.epochs.of(0)  # epoch that is kept
 
     async def step(self) -> bool:
         """Delete a little of what has to go; whether there may be more."""
@@ -79,6 +83,7 @@ class Retention:
 
     def _told(self, found: tuple[int, bool]) -> None:
         self._journal.raise_floor(found[0])
+        self._journal.epochs.trim(self._oldest)
 
     def _step(self, store: Store, newest: int, now_ms: int) -> tuple[int, bool]:
         """The floor from now on, and whether there may be more. It was asked for when the journal ended at `newest`."""
@@ -112,6 +117,11 @@ class Retention:
             for sql in _DELETIONS:
                 run(sql, (after, through))
             run(_RAISE, (through,))
+            # An outbox may owe what is below the floor, and its frames have the epoch in which it was written.
+            left, floor = store.query(_OLDEST)[0][0], max(through, self._journal.floor)
+            oldest = self._journal.epochs.oldest_needed(min(left or floor, floor))
+            run(_TRIM, (oldest,))
+        self._oldest = oldest
         return through
 
     # -- below the floor

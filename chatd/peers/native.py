@@ -265,8 +265,8 @@ class NativeLink:
             if start is not None:
                 self._outgoing.start(start)
                 self._rooms.declare()
-                resume = Resume(epoch=self._journal.epoch_of(start), seq=start)
-                await self._send([resume, *self._rooms.due(), *self._cloned()])
+                epoch, seq = self._journal.epochs.told(start)
+                await self._send([Resume(epoch=epoch, seq=seq), *self._rooms.due(), *self._cloned()])
                 self._pings.ask()
                 await self._serve()
             await self._say_goodbye()

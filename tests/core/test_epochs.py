@@ -1,7 +1,8 @@
 import pytest
 
 from chatd.api.errors import ControlError
-from chatd.core.epochs import Epochs
+from chatd.core import epochs as epochs_module
+from chatd.core.epochs import KEPT, TRIMMED, Epochs
 
 # The second run wrote nothing.
 THREE = [(1, "aaaaaaaa"), (11, "bbbbbbbb"), (11, "cccccccc")]
@@ -57,3 +58,51 @@ def test_every_other_position_is_gone(position: str) -> None:
         Epochs(THREE).resolve(position, 15)
     assert refused.value.kind == "cursor_gone"
     assert refused.value.hint
+
+
+@pytest.fixture
+def trimmed(monkeypatch: pytest.MonkeyPatch) -> Epochs:
+    """Of five epochs of ten events, with nothing left up to 35, the first two are gone."""
+    monkeypatch.setattr(epochs_module, "KEPT", 1)
+    epochs = Epochs([(first, chr(97 + first // 10) * 8) for first in range(1, 51, 10)])
+    assert epochs.oldest_needed(20) == "aaaaaaaa"
+    assert epochs.oldest_needed(21) == "bbbbbbbb"
+    assert epochs.oldest_needed(35) == "cccccccc"
+    epochs.trim(epochs.oldest_needed(35))
+    epochs.trim("cccccccc")
+    return epochs
+
+
+def test_positions_of_an_epoch_that_was_let_go_of_are_gone(trimmed: Epochs) -> None:
+    for position in ("aaaaaaaa:0", "aaaaaaaa:5", "bbbbbbbb:15"):
+        with pytest.raises(ControlError, match="not in this journal"):
+            trimmed.resolve(position, 50)
+    assert trimmed.span("bbbbbbbb", 50) is None
+
+
+def test_the_oldest_that_is_left_stands_for_all_before_it(trimmed: Epochs) -> None:
+    for seq in range(51):
+        assert trimmed.resolve(f"{trimmed.of(seq)}:{seq}", 50) == seq
+    assert [trimmed.of(seq)[0] for seq in (0, 5, 20, 30, 31, 41, 50)] == ["c", "c", "c", "c", "d", "e", "e"]
+    assert trimmed.span("cccccccc", 50) == (1, 30)
+    assert trimmed.span("dddddddd", 50) == (31, 40)
+
+
+def test_another_node_is_told_nothing_of_an_epoch_that_was_let_go_of(trimmed: Epochs) -> None:
+    assert trimmed.told(20) == ("cccccccc", 0)
+    assert trimmed.told(21) == ("cccccccc", 21)
+    assert trimmed.told(45) == ("eeeeeeee", 45)
+
+
+def test_of_a_hundred_thousand_each_is_found_at_once_and_they_go_in_steps() -> None:
+    count = 100_000
+    epochs = Epochs([(seq, f"{seq:08}") for seq in range(1, count + 1)])
+    for seq in range(1, count + 1):
+        assert epochs.of(seq) == f"{seq:08}"
+        assert epochs.span(f"{seq:08}", count) == (seq, seq)
+    steps = 0
+    while (oldest := epochs.oldest_needed(count)) != epochs.of(0):
+        epochs.trim(oldest)
+        steps += 1
+    assert oldest == f"{count - KEPT:08}"
+    assert steps == -(-(count - 1 - KEPT) // TRIMMED)

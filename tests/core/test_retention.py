@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
 import trio.testing
 
+from chatd.api.errors import ControlError
+from chatd.core import epochs as epochs_module
 from chatd.core.journal import Journal
 from chatd.core.retention import ROWS, Retention
-from chatd.core.store import Store
+from chatd.core.store import DiskFull, Store
 from tests.core.parts import World, open_journal, running, said, texts_of
 
 HOUR, DAY = 3600.0, 86400.0
@@ -406,3 +409,50 @@ def test_the_floor_of_a_store_counts_as_given(stores: Callable[[Path], Store], p
     store.add_epoch("aaaaaaaa", 1)
     store.query("UPDATE floor SET seq = 7")
     assert store.last_seq() == 7
+
+
+def epochs_of(journal: Journal) -> list[str]:
+    return [epoch for (epoch,) in journal.store.query("SELECT epoch FROM epochs ORDER BY ord")]
+
+
+async def test_epochs_of_which_nothing_is_left_go_with_the_floor(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs_module, "KEPT", 1)
+    started = list[str]()
+    for number in range(6):
+        async with running(open_journal(tmp_path, world)) as journal:
+            started.append(journal.epoch)
+            await write(journal, f"{number}", topic=number)
+            if number == 2:
+                await owe(journal, 2, 3, 1)
+    world.now += 61
+    async with running(open_journal(tmp_path, world)) as journal:
+        started.append(journal.epoch)
+        await write(journal, "young")
+        await finish(by_age(journal, world, 60))
+        assert (journal.floor, seqs(journal)) == (6, [3, 7])
+        assert epochs_of(journal) == started[1:]  # the third has a row that is owed, and one more is kept
+        assert journal.position(3) == f"{started[2]}:3"
+        with pytest.raises(ControlError, match="not in this journal"):
+            journal.resolve(f"{started[0]}:1")
+        await journal.execute("UPDATE outboxes SET messages = 0").wait()
+        monkeypatch.setattr(journal.store, "transaction", full)
+        assert await by_age(journal, world, 60).step() is False
+        assert epochs_of(journal) == started[1:]
+        assert journal.resolve(f"{started[1]}:2") == 2
+        monkeypatch.undo()
+        monkeypatch.setattr(epochs_module, "KEPT", 1)
+        await finish(by_age(journal, world, 60))
+        assert epochs_of(journal) == started[4:]
+        assert [journal.position(seq) for seq in (0, 5, 6, 7)] == [
+            f"{started[place]}:{seq}" for place, seq in ((4, 0), (4, 5), (5, 6), (6, 7))
+        ]
+    async with running(open_journal(tmp_path, world)) as journal:
+        assert epochs_of(journal) == [*started[4:], journal.epoch]
+        assert journal.committed == 7
+        assert journal.resolve(f"{started[4]}:0") == 0
+
+
+def full(*_: object) -> NoReturn:
+    raise DiskFull("no room")

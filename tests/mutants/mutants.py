@@ -766,4 +766,18 @@ MUTANTS = (
         "if False:",
         tests("tests/control/test_jsonrpc.py"),
     ),
+    Mutant(
+        "the epoch of a row that is owed is let go of",
+        "chatd/core/retention.py",
+        "oldest_needed(min(left or floor, floor))",
+        "oldest_needed(floor)",
+        tests("tests/core/test_retention.py"),
+    ),
+    Mutant(
+        "a peer is told that it lacks what an epoch had that was let go of",
+        "chatd/core/epochs.py",
+        "seq if seq >= self._firsts[0] else 0",
+        "seq",
+        tests("tests/peers/test_native.py", "tests/core/test_epochs.py"),
+    ),
 )

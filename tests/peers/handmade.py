@@ -34,6 +34,7 @@ class Handmade:
         self.stream = stream
         self.node = node
         self.frames: list[Frame] = []
+        self.resumed: Resume | None = None  # where they said they go on, as far as a test has looked
         self._decoder = Decoder()
         self._ended = False
 

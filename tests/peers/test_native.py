@@ -9,6 +9,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.core.batch import Batch
 from chatd.core.chat import Options
+from chatd.core.epochs import Epochs
 from chatd.core.identity import Identity
 from chatd.core.store import DiskFull
 from chatd.peers import texts as texts_module
@@ -39,7 +40,7 @@ async def linked(
         async with await Handmade.over(theirs, identity or new_identity()) as peer:
             await peer.send(hello(**changes))
             await peer.until(Hello)
-            await peer.until(Resume)
+            peer.resumed = await peer.until(Resume)
             await peer.send(*frames)
             yield peer, made[0]
     assert made[0].reason is not None
@@ -357,3 +358,29 @@ async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_roo
             room = links.exchange.rooms.get("lobby")
             assert room is not None
             assert link.peer.node not in room.by_node
+
+
+async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (peer, link):
+            _, batch = links.chat.send(link.peer, "first")
+            await batch.wait()
+            said = await peer.until(Text)
+            await peer.send(Ack(said.epoch, said.seq))
+            while link.peer.outbox.count:
+                await link.peer.progress.wait()
+            await peer.send(Bye("shutdown"))
+        first, present = said.seq + 1, links.journal.epoch
+        links.journal.epochs = Epochs([(first, "aaaaaaaa"), (links.journal.committed + 1, "bbbbbbbb")])
+        links.journal.epoch, links.journal._prefix = "bbbbbbbb", "bbbbbbbb:"
+        async with linked(links, RESUME, identity=identity, mark_epoch=present, mark_seq=said.seq) as (peer, link):
+            assert peer.resumed == Resume("aaaaaaaa", 0)
+            _, batch = links.chat.send(link.peer, "second")
+            await batch.wait()
+            said = await peer.until(Text)
+            assert (said.epoch, said.text) == ("bbbbbbbb", "second")
+            await peer.send(Ack("aaaaaaaa", 1), Ack(present, 2), Ack(said.epoch, said.seq), Bye("shutdown"))
+            await peer.rest()
+        assert link.reason == "peer stopped"
+        assert not link.peer.outbox.count
