@@ -2,6 +2,8 @@ import json
 import logging
 import os
 import re
+import sys
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
@@ -173,3 +175,9 @@ def test_warnings_of_libraries_are_log_lines_too(pipe: Pipe) -> None:
     logs.setup("info", "json", pipe.writer)
     logging.getLogger("py.warnings").warning("old")
     assert json.loads(pipe.read())["logger"] == "py.warnings"
+
+
+def test_no_character_of_a_log_line_does_harm() -> None:
+    """Whatever is not printable is shown by its number, but for blanks of other widths."""
+    passed = [each for each in map(chr, range(sys.maxunicode + 1)) if not logs.harmless(each).isprintable()]
+    assert {unicodedata.category(each) for each in passed} == {"Zs"}

@@ -33,7 +33,8 @@ _EXIT: Final = "*exit"
 _PRIVATE: Final = "(Private Message) "
 _BLANKS: Final = b" \t\n\v\f\r\0"
 _STRIPPED: Final = str.maketrans("", "", "\r\0")
-# One text stays one line, for readers that split at whatever Unicode calls a line break too.
+# One text stays one line, for readers that split at whatever Unicode calls a line break too. Format characters stay, as
+# in every text: people write with them, and what turns the direction of a line ends with it.
 _HARMLESS: Final = (
     dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
     | dict.fromkeys(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"), "␤")

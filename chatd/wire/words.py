@@ -21,10 +21,13 @@ _ID: Final = re.compile(r"[a-z2-7]{8}:(0|[1-9][0-9]{0,18})")  # one spelling eac
 _NAME: Final = re.compile(r"(?![0-9]+\Z)[a-z0-9._-]{1,63}")
 _NODE: Final = re.compile(r"[a-z2-7]{52}")
 _KIND: Final = re.compile(r"[a-z_]{1,32}")
-# No controls and no halves of characters; in a nick no blanks either, nor what is not seen or turns the line.
+# No controls and no halves of characters, as in texts (core/wording.py): format characters are part of what people
+# write, and who shows it makes it harmless. In a nick no blanks either, and no format or private characters.
 _NOTE: Final = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]*")
 _NICK: Final = re.compile(
-    r"[^\s\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"
+    r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ud800-\uf8ff\ufeff\ufff0-\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U0010ffff]+"
 )
 
 

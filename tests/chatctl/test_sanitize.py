@@ -1,6 +1,9 @@
 """Text of peers is harmless before a person sees it."""
 
 import json
+import sys
+import unicodedata
+from functools import cache
 
 import pytest
 
@@ -36,6 +39,40 @@ def test_json_keeps_its_meaning_when_it_is_made_harmless() -> None:
     assert "\u202e" not in harmless
 
 
-def test_nothing_unprintable_is_left_of_any_control_character() -> None:
-    every = "".join(chr(code) for code in [*range(0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A)])
-    assert sanitize.inline(every).isprintable()
+HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+@cache
+def of_kind(kind: str) -> list[str]:
+    return [each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) == kind]
+
+
+@pytest.mark.parametrize("kind", HARMFUL)
+def test_every_character_that_could_do_harm_is_shown_by_its_number(kind: str) -> None:
+    harmful = [each for each in of_kind(kind) if each not in sanitize.JOINERS + sanitize.NUMBER_SIGNS]
+    assert harmful
+    for character in harmful:
+        shown = sanitize.inline(character)
+        assert shown.isascii()
+        assert shown.isprintable()
+        assert shown[1:] in "nrt" or int(shown[2:], 16) == ord(character)
+    passed = "".join(harmful[:: max(1, len(harmful) // 5000)])
+    assert sanitize.encoded(passed).isascii()
+    assert json.loads(f'"{sanitize.encoded(passed)}"').encode("utf-16", "surrogatepass") == passed.encode(
+        "utf-16", "surrogatepass"
+    )
+
+
+def test_of_harmful_kinds_only_joiners_and_signs_over_numbers_are_text() -> None:
+    kept = [each for kind in HARMFUL for each in of_kind(kind) if sanitize.inline(each) == each]
+    assert sorted(kept) == sorted(sanitize.JOINERS + sanitize.NUMBER_SIGNS)
+
+
+def test_every_other_character_stays_as_it_is() -> None:
+    others = "".join(each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) not in HARMFUL)
+    assert sanitize.inline(others) == sanitize.encoded(others) == others
+
+
+@pytest.mark.parametrize("character", ["\ufff9", "\ufffa", "\ufffb", "\u00ad", "\u200b", "\u2060", "\U000e0041"])
+def test_what_hides_or_annotates_a_part_of_a_line_is_shown(character: str) -> None:
+    assert character not in sanitize.block(f"a{character}b\n{character}")

@@ -33,3 +33,13 @@ def test_a_change_with_a_batch_that_has_failed_is_undone_at_once() -> None:
     failed.settle(FULL)
     undo.add(failed, lambda: undone.append("it"))
     assert undone == ["it"]
+
+
+def test_of_two_changes_the_first_of_which_is_committed_only_the_second_is_undone() -> None:
+    undo, undone = Undo(), list[str]()
+    writing, filling = Batch(), Batch()
+    undo.add(writing, lambda: undone.append("first"))
+    undo.add(filling, lambda: undone.append("second"))
+    writing.settle(None)
+    filling.settle(FULL)
+    assert undone == ["second"]

@@ -598,3 +598,45 @@ async def test_a_chatd_that_has_answered_there_stays_wished_for() -> None:
         assert (bob.wishes, room.wishes) == ([BOB], [])
         assert bob.is_up
         assert room.is_up
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_of_two_addresses_one_that_refuses_is_given_up_and_the_other_is_dialed(ours: bool) -> None:
+    """This node itself answers there by now, or a stranger that does not let us in."""
+    other = "192.0.2.9:7420"
+    async with dialing() as (dialer, links, wire):
+        bob = new_identity()
+        wire.answers = [serving(bob)]
+        peer = await connect(dialer)
+        links.registry.wishes.add(peer, other)
+        links.registry.wishes.put_last(peer, other)
+        refusing = serving(links.identity if ours else new_identity(), Bye("denied"))
+
+        async def refuse(stream: trio.SocketStream) -> None:
+            with suppress(trio.BrokenResourceError):  # it has seen its own id, and gone
+                await refusing(stream)
+
+        wire.answers = [refuse, serving(bob)]
+        peer.links[0].drop("cut")  # type: ignore[attr-defined]
+        await wire.wait_dialed(3)
+        while not peer.is_up:
+            await links.registry.changed.wait()
+        assert wire.dialed == [BOB, BOB, other]
+        assert (peer.wishes, peer.address) == ([other], other)
+
+
+async def test_a_peer_that_refuses_at_one_of_its_addresses_is_dialed_at_none() -> None:
+    other = "192.0.2.9:7420"
+    async with dialing() as (dialer, links, wire):
+        bob = new_identity()
+        wire.answers = [serving(bob)]
+        peer = await connect(dialer)
+        links.registry.wishes.add(peer, other)
+        links.registry.wishes.put_last(peer, other)
+        wire.answers = [serving(bob, Bye("denied"))]
+        peer.links[0].drop("cut")  # type: ignore[attr-defined]
+        while peer.wishes:
+            await links.registry.changed.wait()
+        await trio.sleep(0.1)  # longer than it would wait
+        assert wire.dialed == [BOB, BOB]
+        assert (peer.state, peer.is_up) == ("down", False)

@@ -427,3 +427,23 @@ async def test_hundreds_of_leaves_are_counted(autojump_clock: trio.testing.MockC
         assert len(names(found)) == 401 < NODES_MOST
         assert found.complete
         assert found.elapsed_ms < 100
+
+
+async def test_a_question_that_returns_with_equal_hops_is_over_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with exploring() as world:
+        first, second = world.link("a", "b")[1], world.link("c", "b")[1]
+        far = world.link("b", "d")[0]
+        explorer = world.explorers["b"]
+        explorer.take(Explore(1, 5, 60_000), first)
+        passed_on = [*far.told]
+        assert [type(frame) for frame in passed_on] == [Explore]
+        for hops in (5, 4):
+            second.told.clear()
+            explorer.take(Explore(1, hops, 60_000), second)
+            assert second.told == [Explored(1)]
+            assert far.told == passed_on
+        explorer.take(Explore(1, 6, 60_000), second)
+        assert second.told == [Explored(1)]
+        assert [frame.hops for frame in far.told if isinstance(frame, Explore)] == [4, 5]
+        await trio.sleep(60)
+        assert world.idle()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
+import trio.testing
 
 from chatd.core.failures import AddressInUse
 from chatd.peers.listener import Listener, is_loopback
@@ -203,3 +204,27 @@ async def test_where_plain_is_off_text_is_cut_and_silence_after_the_handshake_ti
 )
 def test_what_is_this_machine_itself(host: str, *, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+async def test_each_of_two_that_come_in_one_tick_drops_another_one() -> None:
+    async with linking(unauthenticated=2) as links, trio.open_nursery() as nursery:
+        listener, alive = Listener(links.config, links), list[str]()
+
+        async def come(name: str) -> None:
+            with listener._nameless():
+                alive.append(name)
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    alive.remove(name)
+
+        for name in ("first", "second"):
+            nursery.start_soon(come, name)
+            await trio.testing.wait_all_tasks_blocked()
+        for name in ("third", "fourth"):
+            nursery.start_soon(come, name)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(alive) == ["fourth", "third"]
+        assert len(listener._unknown) == 2
+        nursery.cancel_scope.cancel()
+    assert not listener._unknown

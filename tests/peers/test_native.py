@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 import trio
+import trio.testing
 
 from chatd.api.errors import ControlError
 from chatd.core.batch import Batch
@@ -13,10 +16,11 @@ from chatd.core.epochs import Epochs
 from chatd.core.identity import Identity
 from chatd.core.store import DiskFull
 from chatd.peers import texts as texts_module
-from chatd.peers.handshake import as_acceptor
+from chatd.peers.handshake import Established, as_acceptor
 from chatd.peers.links import Links
 from chatd.peers.native import NativeLink
-from chatd.wire.frames import Ack, Bye, Frame, Hello, Ping, Pong, Resume, Rooms, Text
+from chatd.wire.frames import Ack, Bye, Decoder, Frame, Hello, Ping, Pong, Resume, Rooms, Text, encode_many
+from tests.core.parts import World
 from tests.peers.handmade import Handmade, hello, new_identity
 from tests.peers.stand import linking, loopback
 
@@ -384,3 +388,56 @@ async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap()
             await peer.rest()
         assert link.reason == "peer stopped"
         assert not link.peer.outbox.count
+
+
+class InMemory:
+    """One end of a connection in memory, in the place of TLS."""
+
+    def __init__(self, stream: "trio.StapledStream[Any, Any]") -> None:
+        self.transport_stream = stream
+        self.send_all = stream.send_all
+        self.receive_some = stream.receive_some
+        self.aclose = stream.aclose
+
+
+async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_hears_from_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(inline=True)
+    async with linking(world, journal_pending_bytes=65536) as links, trio.open_nursery() as nursery:
+        ours, theirs = trio.testing.memory_stream_pair()
+        peer = links.registry.native("b" * 52, "bob", "192.0.2.1:7420")
+        established = Established(cast(Any, InMemory(ours)), Decoder(), peer, hello(), [RESUME])
+        link = NativeLink(links, established, direction="in", address="192.0.2.1:7420")
+        links.attach(peer, link)
+        await links.journal.settled()
+        nursery.start_soon(links.serve, peer, link, link.run)
+        heard, all_acked = list[float](), trio.Event()
+
+        async def listen() -> None:
+            decoder = Decoder()
+            async for data in theirs:
+                heard.append(trio.current_time())
+                if Ack("handmade", 100) in decoder.receive(data):
+                    all_acked.set()
+
+        nursery.start_soon(listen)
+        await trio.testing.wait_all_tasks_blocked()
+        world.hold()
+        for seq in range(1, 101):
+            await theirs.send_all(encode_many([Text("handmade", seq, "x" * 2000)]))
+        start = trio.current_time()
+        await trio.sleep(10 * links.config.dead_after)
+        assert not links.journal.has_room
+        assert link.reason is None
+        times = [start, *(time for time in heard if time > start)]
+        assert max(later - earlier for earlier, later in pairwise(times)) <= links.config.ping_after + 1
+        assert times[-1] > trio.current_time() - links.config.ping_after - 1
+        world.let_go()
+        world._held = None
+        await all_acked.wait()
+        assert link.reason is None
+        await trio.sleep(links.config.dead_after + 1)  # now the peer is silent, and nothing else is in the way
+        assert link.reason == "no answer"
+        await theirs.aclose()
+        nursery.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 """The words in native frames: which are taken, and that a member takes those that a host gives."""
 
+import sys
 import unicodedata
 
 import pytest
@@ -10,7 +11,7 @@ from chatd import paths
 from chatd.api.errors import ControlError
 from chatd.core.nicks import suggest
 from chatd.core.rooms import SUBJECT_BYTES
-from chatd.core.wording import check_characters, check_length
+from chatd.core.wording import CONTROLS, check_characters, check_length
 from chatd.wire.words import valid_epoch, valid_id, valid_kind, valid_name, valid_nick, valid_node, valid_note
 from tests.wire.samples import EPOCH, NODE, names
 
@@ -92,3 +93,16 @@ def test_a_note_is_short_and_may_hold_what_a_text_may(text: str) -> None:
 
 def test_a_topic_that_a_host_takes_is_taken_by_its_members() -> None:
     assert valid_note("x" * SUBJECT_BYTES)
+
+
+def test_no_control_format_or_private_character_is_in_a_nick() -> None:
+    harmful = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs")
+    found = [each for each in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(each) in harmful]
+    assert len(found) > 139_000
+    assert [hex(ord(each)) for each in found if valid_nick(each) or valid_nick(f"a{each}b")] == []
+
+
+def test_a_note_and_a_text_may_have_the_same_characters() -> None:
+    for each in map(chr, range(sys.maxunicode + 1)):
+        in_text = each not in CONTROLS and not "\ud800" <= each <= "\udfff"
+        assert valid_note(each) is in_text, hex(ord(each))
