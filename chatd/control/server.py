@@ -7,6 +7,7 @@ more than was read.
 import logging
 from functools import partial
 
+import msgspec
 import trio
 
 from chatd.acceptor import Acceptor
@@ -176,5 +177,5 @@ def _listener_of(bound: unix.BoundSocket) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound.sock))
 
 
-def _line(id_: Id, error: ControlError | Fault) -> bytes:
+def _line(id_: Id | msgspec.Raw, error: ControlError | Fault) -> bytes:
     return jsonrpc.encode([jsonrpc.error_line(id_, error)])

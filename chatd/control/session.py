@@ -62,7 +62,7 @@ class Session:
         self.places = places
         self.reserved = reserved
         self.asked = False
-        self.farewell: tuple[Id, ControlError] | None = None
+        self.farewell: tuple[Id | msgspec.Raw, ControlError] | None = None
         self.mid_line = False  # a write has begun and not ended
         self._sock = sock
         self._hangups = hangups
@@ -106,7 +106,7 @@ class Session:
         self._ending = True
         self._waker.wake()
 
-    def dismiss(self, error: ControlError, id_: Id = None) -> None:
+    def dismiss(self, error: ControlError, id_: Id | msgspec.Raw = None) -> None:
         """End the session: no request that was not started by now will be, which is what `error` tells the client."""
         self.farewell = self.farewell or (id_, error)
         self._reading.cancel()

@@ -117,7 +117,7 @@ class Journal:
         for seq, event in enumerate(events, first):
             event.at = at
             event.position = position = prefix + str(seq)
-            if type(event) is Message:
+            if isinstance(event, Message):
                 event.id = position
         # All at once, or none if one cannot be encoded. Of anything but a list msgspec before 0.23 leaks an iterator.
         data = self._encode_lines(events)

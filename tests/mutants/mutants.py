@@ -826,8 +826,8 @@ MUTANTS = (
     Mutant(
         "a question that returns with equal hops is asked again",
         EXPLORER,
-        "if frame.hops <= before or",
-        "if frame.hops < before or",
+        "further = frame.hops > before",
+        "further = frame.hops >= before",
         tests("tests/peers/test_explorer.py::test_a_question_that_returns_with_equal_hops_is_over_at_once"),
     ),
     Mutant(
