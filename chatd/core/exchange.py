@@ -55,7 +55,7 @@ class Exchange:
     def take(self, peer: Peer, link: Link, frames: Sequence[Say | FromHost], claims: Claims = NONE) -> Batch | None:
         """Frames at positions of the peer's journal, in order; None if all of them were duplicates.
 
-        `claims` has the messages of former runs that the frames may name as ours.
+        `claims` has the messages that the frames may name as ours.
         A peer that takes none of its refusals is hung up on, and what it said behind them is not taken.
         """
         new = self._new(peer, frames)

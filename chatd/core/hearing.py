@@ -36,7 +36,7 @@ class Hearing:
     def take(self, peer: Peer, frames: Sequence[FromHost], claims: Claims = NONE) -> None:
         """All of it is new. What is of a room that we are not in is nothing, except that our own has arrived.
 
-        `claims` has the messages of former runs that the frames may name as ours.
+        `claims` has the messages that the frames may name as ours.
         """
         start = 0
         for index, frame in enumerate(frames):
@@ -94,12 +94,16 @@ class Hearing:
         self._dealt_with(peer, seq)
 
     def _awaited(self, peer: Peer, frame: Said | Refused, claims: Claims) -> int:
-        """Our seq of what we said in that room of the peer and has not come back; 0: no host speaks for others."""
+        """Our seq of what we said in that room of the peer and has not come back; 0: no host speaks for others.
+
+        Of a message that is in the journal no more, only that it was said in some room of the peer is known.
+        """
         named = frame.id or ":0"
         epoch, seq = parts(named)
         if seq <= peer.echoed or not self._journal.holds(epoch, seq):
             return 0
-        in_room = seq in peer.unheard or (named in claims and mark_in(frame.room) in claims[named].raw)
+        entry = claims.get(named)
+        in_room = seq in peer.unheard if entry is None else mark_in(frame.room) in entry.raw
         return seq if in_room else 0
 
     def _dealt_with(self, peer: Peer, seq: int) -> None:

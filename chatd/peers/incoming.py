@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from chatd.core.claims import NONE, look_up
-from chatd.core.globalid import parts
 from chatd.core.hearing import FromHost
 from chatd.core.peer import Link, Peer
 from chatd.peers.limits import any_over
@@ -58,18 +57,15 @@ class Incoming:
         self._said: dict[str, int] = {}  # for each epoch of which something came: the mark that was acknowledged last
 
     def named(self, frames: Sequence[Frame]) -> set[str]:
-        """The positions of our journal that frames name; but what we said in rooms of the peer in this run is known."""
+        """The positions of our journal that frames name."""
         named = set[str]()
         for frame in frames:
             if type(frame) is Text:
                 if frame.re is not None:
                     named.add(frame.re)
-            elif isinstance(frame, Said | Refused) and frame.id is not None and not self._is_known(frame.id):
+            elif isinstance(frame, Said | Refused) and frame.id is not None:
                 named.add(frame.id)
         return named
-
-    def _is_known(self, position: str) -> bool:
-        return parts(position)[1] in self._peer.unheard
 
     async def look_up(self, named: set[str]) -> None:
         """Find the messages of ours that the frames which are taken next name."""
