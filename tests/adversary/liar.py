@@ -52,15 +52,18 @@ class Line:
 
     async def serve(self) -> None:
         """Read until the end, and answer what an honest node would answer."""
-        while (frame := await self._hand.next()) is not None:
-            if isinstance(frame, Pong):
-                self._pongs += frame.token == TOKEN
-            else:
-                self.frames.append(frame)
+        try:
+            while (frame := await self._hand.next()) is not None:
+                if isinstance(frame, Pong):
+                    self._pongs += frame.token == TOKEN
+                else:
+                    self.frames.append(frame)
+                self._tell()
+                await self._answer(frame)
+        finally:
+            self.ended = True
             self._tell()
-            await self._answer(frame)
-        self.ended = True
-        self._tell()
+            self._hand.stream.transport_stream.socket.close()
 
     async def _answer(self, frame: Frame) -> None:
         answers: list[Frame] = []

@@ -352,10 +352,10 @@ MUTANTS = (
         simulation(10, "rooms"),
     ),
     Mutant(
-        "a host speaks of messages of former runs that were not said in its room",
+        "a host speaks of messages that were not said in its room",
         HEARING,
-        "(named in claims and mark_in(frame.room) in claims[named].raw)",
-        "named in claims",
+        "in_room = seq in peer.unheard if entry is None else mark_in(frame.room) in entry.raw",
+        "in_room = entry is not None or seq in peer.unheard",
         tests("tests/core/test_memberships.py::test_no_host_speaks_of_what_was_said_to_others"),
     ),
     Mutant(
@@ -843,5 +843,43 @@ MUTANTS = (
         "\\ufff0-\\uffff",
         "\\ufffe-\\uffff",
         tests("tests/wire/test_words.py"),
+    ),
+    Mutant(
+        "a mark is that of an epoch, whoever says it",
+        MARKS,
+        "return self._appended.get((node, epoch), 0)",
+        "return max((seq for (_, one), seq in self._appended.items() if one == epoch), default=0)",
+        simulation(40, "liar"),
+    ),
+    Mutant(
+        "a host speaks for what was said in any room",
+        HEARING,
+        "return seq if in_room else 0",
+        "return seq",
+        simulation(40, "liar"),
+    ),
+    Mutant(
+        "a host speaks for another room of its own",
+        HEARING,
+        "in_room = seq in peer.unheard if entry is None else mark_in(frame.room) in entry.raw",
+        "in_room = seq in peer.unheard or (entry is not None and mark_in(frame.room) in entry.raw)",
+        tests(
+            "tests/adversary/test_rooms.py"
+            "::test_a_host_tells_what_became_of_a_message_only_in_the_room_where_it_was_said"
+        ),
+    ),
+    Mutant(
+        "an acknowledgement is believed of what was never sent",
+        CHAT,
+        "if seq < first or (seq > min(last, peer.reached) and epoch == self._journal.epoch):",
+        "if seq < first:",
+        tests("tests/adversary/test_acknowledgements.py"),
+    ),
+    Mutant(
+        "everybody is told of every message",
+        "chatd/core/lives.py",
+        "if entry.topic == peer.key or self._has_said(peer, entry):",
+        "if entry.topic or self._has_said(peer, entry):",
+        tests("tests/adversary/test_counts.py"),
     ),
 )

@@ -1,6 +1,6 @@
 """Faults: each kind happens a few times at drawn moments, while the clients work. The end of all of them is `heal`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
 
@@ -9,6 +9,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.core.peer import Peer
 from chatd.node import Node
+from tests.sim.liars import Liar
 from tests.sim.machine import PORT, Machine
 from tests.sim.network import Network
 from tests.sim.plan import FAULTS, Plan
@@ -37,8 +38,10 @@ class Faults:
         network: Network,
         trace: Trace,
         hurry: Callable[[], None],
+        liars: Sequence[Liar] = (),
     ) -> None:
         self._hurry = hurry
+        self._liars = liars
         self._plan, self._network, self._trace = plan, network, trace
         self._machines = list(machines.values())
         self._kinds: dict[str, Callable[[Random], Awaitable[None]]] = {
@@ -56,6 +59,7 @@ class Faults:
             "wipe": self._wipe,
             "restore": self._restore,
             "link": self._link,
+            "liar": self._lie,
         }
 
     async def run(self) -> None:
@@ -247,6 +251,12 @@ class Faults:
             await trio.sleep(random.expovariate(0.3))
         if random.random() < 0.5:
             self._suffer(machine, None, "both", {}, heal=True, lasting=None)
+
+    async def _lie(self, random: Random) -> None:
+        """All liars at once; what they draw is their own."""
+        async with trio.open_nursery() as nursery:
+            for liar in self._liars:
+                nursery.start_soon(liar.spree, self._plan.seconds)
 
     def _suffer(
         self,

@@ -22,8 +22,10 @@ FAULTS = {
     "wipe": 0.12,  # a journal is gone
     "restore": 0.15,  # a journal is an older one
     "link": 0.3,  # a daemon makes its links suffer on purpose
+    "liar": 0.25,  # nodes that say what is not true link to the machines
 }
-LATER = ("link",)  # drawn from a randomness of its own: a run without it stays what it was
+LIARS = ("mallory", "trudy")
+LATER = ("link", "liar")  # drawn from a randomness of its own: a run without it stays what it was
 # What makes a run another one, without being a fault of its own.
 TRAITS = {
     "jitter": 0.35,  # delays vary
@@ -85,6 +87,7 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     rooms: list[Room] = field(default_factory=list)
     sayings: int = 0  # for everybody in a room
+    liars: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line."""
@@ -123,6 +126,8 @@ def draw(seed: int) -> Plan:
         settings["tail_bytes"] = 64 * 1024  # the least: readers go to the disk
     messages = random.randint(5, 32 if len(machines) == 2 else 12)
     plan = Plan(seed, machines, links, on, random.uniform(15, 50), messages, settings)
+    if "liar" in on:
+        plan.liars = LIARS[: Random(f"liars {seed}").choice((1, 1, 2))]
     _draw_rooms(plan)
     return plan
 

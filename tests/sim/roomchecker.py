@@ -6,7 +6,7 @@ host's journal or was refused, and whoever said it was told which.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -35,12 +35,14 @@ def check_room(
     stays: Sequence[Stay],
     states: Mapping[tuple[str, str], str],
     shown: Mapping[tuple[str, str], Sequence[str]],
+    liars: Iterable[str] = (),
 ) -> Iterator[str]:
     """Everything that is wrong.
 
     At the end `msg` said `states`, by sender and id, and `history` has `shown` those places, by machine and room.
+    `liars` are node ids that may be in the room and say what they like.
     """
-    host = _Host(room, journals[room.host], attempts)
+    host = _Host(room, journals[room.host], attempts, frozenset(liars))
     for problem in host.problems():
         yield f"{room.label}: {problem}"
     for stay in stays:
@@ -56,10 +58,11 @@ def check_room(
 class _Host:
     """The room as its host's journal tells it."""
 
-    def __init__(self, room: Room, journal: Journal, attempts: Sequence[Attempt]) -> None:
-        self.room, self.journal = room, journal
+    def __init__(self, room: Room, journal: Journal, attempts: Sequence[Attempt], liars: frozenset[str]) -> None:
+        self.room, self.journal, self.liars = room, journal, liars
         self.rows = [row for row in journal.of_room(room.label) if row.type != "room.refused"]
-        self.refused = {row.said_at: row for row in journal.of_room(room.label) if row.type == "room.refused"}
+        refused = [row for row in journal.of_room(room.label) if row.type == "room.refused"]
+        self.refused = {row.body["global_id"]: row for row in refused}
         self.said = [row for row in self.rows if row.type == "message"]
         self.by_text = {attempt.text: attempt for attempt in attempts}
         self.times: dict[str, list[Time]] = {}  # by node
@@ -72,6 +75,8 @@ class _Host:
             yield from (f"{value!r} is there {count} times" for value, count in counted.items() if count > 1)
         for row in self.said:
             attempt = self.by_text.get(row.body["text"])
+            if self.author(row) in self.liars:
+                continue
             if attempt is None:
                 yield f"{row.body['text']!r} is there, which nobody said"
             elif attempt.was_refused:
@@ -80,7 +85,7 @@ class _Host:
                 yield f"{attempt.text!r} is there as {row.said_at}, who said it was told {attempt.id}"
             elif (attempt.to is None) != (row.body.get("to") is None):
                 yield f"{attempt.text!r} is for {row.body.get('to')}, it was said to {attempt.to}"
-            if row.said_at in self.refused:
+            if row.body["global_id"] in self.refused:
                 yield f"{row.said_at} was taken and refused"
         yield from self._members()
         yield from self._answered()
@@ -95,7 +100,7 @@ class _Host:
 
     def _answered(self) -> Iterator[str]:
         """What the host's own clients were told that it is said is there."""
-        there = {row.said_at: str(row.body["text"]) for row in self.said}
+        there = {row.said_at: str(row.body["text"]) for row in self.said if row.direction == "out"}
         for attempt in self.by_text.values():
             mine = attempt.sender == self.journal.name and attempt.id is not None
             if (
@@ -214,7 +219,7 @@ class _Member:
                 if self.host.journal.order(row.body["room_position"]) is not None:
                     yield f"{row.body['room_position']} is nothing in the room"
             elif row.type == "receipt":  # of what was said here, which `fates` looks at
-                if original.said_at != row.body["id"]:
+                if original.body["global_id"] != f"{self.journal.node_id}/{row.body['id']}":
                     yield f"{row.position} is of {row.body['id']}, the host has {_content(original)}"
             elif row.type == "message" and not self._is_named(row):
                 yield f"{row.position} has the global id {row.body['global_id']}"
@@ -307,18 +312,18 @@ class _Member:
 
     def fates(self) -> Iterator[str]:
         """Each is in the room or was refused, and its receipt says so."""
-        taken = {row.said_at: row for row in self.host.said}
+        taken = {row.body["global_id"]: row for row in self.host.said}
         told = {row.body["id"]: row.body for row in self.receipts}
         for row in self.said:
             receipt, state = told.get(row.position), self.journal.outcomes.get(row.seq)
-            if row.position in taken:
-                place = taken[row.position].position
+            if row.body["global_id"] in taken:
+                place = taken[row.body["global_id"]].position
                 if receipt is not None and (receipt["state"], receipt["room_position"]) != ("delivered", place):
                     says = f"{receipt['state']} {receipt['room_position']}"
                     yield f"{row.position} is at {place}, its receipt says {says}"
                 if state in ENDED and self.lossless:
                     yield f"{row.position} is {state}, and in the room"
-            elif row.position in self.host.refused:
+            elif row.body["global_id"] in self.host.refused:
                 if self.lossless and (receipt is None or receipt["state"] != "rejected"):
                     yield f"{row.position} was refused, and nobody was told"
             elif state not in ENDED and not self._lost_there(row.position):
@@ -334,7 +339,7 @@ class _Member:
 
     def disagreeing(self) -> Iterator[str]:
         """The state that is shown in the end is what became of it."""
-        taken = {row.said_at for row in self.host.said}
+        taken = {row.body["global_id"] for row in self.host.said}
         back = {row.body["id"] for row in self.receipts if row.body["state"] == "delivered"}
         for row in self.said:
             state = self.states.get((self.journal.name, row.position))
@@ -342,9 +347,9 @@ class _Member:
                 continue
             if row.position in back and state != "delivered":
                 yield f"{row.position} has come back, and is {state}"
-            if row.position in self.host.refused and state != "rejected":
+            if row.body["global_id"] in self.host.refused and state != "rejected":
                 yield f"{row.position} was refused, and is {state}"
-            if state == "rejected" and row.position in taken:
+            if state == "rejected" and row.body["global_id"] in taken:
                 yield f"{row.position} is in the room, and rejected"
 
     def history(self, shown: Sequence[str] | None) -> Iterator[str]:

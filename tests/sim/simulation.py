@@ -16,6 +16,8 @@ from trio.testing import MockClock
 from tests.sim.checker import check
 from tests.sim.client import Client, Gone, Refused
 from tests.sim.faults import Faults
+from tests.sim.liars import Liar
+from tests.sim.liechecker import check_lies
 from tests.sim.machine import Machine, World, simulated
 from tests.sim.network import Network
 from tests.sim.pipes import WINDOW
@@ -35,6 +37,8 @@ QUICK_S, SLUGGISH_S = 0.002, 0.3  # what a disk takes for a piece of work, at mo
 STEP_S = 0.5  # between two looks
 EVERYTHING_S = 900.0  # virtual; a run that takes longer hangs
 HISTORY_PAGE = 50
+COUNT = "SELECT count(*) FROM events WHERE topic = ? AND type = 'message' AND direction = 'in'"
+COUNTS_S = 5.0  # that a machine may take to count
 
 
 @dataclass
@@ -104,6 +108,7 @@ class _Simulation:
         self._machines: dict[str, Machine] = {}
         self._states: dict[tuple[str, str], str] = {}
         self._shown: dict[tuple[str, str], list[str]] = {}
+        self._liars: list[Liar] = []
         self.work: Workload
 
     async def run(self) -> None:
@@ -123,7 +128,11 @@ class _Simulation:
             self._machines[name] = machine
         self._lay_wires(network)
         self.work = Workload(self._plan, self._machines, self._trace, self._problems)
-        faults = Faults(self._plan, self._machines, network, self._trace, self.work.hurry)
+        self._liars = [
+            Liar(self._plan, name, number, self._machines, network, self._trace)
+            for number, name in enumerate(self._plan.liars, start=1)
+        ]
+        faults = Faults(self._plan, self._machines, network, self._trace, self.work.hurry, self._liars)
         for machine in self._machines.values():
             await machine.start()
         async with trio.open_nursery() as clients:
@@ -183,6 +192,8 @@ class _Simulation:
             node = machine.runtime.node
             assert node is not None
             for record in node.registry.records():
+                if record.name in self._plan.liars:
+                    continue  # what is for a liar may wait for ever
                 if record.queued or (record.desired and record.state != "up"):
                     owed[f"{machine.name} to {record.name} ({record.state})"] = record.queued
         return owed
@@ -217,10 +228,14 @@ class _Simulation:
             for name, machine in self._machines.items()
         }
         self._problems += check(journals, self.work.attempts, self.work.consumers, self._states)
+        liars = {liar.name: liar.identity.node for liar in self._liars}
+        if liars:
+            labels = frozenset(room.label for room in self._plan.rooms)
+            self._problems += check_lies(journals, liars, labels)
         for room in self._plan.rooms:
             said = [attempt for attempt in self.work.attempts if attempt.receiver == room.label]
             stays = [stay for stay in self.work.stays.values() if stay.room == room.label]
-            self._problems += check_room(room, journals, said, stays, self._states, self._shown)
+            self._problems += check_room(room, journals, said, stays, self._states, self._shown, liars.values())
         for journal in journals.values():
             for row in journal.rows:
                 self._trace.note(journal.name, f"{row.position} {row.type} {row.direction} {row.body.get('text')}")
@@ -233,6 +248,8 @@ class _Simulation:
                 seen = [event["position"] for event in await _history(client)]
                 await self._ask_states(machine, client)
                 await self._look_at_rooms(machine, client)
+                if self._liars and "short" not in self._plan.on:
+                    await self._count(machine, client)
         except (Gone, Refused) as error:
             self._problems.append(f"{machine.name} could not be asked in the end: {error!r}")
             return
@@ -243,6 +260,28 @@ class _Simulation:
         shown = [seq for position in seen if (seq := int(position.partition(":")[2])) > floor]
         if shown != held[: len(shown)] or (held and not shown):
             self._problems.append(f"{machine.name}: `history` shows other events than the journal has")
+
+    async def _count(self, machine: Machine, client: Client) -> None:
+        """What `tally` says of each other machine: as many as lie there, and not what liars sent at these positions."""
+        ours = machine.runtime.node
+        for other in self._machines.values():
+            theirs = other.runtime.node
+            assert ours is not None
+            assert theirs is not None
+            peer = theirs.registry.by_node(machine.node_id)
+            if peer is None or machine.losses or other.losses:
+                continue
+            ((there,),) = theirs.journal.store.query(COUNT, peer.key)
+            first, last = ours.journal.position(1), ours.journal.position(ours.journal.committed)
+            try:
+                found = await client.call("tally", peer=other.node_id, first=first, last=last, timeout=COUNTS_S)
+            except Refused as refused:
+                self._trace.note(machine.name, f"tally {other.name}: {refused.kind}")
+                continue
+            counted = found["messages"], found["distinct"]
+            self._trace.note(machine.name, f"tally {other.name}: {counted}")
+            if counted != (there, there):
+                self._problems.append(f"{machine.name}: {other.name} counts {counted} messages, and has {there}")
 
     async def _look_at_rooms(self, machine: Machine, client: Client) -> None:
         """What `history ROOM` shows, by the places of what is in the room."""

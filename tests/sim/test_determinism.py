@@ -10,7 +10,7 @@ from trio._core import _run as trio_run
 
 from tests.sim import simulation
 
-SEEDS = (3, 258)  # two and three machines, with and without rooms, faults of most kinds
+SEEDS = (3, 258, 14)  # two to four machines, with and without rooms and liars, faults of most kinds
 CODE = "import sys; from tests.sim import simulation; print(*(simulation.run(int(n)).digest for n in sys.argv[1:]))"
 
 

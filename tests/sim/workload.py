@@ -13,6 +13,7 @@ import trio
 
 from chatd.runtime import Broadcast
 from tests.sim.client import Client, Gone, Refused
+from tests.sim.liars import Bait
 from tests.sim.machine import PORT, Machine
 from tests.sim.plan import Plan
 from tests.sim.roommates import Guest, Landlord
@@ -61,6 +62,9 @@ class Workload:
                 nursery.start_soon(Landlord(self, host, room, self.stays.get((room.host, room.label))).run)
                 for name in room.members:
                     nursery.start_soon(Guest(self, self._machines[name], host, room, self.stays[name, room.label]).run)
+            for name in self._plan.liars:
+                for machine in self._machines.values():
+                    nursery.start_soon(Bait(self, machine, name).run)
             for machine in self._machines.values():
                 for name in ("first", "second")[: Random(f"{self._plan.seed} {machine.name}").randint(0, 2)]:
                     nursery.start_soon(_Reader(self, machine, name).run)
