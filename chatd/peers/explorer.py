@@ -128,6 +128,8 @@ class Explorer:
             return
         if isinstance(frame, Explored):
             waiting.ended(link)
+        elif frame.node == self._node:
+            return  # in our name: the asker would believe it, as it comes over its link with us
         elif waiting.findings is None:
             self._pass_back(waiting, frame)
         else:

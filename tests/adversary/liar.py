@@ -4,7 +4,7 @@ Each connection is a `Line`. It answers pings and acknowledges what it gets in t
 up while a test sends its lies. `Liar` keeps the identity, so that one liar may have several lines and come back.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ class Line:
         self.frames: list[Frame] = []
         self.ended = False
         self.acknowledges = True
-        self.answers: dict[type[Frame], Callable[[Any], Frame]] = {}  # to questions, by their kind
+        self.answers: dict[type[Frame], Callable[[Any], Sequence[Frame]]] = {}  # to questions, by kind
         self._hand = hand
         self._pongs = 0
         self._writing = trio.Lock()
@@ -74,7 +74,7 @@ class Line:
         elif isinstance(frame, ORDERED) and self.acknowledges:
             answers.append(Ack(frame.epoch, frame.seq))
         elif type(frame) in self.answers:
-            answers.append(self.answers[type(frame)](frame))
+            answers += self.answers[type(frame)](frame)
         if answers:
             await self._send(*answers)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatd.wire.frames import Count, Counted, Inquire, Say, Text, Traced
+from chatd.wire.frames import Count, Counted, Frame, Inquire, Say, Text, Traced
 from tests.adversary.honest import epoch_of, messages, newest, of_node, unharmed
 from tests.adversary.liar import Liar, Line
 from tests.integration.conftest import TwoNodes
@@ -81,8 +81,8 @@ async def test_a_count_for_a_liar_has_its_own_messages_only(
 async def test_counts_and_answers_of_a_liar_are_shown_for_the_liar_alone(two_nodes: TwoNodes, liar: Liar) -> None:
     a, b = await two_nodes()
     line = await liar.dial(a)
-    line.answers[Count] = lambda frame: Counted(frame.token, 4711, 42)
-    line.answers[Inquire] = lambda frame: Traced(frame.token, True, [("arrived", 1.0, ""), ("taken", 1.0, "bob")])
+    line.answers[Count] = lambda frame: [Counted(frame.token, 4711, 42)]
+    line.answers[Inquire] = lambda frame: [Traced(frame.token, True, [("arrived", 1.0, ""), ("taken", 1.0, "bob")])]
     await chat(a, b)
     own = await a.send("mallory", "to the liar", wait="delivered")
     found = await a.ask("tally", peer="mallory", first=own, last=own)
@@ -99,9 +99,9 @@ async def test_questions_of_two_peers_are_answered_by_each_for_itself(two_nodes:
     line = await liar.dial(a)
     seen: list[Inquire] = []
 
-    def deny(frame: Inquire) -> Traced:
+    def deny(frame: Inquire) -> list[Frame]:
         seen.append(frame)
-        return Traced(frame.token, False, [])
+        return [Traced(frame.token, False, [])]
 
     line.answers[Inquire] = deny
     theirs = await a.send("bob", "to bob", wait="delivered")

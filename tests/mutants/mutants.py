@@ -552,6 +552,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a node passes on what is said in its name",
+        EXPLORER,
+        "        elif frame.node == self._node:\n",
+        "        elif not frame.node:\n",
+        tests("tests/adversary/test_topology.py"),
+    ),
+    Mutant(
         "a name that two nodes announce satisfies a wait",
         "chatd/control/methods/adjacency.py",
         "if not found and len(named) > 1:",

@@ -116,6 +116,32 @@ async def test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_n
         assert {pair for pair in up(found) if "b" in pair} == {("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")}
 
 
+async def test_what_is_said_in_the_name_of_a_node_is_not_passed_on_by_that_node(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with exploring() as world:
+        world.link("a", "b", 0.2)
+        liar = world.link("b", "liar")[0]  # whatever the liar says to b, b might pass on over its link with a
+        liar.muted = True
+
+        async def tell() -> None:
+            await trio.sleep(0.25)
+            (asked,) = [frame for frame in _told(liar) if isinstance(frame, Explore)]
+            for lie in (
+                Found(asked.token, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
+                Found(asked.token, node_id("far"), "far", False, 9, [], False),
+            ):
+                world.explorers["b"].take(lie, liar)
+            world.explorers["b"].take(Explored(asked.token), liar)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell)
+            found = await world.explorers["a"].explore(16, 5)
+        assert names(found) == ["a", "b", "far"]
+        assert [node.plain for node in found.nodes if node.name == "b"] == [0]
+        assert {pair for pair in up(found) if "b" in pair} == {("a", "b"), ("b", "a"), ("b", "liar")}
+
+
 async def test_who_was_asked_another_way_first_says_it_to_the_asker_too(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
