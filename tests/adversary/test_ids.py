@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from chatd.core.identity import CERTIFICATE_FILE, KEY_FILE
-from chatd.wire.frames import Bye, Frame, Resume, Text
+from chatd.wire.frames import Bye, Cloned, Frame, Resume, Text
 from tests.adversary.honest import epoch_of, messages, newest, of_node, record, unharmed
 from tests.adversary.liar import Liar
 from tests.integration.conftest import ThreeNodes, TwoNodes
@@ -246,6 +246,35 @@ async def test_an_epoch_that_two_nodes_say_at_once_ends_no_link(three_nodes: Thr
     await unharmed(a, b)
     await unharmed(c, b)
     assert (await record(b, liar.id))["state"] == "up"
+
+
+@pytest.mark.parametrize("epoch", ["of the receiver", "of another node", "of no node"])
+async def test_a_claim_that_a_node_runs_twice_is_shown_as_what_the_liar_says(
+    two_nodes: TwoNodes, liar: Liar, epoch: str
+) -> None:
+    a, b = await two_nodes()
+    line = await liar.dial(b)
+    epochs = {"of the receiver": await epoch_of(b), "of another node": await epoch_of(a), "of no node": "zzzzzzzz"}
+    await line.say(*[Cloned(epochs[epoch])] * 50)
+    health = await b.ask("health")
+    assert health["healthy"]
+    assert len(health["warnings"]) == (epoch != "of the receiver")
+    assert all("reported by mallory" in warning for warning in health["warnings"])
+    assert await b.history(types=["peer.cloned"]) == []
+    assert not (await record(b, a.id))["cloned"]
+    await unharmed(a, b)
+
+
+async def test_a_liar_that_seems_to_run_twice_makes_only_itself_seem_so(two_nodes: TwoNodes, liar: Liar) -> None:
+    a, b = await two_nodes()
+    for epoch in (await epoch_of(a), liar.epoch) * 2:
+        await (await liar.dial(b, epoch=epoch)).close()
+    cloned = await b.history(types=["peer.cloned"])
+    assert {event["peer"]["node"] for event in cloned} == {liar.id}
+    assert (await record(b, liar.id))["cloned"]
+    assert not (await record(b, a.id))["cloned"]
+    assert all("mallory" in warning for warning in (await b.ask("health"))["warnings"])
+    await unharmed(a, b)
 
 
 # -- a new key on an old journal

@@ -15,6 +15,7 @@ import trio
 from chatd.wire.frames import (
     Ack,
     Bye,
+    Cloned,
     Count,
     Counted,
     Explore,
@@ -81,6 +82,14 @@ class Liar:
         self._texts = 0
 
     # -- what it knows
+
+    def called(self, machine: Machine) -> str:
+        """What it calls itself: often what means another node.
+
+        Not the name of another machine: a name belongs to the first node that has announced it.
+        """
+        node = self.other(machine).node_id
+        return self.random.choice((self.name, self.name, node, node[:8], node[:16], machine.name, "127.0.0.1"))
 
     def look_around(self) -> None:
         """The epochs that there are by now."""
@@ -169,7 +178,7 @@ class Liar:
             if pick > 0.8:
                 mark = self.former(marked), self.near(marked)
         self._trace.note(self.name, f"dials {machine.name} with {epoch} {mark}")
-        said = hello(name=self.name, epoch=epoch, mark_epoch=mark[0], mark_seq=mark[1])
+        said = hello(name=self.called(machine), epoch=epoch, mark_epoch=mark[0], mark_seq=mark[1])
         await hand.send(said)
         while (frame := await hand.next()) is not None and not isinstance(frame, Hello):
             continue
@@ -313,6 +322,7 @@ LIES: Mapping[str, Callable[[Liar, Machine], Sequence[Frame]]] = {
     "who is in a room": _hosts,
     "questions": _asks,
     "answers": _tells,
+    "that it runs twice": lambda liar, machine: [Cloned(liar.present(liar.other(machine))), Cloned("zzzzzzzz")],
 }
 ENDING: Mapping[str, Callable[[Liar, Machine], Sequence[Frame]]] = {
     "at the present epoch of that machine": _texts(lambda liar, machine: liar.present(machine)),

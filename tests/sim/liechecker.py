@@ -29,6 +29,8 @@ def _row(
         yield f"refuses {row.body['global_id']} to {_node(row)}"
     elif row.type == "peer.down" and _node(row) in others and row.body["reason"] == "protocol":
         yield "says that an honest machine broke the protocol"
+    elif row.type == "peer.cloned" and _node(row) in others:
+        yield "says that an honest machine runs twice"
 
 
 def _node(row: Row) -> str:
@@ -60,5 +62,10 @@ def _reference(row: Row, position: str | None, by_position: Mapping[str, Row]) -
         return  # a journal that was restored in between has lost it
     if meant.type != "message" or meant.direction != "out" or _node(meant) != _node(row):
         yield f"is a {row.type} of {_node(row)} about {position}, which did not go there"
-    elif row.type == "receipt" and row.body.get("room") not in (None, meant.body.get("room")):
-        yield f"is a receipt in {row.body['room']} about {position}, which was said in {meant.body.get('room')}"
+    elif row.type == "receipt" and _room(row) not in ("", _room(meant)):
+        yield f"is a receipt in {_room(row)} about {position}, which was said in {_room(meant)}"
+
+
+def _room(row: Row) -> str:
+    """The bare name: a liar may have called itself otherwise in between."""
+    return str(row.body.get("room") or "").partition("@")[0]

@@ -187,12 +187,12 @@ class _Simulation:
         return [f"{stay.machine} ({stay.room})" for stay in self.work.stays.values() if not stay.is_in]
 
     def _owed(self) -> dict[str, int]:
-        owed = {}
+        owed, liars = {}, {liar.identity.node for liar in self._liars}
         for machine in self._machines.values():
             node = machine.runtime.node
             assert node is not None
             for record in node.registry.records():
-                if record.name in self._plan.liars:
+                if record.node in liars:
                     continue  # what is for a liar may wait for ever
                 if record.queued or (record.desired and record.state != "up"):
                     owed[f"{machine.name} to {record.name} ({record.state})"] = record.queued

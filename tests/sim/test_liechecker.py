@@ -34,6 +34,7 @@ GOOD = (
     row(9, "room.refused", LIAR, global_id=f"{LIAR}/aaaaaaaa:1"),
     row(9, "peer.down", LIAR, reason="protocol"),
     row(9, "peer.down", BOB, reason="reset"),
+    row(9, "peer.cloned", LIAR, epochs=["aaaaaaaa", "bbbbbbbb"]),
 )
 BAD = {
     "a lie of an honest machine": lie(node=BOB),
@@ -45,6 +46,7 @@ BAD = {
     "a receipt of what was sent to another": row(9, "receipt", LIAR, id="aaaaaaaa:1", room=None),
     "a receipt in another room": row(9, "receipt", LIAR, id="aaaaaaaa:2", room="den@mallory"),
     "a refusal of what another has said": row(9, "room.refused", LIAR, global_id=f"{BOB}/aaaaaaaa:1"),
+    "an honest machine that runs twice": row(9, "peer.cloned", BOB, epochs=["aaaaaaaa", "bbbbbbbb"]),
     "an honest link that broke the protocol": row(9, "peer.down", BOB, reason="protocol"),
 }
 
