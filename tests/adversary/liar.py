@@ -87,7 +87,7 @@ class Line:
             async with self._writing:
                 await self._hand.send(*frames)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return  # `serve` comes to the end as well
+            return  # `serve` comes to the end too
 
     async def say(self, *frames: Frame) -> None:
         """Send frames and wait until the node has taken them, or has ended the link."""

@@ -127,6 +127,6 @@ async def test_what_is_said_to_one_member_is_known_to_that_one_only(two_nodes: T
     for text in ("before the liar", "for bob's eyes", "for ann's eyes", "for all"):
         assert await asked(line, f"{b.id}/{said[text]['room_position']}") is (text == "for all")
         assert not await asked(line, f"{a.id}/{said[text]['global_id'].partition('/')[2]}")
-    await line.say(Say(liar.epoch, liar.next(), "lobby", "to nobody", "ann", liar.id))
-    assert "to nobody" not in [message["text"] for message in await messages(b)]
+    await line.say(Say(liar.epoch, liar.next(), "lobby", "to no member", "ann", liar.id))
+    assert "to no member" not in [message["text"] for message in await messages(b)]
     await unharmed(a, b)

@@ -32,7 +32,7 @@ def is_plain_word(name: str) -> bool:
 
 
 async def means_bob(a: LiveNode, b: LiveNode, text: str) -> None:
-    """Every way to say bob goes to bob, and to nobody else."""
+    """Every way to say bob goes to bob alone."""
     slot = (await record(a, b.id))["slot"]
     specs = ["bob", b.id, b.id[:8], slot, str(slot)]
     for spec in specs:

@@ -69,7 +69,7 @@ async def lobby_is_well(a: LiveNode, b: LiveNode, *, restarted: bool = False) ->
 # -- rooms of other nodes
 
 OTHERS: dict[str, Callable[[Liar, LiveNode, LiveNode], list[Frame]]] = {
-    "a Roster": lambda liar, a, b: [Roster("lobby", "nobody", "a lie", 1, [("nobody", a.id, True)], False)],
+    "a Roster": lambda liar, a, b: [Roster("lobby", "eve", "a lie", 1, [("eve", a.id, True)], False)],
     "a Gone": lambda liar, a, b: [Gone("lobby", "forbidden", "a lie")],
     "a message of bob": lambda liar, a, b: [Said(liar.epoch, liar.next(), "lobby", "boss", "a lie")],
     "a message of alice": lambda liar, a, b: [Said(liar.epoch, liar.next(), "lobby", "ann", "a lie")],
@@ -229,7 +229,7 @@ def _place(position: str) -> tuple[str, int]:
 async def test_a_host_tells_nothing_of_messages_that_went_to_another_host(
     two_nodes: TwoNodes, liar: Liar, kind: str, *, restarted: bool
 ) -> None:
-    """Alice is in the trap, a room of the liar, as well; what she said to bob still waits."""
+    """Alice is in the trap, a room of the liar, too. What she said to bob still waits."""
     a, b = await in_lobby(two_nodes)
     liar.hosts |= {"trap", "lobby"}
     line = await liar.dial(a)

@@ -16,22 +16,22 @@ from tests.adversary.liar import Liar, Line
 from tests.integration.conftest import ThreeNodes
 from tests.integration.nodes import LiveNode
 
-NOBODY = "n3v7" * 13
+GHOST = "n3v7" * 13
 Link = tuple[str, str, Literal["up", "dialing", "pending", "down"], float | None]
 Claim = Callable[[Liar, LiveNode, LiveNode], list[tuple[str, str, list[Link]]]]  # node, name, links of each Found
 
 LIES: dict[str, Claim] = {
-    "for the asker": lambda liar, a, b: [(a.id, "eve", [(NOBODY, "eve", "up", 0.1)])],
-    "for a neighbour of the asker": lambda liar, a, b: [(b.id, "eve", [(NOBODY, "eve", "up", 0.1)])],
+    "for the asker": lambda liar, a, b: [(a.id, "eve", [(GHOST, "eve", "up", 0.1)])],
+    "for a neighbour of the asker": lambda liar, a, b: [(b.id, "eve", [(GHOST, "eve", "up", 0.1)])],
     "for a neighbour, which is down": lambda liar, a, b: [(b.id, "bob", [(a.id, "alice", "down", None)])],
-    "for a node that does not exist": lambda liar, a, b: [(NOBODY, "eve", [(b.id, "bob", "up", 0.1)])],
-    "for a node that is called like bob": lambda liar, a, b: [(NOBODY, "bob", [(a.id, "alice", "up", 0.1)])],
-    "for a node that is called like bob's id": lambda liar, a, b: [(NOBODY, b.id, []), (liar.id, b.id[:8], [])],
-    "for a node that is called like alice": lambda liar, a, b: [(NOBODY, "alice", [])],
-    "with neighbours called like bob": lambda liar, a, b: [(liar.id, "mallory", [(NOBODY, "bob", "up", 0.1)])],
+    "for a node that does not exist": lambda liar, a, b: [(GHOST, "eve", [(b.id, "bob", "up", 0.1)])],
+    "for a node that is called like bob": lambda liar, a, b: [(GHOST, "bob", [(a.id, "alice", "up", 0.1)])],
+    "for a node that is called like bob's id": lambda liar, a, b: [(GHOST, b.id, []), (liar.id, b.id[:8], [])],
+    "for a node that is called like alice": lambda liar, a, b: [(GHOST, "alice", [])],
+    "with neighbours called like bob": lambda liar, a, b: [(liar.id, "mallory", [(GHOST, "bob", "up", 0.1)])],
     "with bob's id called eve": lambda liar, a, b: [(liar.id, "mallory", [(b.id, "eve", "up", 0.1)])],
     "for all of them, again and again": lambda liar, a, b: [
-        (node, "eve", [(NOBODY, "bob", "up", 0.1)]) for node in (a.id, b.id, liar.id, NOBODY) for _ in range(50)
+        (node, "eve", [(GHOST, "bob", "up", 0.1)]) for node in (a.id, b.id, liar.id, GHOST) for _ in range(50)
     ],
 }
 
@@ -86,7 +86,7 @@ def _names(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {node: one["name"] for node, one in found.items()}
 
 
-async def test_a_liar_that_asks_with_the_token_of_another_node_silences_nobody(
+async def test_a_liar_that_asks_with_the_token_of_another_node_silences_no_node(
     three_nodes: ThreeNodes, liar: Liar
 ) -> None:
     """It is asked by alice, and puts the same question to bob at once, so that his answer may come back its way."""
@@ -112,11 +112,11 @@ async def test_a_liar_that_asks_with_the_token_of_another_node_silences_nobody(
     await unharmed(b, c)
 
 
-async def test_answers_that_nobody_asked_for_are_shown_nowhere(three_nodes: ThreeNodes, liar: Liar) -> None:
+async def test_answers_without_a_question_are_shown_nowhere(three_nodes: ThreeNodes, liar: Liar) -> None:
     a, b, c = await three_nodes()
     line = await liar.dial(a)
     answers([line], [])
-    lies = [Found(token, NOBODY, "eve", False, 0, [], False) for token in range(100)]
+    lies = [Found(token, GHOST, "eve", False, 0, [], False) for token in range(100)]
     await line.say(*lies, *(Explored(token) for token in range(100)))
     assert set(await shown(a)) == {a.id, b.id, c.id, liar.id}
     await unharmed(a, b)

@@ -883,7 +883,7 @@ MUTANTS = (
         tests("tests/adversary/test_acknowledgements.py"),
     ),
     Mutant(
-        "everybody is told of every message",
+        "every peer is told of every message",
         "chatd/core/lives.py",
         "if entry.topic == peer.key or self._has_said(peer, entry):",
         "if entry.topic or self._has_said(peer, entry):",

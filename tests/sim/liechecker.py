@@ -1,4 +1,4 @@
-"""Lie checker: what liars said is in the journals of machines as theirs, and nothing of theirs is somebody else's."""
+"""Lie checker: what liars said is theirs in every journal, and nothing of theirs is taken for another node's."""
 
 from collections.abc import Iterator, Mapping
 
