@@ -13,7 +13,7 @@ from chatd.core.journal import Journal
 from chatd.core.peer import Peer
 from chatd.core.registry import Registry
 
-REPORTERS: Final = 16  # peers whose report about this node is kept
+REPORTERS: Final = 16  # peers that are remembered to have reported this node
 log = logging.getLogger("chatd.clones")
 
 

@@ -24,7 +24,7 @@ class Epochs:
         self._places = {name: place for place, name in enumerate(self._names)}
 
     def of(self, seq: int) -> str:
-        """The epoch in whose range a seq lies. The oldest one stands for all that were let go of, too."""
+        """The epoch that a seq is in. The oldest one also counts for all that were let go of."""
         return self._names[max(bisect_right(self._firsts, seq) - 1, 0)]
 
     def span(self, epoch: str, newest: int) -> tuple[int, int] | None:

@@ -312,7 +312,7 @@ class Journal:
     async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
         """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them.
 
-        Others than `where` asks for are left out, and so many of them at most that there may be more behind.
+        With `where`, only what it asks for; and only so many rows are looked at that there may be more after them.
         """
         through, most = self.committed, min(limit, PAGE_ROWS)
         return Page(*await self.ask(lambda store: store.page(after, through, topic, most, where)))

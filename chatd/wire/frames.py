@@ -174,7 +174,7 @@ class Bye(msgspec.Struct, array_like=True, tag=7, frozen=True, gc=False):
 
 
 class Cloned(msgspec.Struct, array_like=True, tag=23, frozen=True, gc=False):
-    """Another node with the receiver's node id runs as well, in that epoch: its state directory was copied."""
+    """Two nodes run with the receiver's node id, the other one in that epoch: the state directory was copied."""
 
     epoch: str
 
