@@ -70,13 +70,22 @@ class Archive:
             return await self.find(message_id)
         if wanted.node == self._node:
             return await self.find(wanted.position)
-        peer = self._registry.by_node(wanted.node)
-        entry = await self.taken(peer, wanted.epoch, wanted.seq) if peer is not None else None
+        peer, entry = self._registry.by_node(wanted.node), await self._sent_under_a_former_key(wanted)
+        if entry is None and peer is not None:
+            entry = await self.taken(peer, wanted.epoch, wanted.seq)
         entry = entry or await self._in_rooms(message_id)
         if entry is None:
             hint = "only the nodes that have sent or received a message know it"
             raise ControlError("unknown_message", f"there is no message {message_id} on this node", hint)
         return entry
+
+    async def _sent_under_a_former_key(self, wanted: GlobalId) -> Entry | None:
+        """The message of ours with that global id, which names the node that we were then."""
+        if not self._journal.holds(wanted.epoch, wanted.seq):
+            return None
+        entry = await self._journal.entry(wanted.seq)
+        is_it = entry is not None and entry.type == "message" and _global_id(entry) == str(wanted)
+        return entry if is_it else None
 
     def peer_of(self, entry: Entry) -> Peer:
         """Who said a message, or got it. Raises ControlError unknown_peer."""
@@ -139,7 +148,11 @@ def _first_taken(store: Store, *, topic: int, after: int, through: int) -> tuple
 
 def _sent_at(entry: Entry) -> tuple[str, int]:
     """Where in its sender's journal a message from a native peer is."""
-    return parts(position_in(cast(Message, entry.event).global_id or "/:0"))
+    return parts(position_in(_global_id(entry) or "/:0"))
+
+
+def _global_id(entry: Entry) -> str | None:
+    return cast(Message, entry.event).global_id
 
 
 class _Search:

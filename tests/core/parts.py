@@ -181,14 +181,14 @@ async def is_woken(waker: Waker) -> bool:
 class Core:
     """A node's decisions, over a journal that is running."""
 
-    def __init__(self, journal: Journal, world: World, **settings: Any) -> None:
+    def __init__(self, journal: Journal, world: World, us: str = SELF, **settings: Any) -> None:
         given = {"node": "alice", "name": "alice", "socket": "/nowhere/s", "state": "/nowhere"}
         self.config = msgspec.convert(given | settings, Config)
         self.journal = journal
         self.world = world
-        self.registry = Registry(journal, world, SELF, self.config.name, self.config.known)
+        self.registry = Registry(journal, world, us, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.exchange = Exchange(self.config, SELF, journal, self.registry)
+        self.exchange = Exchange(self.config, us, journal, self.registry)
         self.roomfeed = RoomFeed(journal)
         self.chat = Chat(self.config, journal, self.registry, self.exchange.rooms, world, trio.current_time())
 

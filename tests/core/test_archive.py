@@ -41,6 +41,16 @@ async def test_what_we_said_is_found_by_its_id_also_that_of_former_runs(tmp_path
                 assert await found(core, message_id) == f"{index // 3} {index % 3}"
 
 
+async def test_what_we_said_under_a_former_key_is_found_by_the_global_id_that_it_had(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        message, batch = core.chat.send(core.away(), "before")
+        await batch.wait()
+        former, place = str(message.global_id), message.id
+    async with standing(tmp_path, us="z" * 52) as core:
+        assert await found(core, former) == await found(core, place) == "before"
+        await unknown(core, f"{CAROL}/{place}")
+
+
 async def test_what_others_said_is_found_by_its_global_id(core: Core) -> None:
     bob, link = core.up()
     carol, other = core.up(CAROL, "carol")

@@ -42,6 +42,20 @@ async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     assert (bob.received, bob.remembered) == (1, True)
 
 
+async def test_an_answer_names_what_it_answers_by_the_key_that_signed_for_it(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        asked, batch = core.chat.send(core.away(), "what?")
+        await batch.wait()
+    async with standing(tmp_path, us="z" * 52) as core:
+        bob, link = core.up()
+        texts = [Text(OLD, 1, "that", asked.id), Text(OLD, 2, "and what?", "cccccccc:9")]
+        core.chat.receive(bob, link, texts, await core.claims(bob, asked.id, "cccccccc:9"))
+        await core.commit()
+        answers = [entry.event for entry in (await core.journal.page(0)).entries if entry.direction == "in"]
+        named = [(event.re, event.re_global_id) for event in answers if isinstance(event, Message)]
+        assert named == [(asked.id, f"{SELF}/{asked.id}"), (None, f"{'z' * 52}/cccccccc:9")]
+
+
 async def test_a_message_that_was_appended_is_a_duplicate_before_its_commit(core: Core) -> None:
     bob, link = core.up()
     second = FakeLink()
