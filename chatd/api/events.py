@@ -214,11 +214,6 @@ def is_in_room(raw: bytes) -> bool:
     return IN_ROOM in raw
 
 
-def mark_in(room: str) -> bytes:
-    """What the JSON of an event has that names a room of that bare name, on whichever host."""
-    return IN_ROOM + room.encode() + b"@"
-
-
 def mark_of(label: str) -> bytes:
     """What the JSON of an event has that names the room of that label."""
     return IN_ROOM + label.encode() + b'"'

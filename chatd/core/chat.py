@@ -243,10 +243,10 @@ class Chat:
 
     def _answer(self, message: Message, position: str, claims: Claims) -> None:
         """It answers a message of ours, or claims so. That message keeps its global id, whatever our key is today."""
-        message.re_global_id = f"{self._rooms.owner.node}/{position}"
-        if position in claims:
-            message.re = position
-            message.re_global_id = cast(Message, claims[position].event).global_id or message.re_global_id
+        if (answered := claims.get(position)) is not None:
+            message.re, message.re_global_id = position, answered.global_id
+        else:
+            message.re_global_id = f"{self._rooms.owner.node}/{position}"
 
     def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
         """Take a plain peer's messages, at least one."""

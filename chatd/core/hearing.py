@@ -7,7 +7,7 @@ back in this way, and that is their delivery. Waits for nothing.
 from collections.abc import Sequence
 from functools import partial
 
-from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic, mark_in
+from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic
 from chatd.core.batch import Statement
 from chatd.core.claims import NONE, Claims
 from chatd.core.globalid import parts
@@ -102,8 +102,8 @@ class Hearing:
         epoch, seq = parts(named)
         if seq <= peer.echoed or not self._journal.holds(epoch, seq):
             return 0
-        entry = claims.get(named)
-        in_room = seq in peer.unheard if entry is None else mark_in(frame.room) in entry.raw
+        claimed = claims.get(named)
+        in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room
         return seq if in_room else 0
 
     def _dealt_with(self, peer: Peer, seq: int) -> None:

@@ -329,6 +329,10 @@ class Journal:
         """The committed entries of those seqs, a few dozen at most, by seq. What is gone is left out."""
         return {entry.seq: entry for entry in await self.ask(lambda store: store.entries(seqs))}
 
+    async def heads(self, seqs: Sequence[int]) -> list[Entry]:
+        """The same, with 1,024 bytes of each body: all that stands before the text."""
+        return await self.ask(lambda store: store.entries(seqs, heads=True))
+
     async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
         """The same from wherever they are; out of memory also others than `where` asks for."""
         entries = self.recent(after, topic, limit)

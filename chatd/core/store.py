@@ -196,9 +196,10 @@ class Store:
             return after if back else through
         return int(last[0]) - 1 if back else int(last[0])
 
-    def entries(self, seqs: Sequence[int]) -> list[Entry]:
-        """Those of them that there are."""
-        sql = f"SELECT {_COLUMNS} FROM events WHERE seq IN ({','.join('?' * len(seqs))})"
+    def entries(self, seqs: Sequence[int], *, heads: bool = False) -> list[Entry]:
+        """Those of them that there are; of their bodies only the `heads`."""
+        columns = f"seq, at, type, direction, topic, {HEAD}" if heads else _COLUMNS
+        sql = f"SELECT {columns} FROM events WHERE seq IN ({','.join('?' * len(seqs))})"
         return [Entry(*row) for row in self._db.execute(sql, seqs)]
 
     def page_back(

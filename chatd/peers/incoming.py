@@ -68,8 +68,12 @@ class Incoming:
         return named
 
     async def look_up(self, named: set[str]) -> None:
-        """Find the messages of ours that the frames which are taken next name."""
+        """Find the messages of ours that the frames which are taken next name. `forget` them then."""
         self._claims = await look_up(self._journal, self._peer, named)
+
+    def forget(self) -> None:
+        """The frames for which something was looked up are taken."""
+        self._claims = NONE
 
     def resume(self, frame: Resume) -> None:
         """What comes starts after that position. Raises RemoteError."""

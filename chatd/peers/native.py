@@ -190,6 +190,7 @@ class NativeLink:
         if named := self._incoming.named(frames):
             await self._for_journal(life, partial(self._incoming.look_up, named))
         self._take(frames)
+        self._incoming.forget()
 
     def _take(self, frames: list[Frame]) -> None:
         """Handle frames in order, those at positions by the run.

@@ -1,5 +1,6 @@
 """Claims: what a peer says of messages of ours is believed of messages to that very peer, wherever they are kept."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ async def test_older_messages_are_looked_up_on_disk_a_few_at_a_time(
         assert core.world.calls - calls == 3
         assert sorted(found) == sorted(ids)
         assert {entry.seq for entry in found.values()} == {int(one.partition(":")[2]) for one in ids}
+
+
+async def test_thousands_of_long_messages_that_are_named_at_once_take_little_memory(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        messages, batch = core.chat.send_all(core.away(), ["x" * 16_000] * 300)
+        await batch.wait()
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        tracemalloc.start()
+        try:
+            assert len(await core.claims(bob, *(message.id for message in messages))) == 300
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 1_000_000  # their texts alone are 4,800,000 bytes
 
 
 async def test_what_retention_has_taken_is_not_known(tmp_path: Path) -> None:

@@ -354,8 +354,8 @@ MUTANTS = (
     Mutant(
         "a host speaks of messages that were not said in its room",
         HEARING,
-        "in_room = seq in peer.unheard if entry is None else mark_in(frame.room) in entry.raw",
-        "in_room = entry is not None or seq in peer.unheard",
+        "in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room",
+        "in_room = claimed is not None or seq in peer.unheard",
         tests("tests/core/test_memberships.py::test_no_host_speaks_of_what_was_said_to_others"),
     ),
     Mutant(
@@ -868,8 +868,8 @@ MUTANTS = (
     Mutant(
         "a host speaks for another room of its own",
         HEARING,
-        "in_room = seq in peer.unheard if entry is None else mark_in(frame.room) in entry.raw",
-        "in_room = seq in peer.unheard or (entry is not None and mark_in(frame.room) in entry.raw)",
+        "in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room",
+        "in_room = seq in peer.unheard or (claimed is not None and claimed.room == frame.room)",
         tests(
             "tests/adversary/test_rooms.py"
             "::test_a_host_tells_what_became_of_a_message_only_in_the_room_where_it_was_said"
