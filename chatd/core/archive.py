@@ -68,9 +68,7 @@ class Archive:
         wanted = GlobalId.parse(message_id)
         if wanted is None:
             return await self.find(message_id)
-        if wanted.node == self._node:
-            return await self.find(wanted.position)
-        peer, entry = self._registry.by_node(wanted.node), await self._sent_under_a_former_key(wanted)
+        peer, entry = self._registry.by_node(wanted.node), await self._from_here(wanted)
         if entry is None and peer is not None:
             entry = await self.taken(peer, wanted.epoch, wanted.seq)
         entry = entry or await self._in_rooms(message_id)
@@ -79,18 +77,28 @@ class Archive:
             raise ControlError("unknown_message", f"there is no message {message_id} on this node", hint)
         return entry
 
-    async def _sent_under_a_former_key(self, wanted: GlobalId) -> Entry | None:
-        """The message of ours with that global id, which names the node that we were then."""
+    async def _from_here(self, wanted: GlobalId) -> Entry | None:
+        """The message of ours with that global id, or what was said in a room that is hosted here, by its place in it.
+
+        One that was accepted under a former key has the node id of then, and that of today where it was sent later.
+        """
         if not self._journal.holds(wanted.epoch, wanted.seq):
             return None
         entry = await self._journal.entry(wanted.seq)
-        is_it = entry is not None and entry.type == "message" and _global_id(entry) == str(wanted)
-        return entry if is_it else None
+        if entry is None or entry.type != "message":
+            return None
+        message = cast(Message, entry.event)
+        is_ours = entry.direction == "out" or message.room_position == message.position
+        return entry if (is_ours and wanted.node == self._node) or message.global_id == str(wanted) else None
 
     def peer_of(self, entry: Entry) -> Peer:
-        """Who said a message, or got it. Raises ControlError unknown_peer."""
-        peer, ref = self._registry.by_key(entry.topic or 0), cast(Message, entry.event).peer
-        return peer or self._registry.find(ref.node or (-1 if ref.slot is None else ref.slot))
+        """Who said a message, or got it, not who has its slot or name today. Raises ControlError unknown_peer."""
+        ref = cast(Message, entry.event).peer
+        peer = self._registry.by_key(entry.topic or 0) or (self._registry.by_node(ref.node) if ref.node else None)
+        if peer is None:
+            hint = "`chatctl list --all` shows who is there"
+            raise ControlError("unknown_peer", f"{ref.name}, whose message that is, is not known any more", hint)
+        return peer
 
     async def taken(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
         """The message that was taken from a native peer at that position of its journal, and not in a room."""
@@ -148,11 +156,7 @@ def _first_taken(store: Store, *, topic: int, after: int, through: int) -> tuple
 
 def _sent_at(entry: Entry) -> tuple[str, int]:
     """Where in its sender's journal a message from a native peer is."""
-    return parts(position_in(_global_id(entry) or "/:0"))
-
-
-def _global_id(entry: Entry) -> str | None:
-    return cast(Message, entry.event).global_id
+    return parts(position_in(cast(Message, entry.event).global_id or "/:0"))
 
 
 class _Search:

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from chatd.api.events import Message, RoomRefused
+from chatd.core.globalid import parts
 
 ROWS = 2048  # at a time, so that the memory it takes does not depend on the journal
 _PAGE = """SELECT seq, body FROM events WHERE seq > ? AND type IN ('message', 'room.refused')
     AND (? OR direction = 'out' AND instr(body, '"re":"')) ORDER BY seq LIMIT ?"""
+_SENT = "SELECT body FROM events WHERE seq = ? AND type = 'message' AND direction = 'out'"
 _WRITE = "UPDATE events SET body = ? WHERE seq = ?"
 _encode = msgspec.json.Encoder().encode
 
@@ -24,8 +26,7 @@ def name_messages_here(db: sqlite3.Connection, node: str) -> None:
 
     What it was before is in the global id. Raises sqlite3.Error.
     """
-    epochs = {epoch for (epoch,) in db.execute("SELECT epoch FROM epochs")}
-    naming = _Naming(node, epochs, {_answered(event) for _, event in _events(db, all_of_them=False)})
+    naming = _Naming(db, node, {_answered(event) for _, event in _events(db, all_of_them=False)})
     rows: list[tuple[bytes, int]] = []
     for seq, event in _events(db, all_of_them=True):
         rows.append((naming.renamed(event), seq))
@@ -52,9 +53,9 @@ def _answered(event: dict[str, Any]) -> str:
 class _Naming:
     """The names of messages, old to new."""
 
-    def __init__(self, node: str, epochs: set[str], answered: set[str]) -> None:
+    def __init__(self, db: sqlite3.Connection, node: str, answered: set[str]) -> None:
+        self._db = db
         self._node = node
-        self._epochs = epochs
         self._answered = answered  # global ids
         self._places: dict[str, str] = {}  # of those that were answered: their positions here
 
@@ -88,4 +89,13 @@ class _Naming:
             event["re"] = self._places.get(event["re_global_id"])
         else:
             event["re_global_id"] = f"{self._node}/{re}"
-            event["re"] = re if re.partition(":")[0] in self._epochs else None
+            event["re"] = re if self._answers_ours(event) else None
+
+    def _answers_ours(self, event: dict[str, Any]) -> bool:
+        """Whether it answers an earlier message of ours to that peer, and does not only claim so."""
+        seq = parts(event["re"])[1]
+        row = self._db.execute(_SENT, (seq,)).fetchone() if seq < parts(event["position"])[1] else None
+        if row is None:
+            return False
+        sent = msgspec.json.decode(row[0])
+        return bool(sent["position"] == event["re"] and sent["peer"]["node"] == event["peer"]["node"])

@@ -317,10 +317,15 @@ async def test_a_node_with_a_new_key_on_an_old_journal_still_delivers_its_outbox
         assert [one["text"] for one in got] == texts
         assert {one["global_id"].partition("/")[0] for one in got} == {id_}
     assert await a.states(*waiting) == ["delivered"] * 10
+    traced = await a.ask("trace", id=waiting[0])
+    assert traced["silent"] is None
+    assert [step["step"] for step in traced["steps"] if not step["here"]] == ["arrived", "committed"]
     answered = (await of_node(b, a.id))[0]
     sent = await b.ask("reply", id=answered["id"], text="got it", wait="delivered", timeout=10)
     assert sent["peer"]["node"] == a.id
     assert (await messages(a, direction="in"))[-1]["re"] == waiting[0]
+    for global_id in (f"{former}/{waiting[0]}", answered["global_id"]):
+        assert (await a.ask("msg", id=global_id))["message"]["id"] == waiting[0]
     await a.restart()
     await a.up(b)
     assert len(await of_node(b, a.id)) == 10

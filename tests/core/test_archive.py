@@ -48,7 +48,17 @@ async def test_what_we_said_under_a_former_key_is_found_by_the_global_id_that_it
         former, place = str(message.global_id), message.id
     async with standing(tmp_path, us="z" * 52) as core:
         assert await found(core, former) == await found(core, place) == "before"
+        entry = await core.chat.archive.find_any(f"{'z' * 52}/{place}")
+        assert core.journal.position(entry.seq) == place  # so a peer knows it that it was sent to since
         await unknown(core, f"{CAROL}/{place}")
+
+
+async def test_what_others_said_is_not_found_under_our_own_node_id(core: Core) -> None:
+    bob, link = core.up()
+    core.chat.receive(bob, link, [Text("a" * 8, 7, "direct")])
+    await core.commit()
+    assert await found(core, core.newest()) == "direct"
+    await unknown(core, f"{SELF}/{core.newest()}")
 
 
 async def test_what_others_said_is_found_by_its_global_id(core: Core) -> None:
@@ -137,6 +147,21 @@ async def test_a_message_of_a_plain_peer_is_found_by_its_position(core: Core) ->
     await core.chat.receive_plain(peer, ["hi"]).wait()
     entry = await core.chat.archive.find(core.journal.position(core.journal.committed))
     assert core.chat.archive.peer_of(entry) is peer
+
+
+async def test_a_message_of_somebody_who_has_gone_is_of_nobody_who_has_that_slot_now(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        plain, _ = core.plain_up()
+        slot = plain.slot
+        await core.chat.receive_plain(plain, ["hello"]).wait()
+        said = core.newest()
+    async with standing(tmp_path) as core:
+        bob, _ = core.up()
+        assert bob.slot == slot
+        entry = await core.chat.archive.find(said)
+        with pytest.raises(ControlError) as refused:
+            core.chat.archive.peer_of(entry)
+        assert refused.value.kind == "unknown_peer"
 
 
 async def test_what_is_not_committed_or_no_message_is_unknown(core: Core) -> None:

@@ -107,6 +107,9 @@ def test_an_answer_names_the_message_here(tmp_path: Path) -> None:
         message("out", re=f"{THEIRS}:8"),
         message("in", id=f"{THEIRS}:9", re=f"{OURS}:3"),
         message("in", id=f"{THEIRS}:10", re="gonegone:3"),
+        message("in", NATIVE | {"node": CAROL}, id=f"{THEIRS}:9", re=f"{OURS}:3"),
+        message("in", id=f"{THEIRS}:11", re=f"{OURS}:1"),
+        message("in", id=f"{THEIRS}:12", re=f"{OURS}:{10**19 - 1}"),
     )
     found = [(event["re"], event.get("re_global_id")) for event in rewritten(tmp_path / "journal.db")]
     assert found == [
@@ -116,6 +119,9 @@ def test_an_answer_names_the_message_here(tmp_path: Path) -> None:
         (None, f"{BOB}/{THEIRS}:8"),
         (f"{OURS}:3", f"{SELF}/{OURS}:3"),
         (None, f"{SELF}/gonegone:3"),
+        (None, f"{SELF}/{OURS}:3"),  # that went to another peer
+        (None, f"{SELF}/{OURS}:1"),  # that came in
+        (None, f"{SELF}/{OURS}:{10**19 - 1}"),  # more than SQLite takes
     ]
 
 

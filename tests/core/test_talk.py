@@ -149,5 +149,7 @@ async def test_a_message_in_a_room_is_found_by_its_global_id(core: Core) -> None
     await core.commit()
     entry = await core.chat.archive.find_any(f"{BOB}/epochbob:7")
     assert msgspec.json.decode(entry.raw)["text"] == "text 7"
+    in_its_place = await core.chat.archive.find_any(f"{SELF}/{core.journal.position(entry.seq)}")
+    assert in_its_place.seq == entry.seq  # so do those know it who are in the room
     with pytest.raises(ControlError):
         await core.chat.archive.find("epochbob:70")

@@ -631,6 +631,27 @@ MUTANTS = (
         tests("tests/core/test_claims.py"),
     ),
     Mutant(
+        "an answer to somebody who has gone goes to who has the slot now",
+        "chatd/core/archive.py",
+        "(self._registry.by_node(ref.node) if ref.node else None)",
+        "self._registry.find(ref.slot or 0)",
+        tests("tests/core/test_archive.py"),
+    ),
+    Mutant(
+        "what others said is found under our own node id",
+        "chatd/core/archive.py",
+        "return entry if (is_ours and wanted.node",
+        "return entry if (wanted.node",
+        tests("tests/core/test_archive.py"),
+    ),
+    Mutant(
+        "answers of an old journal are believed whatever they name",
+        "chatd/core/rewrite.py",
+        ' and sent["peer"]["node"] == event["peer"]["node"]',
+        "",
+        tests("tests/core/test_rewrite.py"),
+    ),
+    Mutant(
         "a peer may use the epoch of this node's own journal",
         INCOMING,
         "if self._journal.epoch in {frame.epoch for frame in frames}:",

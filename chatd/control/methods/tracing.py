@@ -65,7 +65,7 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
     silent = _silence(entry, peer, life)
     told = Told([], silent)
     if peer is not None and silent is None:
-        told = await _told(peer, _question(peer, entry, life), params.timeout)
+        told = await _told(peer, _question(node.identity.node, peer, entry, life), params.timeout)
     return Traced(
         id=message.id,
         global_id=message.global_id,
@@ -108,11 +108,17 @@ def _silence(entry: Entry, peer: Peer | None, life: Life) -> str | None:
     return None if isinstance(peer.link, NativeLink) else f"{name} is not connected"
 
 
-def _question(peer: Peer, entry: Entry, life: Life) -> GlobalId:
-    """How the other end knows the message: by its place where it was sent, or in the room of which that is the host."""
+def _question(ours: str, peer: Peer, entry: Entry, life: Life) -> GlobalId:
+    """How the other end knows the message: by its place where it was sent, or in the room of which that is the host.
+
+    `ours` is our node id: one that we accepted under a former key, the other end may know under this one only.
+    """
+    message = cast(Message, entry.event)
     if life.place is not None:
         return GlobalId(peer.node or "", *parts(life.place))
-    known = GlobalId.parse(cast(Message, entry.event).global_id or "")
+    if entry.direction == "out":
+        return GlobalId(ours, *parts(message.id))
+    known = GlobalId.parse(message.global_id or "")
     assert known is not None  # only a message direct from a plain peer has none, and that peer is not asked
     return known
 
