@@ -8,6 +8,8 @@ import select
 import sys
 import time
 
+LONGEST_MS = 86_400_000.0  # at a time: poll takes no more than 24 days
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
@@ -21,8 +23,10 @@ def wait(sock: "socket.socket | None", until: float | None) -> None:
         poll.register(sock, select.POLLIN)
     if stdout is not None:
         poll.register(stdout, 0)  # errors and hang-ups are told without being asked for
-    left = None if until is None else max(until - time.monotonic(), 0.0) * 1000
-    ready = [number for number, _ in poll.poll(left)]
+    left, ready = LONGEST_MS, list[int]()
+    while not ready and left > 0:
+        left = min(max(until - time.monotonic(), 0.0) * 1000, LONGEST_MS) if until is not None else LONGEST_MS
+        ready = [number for number, _ in poll.poll(left)]
     if stdout in ready:
         raise BrokenPipeError
 

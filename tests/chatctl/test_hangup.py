@@ -1,5 +1,6 @@
 """A verb that waits ends by itself when the reader of its stdout has gone: a pipe, a socket or a terminal."""
 
+import math
 import os
 import pty
 import socket
@@ -117,4 +118,5 @@ def test_it_waits_until_its_time_is_over_or_there_is_data() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"x")
-        hangup.wait(ours, None)
+        for until in (None, began + 10_000_000, math.inf):  # seconds; 2**31 ms are the most that poll takes
+            hangup.wait(ours, until)
