@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 SETTLE_S = 10.0  # an acknowledgement is one commit; a disk can be that slow
 PARTING_S = 1.0
-AWAY = ("no_daemon", "shutting_down", "session_evicted")
+AWAY = ("no_daemon", "shutting_down", "session_evicted", "rate_limited")  # also: all sessions are taken
+FULL_S = 0.5  # between two tries to get a session while all are taken
 
 
 class Follower:
@@ -212,7 +213,8 @@ class Follower:
             except Failure as failure:
                 if failure.kind not in AWAY or time.monotonic() >= until:
                     raise
-            self._rest(time.monotonic() + RETRY_S)
+                pause = FULL_S if failure.kind == "rate_limited" else RETRY_S
+            self._rest(time.monotonic() + pause)
 
     def _rest(self, until: float) -> None:
         """Do nothing until then. Raises BrokenPipeError."""

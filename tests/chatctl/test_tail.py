@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, FakeDaemon, Refusal, Session, encode, in_turn, message, notification, subscribed
+from tests.chatctl.fake import (
+    BOB,
+    FakeDaemon,
+    Refusal,
+    Session,
+    encode,
+    in_turn,
+    message,
+    notification,
+    refusing,
+    subscribed,
+)
 
 GAP = {"type": "gap", "position": "aaaaaaaa:9", "at": "2026-11-21T03:00:00.000Z", "peer": None, "after": None}
 
@@ -142,12 +153,20 @@ def test_a_socket_that_stays_away_ends_it_with_3(socket_path: str, start: Start)
     assert err.startswith("chatctl: no daemon: there is no socket")
 
 
-def test_a_daemon_that_is_stopping_is_waited_for_when_it_resumes(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def stopping(session: Session, params: dict[str, Any]) -> None:
-        raise Refusal("shutting_down", 503)
+@pytest.mark.parametrize("refusal", [("shutting_down", 503), ("rate_limited", 402)])
+def test_a_daemon_that_is_stopping_or_full_is_waited_for_when_it_resumes(
+    daemon: FakeDaemon, chatctl: Chatctl, refusal: tuple[str, int]
+) -> None:
+    def refuse(session: Session, params: dict[str, Any]) -> None:
+        raise Refusal(*refusal)
 
-    daemon.on["subscribe"] = in_turn(subscribed(end=True), stopping, stopping, subscribed(message(1)))
+    daemon.on["subscribe"] = in_turn(subscribed(end=True), refuse, refuse, subscribed(message(1)))
     assert chatctl("--connect-timeout", "10", "tail", "--count", "1").status == 0
+
+
+def test_a_daemon_that_is_full_from_the_start_is_not_waited_for(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    daemon.on["subscribe"] = refusing("rate_limited", 402, "all 256 sessions are taken")
+    assert chatctl("--connect-timeout", "10", "tail").status == 5
 
 
 def test_a_position_that_is_gone_is_7(daemon: FakeDaemon, chatctl: Chatctl) -> None:
