@@ -31,6 +31,7 @@ from chatd.runtime import Broadcast, Waker
 
 READ_BYTES = 64 * 1024
 SILENCE_S = 2.0  # a client may keep its first request to itself for so long, where places are scarce
+RESERVE_STALL_S = 5.0  # instead of `session_stall`: an operator reads its answers, and another one may wait
 TURN = 256  # requests handled before others get their turn
 SHUTTING_DOWN = ("this node is shutting down", "start it again")
 UNSET = msgspec.UNSET
@@ -91,7 +92,7 @@ class Session:
                 try:
                     await self._write()
                 except _Stalled:
-                    log.warning("a client that reads nothing for %g s was cut off", self.node.config.session_stall)
+                    log.warning("a client that reads nothing for %g s was cut off", self._stall)
                 nursery.cancel_scope.cancel()
         finally:
             self.subscriptions.clear()
@@ -177,11 +178,15 @@ class Session:
                     await trio.lowlevel.checkpoint()
 
     async def _bounds(self) -> None:
-        """Wait until the client has taken enough of its answers, and open requests are done."""
+        """Wait until the client has taken enough of its answers, and open requests are done.
+
+        And until the journal takes more; but in the reserve nothing is asked that writes, and a stuck disk is told of.
+        """
         most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
         while self._answers.unsent >= most_bytes or len(self._open) >= most_open:
             await self._room.wait()
-        await self.node.journal.room()
+        if not self.reserved:
+            await self.node.journal.room()
 
     async def _begin_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """`_start_many`, as soon as there is room for them."""
@@ -217,9 +222,9 @@ class Session:
 
     async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
         for request in requests:
-            await self._bounds()
             if self.reserved and not self._may(request):
                 await trio.lowlevel.checkpoint()  # the reading ends here
+            await self._bounds()
             begun = await self._begin(request)
             if begun is not None:
                 await nursery.start(self._serve, *begun)
@@ -342,10 +347,10 @@ class Session:
 
     async def _send(self, data: bytes) -> None:
         """Write it all, while the client takes some of it in time. Raises _Stalled."""
-        rest, stall = memoryview(data), self.node.config.session_stall
+        rest = memoryview(data)
         self.mid_line = True
         while rest and not self._gone:
-            with trio.move_on_after(stall) as scope:
+            with trio.move_on_after(self._stall) as scope:
                 try:
                     rest = rest[await self._sock.send(rest) :]
                 except OSError:
@@ -353,6 +358,11 @@ class Session:
             if scope.cancelled_caught:
                 raise _Stalled
         self.mid_line = False
+
+    @property
+    def _stall(self) -> float:
+        longest = self.node.config.session_stall
+        return min(longest, RESERVE_STALL_S) if self.reserved else longest
 
     # -- the end of the client
 

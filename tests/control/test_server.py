@@ -1,5 +1,6 @@
 """The listener: who gets in, how many, and the end of all sessions."""
 
+import contextlib
 import errno
 import json
 import os
@@ -94,6 +95,63 @@ async def test_a_client_that_starts_in_the_reserve_gets_a_place_that_has_become_
             await stand.server._ended.wait()
         assert (await other.ask("send", peer=0, text="x"))["state"] == "queued"
         assert (await other.ask("send", peer=0, text="y"))["state"] == "queued"
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_operators_are_answered_while_the_journal_takes_nothing(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.ask("whoami")
+    monkeypatch.setattr(stand.journal, "room", trio.sleep_forever)
+    operator = await stand.connect()
+    async with operator.stream:
+        with trio.fail_after(session.SILENCE_S * 0.9):
+            assert (await operator.ask("health"))["healthy"]
+
+
+@pytest.mark.parametrize("stand", [{"sessions": 1, "control_buffer_bytes": 4096}], indirect=True)
+async def test_clients_that_never_read_do_not_keep_operators_out(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "RESERVE_STALL_S", 0.5)
+    await client.ask("whoami")
+    deaf = [await stand.connect() for _ in range(places.RESERVED)]
+    async with trio.open_nursery() as nursery:
+        for one in deaf:
+            nursery.start_soon(_ask_for_ever, one)
+        with trio.fail_after(20):
+            await _all_stuck(stand)
+            answered = False
+            while not answered:  # until one of them is cut off
+                await trio.sleep(0.05)
+                answered = await _is_answered(stand)
+        nursery.cancel_scope.cancel()
+    for one in deaf:
+        await one.stream.aclose()
+
+
+async def _is_answered(stand: Stand) -> bool:
+    """Whether an operator is: else it is refused."""
+    operator = await stand.connect()
+    async with operator.stream:
+        await operator.write(request("health", 1))
+        line = await operator.line()
+        assert line is not None
+        return "result" in line
+
+
+async def _all_stuck(stand: Stand) -> None:
+    """Each place in the reserve was taken by a client that does not take its answers."""
+    stuck = set[session.Session]()
+    while len(stuck) < places.RESERVED:
+        await trio.sleep(0.01)
+        stuck |= {one for one in stand.server._sessions if one.reserved and one._answers.unsent >= 4096}
+
+
+async def _ask_for_ever(client: Client) -> None:
+    with contextlib.suppress(trio.BrokenResourceError):
+        while True:
+            await client.write(request("status", 1) * 1000)
 
 
 @pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
