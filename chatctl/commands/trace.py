@@ -83,8 +83,8 @@ command = Verb(
     run,
     [click.Argument(["number"], metavar="ID")],
     help="Show what happened to a message, and when: accepted, committed, sent, and committed and acknowledged at the "
-    "other end, taken by each named reader of both ends. ID is what send prints, or a global id, which names the "
-    "message on every node that has it (chatctl msg ID shows both). The other end is asked (--timeout, 5s); where it "
+    "other end, taken by each named reader of both ends. ID is what send prints, or a global id, by which "
+    "other nodes know the message too (chatctl msg ID shows both). The other end is asked (--timeout, 5s); where it "
     "is silent, what is known here is shown. Times of the other end are shown by our clock, as "
     "far as the two can be compared.",
     epilog="Times of commits, of writes to the link and of acknowledgements by readers are kept in memory for the "
