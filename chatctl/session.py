@@ -21,7 +21,7 @@ READ_BYTES = 256 * 1024
 RETRY_S = 0.02  # a daemon that is starting is found soon, at the price of 50 connects a second
 LAST_WORDS = ("session_evicted", "rate_limited", "forbidden", "internal_error")  # with which the daemon ends a session
 FORBIDDEN_S = 2.0  # a daemon that is starting may not have given the socket to its group yet
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Session:
@@ -63,9 +63,14 @@ class Session:
         return self._asked
 
     def encode(self, method: str, params: "Mapping[str, object]") -> bytes:
-        """One request line, with the next id."""
+        """One request line, with the next id. Refuses what was not UTF-8: Python has such bytes as lone surrogates."""
         self._asked += 1
-        return (_encode({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}) + "\n").encode()
+        line = _encode({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}) + "\n"
+        try:
+            return line.encode()
+        except UnicodeEncodeError as error:
+            byte = ord(line[error.start]) & 0xFF
+            raise Failure("bad_text", f"an argument of {method} is not valid UTF-8 (byte 0x{byte:02x})") from None
 
     def write(self, data: bytes) -> None:
         """Send whole lines. When the daemon has ended the session, `lines` says why: it may have told the reason."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chatctl.conftest import Chatctl
+from tests.chatctl.conftest import Chatctl, Start
 from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, message
 
 STATUS: dict[str, Any] = {
@@ -201,6 +201,26 @@ def test_a_message_is_shown_with_its_state_and_its_ids(
     assert ran.out.split(" ", 2)[2] == shown + "\n"
     assert daemon.params("msg") == [{"id": "aaaaaaaa:7"}]
     assert chatctl("--json", "msg", "aaaaaaaa:7").records == [found]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("msg", b"\xffa"),
+        ("history", b"\xffa"),
+        ("tail", "--as", b"\xffa"),
+        ("wait", "peer", b"\xffa"),
+        ("room", "join", b"\xffa"),
+    ],
+)
+def test_an_argument_that_is_not_utf_8_is_bad_input(
+    daemon: FakeDaemon, start: Start, argv: tuple[str | bytes, ...]
+) -> None:
+    process = start(*argv)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert err.startswith("chatctl: an argument of ")
+    assert err.endswith(" is not valid UTF-8 (byte 0xff)\n")
 
 
 def test_no_consumers_are_no_data(daemon: FakeDaemon, chatctl: Chatctl) -> None:
