@@ -161,25 +161,28 @@ class Registry:
         """The peer with that node id, met just now under that name; `dialed` is the one whose address we dialed.
 
         A name is pinned to the first id that had it. A stranger that claims it gets another one; a peer that we dialed
-        ourselves shares it, and the bare name is ambiguous until that is settled.
+        ourselves shares it, and the bare name is ambiguous until that is settled. A node that answers where another one
+        is dialed stays a stranger.
         """
         peer = self._directory.with_node(node)
         if dialed is not None and dialed not in self._directory:
             dialed = None  # forgotten while it was dialed
+        expected = dialed is not None and dialed.known and dialed.node in (None, node)
         if peer is None:
             if dialed is not None and dialed.node is None:
                 peer = dialed
             else:
                 peer = self._add("native", name, node, address)
-            self._pin(peer, node, name, stranger=dialed is None)
+            self._pin(peer, node, name, stranger=not expected)
             peer.known = peer.known or node.startswith(self._listed)
         elif not peer.pinned and node.startswith(peer.name):  # unmet
-            self._pin(peer, node, name, stranger=dialed is None)
+            self._pin(peer, node, name, stranger=not expected)
             self.remember(peer)
         if dialed is not None:
             peer.address = dialed.address
             self.merge(dialed, peer)
-            self.acquaint(peer)
+            if expected:
+                self.acquaint(peer)
         elif not peer.wishes and not peer.remembered:
             peer.address = address
         return peer
@@ -200,12 +203,16 @@ class Registry:
             log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
 
     def merge(self, dialed: Peer, peer: Peer) -> None:
-        """The address that was dialed turned out to be a peer that has a slot already: its wish goes there."""
+        """The address that was dialed turned out to be a peer that has a slot already: its wish goes there.
+
+        That peer is remembered with its wish. It is known by it only if no other node was expected at the address.
+        """
         if dialed is peer:
             return
         peer.faults = peer.faults or dialed.faults
         if peer.trust != "denied":
-            self.acquaint(peer)
+            peer.known = peer.known or dialed.node is None
+            self.remember(peer)
         if dialed.node is None:
             self.wishes.move(dialed, peer)
             self._directory.drop(dialed)

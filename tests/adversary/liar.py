@@ -164,8 +164,8 @@ class Liar:
         return line
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[tuple[str, list[Line]]]:
-        """A port at which it answers: its address, and the lines that came in there."""
+    async def listening(self, port: int = 0) -> AsyncIterator[tuple[str, list[Line]]]:
+        """A port at which it answers (0: a free one): its address, and the lines that came in there."""
         lines: list[Line] = []
 
         async def accept(stream: trio.SocketStream) -> None:
@@ -177,7 +177,7 @@ class Liar:
             await line.serve()
 
         async with trio.open_nursery() as nursery:
-            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            (listener,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, accept, [listener])
             yield f"127.0.0.1:{listener.socket.getsockname()[1]}", lines
             nursery.cancel_scope.cancel()

@@ -138,3 +138,35 @@ async def test_a_decision_about_an_id_is_not_one_about_the_node_that_is_called_s
             await a.ask("peer.deny", peer=spec)
         assert refused.value.kind == "conflict"
     await unharmed(a, b, restarted=restarted)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_liar_at_the_address_of_a_node_that_is_away_takes_neither_its_name_nor_its_id(
+    two_nodes: TwoNodes, network: Network, liar: Liar, *, restarted: bool
+) -> None:
+    a, b = await two_nodes()
+    robert = network.node("robert")
+    await robert.start()
+    await a.connect(robert)
+    await robert.stop()
+    liar.name = "robert"
+    async with liar.listening(robert.port) as (address, _):
+        shown = f"robert~{liar.id[:8]}"
+        await a.wait_state(shown, "up", address=address)
+        if restarted:
+            await a.restart()
+            await a.wait_state(shown, "up", address=address)
+            await a.up(b)
+        for spec in ("robert", robert.id, robert.id[:8]):
+            assert (await a.ask("send", peer=spec, text=f"for {spec}"))["peer"]["node"] == robert.id
+        with pytest.raises(Refused) as refused:
+            await a.send(liar.id[:8], "to a stranger")
+        assert refused.value.data["reason"] == "short_prefix"
+    await robert.start()
+    await a.up(robert)
+    await a.drained(robert.id)
+    assert [one["text"] for one in await of_node(robert, a.id)] == [
+        f"for {spec}" for spec in ("robert", robert.id, robert.id[:8])
+    ]
+    assert await of_node(a, liar.id, "out") == []
+    await unharmed(a, b, restarted=restarted)

@@ -79,6 +79,30 @@ async def test_a_known_name_at_an_address_of_ours_is_ambiguous_until_one_is_forg
     assert not_found(core, 0).kind == "unknown_peer"
 
 
+async def test_a_node_at_the_address_of_another_one_stays_a_stranger_and_takes_no_name(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
+        core.registry.wishes.add(bob, "10.0.0.3:7420")
+        await core.commit()
+        liar = core.registry.native(STRANGER, "bob", "x", dialed=bob)
+        assert (liar.name, liar.pinned, liar.wishes) == ("bob~k3v7zzzz", False, ["10.0.0.3:7420"])
+        await core.commit()
+    async with standing(tmp_path) as core:
+        liar = core.registry.wanted("10.0.0.3:7420")
+        assert liar.node == STRANGER
+        core.registry.native(STRANGER, "bob", "x", dialed=liar)  # redialed
+        assert not liar.known
+        assert core.registry.find("bob").node == core.registry.find("k3v7").node == BOB
+
+
+async def test_a_node_that_comes_back_to_its_address_gets_its_wish_back(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
+    core.registry.wishes.add(bob, "10.0.0.3:7420")
+    liar = core.registry.native(STRANGER, "bob", "x", dialed=bob)
+    assert core.registry.native(BOB, "bob", "x", dialed=liar) is bob
+    assert (bob.wishes, bob.known, liar.wishes, liar.known) == (["10.0.0.3:7420"], True, [], False)
+
+
 async def test_a_name_that_another_has_cannot_be_taken(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     carol = core.registry.native(CAROL, "carol", "x:2")

@@ -588,6 +588,20 @@ MUTANTS = (
         tests("tests/core/test_registry.py"),
     ),
     Mutant(
+        "whoever answers at the address of a peer may have its name",
+        "chatd/core/registry.py",
+        "dialed.known and dialed.node in (None, node)",
+        "dialed.known",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
+        "whoever has taken the address of a peer is known once it is redialed",
+        "chatd/core/registry.py",
+        "dialed is not None and dialed.known and dialed.node",
+        "dialed is not None and dialed.node",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
         "a stranger is accepted by the name that it chose",
         "chatd/core/trust.py",
         "        if len(begun) == 1:\n",
