@@ -73,7 +73,9 @@ class Directory:
         if isinstance(spec, str) and is_node_id(spec):
             return self._by_node.get(spec) or self._one(spec, [])
         if isinstance(spec, str) and spec.isascii() and spec.isdigit():
-            spec = int(spec[:SLOT_DIGITS])
+            if len(spec) > SLOT_DIGITS:
+                return self._one(spec, [])
+            spec = int(spec)
         if isinstance(spec, int):
             return self._by_slot.get(spec) or self._one(spec, [])
         return self._one(spec, self.at_address(spec) or self.named(spec) or self.found_by(spec))

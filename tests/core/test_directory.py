@@ -43,3 +43,14 @@ def test_a_dropped_peer_is_not_there_and_another_one_in_its_slot_is_not_it() -> 
     assert other in directory
     assert directory.with_node(BOB) is None
     assert directory.named("bob") == []
+
+
+@pytest.mark.parametrize("spec", ["0" * 19 + "1", "3" + "0" * 19, "0" * 6000])
+def test_more_digits_than_a_slot_has_are_nobody(spec: str) -> None:
+    directory = Directory()
+    for slot in (0, 1, 3 * 10**18):
+        directory.put(Peer(slot, slot, "plain", f"x:{slot}", None, f"x:{slot}"))
+    with pytest.raises(ControlError) as refused:
+        directory.find(spec)
+    assert refused.value.kind == "unknown_peer"
+    assert directory.find("0" * 18 + "1").slot == 1

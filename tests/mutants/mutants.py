@@ -588,6 +588,13 @@ MUTANTS = (
         tests("tests/core/test_registry.py"),
     ),
     Mutant(
+        "the first digits of a long number are a slot",
+        DIRECTORY,
+        "                return self._one(spec, [])\n            spec = int(spec)\n",
+        "                spec = spec[:SLOT_DIGITS]\n            spec = int(spec)\n",
+        tests("tests/core/test_directory.py"),
+    ),
+    Mutant(
         "whoever answers at the address of a peer may have its name",
         "chatd/core/registry.py",
         "dialed.known and dialed.node in (None, node)",
