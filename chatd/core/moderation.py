@@ -16,6 +16,7 @@ from chatd.core.undo import Undo
 
 BAN = "INSERT OR REPLACE INTO bans (room, who, nick) VALUES (?, ?, ?)"
 UNBAN = "DELETE FROM bans WHERE room = ? AND who = ?"
+CANDIDATES_MOST = 8  # in a hint
 KICKED, BANNED = "kicked", "banned"
 
 
@@ -50,18 +51,30 @@ class Moderation:
         return self.kick(room, nick, BANNED)
 
     def unban(self, room: Room, nick: str) -> Batch:
-        """Lift the ban of that node id or IP address, else those of members with that nick. Raises ControlError."""
+        """Lift the ban of that node id or IP address, else that of the only member with that nick.
+
+        Raises ControlError unknown_peer, ambiguous_peer.
+        """
         wanted = nicks.fold(nick)
         named = [who for who, name in room.bans.items() if nicks.fold(name) == wanted]
         found = [nick] if nick in room.bans else named
         if not found:
             hint = f"banned are: {', '.join(sorted(room.bans.values())) or 'nobody'}"
             raise ControlError("unknown_peer", f"nobody called {nick[:64]!r} is banned from {room.label}", hint)
-        return [self._unban(room, who) for who in found][-1]
+        if len(found) > 1:
+            raise _ambiguous(room, nick, found)
+        return self._unban(room, found[0])
 
     def _unban(self, room: Room, who: str) -> Batch:
         name = room.bans.pop(who)
         return self._undo.add(self._journal.execute(UNBAN, room.key, who), partial(room.bans.__setitem__, who, name))
+
+
+def _ambiguous(room: Room, nick: str, found: list[str]) -> ControlError:
+    """Several were banned under that nick: a nick that a ban has freed is anyone's."""
+    hint = " or ".join(f"`chatctl room unban {room.name} {who}`" for who in found[:CANDIDATES_MOST])
+    message = f"{len(found)} members called {nick[:64]!r} are banned from {room.label}"
+    return ControlError("ambiguous_peer", message, f"say {hint}", candidates=found)
 
 
 def _lift(room: Room, who: str) -> None:

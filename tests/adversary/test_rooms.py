@@ -21,6 +21,7 @@ from chatd.wire.frames import (
 )
 from tests.adversary.honest import epoch_of, heard, messages, newest, of_node, unharmed, until_heard, users
 from tests.adversary.liar import Liar
+from tests.integration.client import Refused as Denied
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
 
@@ -301,3 +302,24 @@ async def test_the_present_epoch_of_a_member_in_what_a_host_says_ends_that_line_
     assert (await line.until(Bye)).reason == "protocol"
     assert await messages(a, room="trap@mallory") == []
     await lobby_is_well(a, b)
+
+
+async def test_a_liar_that_was_banned_under_the_nick_of_another_member_is_not_let_in_with_it(
+    two_nodes: TwoNodes, liar: Liar
+) -> None:
+    a, b = await two_nodes()
+    await b.ask("room.host", room="lobby", nick="boss")
+    await a.ask("room.join", room=ROOM, nick="friend")
+    await b.ask("room.ban", room="lobby", nick="friend")
+    line = await liar.dial(b)
+    await line.join("lobby", "friend")
+    await b.ask("room.ban", room="lobby", nick="friend")
+    with pytest.raises(Denied) as refused:
+        await b.ask("room.unban", room="lobby", nick="friend")
+    assert (refused.value.kind, refused.value.data["candidates"]) == ("ambiguous_peer", [a.id, liar.id])
+    await b.ask("room.unban", room="lobby", nick=a.id)
+    await line.say(Rooms(liar.next(), [("lobby", "friend", True)]))
+    assert (await line.until(Gone)).kind == "forbidden"
+    await a.ask("room.join", room=ROOM, nick="friend")
+    assert set(await users(b, "lobby")) == {"boss", "friend"}
+    await unharmed(a, b)

@@ -160,6 +160,22 @@ async def test_a_ban_is_lifted_by_what_it_is_of_before_what_others_were_called(c
     assert room.bans == {}
 
 
+async def test_a_nick_under_which_several_were_banned_lifts_no_ban_and_the_refusal_names_them(core: Core) -> None:
+    room, moderation = await lobby(core), core.exchange.moderation
+    for host, nick in (("10.0.0.8", "friend"), ("10.0.0.9", "Friend")):
+        plain(core, room, nick, host=host)
+        moderation.ban(room, nick)
+    with pytest.raises(ControlError) as caught:
+        moderation.unban(room, "FRIEND")
+    assert (caught.value.kind, caught.value.details) == ("ambiguous_peer", {"candidates": ["10.0.0.8", "10.0.0.9"]})
+    for who in ("10.0.0.8", "10.0.0.9"):
+        assert f"`chatctl room unban lobby {who}`" in caught.value.hint
+    assert room.bans == {"10.0.0.8": "friend", "10.0.0.9": "Friend"}
+    moderation.unban(room, "10.0.0.8")
+    moderation.unban(room, "friend")
+    assert room.bans == {}
+
+
 async def test_a_banned_node_is_told_so(core: Core) -> None:
     room, rooms = await lobby(core), core.exchange.rooms
     bob = core.away()

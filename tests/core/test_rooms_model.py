@@ -377,8 +377,10 @@ class RoomsMachine(RuleBasedStateMachine):
         if not found:
             self.refused(lambda: self.moderation.unban(self.room(name), nick), "unknown_peer")
             return
-        self.moderation.unban(self.room(name), nick)
+        if len(found) > 1:
+            self.refused(lambda: self.moderation.unban(self.room(name), nick), "ambiguous_peer")
         for who in found:
+            self.moderation.unban(self.room(name), who)
             del lodge.bans[who]
 
     @rule(node=nodes, back=st.integers(0, 4))

@@ -404,6 +404,13 @@ MUTANTS = (
         tests("tests/core/test_rooms.py::test_rooms_are_as_before_after_a_restart"),
     ),
     Mutant(
+        "a nick lifts the ban of whoever was banned under it",
+        MODERATION,
+        "if len(found) > 1:",
+        "if not found:",
+        tests("tests/core/test_rooms.py"),
+    ),
+    Mutant(
         "two nicks are the same only if they are written so",
         "chatd/core/room.py",
         "return self.by_fold.get(fold(nick))",

@@ -80,17 +80,21 @@ class Landlord:
     async def _forgive(self, client: Client) -> None:
         """Everybody who was ever banned: a journal that was restored may know bans that were lifted."""
         for nick in sorted(self._banned):
-            await self._do(client, "room.unban", nick=nick)
+            for who in await self._do(client, "room.unban", nick=nick):
+                await self._do(client, "room.unban", nick=who)
         if self._work.quiet.is_set():
             self._banned.clear()
 
-    async def _do(self, client: Client, method: str, **params: Any) -> None:
+    async def _do(self, client: Client, method: str, **params: Any) -> list[str]:
+        """Returns who may be meant, where that is ambiguous."""
+        meant = list[str]()
         try:
             await client.call(method, room=self._room.name, **params)
             outcome = "done"
         except Refused as refused:
-            outcome = refused.kind
+            outcome, meant = refused.kind, refused.details.get("candidates", [])
         self._work.note(self._machine.name, f"{method} {params} in {self._room.label}: {outcome}")
+        return meant
 
 
 class Guest:
