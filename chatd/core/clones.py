@@ -8,12 +8,15 @@ refused. Knows no links.
 import logging
 from typing import Final
 
+import trio
+
 from chatd.api.events import PeerCloned
 from chatd.core.journal import Journal
-from chatd.core.peer import Peer
+from chatd.core.peer import CLONED_FOR_S, Peer
 from chatd.core.registry import Registry
 
 REPORTERS: Final = 16  # peers that are remembered to have reported this node
+REPORT_FOR_S: Final = CLONED_FOR_S  # without a repetition
 log = logging.getLogger("chatd.clones")
 
 
@@ -23,7 +26,8 @@ class Clones:
     def __init__(self, journal: Journal, registry: Registry) -> None:
         self._journal = journal
         self._registry = registry
-        self._reports: dict[str, str] = {}  # about this node: name of the peer, by node id
+        # About this node, by node id, in the order of the first reports: who, and when last by trio's clock.
+        self._reports: dict[str, tuple[Peer, float]] = {}
 
     def met(self, peer: Peer, epoch: str) -> None:
         """The peer has said Hello with that epoch. The first time that two are seen to alternate is an event."""
@@ -37,13 +41,36 @@ class Clones:
         self._registry.changed.notify()
 
     def told(self, peer: Peer, epoch: str) -> None:
-        """The peer says that another node runs with our identity, in that epoch."""
-        node = peer.node or ""
-        if epoch == self._journal.epoch or node in self._reports or len(self._reports) >= REPORTERS:
+        """The peer says that another node runs with our identity, in that epoch. Repetitions are not logged.
+
+        With REPORTERS reports, a known peer displaces the newest stranger, and a stranger is ignored.
+        """
+        if epoch == self._journal.epoch:
             return
-        self._reports[node] = peer.name
-        shown = peer.shown
-        log.warning("another node runs with a copy of this state directory (epoch %s, reported by %s)", epoch, shown)
+        self._expire()
+        node = peer.node or ""
+        is_new = node not in self._reports
+        if is_new and len(self._reports) >= REPORTERS and not self._displace(peer):
+            return
+        self._reports[node] = peer, trio.current_time()
+        if is_new:
+            shown = peer.shown
+            log.warning(
+                "another node runs with a copy of this state directory (epoch %s, reported by %s)", epoch, shown
+            )
+
+    def _expire(self) -> None:
+        """Forget the reports that were not repeated for REPORT_FOR_S."""
+        oldest = trio.current_time() - REPORT_FOR_S
+        self._reports = {node: report for node, report in self._reports.items() if report[1] > oldest}
+
+    def _displace(self, peer: Peer) -> bool:
+        """Forget the newest stranger's report if the peer is known; whether one was forgotten."""
+        strangers = [node for node, (other, _) in self._reports.items() if not other.known]
+        if not peer.known or not strangers:
+            return False
+        del self._reports[strangers[-1]]
+        return True
 
     def warnings(self) -> list[str]:
         """What `health` says about it."""
@@ -52,8 +79,9 @@ class Clones:
             for peer in self._registry
             if peer.is_cloned
         ]
+        self._expire()
         if self._reports:
-            names = ", ".join(self._reports.values())
+            names = ", ".join(peer.name for peer, _ in self._reports.values())
             found.append(
                 f"another node runs with a copy of this state directory, reported by {names}: stop one of them"
             )

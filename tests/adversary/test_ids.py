@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from chatd.core.clones import REPORTERS
 from chatd.core.identity import CERTIFICATE_FILE, KEY_FILE
 from chatd.wire.frames import Bye, Cloned, Frame, Resume, Text
 from tests.adversary.honest import epoch_of, messages, newest, of_node, record, unharmed
@@ -329,3 +330,22 @@ async def test_a_node_with_a_new_key_on_an_old_journal_still_delivers_its_outbox
     await a.restart()
     await a.up(b)
     assert len(await of_node(b, a.id)) == 10
+
+
+async def test_liars_that_report_a_copy_do_not_silence_a_known_peer_that_reports_one(
+    two_nodes: TwoNodes, network: Network, liar: Liar
+) -> None:
+    a, b = await two_nodes()
+    known = Liar(network.nursery, "known", "knownnod")
+    for _ in range(REPORTERS):
+        line = await liar.dial(a)
+        await line.say(Cloned("throwawy"))
+        await line.close()
+        liar.new_key()
+    await a.ask("peer.accept", peer=known.id)
+    line = await known.dial(a)
+    await line.say(Cloned("realcopy"))
+    (warning,) = (await a.ask("health"))["warnings"]
+    assert "known:" in warning
+    assert (await a.ask("health"))["healthy"]
+    await unharmed(a, b)

@@ -6,8 +6,10 @@ import pytest
 import trio
 
 from chatd.api.events import PeerCloned
+from chatd.core import clones as clones_module
 from chatd.core import peer as peer_module
-from chatd.core.clones import REPORTERS, Clones
+from chatd.core.clones import REPORT_FOR_S, REPORTERS, Clones
+from chatd.core.peer import Peer
 from tests.core.parts import CAROL, Core
 
 A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
@@ -94,9 +96,70 @@ async def test_of_this_node_each_peer_is_believed_once_and_named(
     assert "reported by bob" in warning
 
 
+def strangers(core: Core, count: int) -> list[Peer]:
+    nodes = ["".join("abcdefghij"[int(digit)] for digit in f"{number:052}") for number in range(count)]
+    return [core.registry.native(node, f"n{number}", "10.0.0.2:1") for number, node in enumerate(nodes)]
+
+
 async def test_what_strangers_report_is_bounded(core: Core, clones: Clones, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        for number in range(100):
-            node = "".join("abcdefghij"[int(digit)] for digit in f"{number:052}")
-            clones.told(core.registry.native(node, f"n{number}", "10.0.0.2:1"), A)
+        for _ in range(3):
+            for stranger in strangers(core, 100):
+                clones.told(stranger, A)
     assert len(caplog.records) == REPORTERS
+
+
+async def test_a_known_peer_is_heard_after_any_number_of_strangers(
+    core: Core, clones: Clones, caplog: pytest.LogCaptureFixture
+) -> None:
+    crowd = strangers(core, REPORTERS)
+    for stranger in crowd:
+        clones.told(stranger, A)
+    bob, _ = core.up()
+    core.registry.acquaint(bob)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            for peer in (bob, *crowd):
+                clones.told(peer, A)
+    assert ["reported by bob" in record.message for record in caplog.records] == [True]
+    (warning,) = clones.warnings()
+    names = warning.partition("reported by ")[2].partition(":")[0].split(", ")
+    assert names == [*(stranger.name for stranger in crowd[:-1]), "bob"]  # the newest stranger gave way
+
+
+async def test_known_peers_do_not_displace_each_other(core: Core, clones: Clones) -> None:
+    for peer in strangers(core, REPORTERS + 1):
+        core.registry.acquaint(peer)
+        clones.told(peer, A)
+    (warning,) = clones.warnings()
+    assert "n15:" in warning
+    assert "n16" not in warning
+
+
+async def test_a_report_that_is_not_repeated_is_forgotten(
+    core: Core, clones: Clones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stranger in strangers(core, REPORTERS):
+        clones.told(stranger, A)
+    assert len(clones.warnings()) == 1
+    monkeypatch.setattr(clones_module, "REPORT_FOR_S", 0.0)
+    await trio.lowlevel.checkpoint()
+    assert clones.warnings() == []
+    monkeypatch.undo()
+    bob, _ = core.up()
+    clones.told(bob, A)
+    (warning,) = clones.warnings()
+    assert "reported by bob:" in warning
+
+
+async def test_a_report_that_is_repeated_stays(core: Core, clones: Clones, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = trio.current_time()
+    monkeypatch.setattr("chatd.core.clones.trio.current_time", lambda: now)
+    bob, _ = core.up()
+    for _ in range(3):
+        clones.told(bob, A)
+        now += REPORT_FOR_S - 1
+    assert len(clones.warnings()) == 1
+    now += 2
+    assert clones.warnings() == []

@@ -602,6 +602,13 @@ MUTANTS = (
         tests("tests/core/test_directory.py"),
     ),
     Mutant(
+        "a stranger displaces the report of another one, and is logged each time",
+        "chatd/core/clones.py",
+        "if not peer.known or not strangers:",
+        "if not strangers:",
+        tests("tests/core/test_clones.py"),
+    ),
+    Mutant(
         "whoever answers at the address of a peer may have its name",
         "chatd/core/registry.py",
         "dialed.known and dialed.node in (None, node)",
