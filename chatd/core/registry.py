@@ -44,6 +44,7 @@ class Registry:
         self, journal: Journal, runtime: Runtime, node: str = "", name: str = "", listed: Iterable[str] = ()
     ) -> None:
         """Read what is remembered (blocking). `node` and `name` are our own, `listed` is the setting `known`."""
+        self.node = node
         self.changed = Broadcast()
         self.owed = Owed()
         self.wishes = Wishes(journal, self.changed)

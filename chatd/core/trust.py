@@ -89,7 +89,12 @@ class Trust:
         return peer
 
     def _find(self, spec: int | str, verb: str) -> Peer:
-        """The peer of a slot, a node id (also one that was never met), or 16 characters or more of one."""
+        """The peer of a slot, a node id (also one that was never met), or 16 characters or more of one.
+
+        Raises ControlError conflict for this node itself.
+        """
+        if isinstance(spec, str) and ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):
+            raise _itself(verb)
         if isinstance(spec, str) and is_node_id(spec):
             return self._registry.by_node(spec) or self._registry.unmet(spec)
         if isinstance(spec, int) or (spec.isascii() and spec.isdigit()):
@@ -129,3 +134,8 @@ class Trust:
     async def _keep(self, peer: Peer) -> None:
         self._registry.changed.notify()
         await self._registry.remember(peer).wait()
+
+
+def _itself(verb: str) -> ControlError:
+    hint = f"`chatctl peer {verb}` takes another node: `chatctl list --all` shows all"
+    return ControlError("conflict", f"that is this node itself: it cannot {verb} itself", hint, reason="self")

@@ -6,7 +6,7 @@ import pytest
 from chatd.api.errors import ControlError
 from chatd.core.peer import Peer
 from chatd.core.store import DiskFull
-from tests.core.parts import BOB, CAROL, Core, FakeLink, standing
+from tests.core.parts import BOB, CAROL, SELF, Core, FakeLink, standing
 
 
 def decide(core: Core, decision: str | None) -> Peer:
@@ -120,6 +120,28 @@ async def test_a_name_or_too_little_of_an_id_decides_nothing_and_is_told_what_wo
         assert "\n" not in refused.value.message + refused.value.hint
     assert bob.trust is None
     assert (await core.trust.accept(BOB[:16])) is bob
+
+
+@pytest.mark.parametrize("spec", [SELF, SELF[:16], SELF[:51]])
+async def test_a_node_cannot_decide_about_itself(core: Core, spec: str) -> None:
+    for verb in (core.trust.accept, core.trust.deny):
+        with pytest.raises(ControlError, match="this node itself") as refused:
+            await verb(spec)
+        assert (refused.value.kind, refused.value.details) == ("conflict", {"reason": "self"})
+        assert refused.value.hint
+        assert "\n" not in refused.value.message + refused.value.hint
+    assert list(core.registry) == []
+    assert core.trust.verdict(SELF) == "accepted"
+
+
+async def test_a_node_that_lists_itself_as_known_is_no_peer_of_its_own(tmp_path: Path) -> None:
+    async with standing(tmp_path, trust="known", known=[SELF, BOB[:16]]) as core:
+        assert [core.trust.verdict(node) for node in (BOB, CAROL)] == ["accepted", "denied"]
+        assert list(core.registry) == []
+        for spec in (SELF, SELF[:16], "alice"):
+            with pytest.raises(ControlError) as refused:
+                core.registry.find(spec)
+            assert refused.value.kind == "unknown_peer"
 
 
 async def test_every_peer_that_may_be_meant_is_named(core: Core) -> None:

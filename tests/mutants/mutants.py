@@ -623,6 +623,13 @@ MUTANTS = (
         tests("tests/core/test_registry.py"),
     ),
     Mutant(
+        "a node decides about itself",
+        "chatd/core/trust.py",
+        "ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):",
+        "not spec:",
+        tests("tests/core/test_trust.py"),
+    ),
+    Mutant(
         "a stranger is accepted by the name that it chose",
         "chatd/core/trust.py",
         "        if len(begun) == 1:\n",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.stand import BOB_ID, Client, FakeLink, Refused, Stand
+from tests.control.stand import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand
 
 
 async def test_connect_dials_and_answers_with_the_peer(stand: Stand, client: Client) -> None:
@@ -83,3 +83,17 @@ async def test_decisions_about_a_peer_are_told_with_its_record(stand: Stand, cli
     with pytest.raises(Refused) as caught:
         await client.ask("peer.forget", peer=0)
     assert caught.value.kind == "unknown_peer"
+
+
+@pytest.mark.parametrize("verb", ["peer.accept", "peer.deny"])
+async def test_a_decision_about_this_node_itself_is_refused_and_makes_no_peer(
+    stand: Stand, client: Client, verb: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        await client.ask(verb, peer=NODE_ID)
+    assert (caught.value.kind, caught.value.data["reason"]) == ("conflict", "self")
+    for method in ("send", "ask"):
+        with pytest.raises(Refused) as caught:
+            await client.ask(method, peer=NODE_ID, text="to nobody")
+        assert caught.value.kind == "unknown_peer"
+    assert [peer.node for peer in stand.registry] == [BOB_ID]
