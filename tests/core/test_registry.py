@@ -17,7 +17,7 @@ def not_found(core: Core, spec: int | str) -> ControlError:
     return refused.value
 
 
-async def test_slots_count_up_and_are_never_given_again(core: Core) -> None:
+async def test_slots_count_up_and_are_not_given_again_in_one_run(core: Core) -> None:
     first, _ = core.up()
     second, link = core.plain_up()
     core.registry.link_down(second, link)
@@ -27,6 +27,31 @@ async def test_slots_count_up_and_are_never_given_again(core: Core) -> None:
     assert len({first.key, second.key, third.key}) == 3
     assert core.registry.by_node(CAROL) is third
     assert core.registry.by_node(STRANGER) is None
+
+
+async def test_a_slot_of_a_stranger_is_given_anew_after_a_restart_and_one_that_is_remembered_is_not(
+    tmp_path: Path,
+) -> None:
+    async with standing(tmp_path) as core:
+        known, stranger = core.registry.native(BOB, "bob", "x:1"), core.registry.native(CAROL, "carol", "x:2")
+        core.registry.acquaint(known)
+        core.registry.ask(stranger, "x:2", "it waits")
+        assert (known.slot, stranger.slot) == (0, 1)
+        await core.commit()
+    async with standing(tmp_path) as core:
+        assert core.registry.find(0).node == BOB
+        other = core.registry.native(STRANGER, "other", "x:3")
+        assert (other.slot, other.key > stranger.key) == (1, True)
+
+
+async def test_a_name_that_was_there_before_the_node_whose_id_begins_so_stays_but_decides_nothing(core: Core) -> None:
+    early = core.registry.native(CAROL, BOB[:16], "x:1")
+    bob = core.registry.native(BOB, "bob", "x:2")
+    core.registry.acquaint(bob)
+    assert core.registry.find(BOB[:16]) is early
+    assert core.registry.find(BOB) is bob
+    assert await core.trust.deny(BOB[:16]) is bob
+    assert early.trust is None
 
 
 async def test_every_plain_connection_is_a_fresh_peer_named_by_its_address(core: Core) -> None:
