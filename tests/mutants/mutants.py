@@ -626,7 +626,7 @@ MUTANTS = (
         "a node decides about itself",
         "chatd/core/trust.py",
         "ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):",
-        "not spec:",
+        "spec.isspace():",
         tests("tests/core/test_trust.py"),
     ),
     Mutant(
