@@ -93,7 +93,10 @@ class Store:
                 raise sqlite3.DatabaseError(verdict.splitlines()[-1])
         if not tables:
             run(f"PRAGMA application_id = {APPLICATION_ID}")
+        before = run("PRAGMA user_version").fetchone()[0]
         self.schema = migrate(self._db, self._node)
+        if self.schema != before:  # the log holds the whole rewritten journal, and no later checkpoint shortens it
+            run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def query(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
         """Small reads. Raises sqlite3.Error."""

@@ -1,5 +1,6 @@
 """Rewrites: a journal of schema 1, as an older chatd has left it, and what its events say afterwards."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from chatd.api.events import AnyEvent
 from chatd.core import rewrite
+from chatd.core.failures import StorageFull
 from chatd.core.schema import MIGRATIONS
 from chatd.core.store import APPLICATION_ID, Store
+from tests.core import disk
 from tests.core.parts import BOB, CAROL, SELF
 
 OURS, THEIRS = "oooooooo", "tttttttt"  # epochs of this node and of bob
@@ -43,6 +46,7 @@ def old_journal(path: Path, *events: dict[str, Any]) -> None:
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute("PRAGMA user_version = 1")
     database.execute("INSERT INTO epochs (first_seq, epoch) VALUES (1, ?)", (OURS,))
+    database.execute("BEGIN")
     for seq, event in enumerate(events, 1):
         whole = {"type": event["type"], "position": f"{OURS}:{seq}", "at": "2026-11-21T03:00:00.000Z"} | event
         if whole.get("direction") == "out":
@@ -51,6 +55,7 @@ def old_journal(path: Path, *events: dict[str, Any]) -> None:
             "INSERT INTO events (seq, at, type, direction, topic, body) VALUES (?, 0, ?, ?, 1, ?)",
             (seq, whole["type"], whole.get("direction"), msgspec.json.encode(whole)),
         )
+    database.execute("COMMIT")
     database.close()
 
 
@@ -144,3 +149,31 @@ def test_events_of_other_kinds_and_long_journals_are_left_as_they_are(
         None if number % 3 == 0 else f"{BOB}/{THEIRS}:{number}" for number in range(1, 24)
     ]
     assert rewritten(tmp_path / "journal.db") == found
+
+
+def test_a_journal_that_was_rewritten_has_a_short_log(tmp_path: Path, stores: Callable[[Path], Store]) -> None:
+    path = tmp_path / "journal.db"
+    old_journal(path, *(message("in", id=f"{THEIRS}:{number}") for number in range(1, 4001)))
+    before = path.stat().st_size
+    assert before > 500_000
+    store = stores(path)
+    assert path.stat().st_size > before
+    assert Path(f"{path}-wal").stat().st_size < 100_000
+    assert store.query("SELECT count(*) FROM events") == [(4000,)]
+
+
+@pytest.mark.parametrize("room", [500_000, 2_000_000])  # the second is enough for the log, and not for the file too
+def test_a_rewrite_for_which_the_disk_has_no_room_is_refused_and_done_at_the_next_start(
+    tmp_path: Path, stores: Callable[[Path], Store], room: int
+) -> None:
+    with disk.small_disk(tmp_path / "disk", "4m") as small:
+        path = small / "journal.db"
+        old_journal(path, *(message("in", id=f"{THEIRS}:{number}") for number in range(1, 4001)))
+        ballast = disk.fill(small)
+        os.truncate(ballast, ballast.stat().st_size - room)
+        with pytest.raises(StorageFull, match=r"journal\.db: the disk is full .make room"):
+            Store(str(path), SELF)
+        ballast.unlink()
+        store = stores(path)
+        assert store.query("SELECT count(*) FROM events WHERE instr(body, 'global_id')") == [(4000,)]
+        store.close()
