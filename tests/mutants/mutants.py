@@ -830,6 +830,20 @@ MUTANTS = (
         tests("tests/core/test_where.py"),
     ),
     Mutant(
+        "a page of history reads all events from disk, whatever was asked for",
+        "chatd/control/methods/history.py",
+        "selection.topic, after or 0, end, params.n, selection.where)",
+        "selection.topic, after or 0, end, params.n)",
+        tests("tests/control/methods/test_history.py"),
+    ),
+    Mutant(
+        "the newest events of a kind are sought among all events",
+        "chatd/control/selection.py",
+        "heads=selection.heads, where=selection.where",
+        "heads=selection.heads",
+        tests("tests/control/methods/test_history.py"),
+    ),
+    Mutant(
         "the id of a request that cannot be encoded ends the session",
         "chatd/control/jsonrpc.py",
         "if isinstance(found, str) and not found.isprintable():",

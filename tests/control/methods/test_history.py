@@ -107,6 +107,25 @@ async def test_it_reads_what_memory_has_let_go(stand: Stand, client: Client) -> 
     assert [text.split()[0] for page in pages for text in texts(page)] == [str(number) for number in range(2000)]
 
 
+@pytest.mark.parametrize(("look", "start"), [("page", "start"), ("page_back", {"last": 5})])
+@pytest.mark.parametrize("stand", [{"tail_bytes": 65536}], indirect=True)
+async def test_of_many_events_only_those_that_are_asked_for_are_read_from_disk(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch, look: str, start: Any
+) -> None:
+    await stand.say(*map(str, range(1000)))
+    rows, read = list[int](), getattr(stand.store, look)
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        found = read(*args, **kwargs)
+        rows.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(stand.store, look, counted)
+    page = await client.ask("history", from_=start, n=5, filter={"types": ["peer.up"]})
+    assert [event["type"] for event in page["events"]] == ["peer.up"]
+    assert 1 <= sum(rows) < 10
+
+
 @pytest.mark.parametrize(
     "params", [{"n": -1}, {"until": "soon"}, {"from_": "then"}, {"n": 1.5}, {"n": "2"}, {"filter": []}], ids=str
 )
