@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chatd.api.errors import ControlError
-from chatd.core import talk
+from chatd.core import archive, talk
 from chatd.core.peer import Peer
 from chatd.core.room import Room
 from chatd.wire.frames import Decoder, Refused, Said, Say, encode_many
@@ -153,3 +153,17 @@ async def test_a_message_in_a_room_is_found_by_its_global_id(core: Core) -> None
     assert in_its_place.seq == entry.seq  # so do those know it who are in the room
     with pytest.raises(ControlError):
         await core.chat.archive.find("epochbob:70")
+
+
+async def test_a_message_further_back_in_a_room_is_found_step_by_step(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "ROWS", 4)
+    _, (bob,) = await lobby(core, (BOB, "bob"))
+    take(core, bob, *(Say(THERE, seq, "lobby", f"text {seq}") for seq in range(1, 13)))
+    await core.commit()
+    for seq in range(1, 13):
+        entry = await core.chat.archive.find_any(f"{BOB}/{THERE}:{seq}")
+        assert msgspec.json.decode(entry.raw)["text"] == f"text {seq}"
+    with pytest.raises(ControlError):
+        await core.chat.archive.find_any(f"{BOB}/{THERE}:13")

@@ -844,6 +844,13 @@ MUTANTS = (
         tests("tests/control/methods/test_history.py"),
     ),
     Mutant(
+        "a message in a room is sought among the newest events of the room only",
+        "chatd/core/archive.py",
+        "rows[-1][0] if len(rows) == ROWS else None",
+        "None",
+        tests("tests/core/test_talk.py"),
+    ),
+    Mutant(
         "the id of a request that cannot be encoded ends the session",
         "chatd/control/jsonrpc.py",
         "if isinstance(found, str) and not found.isprintable():",
