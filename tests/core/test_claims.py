@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chatd.core import claims as claims_module
+from chatd.wire.frames import Text
 from tests.core.parts import CAROL, Core, World, standing
 
 
@@ -20,6 +21,15 @@ async def test_only_messages_to_that_peer_are_its_to_speak_of(core: Core) -> Non
     named = [to_bob.id, to_carol.id, to_plain.id, heard, f"{ours}:1", f"{ours}:0", f"{ours}:999", "zzzzzzzz:2"]
     assert set(await core.claims(bob, *named)) == {to_bob.id}
     assert set(await core.claims(carol, *named)) == {to_carol.id}
+
+
+async def test_a_message_from_that_peer_is_not_its_to_speak_of(core: Core) -> None:
+    bob, link = await core.linked()
+    core.chat.receive(bob, link, [Text("epochbob", 1, "hi")])
+    await core.commit()
+    heard = core.newest()
+    assert (await core.chat.archive.find(heard)).topic == bob.key
+    assert not await core.claims(bob, heard)
 
 
 async def test_a_message_that_is_not_committed_was_never_sent(core: Core) -> None:

@@ -851,6 +851,13 @@ MUTANTS = (
         tests("tests/core/test_talk.py"),
     ),
     Mutant(
+        "a peer may speak of its own messages as of ours",
+        "chatd/core/claims.py",
+        'entry.type == "message" and entry.direction == "out" and',
+        'entry.type == "message" and',
+        tests("tests/core/test_claims.py"),
+    ),
+    Mutant(
         "the id of a request that cannot be encoded ends the session",
         "chatd/control/jsonrpc.py",
         "if isinstance(found, str) and not found.isprintable():",
