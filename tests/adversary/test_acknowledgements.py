@@ -150,3 +150,4 @@ async def test_acknowledgements_of_what_a_restored_journal_has_lost_take_nothing
     await b.start()
     await a.drained(b.id)
     assert [one["text"] for one in await of_node(b, a.id)] == [f"waits {number}" for number in range(10)]
+    await unharmed(a, b, restarted=True)
