@@ -139,10 +139,11 @@ KINDS: dict[str, tuple[Work, int, int]] = {
     "messages": (messages, 20_000, 0),
     "plain": (plain_connections, 1_500, 1),
     "native": (native_connections, 2_000, 1),
-    "tls": (tls_connections, 150, 1),
+    "tls": (tls_connections, 500, 1),
     "joins": (room_joins, 10_000, 2),
 }
-TLS_SHARE = 25  # of so many connections one is made with real TLS, which takes milliseconds
+TLS_SHARE = 4  # of so many connections one is made with real TLS, which takes milliseconds
+TLS_MOST = 2_000
 
 
 def held() -> tuple[int, int, int]:
@@ -158,7 +159,7 @@ def held() -> tuple[int, int, int]:
 async def grown(name: str, counts: list[int]) -> dict[str, int]:
     """How much more there is after that work."""
     work, first, which = KINDS[name]
-    count = counts[which] // (TLS_SHARE if name == "tls" else 1)
+    count = counts[which] if name != "tls" else min(counts[which] // TLS_SHARE, TLS_MOST)
     async with linking(**SMALL) as links:
         await links.journal.ask(lambda store: store.query("PRAGMA cache_size = -256"))
         await work(links, first)

@@ -24,8 +24,9 @@ def measure(kind: str, *counts: int) -> dict[str, int]:
 
 
 def check(found: dict[str, int]) -> None:
-    assert found["objects"] < OBJECTS, found
-    assert found["blocks"] < BLOCKS, found
+    most = found["count"] * 3 // 5  # one that is left each time is more than that
+    assert found["objects"] < min(OBJECTS, most), found
+    assert found["blocks"] < min(BLOCKS, most), found
     assert found["kib"] < KIB, found
 
 
