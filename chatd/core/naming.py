@@ -61,10 +61,11 @@ class Naming:
         """What nodes of the network are called here, by node id: as here if they are peers, else as `claims` has it.
 
         A claim that misleads, that a peer has, or that two nodes make, is shown with the first characters of the id.
+        The ids in `claims` are hearsay, which can be invented: they take no name away from another node.
         """
         names = {node: name for node in claims if (name := self._own_name(node)) is not None}
         claimed = {node: claim.partition("~")[0] for node, claim in claims.items() if node not in names}
-        ids, count, given = sorted(claims), Counter(claimed.values()), set(names.values())
+        count, given = Counter(claimed.values()), set(names.values())
 
         def is_taken(name: str) -> bool:
             return name in given or self.is_taken(name)
@@ -72,7 +73,7 @@ class Naming:
         for node, claim in claimed.items():
             if not valid_name(claim):
                 names[node] = unmet(node, is_taken)
-            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim) or begins_an_id(claim, ids):
+            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim):
                 names[node] = with_id(claim, node, is_taken)
             else:
                 names[node] = claim

@@ -13,6 +13,7 @@ import trio
 from chatd.wire.frames import Explore, Explored, Found, Frame
 from tests.adversary.honest import unharmed
 from tests.adversary.liar import Liar, Line
+from tests.integration.client import Refused
 from tests.integration.conftest import ThreeNodes
 from tests.integration.nodes import LiveNode
 
@@ -55,6 +56,15 @@ async def shown(node: LiveNode) -> dict[str, dict[str, Any]]:
     return {one["node"]: one for one in found["nodes"]}
 
 
+async def waited(node: LiveNode, links: str, timeout: float) -> str:
+    """What came of a `wait topo`."""
+    try:
+        await node.ask("wait", for_="topo", links=links, timeout=timeout)
+    except Refused as refused:
+        return refused.kind
+    return "so"
+
+
 def states(found: dict[str, Any]) -> set[tuple[str, str]]:
     """The links of a node."""
     return {(link["node"], link["state"]) for link in found["links"]}
@@ -84,6 +94,22 @@ async def test_what_a_liar_says_of_others_changes_neither_the_asker_nor_its_neig
 
 def _names(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {node: one["name"] for node, one in found.items()}
+
+
+@pytest.mark.parametrize("name", ["eve", "carol"])
+async def test_an_id_that_a_liar_makes_up_takes_no_name_from_another_node(
+    three_nodes: ThreeNodes, liar: Liar, name: str
+) -> None:
+    """Alice knows carol through bob only."""
+    a, b, c = await three_nodes()
+    line = await liar.dial(a)
+    ids = ["carol" + "q" * 47, *(c.id[:shared] + "q" * (52 - shared) for shared in (4, 8, 12, 16))]
+    answers([line], [(liar.id, "mallory", [(ghost, name, "down", None) for ghost in ids])])
+    for carol in ("carol", c.id, f"carol~{c.id[:8]}", c.id[:12]):
+        said = await waited(a, f"bob--{carol}", 20), await waited(a, f"!bob--{carol}", 1.5)
+        certain = carol == c.id or (carol, name) == ("carol", "eve")
+        assert said == ("so", "timeout") or (said == ("ambiguous_peer", "ambiguous_peer") and not certain)
+    await unharmed(a, b)
 
 
 async def test_a_liar_that_asks_with_the_token_of_another_node_silences_no_node(

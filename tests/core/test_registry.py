@@ -312,7 +312,7 @@ async def test_names_of_nodes_of_the_network_follow_the_same_rules(core: Core) -
         others["d"]: "dora",
         others["e"]: "bob",
         others["f"]: "alice",
-        others["g"]: "dddd",
+        others["g"]: BOB[:4],
         others["h"]: "twin",
         others["i"]: "twin~xyz",
         others["j"]: "slot 3",
@@ -324,11 +324,18 @@ async def test_names_of_nodes_of_the_network_follow_the_same_rules(core: Core) -
         others["d"]: "dora",
         others["e"]: "bob~eeeeeeee",
         others["f"]: "alice~ffffffff",
-        others["g"]: "dddd~gggggggg",
+        others["g"]: f"{BOB[:4]}~gggggggg",
         others["h"]: "twin~hhhhhhhh",
         others["i"]: "twin~iiiiiiii",
         others["j"]: "jjjjjjjjjjjj",
     }
+
+
+async def test_an_id_that_is_known_only_through_others_takes_no_name_away(core: Core) -> None:
+    names = {"e" * 52: "carol", "d" * 52: "loadbalancer", "f" * 52: "robot"}
+    ghosts = {(name + "q" * 52)[:52]: "ghost" + name for name in names.values()}
+    shown = core.registry.naming.names_of({**ghosts, **names})
+    assert {node: shown[node] for node in names} == names
 
 
 async def test_a_node_is_meant_by_its_name_and_by_its_id(core: Core) -> None:

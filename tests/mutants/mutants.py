@@ -568,9 +568,30 @@ MUTANTS = (
     Mutant(
         "a name that two nodes announce satisfies a wait",
         "chatd/control/methods/adjacency.py",
-        "if not found and len(named) > 1:",
-        "if found and len(named) > 1:",
+        "if len(found) > 1 or len(meant) < len(found):",
+        "if len(meant) < len(found):",
         tests("tests/control/methods/test_adjacency.py"),
+    ),
+    Mutant(
+        "a node that is shown with its id only is not there",
+        "chatd/control/methods/adjacency.py",
+        "if len(found) > 1 or len(meant) < len(found):",
+        "if len(found) > 1:",
+        tests("tests/control/methods/test_adjacency.py"),
+    ),
+    Mutant(
+        "the beginning of an id that no link has proven is certain",
+        "chatd/control/methods/adjacency.py",
+        "return _Found(meant[0] if meant else None, sure=False)",
+        "return _Found(meant[0] if meant else None, sure=len(end) >= STRANGER_PREFIX)",
+        tests("tests/control/methods/test_adjacency.py"),
+    ),
+    Mutant(
+        "an id that is known only through others takes a name away",
+        "chatd/core/naming.py",
+        "elif count[claim] > 1 or is_taken(claim) or self.misleads(claim):",
+        "elif count[claim] > 1 or is_taken(claim) or self.misleads(claim) or begins_an_id(claim, sorted(claims)):",
+        tests("tests/core/test_registry.py"),
     ),
     # -- who is meant
     Mutant(

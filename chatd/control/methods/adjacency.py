@@ -3,6 +3,10 @@
 Pure: text, a topology and the look-up of peers in, a verdict out. A node is given as everywhere else: a name as it is
 shown, a whole node id or the beginning of one, or `NAME~ID` with the beginning of its id. Names may have dashes: every
 way to split `node-1-node-2` is tried, unless it says which, `node-1--node-2`.
+
+Ids of nodes that are known only through others are hearsay: no link has proven them, and a liar can invent one that
+begins with any characters. Only a whole id is certain there. The beginning of one, however long, and a name may also
+mean an invented node: the error is `ambiguous_peer` then.
 """
 
 import re
@@ -70,7 +74,7 @@ def _splits(link: str) -> Iterator[tuple[str, str]]:
 def fulfilled(terms: Sequence[Term], topology: Topology, lookup: Lookup, *, surely: bool) -> bool:
     """Whether the condition holds. `surely`: more may come, so one end that says that a link is up is not enough.
 
-    Raises ControlError ambiguous_peer for a name that two nodes announce.
+    Raises ControlError ambiguous_peer for a name that two nodes announce, or that is shown with an id only.
     """
     nodes = _Nodes(topology, lookup, surely=surely)
     return all(nodes.verdict(term) is term.wanted for term in terms)
@@ -129,19 +133,20 @@ class _Nodes:
         return self._further(end)
 
     def _further(self, end: str) -> _Found:
-        """The node, not a peer of ours, that is shown as `end`, or has an id that begins so."""
+        """The node, not a peer of ours, that is shown as `end`, or has an id that begins so.
+
+        Other nodes have invented what they like here: ids, and names that displace another. So every node counts that
+        could be meant, and one that is shown with its id is not meant by its bare name.
+        """
         name, tilde, start = end.partition("~")
-        named, sure = self._by_name.get(name, []), False
-        found = [node for node in named if node.name == end]
-        if not found and tilde:
-            found, sure = [node for node in named if node.node.startswith(start)], len(start) >= STRANGER_PREFIX
-        elif not found and len(end) >= STRANGER_PREFIX:
-            found, sure = [node for id_, node in self._by_id.items() if id_.startswith(end)], True
-        if not found and len(named) > 1:
-            found = named
-        if len(found) > 1:
-            return _Found(error=_ambiguous(end, found))
-        return _Found(found[0] if found else None, sure=sure and bool(found))
+        named = {node.node: node for node in self._by_name.get(name, []) if node.node.startswith(start)}
+        is_long = len(end) >= STRANGER_PREFIX
+        begun = {id_: node for id_, node in self._by_id.items() if id_.startswith(end)} if is_long else {}
+        found = named | begun
+        meant = [node for node in found.values() if tilde or node.name == end or node.node in begun]
+        if len(found) > 1 or len(meant) < len(found):
+            return _Found(error=_ambiguous(end, list(found.values())))
+        return _Found(meant[0] if meant else None, sure=False)
 
 
 def _ambiguous(end: str, found: Sequence[TopologyNode]) -> ControlError:

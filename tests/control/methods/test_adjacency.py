@@ -131,8 +131,51 @@ def test_another_way_to_split_is_not_made_ambiguous_by_one_that_is_none() -> Non
     assert so("node-1-c", network("node#a:", "node#b:", "node-1:c", "c:node-1"))
 
 
-def test_a_name_that_is_shown_with_an_id_is_nobodys_bare_name() -> None:
-    assert not so("node-c", network("node#a:c", "c:node#a"))
+def test_a_name_that_is_shown_with_an_id_only_is_asked_for() -> None:
+    one = network("node#a:c", "c:node#a")
+    for text in ("node-c", "!node-c", "c--node"):
+        assert ambiguous(text, one) == [ident("node#a")]
+    assert so(f"node~{ident('node#a')[:12]}-c", one)
+
+
+def test_an_id_that_says_which_is_no_other_one() -> None:
+    both = network("node#a:c", "node#b:", "c:node#a")
+    assert so("!node~zzzz-c", both)
+    assert not so("node~zzzz-c", both)
+
+
+def answer(text: str, topology: Topology) -> bool | str:
+    """Whether it is so, or the kind of the error."""
+    try:
+        return so(text, topology)
+    except ControlError as error:
+        return error.kind
+
+
+def made_up(node: str, name: str) -> TopologyNode:
+    """A node that a neighbour has invented, with an id that it chose."""
+    return TopologyNode(node, name, "unasked", None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("end", "ghost", "name"),
+    [
+        ("carol", "carol" + "q" * 47, "x"),
+        ("carol", "q" * 52, "carol~qqqqqqqq"),
+        ("carol~carolzzz", "carolzzz" + "q" * 44, "carol~carolzzz"),
+        ("carolzzzzzzz", "q" * 52, "carolzzzzzzz"),
+        ("carolzzzzzzz", "carolzzzzzzz" + "q" * 40, "x"),
+        ("loadbalancer", "loadbalancer" + "q" * 40, "loadbalancer"),
+        ("loadbalancer", "loadbalancer" + "q" * 40, "x"),
+    ],
+)
+def test_a_made_up_node_is_never_taken_for_the_one_that_is_meant(end: str, ghost: str, name: str) -> None:
+    """Either the answer is that of the honest node, or it is asked which is meant; whichever way round they came."""
+    honest = network("bob:carol,loadbalancer", "carol:bob", "loadbalancer:bob")
+    for nodes in ([made_up(ghost, name), *honest.nodes], [*honest.nodes, made_up(ghost, name)]):
+        topology = Topology(nodes, True, 2 * NAMESAKE_MS)
+        assert answer(f"bob-{end}", topology) in (True, "ambiguous_peer")
+        assert answer(f"!bob-{end}", topology) in (False, "ambiguous_peer")
 
 
 def test_a_peer_is_meant_before_others() -> None:
@@ -152,6 +195,7 @@ def test_at_first_a_node_that_was_only_heard_of_may_have_a_namesake() -> None:
     assert not so("!a-b", network("a:b/down", "b:a/down", elapsed_ms=1.0), surely=True)
     assert so("a-b", early, {"a": ident("a"), "b": ident("b")}, surely=True)
     assert so(f"{ident('a')}-{ident('b')}", early, surely=True)
+    assert not so(f"{ident('a')[:12]}-{ident('b')[:12]}", early, surely=True)
     assert so("a-b", early)
     assert so("a-b", network("a:b", "b:a"), surely=True)
 
