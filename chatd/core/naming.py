@@ -40,10 +40,14 @@ class Naming:
         """Whether a peer is called that."""
         return bool(self._directory.named(name))
 
-    def misleads(self, name: str) -> bool:
-        """Whether an announced name reads as a slot, an address, this node, or the beginning of a known id."""
-        ours = name == self._name or begins_an_id(name, [self._node])
-        return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)
+    def misleads(self, name: str, node: str) -> bool:
+        """Whether a name that the node announces reads as a slot, an address, this node or the beginning of an id.
+
+        Ids that count are our own, the node's own, and those that may be looked up by so many characters. A stranger
+        can make an id that begins with a short name: it must not take that name away from its node.
+        """
+        ours = name == self._name or any(begins_an_id(name, [one]) for one in (self._node, node))
+        return ours or reads_as_other(name) or bool(self._directory.found_by(name))
 
     def check(self, peer: Peer, name: str) -> None:
         """Whether the peer can be given that name. Raises ControlError conflict where it means another node already."""
@@ -73,7 +77,7 @@ class Naming:
         for node, claim in claimed.items():
             if not valid_name(claim):
                 names[node] = unmet(node, is_taken)
-            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim):
+            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim, node):
                 names[node] = with_id(claim, node, is_taken)
             else:
                 names[node] = claim

@@ -195,10 +195,8 @@ class Registry:
 
     def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
         """Name a peer as it announces itself, where that misleads no one."""
-        peer.rename(peer.name, node)
-        self._directory.put(peer)  # its own id is one that a name may not begin
         shared = any(other.pinned for other in self._directory.named(name) if other is not peer)
-        peer.pinned = not (shared and stranger) and not self.naming.misleads(name)
+        peer.pinned = not (shared and stranger) and not self.naming.misleads(name, node)
         peer.rename(name if peer.pinned else with_id(name, node, self.naming.is_taken), node)
         self._directory.put(peer)
         if shared and peer.pinned:

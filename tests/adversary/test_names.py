@@ -5,8 +5,10 @@ Alice knows bob. What she calls him, his slot, his id and its beginning mean him
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 
 import pytest
+import trio
 
 from chatd.core.identity import load_or_create, prepare_state_dir
 from chatd.wire.frames import Text
@@ -73,6 +75,27 @@ async def test_a_name_that_means_another_node_is_shown_with_the_id_of_the_liar(
     await a.send(f"{liar.name}~{liar.id[:8]}", "to the liar too", wait="delivered")
     assert len(await of_node(a, liar.id, "out")) == 2
     await unharmed(a, b, restarted=True)
+
+
+async def test_an_id_that_a_liar_has_made_takes_no_name_from_a_node_that_comes_later(
+    network: Network, liar: Liar
+) -> None:
+    """A liar makes keys until its id begins with the name of a node. Here the node is named after the id instead."""
+    name = next(liar.id[:length] for length in range(4, 12) if not liar.id[:length].isdigit())
+    a, b = network.node("alice"), network.node(name)
+    await a.start()
+    await b.start()
+    line = await liar.dial(a)
+    await line.say(Text(liar.epoch, liar.next(), "hi"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(a.ask, "wait", for_="peer", peer=name))
+        await trio.sleep(0.05)
+        await b.connect(a)
+    for text in ("while the liar is a stranger", "now that it is known"):
+        assert (await a.ask("send", peer=name, text=text))["peer"]["node"] == b.id
+        await a.send(liar.id, text)
+    assert (await record(a, b.id))["name"] == name
+    await unharmed(a, b)
 
 
 async def test_a_liar_that_changes_its_name_takes_no_name_of_another_node(two_nodes: TwoNodes, liar: Liar) -> None:

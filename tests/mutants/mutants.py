@@ -589,8 +589,8 @@ MUTANTS = (
     Mutant(
         "an id that is known only through others takes a name away",
         "chatd/core/naming.py",
-        "elif count[claim] > 1 or is_taken(claim) or self.misleads(claim):",
-        "elif count[claim] > 1 or is_taken(claim) or self.misleads(claim) or begins_an_id(claim, sorted(claims)):",
+        "elif count[claim] > 1 or is_taken(claim)",
+        "elif count[claim] > 1 or is_taken(claim) or begins_an_id(claim, sorted(claims))",
         tests("tests/core/test_registry.py"),
     ),
     # -- who is meant
@@ -611,7 +611,7 @@ MUTANTS = (
     Mutant(
         "an announced name may begin the id of another node",
         "chatd/core/naming.py",
-        "return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
+        "return ours or reads_as_other(name) or bool(self._directory.found_by(name))",
         "return ours or reads_as_other(name)",
         tests("tests/core/test_registry.py"),
     ),
@@ -649,6 +649,20 @@ MUTANTS = (
         "ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):",
         "spec.isspace():",
         tests("tests/core/test_trust.py"),
+    ),
+    Mutant(
+        "the id of a stranger takes a short name away",
+        "chatd/core/naming.py",
+        "return ours or reads_as_other(name) or bool(self._directory.found_by(name))",
+        "return ours or reads_as_other(name) or bool(self._directory.starting(name))",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
+        "the id of a stranger ends a wait for a node with that name",
+        "chatd/control/methods/waiting.py",
+        'if error.kind != "unknown_peer":',
+        'if error.kind != "unknown_peer" or error.details.get("reason") == SHORT_PREFIX:',
+        tests("tests/control/methods/test_waiting.py"),
     ),
     Mutant(
         "a stranger is accepted by the name that it chose",

@@ -42,7 +42,18 @@ async def wait(node: Node, _session: Session, params: Wait) -> Waited:
         while (peers := found()) is None:
             await changed.wait()
         return Waited([peer.record() for peer in peers])
-    raise ControlError("timeout", f"not within {params.timeout:g} s", "`chatctl list` shows what is there")
+    raise ControlError("timeout", f"not within {params.timeout:g} s", _hint(node, params))
+
+
+def _hint(node: Node, params: Wait) -> str:
+    """What to do after a timeout: more characters of an id, where too few of them were given for a stranger."""
+    if params.for_ == "peer" and params.peer is not None:
+        try:
+            node.registry.find(params.peer)
+        except ControlError as error:
+            if error.details.get("reason") == SHORT_PREFIX:
+                return error.hint
+    return "`chatctl list` shows what is there"
 
 
 async def _delivered(node: Node, message_id: str, timeout: float | None) -> Waited:
@@ -97,11 +108,11 @@ def _count_users(node: Node, room: Room | Membership) -> int:
 
 
 def _up(node: Node, spec: PeerSpec) -> list[Peer] | None:
-    """The peer, once it is up. One that is unknown may still come, unless a stranger with that id is here already."""
+    """The peer, once it is up. One that is unknown may still come, also where the id of a stranger begins so."""
     try:
         peer = node.registry.find(spec)
     except ControlError as error:
-        if error.kind != "unknown_peer" or error.details.get("reason") == SHORT_PREFIX:
+        if error.kind != "unknown_peer":
             raise
         return None
     return [peer] if peer.is_up else None

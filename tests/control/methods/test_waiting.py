@@ -69,10 +69,24 @@ async def test_an_ambiguous_peer_is_not_waited_for(stand: Stand, client: Client)
     assert caught.value.kind == "ambiguous_peer"
 
 
-async def test_a_stranger_that_is_given_by_too_few_characters_is_not_waited_for(stand: Stand, client: Client) -> None:
+async def test_a_stranger_whose_id_begins_like_a_name_does_not_end_the_wait_for_it(
+    stand: Stand, client: Client
+) -> None:
+    name = BOB_ID[:4]
+    await client.write(request("wait", 1, for_="peer", peer=name) + request("whoami", 2))
+    assert result_of(await client.answer(2))
+    honest = stand.registry.native("c" * 52, name, "x:1")
+    stand.registry.link_up(honest, FakeLink())
+    answer = result_of(await client.answer(1))
+    assert [(found["name"], found["node"]) for found in answer["peers"]] == [(name, "c" * 52)]
+
+
+async def test_who_waits_for_a_stranger_by_too_few_characters_learns_how_many_it_takes(
+    stand: Stand, client: Client
+) -> None:
     with pytest.raises(Refused) as caught:
-        await client.ask("wait", for_="peer", peer=BOB_ID[:8])
-    assert (caught.value.kind, caught.value.data["reason"]) == ("unknown_peer", "short_prefix")
+        await client.ask("wait", for_="peer", peer=BOB_ID[:8], timeout=0.01)
+    assert caught.value.kind == "timeout"
     assert "12 characters" in caught.value.data["hint"]
     assert (await client.ask("wait", for_="peer", peer=BOB_ID[:12]))["peers"][0]["name"] == "bob"
 
