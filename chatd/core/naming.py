@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from chatd.api.errors import ControlError
 from chatd.core.directory import Directory
-from chatd.core.names import SHORTEST_PREFIX, begins_an_id, reads_as_other, unmet, with_id
+from chatd.core.names import begins_an_id, reads_as_other, unmet, with_id
 from chatd.core.peer import Peer
 from chatd.paths import valid_name
 
@@ -29,12 +29,18 @@ class Naming:
         """
         if spec in (self._name, self._node):
             return self._node
+        begins = not spec.isdigit() and begins_an_id(spec, [self._node])  # digits are a slot
         try:
-            return self._directory.find(spec).node or ""
+            peer = self._directory.find(spec)
         except ControlError as error:
             if error.kind != "unknown_peer":
                 raise
-        return self._node if len(spec) >= SHORTEST_PREFIX and self._node.startswith(spec) else None
+            return self._node if begins else None
+        if begins and peer.name != spec:
+            hint = "say the name or the whole node id, as `chatctl whoami` and `chatctl list` show them"
+            message = f"{spec!r} may be this node, slot {peer.slot}: {peer.shown}"
+            raise ControlError("ambiguous_peer", message, hint, candidates=[peer.slot])
+        return peer.node or ""
 
     def is_taken(self, name: str) -> bool:
         """Whether a peer is called that."""

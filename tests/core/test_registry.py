@@ -371,6 +371,26 @@ async def test_a_node_is_meant_by_its_name_and_by_its_id(core: Core) -> None:
     assert [core.registry.naming.node_of(spec) for spec in specs] == [SELF, SELF, SELF, BOB, BOB, BOB, "", None]
 
 
+@pytest.mark.parametrize("length", [4, 8, 11])
+async def test_a_beginning_of_our_own_id_that_finds_a_peer_too_is_ambiguous(core: Core, length: int) -> None:
+    spec, node_of = SELF[:length], core.registry.naming.node_of
+    liar = core.registry.native(SELF[:11] + "b" * 41, "mallory", "x:1")
+    assert node_of(spec) == SELF  # a stranger is not found by so little of its id
+    core.registry.acquaint(liar)
+    with pytest.raises(ControlError) as refused:
+        node_of(spec)
+    assert (refused.value.kind, refused.value.details) == ("ambiguous_peer", {"candidates": [liar.slot]})
+    assert refused.value.message == f"{spec!r} may be this node, slot 0: mallory (ssssssss)"
+    assert [node_of(SELF), node_of(SELF[:12]), node_of("mallory")] == [SELF, SELF, liar.node]
+
+
+async def test_a_name_that_was_given_here_is_meant_before_the_beginning_of_our_own_id(core: Core) -> None:
+    bob = core.registry.native(BOB, "bob", "x:1")
+    core.registry.rename(bob, SELF[:4])
+    core.registry.acquaint(core.registry.native(SELF[:5] + "b" * 47, "mallory", "x:2"))
+    assert core.registry.naming.node_of(SELF[:4]) == BOB
+
+
 async def test_of_plain_peers_with_one_address_the_live_one_is_meant(core: Core) -> None:
     gone, link = core.plain_up()
     core.registry.link_down(gone, link)

@@ -651,6 +651,20 @@ MUTANTS = (
         tests("tests/core/test_trust.py"),
     ),
     Mutant(
+        "a peer is meant by the beginning of our own id",
+        "chatd/core/naming.py",
+        "if begins and peer.name != spec:",
+        "if not begins and peer.name == self._node:",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
+        "a name that was given here is ambiguous with the beginning of our own id",
+        "chatd/core/naming.py",
+        "if begins and peer.name != spec:",
+        "if begins:",
+        tests("tests/core/test_registry.py"),
+    ),
+    Mutant(
         "the id of a stranger takes a short name away",
         "chatd/core/naming.py",
         "return ours or reads_as_other(name) or bool(self._directory.found_by(name))",

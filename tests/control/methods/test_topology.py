@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from chatd.control.methods import topology
-from tests.control.stand import BOB_ID, Client, FakeExplorer, FakeLink, Refused, Stand, request, result_of
+from tests.control.stand import BOB_ID, NODE_ID, Client, FakeExplorer, FakeLink, Refused, Stand, request, result_of
 
 
 @pytest.fixture
@@ -38,6 +38,18 @@ async def test_what_cannot_be_asked_is_refused(explorer: FakeExplorer, client: C
 async def test_links_that_are_up_are_not_waited_for(explorer: FakeExplorer, client: Client) -> None:
     assert await client.ask("wait", for_="topo", links="alice-bob", timeout=5) == {"peers": []}
     assert len(explorer.asked) == 1
+
+
+async def test_an_end_that_may_be_this_node_or_a_peer_is_asked_for(
+    stand: Stand, explorer: FakeExplorer, client: Client
+) -> None:
+    links = f"{NODE_ID[:4]}-bob"
+    assert await client.ask("wait", for_="topo", links=links, timeout=5) == {"peers": []}
+    stand.registry.acquaint(stand.registry.native(NODE_ID[:4] + "d" * 48, "dora", "x:1"))
+    for text in (links, f"!{links}"):
+        with pytest.raises(Refused) as caught:
+            await client.ask("wait", for_="topo", links=text, timeout=5)
+        assert caught.value.kind == "ambiguous_peer"
 
 
 async def test_the_network_is_asked_again_when_a_peer_comes_or_goes(
