@@ -580,6 +580,13 @@ MUTANTS = (
         tests("tests/control/methods/test_adjacency.py"),
     ),
     Mutant(
+        "a peer whose id begins like the name of a far node is taken for it",
+        "chatd/control/methods/adjacency.py",
+        "not node.node.startswith(end) or not others:",
+        "others == others:",
+        tests("tests/control/methods/test_adjacency.py"),
+    ),
+    Mutant(
         "the beginning of an id that no link has proven is certain",
         "chatd/control/methods/adjacency.py",
         "return _Found(meant[0] if meant else None, sure=False)",

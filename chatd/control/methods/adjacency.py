@@ -129,8 +129,16 @@ class _Nodes:
         except ControlError as error:
             return _Found(error=error)
         if known is not None or is_node_id(end):
-            return _Found(self._by_id.get(known or end))
+            return self._peer(end, known or end)
         return self._further(end)
+
+    def _peer(self, end: str, id_: str) -> _Found:
+        """The peer with that id, unless only its id begins with `end`, and other nodes announce that as their name."""
+        node = self._by_id.get(id_)
+        others = [other for other in self._by_name.get(end, []) if other is not node]
+        if node is None or node.name == end or not node.node.startswith(end) or not others:
+            return _Found(node)
+        return _Found(error=_ambiguous(end, [node, *others]))
 
     def _further(self, end: str) -> _Found:
         """The node, not a peer of ours, that is shown as `end`, or has an id that begins so.

@@ -179,10 +179,25 @@ def test_a_made_up_node_is_never_taken_for_the_one_that_is_meant(end: str, ghost
 
 
 def test_a_peer_is_meant_before_others() -> None:
-    liar = network("node#a:c", "node#b:", "c:node#a")
-    assert so("node-c", liar, {"node": ident("node#a")})
-    assert not so("node-c", liar, {"node": ident("node#b")})
+    liar = network("node:", "node#b:c", "c:node#b")
+    assert so("node-c", network("node:c", "node#b:", "c:node"), {"node": ident("node")})
+    assert not so("node-c", liar, {"node": ident("node")})
     assert not so("node-c", liar, {"node": "z" * 52})  # a peer that is not in this network
+
+
+def test_a_peer_whose_id_begins_like_the_name_of_a_far_node_is_not_taken_for_it() -> None:
+    peer = "carol" + "q" * 47
+    here = network("bob:carol#a", "carol#a:bob")
+    nodes = [*here.nodes, TopologyNode(peer, "mallory", "answered", 1, 0, [])]
+    topology, by_id = Topology(nodes, True, 2 * NAMESAKE_MS), {"carol": peer, peer: peer}
+    for text in ("bob-carol", "!bob-carol"):
+        with pytest.raises(ControlError) as caught:
+            so(text, topology, by_id)
+        assert caught.value.details["candidates"] == [peer, ident("carol#a")]
+    assert so(f"!bob-{peer}", topology, by_id)
+    assert so("!bob-malo", topology, {"malo": peer})
+    nodes[-1] = TopologyNode(peer, "carol", "answered", 1, 0, [])
+    assert so("!bob-carol", Topology(nodes, True, 2 * NAMESAKE_MS), by_id)  # its name, too
 
 
 def test_digits_are_no_slot() -> None:
