@@ -90,6 +90,11 @@ class Acceptor:
             self._spares.append(descriptor)
         return True
 
+    def lend_spare(self) -> None:
+        """Close one spare, so that the caller can open a file in a shortage. Call `refill` after that."""
+        if self._spares:
+            os.close(self._spares.pop())
+
     async def run(self, listener: trio.SocketListener, take: Take) -> None:
         """Accept until the listener is closed."""
         while True:
@@ -115,7 +120,7 @@ class Acceptor:
             if short and not self._spares:
                 break
             if short:
-                os.close(self._spares.pop())
+                self.lend_spare()
             with trio.move_on_after(ACCEPT_WITHIN_S), contextlib.suppress(OSError):
                 stream = await listener.accept()
                 take(stream, short=short)

@@ -73,11 +73,15 @@ class ControlServer:
         in_thread, bound = self._node.runtime.in_thread, self._bound
         if bound is None or self._nursery is None or not await in_thread(bound.is_missing):
             return
-        self._bound = await in_thread(unix.bind, bound.path, self._gid)
-        former, self._listener = self._listener, _listener_of(self._bound)
-        self._nursery.start_soon(partial(self._acceptor.run, self._listener, self._take))
-        if former is not None:
-            former.socket.close()
+        self._acceptor.lend_spare()
+        try:
+            self._bound = await in_thread(unix.bind, bound.path, self._gid)
+            former, self._listener = self._listener, _listener_of(self._bound)
+            self._nursery.start_soon(partial(self._acceptor.run, self._listener, self._take))
+            if former is not None:
+                former.socket.close()
+        finally:
+            self._acceptor.refill()
         log.warning("the control socket %s was removed, and is there again", bound.path)
 
     def begin_stop(self) -> None:

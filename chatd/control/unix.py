@@ -65,7 +65,7 @@ def bind(path: str, gid: int | None) -> BoundSocket:
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise StartupFailure(f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path}")
     _make_directory(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _make_socket(path)
     try:
         _make_way(path)
         sock.settimeout(0)
@@ -91,6 +91,14 @@ def bind(path: str, gid: int | None) -> BoundSocket:
         bound.unlink()
         raise StartupFailure(f"the control socket {path} cannot be opened: {error.strerror}") from None
     return bound
+
+
+def _make_socket(path: str) -> socket.socket:
+    """A socket without a name, for `path`. Raises StartupFailure, e.g. without a free descriptor."""
+    try:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartupFailure(f"the control socket {path} cannot be made: {error.strerror}") from None
 
 
 def _make_directory(path: str) -> None:

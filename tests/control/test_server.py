@@ -4,10 +4,13 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import trio
 
 from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import DaemonStop
-from chatd.control import places, session, unix
+from chatd.control import places, server, session, unix
 from chatd.control.methods.method import Method
 from chatd.control.methods.table import METHODS
 from chatd.control.server import ControlServer
@@ -468,6 +471,48 @@ async def test_a_socket_that_cannot_be_made_again_is_tried_again_later(short_pat
         await stand.server.bind_again()
         async with (new := await stand.connect()).stream:
             await new.ask("whoami")
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process has all the descriptors open that it may have."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as last:  # all numbers below are in use
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_without_descriptors_a_removed_socket_is_made_again_with_one_that_was_held_back(
+    stand: Stand, client: Client
+) -> None:
+    await client.ask("whoami")
+    os.unlink(stand.config.socket)
+    with no_descriptor_left():
+        await stand.server.bind_again()
+        assert stat.S_ISSOCK(os.lstat(stand.config.socket).st_mode)
+        assert len(stand.server._acceptor._spares) == server.SPARES
+    async with (new := await stand.connect()).stream:
+        assert (await new.ask("status"))["sessions"] == 2
+
+
+async def test_without_any_descriptor_a_removed_socket_is_made_again_at_a_later_look(
+    stand: Stand, client: Client
+) -> None:
+    await client.ask("whoami")
+    os.unlink(stand.config.socket)
+    with no_descriptor_left():
+        while stand.server._acceptor._spares:
+            stand.server._acceptor.lend_spare()
+        with no_descriptor_left(), pytest.raises(StartupFailure, match="cannot be made: Too many open files"):
+            await stand.server.bind_again()
+    await stand.server.bind_again()
+    assert len(stand.server._acceptor._spares) == server.SPARES
+    async with (new := await stand.connect()).stream:
+        await new.ask("status")
+    await client.ask("whoami")
 
 
 async def test_a_server_that_does_not_serve_makes_no_socket(stand: Stand, short_path: Path) -> None:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -222,6 +223,42 @@ async def test_one_watch_tells_many_sockets_apart(nursery: trio.Nursery) -> None
     assert gone == [2, 0, 1]
     for here, _ in pairs:
         here.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
+def test_a_socket_for_which_there_is_no_descriptor_is_a_failure_in_one_line(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def short(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = str(short_path / "s")
+    monkeypatch.setattr(socket, "socket", short)
+    with pytest.raises(StartupFailure) as caught:
+        unix.bind(path, None)
+    assert str(caught.value) == f"the control socket {path} cannot be made: {os.strerror(number)}"
+    assert not os.path.exists(path)
+
+
+def test_a_left_over_socket_that_cannot_be_asked_for_lack_of_descriptors_stays(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(short_path / "s")
+    unix.bind(path, None).sock.close()
+    real = socket.socket
+    made: list[socket.socket] = []
+
+    def one_only(*words: Any) -> socket.socket:
+        if made:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(real(*words))
+        return made[0]
+
+    monkeypatch.setattr(socket, "socket", one_only)
+    with pytest.raises(StartupFailure, match="cannot be made: Too many open files"):
+        unix.bind(path, None)
+    assert made[0].fileno() == -1
+    assert os.path.exists(path)
 
 
 def test_a_disk_without_room_for_the_socket_may_have_some_later(

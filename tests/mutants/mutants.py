@@ -841,6 +841,20 @@ MUTANTS = (
         "if False:",
         tests("tests/chatctl/test_hangup.py"),
     ),
+    Mutant(
+        "a control socket that cannot be made for lack of descriptors ends the node",
+        "chatd/control/unix.py",
+        "    sock = _make_socket(path)\n",
+        "    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)\n",
+        tests("tests/control/test_unix.py", "-k", "no_descriptor"),
+    ),
+    Mutant(
+        "a removed control socket is not made again while descriptors are short",
+        "chatd/control/server.py",
+        "        self._acceptor.lend_spare()\n",
+        "",
+        tests("tests/control/test_server.py", "-k", "held_back"),
+    ),
     # -- what grows
     Mutant(
         "what is owed to strangers is remembered, though it is nothing",
