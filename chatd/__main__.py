@@ -16,6 +16,8 @@ USAGE = 2
 INTERRUPTED = 130
 MOST_FILES = 65536  # a descriptor for each link, with room; more only costs
 OTHER_FILES = 96  # journal, listeners, dialing, standard streams, and what is held back for operators
+OWN_FILES = 33  # 13 of a node at rest, 17 held back as above, and one each for a link, a session and the next client
+ROOM_FILES = 8  # held back to refuse with at the room ports, if there are any
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
@@ -51,7 +53,12 @@ def _run(config: "Config") -> int:
 
     logs.setup(config.log_level, config.log_format)
     os.umask(0o077)
-    config = _fit(config, _raise_file_limit())
+    files = _raise_file_limit()
+    if files < _fewest(config):
+        remedy = "raise ulimit -n or LimitNOFILE"
+        text = f"the limit of open files is {files}, but this node needs at least {_fewest(config)} ({remedy})"
+        return _fail(OSError(text), USAGE)
+    config = _fit(config, files)
     import trio
 
     from chatd import daemon
@@ -128,6 +135,11 @@ def _raise_file_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def _fewest(config: "Config") -> int:
+    """The lowest limit of open files with which a node starts and has room for a link and a session."""
+    return OWN_FILES + len(config.listen) + len(config.room_port) + (ROOM_FILES if config.room_port else 0)
 
 
 def _fit(config: "Config", files: int) -> "Config":

@@ -24,10 +24,12 @@ class Cramped(Node):
 
 
 class Small(Node):
-    """A node that is started with this limit."""
+    """A node that is started with a limit, FILES."""
+
+    files = FILES
 
     def command(self, *flags: str) -> list[str]:
-        return ["/bin/sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh", *super().command(*flags)]
+        return ["/bin/sh", "-c", f'ulimit -n {self.files}; exec "$@"', "sh", *super().command(*flags)]
 
 
 @pytest.fixture
@@ -35,6 +37,16 @@ def small() -> Iterator[Small]:
     node = Small("small", "--max-links", "1000", "--plain", "on")
     try:
         node.start()
+        yield node
+        node.finish()
+    finally:
+        node.remove()
+
+
+@pytest.fixture
+def tiny() -> Iterator[Small]:
+    node = Small("tiny")
+    try:
         yield node
         node.finish()
     finally:
@@ -136,3 +148,29 @@ def test_a_node_takes_as_many_links_as_its_limit_of_files_allows_and_says_so(sma
         assert status == 0
         assert told.startswith("healthy\nwarning: max_links is reached: 12 links were accepted")
     assert "out of file descriptors" not in small.log
+
+
+@pytest.mark.parametrize("files", [7, 9, 12, 16, 22, 33])
+def test_a_limit_of_files_that_is_too_low_for_a_node_is_refused_in_one_line(tiny: Small, files: int) -> None:
+    tiny.files = files
+    remedy = "raise ulimit -n or LimitNOFILE"
+    told = f"chatd: the limit of open files is {files}, but this node needs at least 34 ({remedy})"
+    assert tiny.run() == (2, [told])
+    assert not tiny.state.exists()
+
+
+@pytest.mark.parametrize(("files", "room_ports"), [(34, 0), (43, 1), (44, 2)])
+def test_a_node_with_just_enough_files_has_room_for_a_link_and_a_client(
+    tiny: Small, files: int, room_ports: int
+) -> None:
+    flags = [word for number in range(room_ports) for word in ("--room-port", f"127.0.0.1:0=r{number},dialect=name")]
+    tiny.files = files - 1
+    status, lines = tiny.run(*flags)
+    assert (status, len(lines), f"needs at least {files}" in lines[0]) == (2, 1, True)
+    tiny.files = files
+    tiny.start("--plain", "on", *flags)
+    with dial(tiny.port) as peer:
+        peer.sendall(b"hi\n")
+        until(lambda: " is up " in tiny.log)
+        assert tiny.ctl("list")["peers"]
+    assert "out of file descriptors" not in tiny.log

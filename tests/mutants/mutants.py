@@ -855,6 +855,13 @@ MUTANTS = (
         "",
         tests("tests/control/test_server.py", "-k", "held_back"),
     ),
+    Mutant(
+        "a limit of open files with which no node can start is tried",
+        "chatd/__main__.py",
+        "    if files < _fewest(config):",
+        "    if False:",
+        tests("tests/e2e/test_descriptors.py", "-k", "too_low and 12"),
+    ),
     # -- what grows
     Mutant(
         "what is owed to strangers is remembered, though it is nothing",
