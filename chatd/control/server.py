@@ -157,7 +157,8 @@ class ControlServer:
         if session.farewell is None:
             return b""
         if self._sessions.full:  # else the acceptor has logged why
-            self._tell("all %d sessions are taken: a client was refused, or an idle one had to go", len(self._sessions))
+            most = self._node.config.sessions
+            self._tell("all %d sessions are taken: a client was refused, or an idle one had to go", most)
         return _line(*session.farewell)
 
     def _refusal(self, sock: trio.socket.SocketType, short: bool) -> ControlError | None:
@@ -166,7 +167,7 @@ class ControlServer:
             self._tell("a client of user %d was refused (process %d)", who.uid, who.pid)
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
         if (short or self._sessions.full) and not self._sessions.make_way():
-            self._tell("all %d sessions are taken: a client was refused", len(self._sessions))
+            self._tell("all %d sessions are taken: a client was refused", self._node.config.sessions)
             return ControlError("rate_limited", "all sessions are taken, those in reserve too", ONLY_OPERATORS)
         return None
 

@@ -207,6 +207,30 @@ async def test_a_refused_client_reads_its_refusal_whatever_it_writes(stand: Stan
             assert await other.line() is None
 
 
+@pytest.mark.parametrize("stand", [{"sessions": 1}], indirect=True)
+async def test_the_log_counts_the_sessions_that_are_set_and_not_the_reserve(
+    stand: Stand, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.ask("whoami")
+    operator, other = await stand.connect(), await stand.connect()
+    async with operator.stream, other.stream:
+        await operator.ask("health")
+        with pytest.raises(Refused):
+            await other.ask("whoami")
+        assert await other.line() is None
+    assert "all 1 sessions are taken: a client was refused" in caplog.text
+
+
+async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_that_are_set(
+    stand: Stand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places.Places, "full", True)
+    monkeypatch.setattr(places.Places, "make_way", lambda self: False)
+    async with (client := await stand.connect()).stream:
+        assert (await client.line() or {})["error"]["data"]["kind"] == "rate_limited"
+    assert f"all {stand.config.sessions} sessions are taken: a client was refused" in caplog.text
+
+
 # -- the session that was idle for longest
 
 
