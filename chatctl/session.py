@@ -6,7 +6,9 @@ the daemon ended is `SessionEnded`. Deadlines are values of `time.monotonic`, No
 
 import contextlib
 import json
+import os
 import socket
+import stat
 import time
 from errno import EACCES, EAGAIN, ECONNREFUSED, ENOENT, EPERM
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 READ_BYTES = 256 * 1024
 RETRY_S = 0.02  # a daemon that is starting is found soon, at the price of 50 connects a second
 LAST_WORDS = ("session_evicted", "rate_limited", "forbidden", "internal_error")  # with which the daemon ends a session
+NO_SOCKET = "move it away: a running daemon makes its socket there within 30 s, else start one with: chatd"
 FORBIDDEN_S = 2.0  # a daemon that is starting may not have given the socket to its group yet
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -176,6 +179,8 @@ def _unreachable(failures: list[tuple[str, OSError]]) -> Failure:
     for path, error in failures:
         if error.errno == EAGAIN:
             return Failure("timeout", f"the daemon at {path} accepts no connection", "is it stopped, or overloaded?")
+        if error.errno == ECONNREFUSED and not _is_socket(path):
+            return Failure("no_daemon", f"{path} is not a socket", NO_SOCKET)
         if error.errno == ECONNREFUSED:
             return Failure("no_daemon", f"nobody answers at {path}", "it is left over; start the daemon with: chatd")
         if error.errno != ENOENT:
@@ -184,3 +189,11 @@ def _unreachable(failures: list[tuple[str, OSError]]) -> Failure:
             )
     places = " or ".join(path for path, _ in failures) or "a directory that can be trusted"
     return Failure("no_daemon", f"no daemon: there is no socket {places}", "start it with: chatd")
+
+
+def _is_socket(path: str) -> bool:
+    """Whether a socket is at the path; also true where that cannot be told."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return True

@@ -77,6 +77,22 @@ def test_a_socket_that_nobody_answers_is_3(chatctl: Chatctl, socket_path: str) -
     assert (ran.status, "nobody answers" in ran.err) == (3, True)
 
 
+@pytest.mark.parametrize("kind", ["file", "directory", "link to a file"])
+def test_what_is_at_the_path_and_is_no_socket_is_to_be_moved_away(
+    chatctl: Chatctl, socket_path: str, kind: str, tmp_path: Path
+) -> None:
+    if kind == "file":
+        Path(socket_path).touch()
+    elif kind == "directory":
+        Path(socket_path).mkdir()
+    else:
+        (tmp_path / "file").touch()
+        Path(socket_path).symlink_to(tmp_path / "file")
+    ran = chatctl("status")
+    remedy = "move it away: a running daemon makes its socket there within 30 s, else start one with: chatd"
+    assert (ran.status, ran.err) == (3, f"chatctl: {socket_path} is not a socket ({remedy})\n")
+
+
 def test_a_daemon_that_accepts_nothing_is_124_and_not_waited_for(chatctl: Chatctl, socket_path: str) -> None:
     with socket.socket(socket.AF_UNIX) as stopped, contextlib.ExitStack() as stack:
         stopped.bind(socket_path)

@@ -862,6 +862,13 @@ MUTANTS = (
         "    if False:",
         tests("tests/e2e/test_descriptors.py", "-k", "too_low and 12"),
     ),
+    Mutant(
+        "a file in the place of the control socket is called a socket that is left over",
+        "chatctl/session.py",
+        "        if error.errno == ECONNREFUSED and not _is_socket(path):",
+        "        if False:",
+        tests("tests/chatctl/test_main.py", "-k", "moved_away"),
+    ),
     # -- what grows
     Mutant(
         "what is owed to strangers is remembered, though it is nothing",
