@@ -19,13 +19,14 @@ from chatd import __version__, upkeep
 from chatd.api.errors import ControlError
 from chatd.api.events import DaemonStart, DaemonStop
 from chatd.config import Config
+from chatd.control import unix
 from chatd.control.server import ControlServer
 from chatd.core.batch import Batch
 from chatd.core.chat import Chat
 from chatd.core.consumers import Consumers
 from chatd.core.exchange import Exchange
 from chatd.core.failures import AlreadyRunning, StorageFailure, StorageFull, because_of
-from chatd.core.identity import Identity, load_or_create, prepare_state_dir
+from chatd.core.identity import KEY_FILE, Identity, load_or_create, prepare_state_dir
 from chatd.core.journal import Journal
 from chatd.core.registry import Registry
 from chatd.core.store import Store
@@ -50,6 +51,7 @@ log = logging.getLogger("chatd")
 
 async def run(config: Config, runtime: Runtime) -> None:
     """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on."""
+    _ask_before_a_first_start(config)
     prepare_state_dir(config.state)
     async with _locked(config.state):
         node, links, listener, room_ports = await runtime.in_thread(_assemble, config, runtime, trio.current_time())
@@ -71,6 +73,15 @@ async def run(config: Config, runtime: Runtime) -> None:
         failures.append(_lost(node))
     if failures:
         raise failures[0]
+
+
+def _ask_before_a_first_start(config: Config) -> None:
+    """Raise AlreadyRunning where a node answers and the state directory has no key: it may be that node's, moved away.
+
+    A new identity there would be in the way of the directory when it is put back.
+    """
+    if not os.path.lexists(os.path.join(config.state, KEY_FILE)):
+        unix.refuse_if_answered(config.socket)
 
 
 def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener, RoomPorts]:

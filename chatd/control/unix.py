@@ -93,6 +93,16 @@ def bind(path: str, gid: int | None) -> BoundSocket:
     return bound
 
 
+def refuse_if_answered(path: str) -> None:
+    """Raise AlreadyRunning where a program answers at `path`. Anything else is left to `bind`."""
+    try:
+        answered = stat.S_ISSOCK(os.lstat(path).st_mode) and _answers(path)
+    except OSError:
+        return
+    if answered:
+        raise AlreadyRunning(f"another program answers on {path}")
+
+
 def _make_socket(path: str) -> socket.socket:
     """A socket without a name, for `path`. Raises StartupFailure, e.g. without a free descriptor."""
     try:

@@ -83,6 +83,20 @@ def test_a_live_socket_with_a_full_backlog_is_left_alone(short_path: Path) -> No
         client.close()
 
 
+def test_only_a_socket_that_is_answered_keeps_a_new_node_away(short_path: Path) -> None:
+    path = short_path / "s"
+    unix.refuse_if_answered(str(path))
+    path.touch()
+    unix.refuse_if_answered(str(path))
+    unix.refuse_if_answered(str(path / "below a file"))
+    path.unlink()
+    with unix.bind(str(path), None).sock, pytest.raises(AlreadyRunning, match=f"another program answers on {path}"):
+        unix.refuse_if_answered(str(path))
+    before = os.lstat(path)
+    unix.refuse_if_answered(str(path))
+    assert os.lstat(path) == before
+
+
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
 def test_what_is_no_socket_is_left_alone(short_path: Path, kind: str) -> None:
     path = short_path / "s"

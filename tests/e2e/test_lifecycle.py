@@ -68,6 +68,17 @@ def test_a_second_daemon_of_one_state_directory_is_exit_3(node: MakeNode) -> Non
     first.ctl("health")
 
 
+def test_a_second_daemon_makes_nothing_where_the_state_directory_of_the_first_was(node: MakeNode) -> None:
+    first = node("alone").start()
+    away = first.state.rename(first.folder / "away")
+    status, lines = first.run()
+    assert status == 3
+    assert f"another program answers on {first.socket}" in only_line(lines)
+    assert not first.state.exists()
+    away.rename(first.state)
+    first.ctl("health")
+
+
 def test_a_state_directory_that_cannot_be_is_exit_4(node: MakeNode) -> None:
     alone = node("alone")
     (alone.folder / "file").touch()

@@ -869,6 +869,13 @@ MUTANTS = (
         "        if False:",
         tests("tests/chatctl/test_main.py", "-k", "moved_away"),
     ),
+    Mutant(
+        "a second daemon makes a new identity where the state directory of the first was",
+        "chatd/daemon.py",
+        "    _ask_before_a_first_start(config)\n",
+        "",
+        tests("tests/e2e/test_lifecycle.py", "-k", "state_directory_of_the_first"),
+    ),
     # -- what grows
     Mutant(
         "what is owed to strangers is remembered, though it is nothing",
