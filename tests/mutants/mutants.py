@@ -876,6 +876,13 @@ MUTANTS = (
         "",
         tests("tests/e2e/test_lifecycle.py", "-k", "state_directory_of_the_first"),
     ),
+    Mutant(
+        "the log counts the reserve among the sessions that are taken",
+        "chatd/control/server.py",
+        "            most = self._node.config.sessions\n",
+        "            most = len(self._sessions)\n",
+        tests("tests/control/test_server.py", "-k", "log_counts"),
+    ),
     # -- what grows
     Mutant(
         "what is owed to strangers is remembered, though it is nothing",
