@@ -5,7 +5,7 @@ a name, and a name comes before the beginning of an id: a new node cannot change
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chatd.api.errors import ControlError
 from chatd.core.names import SHORTEST_PREFIX, STRANGER_PREFIX, is_node_id, starting
@@ -59,6 +59,11 @@ class Directory:
     def with_node(self, node: str) -> Peer | None:
         """The peer with that node id."""
         return self._by_node.get(node)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All node ids, sorted."""
+        return self._ids
 
     def find(self, spec: int | str) -> Peer:
         """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.

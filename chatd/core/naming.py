@@ -49,11 +49,10 @@ class Naming:
     def misleads(self, name: str, node: str) -> bool:
         """Whether a name that the node announces reads as a slot, an address, this node or the beginning of an id.
 
-        Ids that count are our own, the node's own, and those that may be looked up by so many characters. A stranger
-        can make an id that begins with a short name: it must not take that name away from its node.
+        Every id counts, also one that so few characters do not find: who types them means that id, and no name.
         """
         ours = name == self._name or any(begins_an_id(name, [one]) for one in (self._node, node))
-        return ours or reads_as_other(name) or bool(self._directory.found_by(name))
+        return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)
 
     def check(self, peer: Peer, name: str) -> None:
         """Whether the peer can be given that name. Raises ControlError conflict where it means another node already."""
@@ -71,11 +70,10 @@ class Naming:
         """What nodes of the network are called here, by node id: as here if they are peers, else as `claims` has it.
 
         A claim that misleads, that a peer has, or that two nodes make, is shown with the first characters of the id.
-        The ids in `claims` are hearsay, which can be invented: they take no name away from another node.
         """
         names = {node: name for node in claims if (name := self._own_name(node)) is not None}
         claimed = {node: claim.partition("~")[0] for node, claim in claims.items() if node not in names}
-        count, given = Counter(claimed.values()), set(names.values())
+        ids, count, given = sorted(claims), Counter(claimed.values()), set(names.values())
 
         def is_taken(name: str) -> bool:
             return name in given or self.is_taken(name)
@@ -83,7 +81,7 @@ class Naming:
         for node, claim in claimed.items():
             if not valid_name(claim):
                 names[node] = unmet(node, is_taken)
-            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim, node):
+            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim, node) or begins_an_id(claim, ids):
                 names[node] = with_id(claim, node, is_taken)
             else:
                 names[node] = claim

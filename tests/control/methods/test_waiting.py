@@ -77,6 +77,8 @@ async def test_a_stranger_whose_id_begins_like_a_name_does_not_end_the_wait_for_
     assert result_of(await client.answer(2))
     honest = stand.registry.native("c" * 52, name, "x:1")
     stand.registry.link_up(honest, FakeLink())
+    assert honest.name == f"{name}~cccccccc"
+    stand.registry.rename(honest, name)
     answer = result_of(await client.answer(1))
     assert [(found["name"], found["node"]) for found in answer["peers"]] == [(name, "c" * 52)]
 
