@@ -92,12 +92,12 @@ class Archive:
         return entry if (is_ours and wanted.node == self._node) or message.global_id == str(wanted) else None
 
     def peer_of(self, entry: Entry) -> Peer:
-        """Who said a message, or got it, not who has its slot or name today. Raises ControlError unknown_peer."""
+        """The peer that sent or got a message, never one that only has its slot or name now. Raises unknown_peer."""
         ref = cast(Message, entry.event).peer
         peer = self._registry.by_key(entry.topic or 0) or (self._registry.by_node(ref.node) if ref.node else None)
         if peer is None:
             hint = "`chatctl list --all` shows who is there"
-            raise ControlError("unknown_peer", f"{ref.name}, whose message that is, is not known any more", hint)
+            raise ControlError("unknown_peer", f"{ref.name}, the other end of that message, is no longer known", hint)
         return peer
 
     async def taken(self, peer: Peer, epoch: str, seq: int) -> Entry | None:

@@ -16,8 +16,9 @@ NODE_CHARACTERS: Final = 52  # of a whole node id
 SHORT_ID: Final = 8  # characters of a node id that are shown, as in `bob~k3v9abcd`
 UNMET_ID: Final = 12  # and of a peer that is known by its id only: enough to look it up
 SHORTEST_PREFIX: Final = 4  # finds known peers
-STRANGER_PREFIX: Final = 12  # finds every peer: nobody can make a key with 12 chosen characters of its id (60 bits).
-# This holds for ids that a link has proven. Ids in what other nodes tell can be invented: only a whole one is certain.
+# A key with 12 chosen characters of its id cannot be made (60 bits). This protects ids that a link has proven. An id
+# that another node only tells of can be invented.
+STRANGER_PREFIX: Final = 12  # finds every peer
 DECIDING_PREFIX: Final = 16  # is enough to decide about a node (80 bits), as `values.ID_PREFIX` has it
 _ID_START: Final = re.compile(rf"[a-z2-7]{{{SHORTEST_PREFIX},{NODE_CHARACTERS}}}")
 

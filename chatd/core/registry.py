@@ -3,8 +3,8 @@
 A journal topic is never given to another peer, and a slot is not within one run. Native peers that we dialed, decided
 about or got a message from are remembered in the journal's `peers` table and keep their slots across restarts. Others
 live as long as this run, and only so many of them that strangers cannot fill the memory; a later run may give their
-slots to other peers. Every change of a peer's state is told to `changed` and written to the journal
-with no await between. Knows no sockets: links are what `core/peer.py` says.
+slots to other peers. Every change of a peer's state is told to `changed` and written to the journal with no await
+between. Knows no sockets: links are what `core/peer.py` says.
 
 A peer is known when it was dialed, accepted, named or configured here, or sent to by a local client. Every other one
 that identified itself is a stranger. What a name may be is written in `core/names.py`.

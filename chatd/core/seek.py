@@ -28,7 +28,7 @@ async def seek_last(
 ) -> int:
     """The seq after which the newest `n` matching entries are. `match` sees the columns, and the `heads` of bodies.
 
-    What it is true for has to meet `where`, too. Of fewer than `n` the oldest is the first behind it.
+    Every entry that `match` accepts must meet `where` too. If fewer than `n` match: the seq before the oldest of them.
     """
     after = journal.committed
     before, floor, rows = after + 1, journal.floor, HEAD_ROWS if heads else PAGE_ROWS

@@ -173,7 +173,7 @@ class Store:
     ) -> tuple[list[Entry], int]:
         """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error.
 
-        With conditions no more than LOOKED rows are looked at: there may be more behind a page with nothing in it.
+        With conditions, at most LOOKED rows are examined: an empty page does not mean that nothing more follows.
         """
         end = self._end_of_look(after, through, topic, where)
         entries: list[Entry] = []
@@ -208,9 +208,9 @@ class Store:
     def page_back(
         self, after: int, before: int, topic: Topics, limit: int, *, heads: bool, where: Where = ANYTHING
     ) -> tuple[list[Entry], int]:
-        """The newest entries between those two seqs, newest first; of their bodies nothing, or the `heads`.
+        """The newest entries between those two seqs, newest first, with the `heads` of their bodies or without bodies.
 
-        And down to where was looked: everything that is wanted behind that seq is among them.
+        The second value is the seq at which the search stopped: every matching entry after it is in the result.
         """
         start = self._end_of_look(after, before - 1, topic, where, back=True)
         columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"

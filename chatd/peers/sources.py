@@ -60,7 +60,7 @@ class Sources:
             log.warning("too many connections: refused one from %s (told once a minute)", host)
 
     def _forget(self, now: float) -> None:
-        """Let go of addresses whose last link came too long ago; they are the first."""
+        """Forget addresses whose last link came more than WINDOW_S ago: they are at the front."""
         while self._recent:
             host, recent = next(iter(self._recent.items()))
             if recent[-1] > now - WINDOW_S:

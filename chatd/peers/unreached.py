@@ -22,7 +22,7 @@ def connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool)
 
 
 def refusal(address: str, refused: Refused, ours: str) -> ControlError:
-    """The answer to a `connect` that reached somebody; `ours` is the id of this node."""
+    """The answer to a `connect` that the other side refused; `ours` is the id of this node."""
     if refused.reason == "self":
         return ControlError("conflict", f"{address} is this node itself", "connect to another one", reason="self")
     if refused.reason == "duplicate" and refused.peer is not None:
