@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 Json = dict[str, Any]
 
@@ -45,13 +46,6 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHATD_", "XDG_", "COVERAGE_"))}
     own = {"HOME": folder, "XDG_RUNTIME_DIR": folder, "XDG_STATE_HOME": folder, "XDG_CONFIG_HOME": folder}
     return {**kept, **{name: str(path) for name, path in own.items()}, "NO_COLOR": "1", **more}
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody has at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 class Node:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.processes import PATIENCE_S, Failed, Node, free_port
+from tests.e2e.processes import PATIENCE_S, Failed, Node
+from tests.ports import free_port
 
 FILES = 120
 LIMIT = (FILES, FILES)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import PATIENCE_S, Node, free_port
+from tests.e2e.processes import PATIENCE_S, Node
+from tests.ports import free_port
 
 
 @contextmanager

@@ -6,10 +6,8 @@ looked at. Tests say `a, b = await two_nodes()`; tests that want other nodes sta
 
 import logging
 import os
-import random
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -27,11 +25,11 @@ from chatd.peers.links import Links
 from chatd.runtime import Runtime
 from tests.integration import checks
 from tests.integration.client import Client, Feed, Hung
+from tests.ports import free_port
 
 T = TypeVar("T")
 NAMES = ("alice", "bob", "carol", "dave")
 QUICK = {"redial_min": 0.02, "redial_max": 0.3}  # tests redial often and wait for it
-PORTS = range(12000, 32000)  # below those that the kernel draws: while a node is down nobody else gets its port
 
 
 class WatchedRuntime(Runtime):
@@ -50,16 +48,6 @@ class WatchedRuntime(Runtime):
         elif function is cast(object, unix.bind):
             self.bound.set()
         return result
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on, and that stays ours over restarts."""
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class LiveNode:
