@@ -5,10 +5,10 @@ import sys
 
 import click
 
-from chatctl.app import App
+from chatctl.cli.app import App
+from chatctl.cli.table import cli
+from chatctl.cli.verb import usage
 from chatctl.errors import DONE, INTERRUPTED, Failure
-from chatctl.verb import usage
-from chatctl.verbs import cli
 
 COMPLETE = "_CHATCTL_COMPLETE"  # what the completion scripts set
 

@@ -14,12 +14,12 @@ docs/control.md has it. Durations are seconds. One thread uses a Client at a tim
 import json
 import time
 
-from chatctl.app import App
-from chatctl.consumer import Consumer
+from chatctl.cli.app import App
 from chatctl.errors import Failure, SessionEnded
-from chatctl.events import is_gap
-from chatctl.follower import Follower
-from chatctl.session import RETRY_S
+from chatctl.rpc.consumer import Consumer
+from chatctl.rpc.follower import Follower
+from chatctl.rpc.positions import is_gap
+from chatctl.rpc.session import RETRY_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from chatd.config import Config
+    from chatd.config.settings import Config
 
 USAGE = 2
 INTERRUPTED = 130
@@ -32,8 +32,9 @@ def _start(argv: "Sequence[str]") -> int:
     """Do what the flags say."""
     _hold_standard_streams()
     from chatd import __version__
-    from chatd.config import ConfigError, describe, load
-    from chatd.flags import parse_flags, usage
+    from chatd.config.flags import parse_flags, usage
+    from chatd.config.loading import describe, load
+    from chatd.config.settings import ConfigError
 
     try:
         action = parse_flags(argv).action
@@ -75,7 +76,7 @@ def _explain(error: BaseException) -> int:
     """The exit status of what ended the daemon; with its one line, or with a traceback where it is a bug."""
     import logging
 
-    from chatd.core.failures import StartupFailure
+    from chatd.failures import StartupFailure
     from chatd.paths import PathError
 
     log = logging.getLogger("chatd.main")

@@ -15,27 +15,27 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from chatd import __version__, upkeep
+from chatd import __version__, maintenance
 from chatd.api.errors import ControlError
 from chatd.api.events import DaemonStart, DaemonStop
-from chatd.config import Config
+from chatd.config.settings import Config
 from chatd.control import unix
 from chatd.control.server import ControlServer
-from chatd.core.batch import Batch
-from chatd.core.chat import Chat
-from chatd.core.consumers import Consumers
-from chatd.core.exchange import Exchange
-from chatd.core.failures import AlreadyRunning, StorageFailure, StorageFull, because_of
-from chatd.core.identity import KEY_FILE, Identity, load_or_create, prepare_state_dir
-from chatd.core.journal import Journal
-from chatd.core.registry import Registry
-from chatd.core.store import Store
-from chatd.core.trust import Trust
+from chatd.failures import AlreadyRunning, StorageFailure, StorageFull, because_of
+from chatd.journal.batch import Batch
+from chatd.journal.journal import Journal
+from chatd.journal.store import Store
+from chatd.messages.chat import Chat
+from chatd.messages.consumers import Consumers
+from chatd.net.dialer import Dialer
+from chatd.net.links import Links
+from chatd.net.listener import Listener
+from chatd.net.roomport.port import RoomPorts
 from chatd.node import Node
-from chatd.peers.dialer import Dialer
-from chatd.peers.links import Links
-from chatd.peers.listener import Listener
-from chatd.peers.roomport import RoomPorts
+from chatd.peers.identity import KEY_FILE, Identity, load_or_create, prepare_state_dir
+from chatd.peers.registry import Registry
+from chatd.peers.trust import Trust
+from chatd.rooms.router import Exchange
 from chatd.runtime import Runtime
 
 JOURNAL_FILE = "journal.db"
@@ -104,7 +104,7 @@ def _put_together(
     registry = Registry(journal, runtime, identity.node, config.name, config.known)
     trust = Trust(config.trust, config.known, registry)
     exchange = Exchange(config, identity.node, journal, registry)
-    chat = Chat(config, journal, registry, exchange.rooms, runtime, now)
+    chat = Chat(config, identity.node, journal, registry, runtime, now, exchange.rooms.acknowledged)
     consumers = Consumers(journal, runtime, config.consumers)
     links = Links(config, runtime, identity, journal, registry, trust, chat, exchange, consumers)
     listener, room_ports, dialer = Listener(config, links), RoomPorts(links), Dialer(links)
@@ -133,7 +133,7 @@ async def _live(
                     await intake.start(node.dialer.run)
                     intake.start_soon(listener.run)
                     intake.start_soon(room_ports.run)
-                    intake.start_soon(upkeep.run, node, server.bind_again)
+                    intake.start_soon(maintenance.run, node, server.bind_again)
                     await sessions.start(server.serve)
                     _announce(node)
                     await node.stopped()

@@ -32,7 +32,7 @@ def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
 def harmless(text: str) -> str:
     r"""The text on one line, without anything that a terminal would obey: `\n`, `\x1b`, `\u202e`.
 
-    Stricter than chatctl/sanitize.py: a log quotes names, which need no joiners, rather than texts.
+    Stricter than chatctl/text/sanitize.py: a log quotes names, which need no joiners, rather than texts.
     """
     if text.isprintable():
         return text

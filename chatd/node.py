@@ -2,11 +2,11 @@
 
 import trio
 
-from chatd.core.consumers import Consumers
-from chatd.peers.dialer import Dialer
-from chatd.peers.links import Links
-from chatd.peers.listener import Listener
-from chatd.peers.roomport import RoomPorts
+from chatd.messages.consumers import Consumers
+from chatd.net.dialer import Dialer
+from chatd.net.links import Links
+from chatd.net.listener import Listener
+from chatd.net.roomport.port import RoomPorts
 
 
 class Node:

@@ -12,8 +12,9 @@ import trio
 
 import chatd
 from chatd import __main__ as command
-from chatd.config import Config, load
-from chatd.core.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
+from chatd.config.loading import load
+from chatd.config.settings import Config
+from chatd.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
 from chatd.paths import PathError
 from chatd.runtime import Runtime
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from chatctl.verbs import SUMMARY
-from chatd.core import failures
-from chatd.core.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
+from chatctl.cli.table import SUMMARY
+from chatd import failures
+from chatd.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
 
 ROOT = Path(__file__).parent.parent
-NURSERY_HOMES = ("daemon.py", "peers/", "control/")
+NURSERY_HOMES = ("daemon.py", "net/", "control/")
+CORE = ("journal", "peers", "messages", "rooms", "query")
 TIMERS = ("sleep", "sleep_until", "fail_after", "move_on_after", "fail_at", "move_on_at", "open_nursery")
 
 
@@ -241,12 +242,13 @@ def test_every_exit_status_is_in_the_table_of_the_document() -> None:
     assert sorted(map(int, rows)) == sorted({0, 2} | {kind.exit_code for kind in kinds})
 
 
-def test_nurseries_are_opened_only_in_daemon_peers_and_control() -> None:
+def test_nurseries_are_opened_only_in_daemon_net_and_control() -> None:
     homes = tuple(f"chatd/{home}" for home in NURSERY_HOMES)
     found = [name for name, tree in sources("chatd") if "open_nursery" in trio_calls(tree)]
     assert [name for name in found if not name.startswith(homes)] == []
 
 
 def test_the_core_has_no_timers_and_no_nurseries() -> None:
-    found = {name: trio_calls(tree) & set(TIMERS) for name, tree in sources("chatd/core")}
+    found = {name: trio_calls(tree) & set(TIMERS) for part in CORE for name, tree in sources(f"chatd/{part}")}
+    assert found
     assert {name: calls for name, calls in found.items() if calls} == {}

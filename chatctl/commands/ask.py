@@ -2,11 +2,11 @@
 
 import click
 
-from chatctl import speech
+from chatctl.cli import sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(
@@ -19,26 +19,26 @@ def run(
     no_queue: bool,
 ) -> None:
     """Ask, and print what was answered: to a terminal harmlessly, to a program as it was said."""
-    speech.check(peer, "the peer's name")
-    params = speech.wishes(None, ttl, key, no_queue)
+    sending.check(peer, "the peer's name")
+    params = sending.wishes(None, ttl, key, no_queue)
     app.attend()
-    found = speech.speak(app, "ask", {"peer": peer, "text": speech.text_of(text, literal), **params})
+    found = sending.speak(app, "ask", {"peer": peer, "text": sending.text_of(text, literal), **params})
     answer = found.get("answer") or {}
     if app.out.json:
         app.out.result(answer)
     elif app.out.on_terminal:
-        from chatctl.sanitize import block
+        from chatctl.text.sanitize import block
 
         app.out.entries([block(str(answer.get("text")))])
     else:
         app.out.line(str(answer.get("text")))
 
 
-command = speech.Speech(
+command = sending.Speech(
     "ask",
     run,
-    [click.Argument(["peer"]), *speech.options()],
+    [click.Argument(["peer"]), *sending.options()],
     help="Send a message and print the text of the reply to it; --json prints the whole reply. Without one in "
     "--timeout DURATION the exit status is 124.",
-    epilog=f"The peer answers with: chatctl reply ID TEXT. {speech.EPILOG}",
+    epilog=f"The peer answers with: chatctl reply ID TEXT. {sending.EPILOG}",
 )

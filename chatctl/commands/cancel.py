@@ -2,13 +2,13 @@
 
 import click
 
+from chatctl.cli.verb import Verb
 from chatctl.errors import DONE, FAILED
-from chatctl.sanitize import inline
-from chatctl.verb import Verb
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App", number: str) -> int:

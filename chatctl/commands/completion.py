@@ -2,11 +2,11 @@
 
 import click
 
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -16,7 +16,7 @@ def run(app: "App", shell: str) -> None:
     from click.shell_completion import get_completion_class
 
     from chatctl.__main__ import COMPLETE
-    from chatctl.verbs import cli
+    from chatctl.cli.table import cli
 
     kind = get_completion_class(shell)
     if kind is None:

@@ -2,14 +2,14 @@
 
 import click
 
+from chatctl.cli.verb import Verb
 from chatctl.errors import Failure
-from chatctl.people import peer_line
-from chatctl.verb import Verb
+from chatctl.text.format import peer_line
 from chatd.paths import DEFAULT_PORT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 HIGHEST_PORT = 65535
 

@@ -2,12 +2,12 @@
 
 import click
 
-from chatctl.sanitize import inline
-from chatctl.verb import Verb, common
+from chatctl.cli.verb import Verb, common
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def remove(app: "App", name: str) -> None:

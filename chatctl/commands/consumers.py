@@ -1,14 +1,14 @@
 """`chatctl consumers`: the named readers, and how far they are."""
 
-from chatctl.output import table
-from chatctl.people import local_time
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text.format import local_time
+from chatctl.text.output import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 HEAD = ("NAME", "POSITION", "LAG", "HELD", "LAST SEEN")
 

@@ -1,14 +1,14 @@
 """`chatctl health`: the daemon's state as an exit status, for HEALTHCHECK and monitors."""
 
+from chatctl.cli.verb import Verb
 from chatctl.errors import DONE, FAILED
-from chatctl.sanitize import inline
-from chatctl.verb import Verb
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App") -> int:

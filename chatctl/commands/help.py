@@ -2,17 +2,17 @@
 
 import click
 
+from chatctl.cli.verb import Verb
 from chatctl.errors import Failure
-from chatctl.verb import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App", verb: tuple[str, ...]) -> None:
     """Show what `--help` shows."""
-    from chatctl.verbs import cli
+    from chatctl.cli.table import cli
 
     context = click.Context(cli, info_name="chatctl", obj=app)
     command: click.Command = cli

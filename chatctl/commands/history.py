@@ -2,15 +2,15 @@
 
 import click
 
-from chatctl.pages import pages
-from chatctl.people import history_line
-from chatctl.show import EPILOG, Show, beginning, matching, options
-from chatctl.values import moment_option
-from chatctl.verb import Verb
+from chatctl.cli.events import EPILOG, Show, beginning, matching, options
+from chatctl.cli.verb import Verb
+from chatctl.rpc.pages import pages
+from chatctl.text.format import history_line
+from chatctl.text.values import moment_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(

@@ -2,19 +2,19 @@
 
 import click
 
-from chatctl import faults
-from chatctl.output import table
-from chatctl.people import local_time
-from chatctl.sanitize import inline
-from chatctl.values import duration_option, rate_option, share_option
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text import link_faults
+from chatctl.text.format import local_time
+from chatctl.text.output import table
+from chatctl.text.sanitize import inline
+from chatctl.text.values import duration_option, rate_option, share_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 HEAD = ("PEER", "STATE", "WAY", "FAULTS", "MEASURED", "UNTIL")
 WAYS = ("out", "in")
@@ -38,32 +38,32 @@ def run(app: "App", **given: "Any") -> None:
 
 def _outcome(params: "dict[str, Any]", found: "dict[str, Any]") -> "Iterator[str]":
     """What there is now: a line for the peer; for all, one for them and for each who has something else."""
-    usual = faults.both(found.get("default"))
+    usual = link_faults.both(found.get("default"))
     if params.get("all"):
         yield f"everybody: {_said(params, found.get('default'))}"
     for link in found.get("links") or []:
-        if not params.get("all") or faults.both(link.get("faults")) != usual:
+        if not params.get("all") or link_faults.both(link.get("faults")) != usual:
             state = link.get("state")
             yield inline(f"{_name(link)}: {_said(params, link.get('faults'))}{'' if state == 'up' else f' ({state})'}")
 
 
 def _said(params: "dict[str, Any]", now: "dict[str, Any] | None") -> str:
     """`delay 200ms both ways, for 30s`, `reset; out: cut`, `healed`."""
-    out, in_ = faults.directions(now)
+    out, in_ = link_faults.directions(now)
     both_ways = " both ways" if out and out == in_ else ""
     words = ["reset"] if params.get("reset") else []
     if out or in_:
-        words.append(f"{faults.both(now)}{both_ways}")
+        words.append(f"{link_faults.both(now)}{both_ways}")
     elif params.keys() - {"peer", "all", "reset"}:
         words.append("healed" if params.get("heal") else "no faults")
-    lasting = f", for {faults.span(params['for'])}" if params.get("for") else ""
+    lasting = f", for {link_faults.span(params['for'])}" if params.get("for") else ""
     return "; ".join(words) + lasting
 
 
 def _show(app: "App", found: "dict[str, Any]") -> None:
     """The table: asked beside measured, a line for each direction that has something to tell."""
     usual = found.get("default")
-    others = {"peer": {"name": OTHERS}, "faults": usual} if faults.both(usual) else None
+    others = {"peer": {"name": OTHERS}, "faults": usual} if link_faults.both(usual) else None
     links = [*([others] if others else []), *(found.get("links") or [])]
     if links:
         head, *lines = table(HEAD, [row for link in links for row in _rows(link)])
@@ -79,8 +79,8 @@ def _rows(link: "dict[str, Any]") -> "list[list[object]]":
     until = local_time(now["until"]) if now.get("until") else None
     rows: list[list[object]] = [
         [_name(link), link.get("state"), way, asked or None, measured or None, until if asked else None]
-        for way, asked in zip(WAYS, faults.directions(now), strict=True)
-        if (measured := faults.measured(link.get(way))) or asked
+        for way, asked in zip(WAYS, link_faults.directions(now), strict=True)
+        if (measured := link_faults.measured(link.get(way))) or asked
     ]
     return rows or [[_name(link), link.get("state"), None, None, None, until]]
 

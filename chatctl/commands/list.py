@@ -2,16 +2,16 @@
 
 import click
 
-from chatctl import faults
-from chatctl.output import table
-from chatctl.people import local_time
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text import link_faults
+from chatctl.text.format import local_time
+from chatctl.text.output import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 HEAD = ("SLOT", "NAME", "ADDRESS", "DIR", "STATE", "SINCE", "QUEUED", "WISH")
 COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red"}
@@ -38,7 +38,7 @@ def run(app: "App", everyone: bool) -> None:
 
 def _table(peers: "list[dict[str, Any]]") -> list[str]:
     """Faults on purpose are rare: their column is there only where somebody has some."""
-    rows, suffered = [_row(peer) for peer in peers], [faults.both(peer.get("faults")) for peer in peers]
+    rows, suffered = [_row(peer) for peer in peers], [link_faults.both(peer.get("faults")) for peer in peers]
     if not any(suffered):
         return table(HEAD, rows)
     return table([*HEAD, "FAULTS"], [[*row, words or None] for row, words in zip(rows, suffered, strict=True)])

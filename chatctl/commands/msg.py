@@ -2,15 +2,15 @@
 
 import click
 
-from chatctl.people import event_line
-from chatctl.sanitize import inline
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text.format import event_line
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App", number: str) -> None:

@@ -2,12 +2,12 @@
 
 import click
 
-from chatctl.people import peer_line
-from chatctl.verb import Verb, common
+from chatctl.cli.verb import Verb, common
+from chatctl.text.format import peer_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def accept(app: "App", peer: str) -> None:

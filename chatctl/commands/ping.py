@@ -5,20 +5,20 @@ import time
 
 import click
 
+from chatctl.cli.sending import check
+from chatctl.cli.verb import Verb
 from chatctl.errors import DONE, FAILED, Failure, SessionEvicted
-from chatctl.meter import Durations, millis, spread
-from chatctl.output import short
-from chatctl.sanitize import inline
-from chatctl.session import parse, result
-from chatctl.speech import check
-from chatctl.values import duration_option
-from chatctl.verb import Verb
+from chatctl.rpc.session import parse, result
+from chatctl.text.measures import Durations, millis, spread
+from chatctl.text.output import short
+from chatctl.text.sanitize import inline
+from chatctl.text.values import duration_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 MOST_OPEN = 16  # pings without an answer: a link that is silent does not collect them
 LOST = ("timeout", "peer_offline")  # what may be otherwise for the next one

@@ -2,11 +2,11 @@
 
 import click
 
-from chatctl import speech
+from chatctl.cli import sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(
@@ -20,16 +20,16 @@ def run(
     no_queue: bool,
 ) -> None:
     """Send it."""
-    speech.check(number, "the id")
-    params = speech.wishes(wait, ttl, key, no_queue)
-    speech.send(app, "reply", {"id": number, "text": speech.text_of(text, literal), **params})
+    sending.check(number, "the id")
+    params = sending.wishes(wait, ttl, key, no_queue)
+    sending.send(app, "reply", {"id": number, "text": sending.text_of(text, literal), **params})
 
 
-command = speech.Speech(
+command = sending.Speech(
     "reply",
     run,
-    [click.Argument(["number"], metavar="ID"), speech.wait_option(), *speech.options()],
+    [click.Argument(["number"], metavar="ID"), sending.wait_option(), *sending.options()],
     help="Answer the message ID: sends TEXT to whoever said it, as the answer to just that message. chatctl ask prints "
     "it over there.",
-    epilog=f"ID is that of the message on this node: MSG_ID, or `id` in chatctl --json tail. {speech.EPILOG}",
+    epilog=f"ID is that of the message on this node: MSG_ID, or `id` in chatctl --json tail. {sending.EPILOG}",
 )

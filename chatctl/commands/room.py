@@ -2,19 +2,19 @@
 
 import click
 
-from chatctl import speech
+from chatctl.cli import sending
+from chatctl.cli.verb import Verb, common
 from chatctl.commands.say import speaker
 from chatctl.errors import Failure
-from chatctl.output import short, table
-from chatctl.people import room_line
-from chatctl.sanitize import inline
-from chatctl.verb import Verb, common
+from chatctl.text.format import room_line
+from chatctl.text.output import short, table
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 ROOMS = ("ROOM", "HOST", "STATE", "NICK", "USERS", "TOPIC")
 USERS = ("NICK", "KIND", "NODE", "HERE", "ADDRESS")
@@ -60,8 +60,8 @@ def unban(app: "App", room: str, nick: str) -> None:
 
 def topic(app: "App", room: str, text: tuple[str, ...], literal: bool) -> None:
     """Tell the topic, after it was set if there is a text."""
-    speech.check(room, "the room's name")
-    given = {"text": speech.text_of(text, literal)} if text else {}
+    sending.check(room, "the room's name")
+    given = {"text": sending.text_of(text, literal)} if text else {}
     found = app.call("room.topic", {"room": room, **given})
     words = (found.get("room") or {}).get("topic")
     if app.out.json:
@@ -171,7 +171,7 @@ command = click.Group(
         "leave": Verb("leave", leave, [_ROOM], help="Be in a room no more."),
         "say": speaker("say"),
         "users": Verb("users", users, [_ROOM], help="Who is in a room, in the order in which they came."),
-        "topic": speech.Speech(
+        "topic": sending.Speech(
             "topic",
             topic,
             [_ROOM, click.Argument(["text"], nargs=-1)],

@@ -2,28 +2,28 @@
 
 import click
 
-from chatctl import speech
+from chatctl.cli import sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App", room: str, text: tuple[str, ...], literal: bool, wait: str | None) -> None:
     """Say it."""
-    speech.check(room, "the room's name")
-    speech.send_text(app, "room.say", {"room": room, **speech.wishes(wait)}, text, literal)
+    sending.check(room, "the room's name")
+    sending.send_text(app, "room.say", {"room": room, **sending.wishes(wait)}, text, literal)
 
 
-def speaker(name: str) -> speech.Speech:
+def speaker(name: str) -> sending.Speech:
     """The verb, which is `say` for short."""
-    return speech.Speech(
+    return sending.Speech(
         name,
         run,
         [
             click.Argument(["room"]),
-            speech.wait_option("Done when it is written to the link, or has its place in the room; see --timeout."),
-            speech.text_argument(),
+            sending.wait_option("Done when it is written to the link, or has its place in the room; see --timeout."),
+            sending.text_argument(),
         ],
         help="Say something in a room that this node is in. The words of the text are joined with one space; - says "
         "each line of stdin. A text that begins with @NICK and a space is for that one alone (whoever hosts the room "

@@ -2,11 +2,11 @@
 
 import click
 
-from chatctl import speech
+from chatctl.cli import sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(
@@ -20,17 +20,17 @@ def run(
     no_queue: bool,
 ) -> None:
     """Send."""
-    speech.check(peer, "the peer's name")
-    params = speech.wishes(wait, ttl, key, no_queue)
-    speech.send_text(app, "send", {"peer": peer, **params}, text, literal)
+    sending.check(peer, "the peer's name")
+    params = sending.wishes(wait, ttl, key, no_queue)
+    sending.send_text(app, "send", {"peer": peer, **params}, text, literal)
 
 
-command = speech.Speech(
+command = sending.Speech(
     "send",
     run,
-    [click.Argument(["peer"]), speech.wait_option(), *speech.options()],
+    [click.Argument(["peer"]), sending.wait_option(), *sending.options()],
     help="Send a message. The words of the text are joined with one space; - sends each line of stdin. To a node that "
     "is away it is queued.",
-    epilog=f"PEER is a slot, HOST:PORT, a name, or a node id or its beginning. {speech.EPILOG} Prints the id of the "
+    epilog=f"PEER is a slot, HOST:PORT, a name, or a node id or its beginning. {sending.EPILOG} Prints the id of the "
     "message when stdout is not a terminal.",
 )

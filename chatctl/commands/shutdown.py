@@ -1,13 +1,13 @@
 """`chatctl shutdown`: stop the daemon, and wait until it has ended the session."""
 
+from chatctl.cli.verb import Verb
 from chatctl.errors import Failure, SessionEnded
-from chatctl.verb import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 HELP = "Stop the daemon: it closes all connections and ends. Done when it has ended."
 TRIES = 5  # with a daemon that ends the session without an answer and is still there

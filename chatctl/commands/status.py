@@ -1,14 +1,14 @@
 """`chatctl status`: how the daemon is doing."""
 
-from chatctl.output import short
-from chatctl.sanitize import inline
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text.output import short
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 

@@ -2,12 +2,12 @@
 
 import click
 
-from chatctl.people import peer_line
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text.format import peer_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App", peer: str) -> None:

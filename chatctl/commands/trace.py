@@ -2,17 +2,17 @@
 
 import click
 
-from chatctl.output import table
-from chatctl.people import local_time
-from chatctl.sanitize import inline
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text.format import local_time
+from chatctl.text.output import table
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 HEAD = ("TIME", "AFTER", "NODE", "STEP")
 NOT_KEPT, NOT_YET = "time not kept", "not yet"

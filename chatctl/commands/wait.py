@@ -6,16 +6,16 @@ import time
 
 import click
 
+from chatctl.cli.verb import Verb, common
 from chatctl.errors import Failure
-from chatctl.people import peer_line
-from chatctl.sanitize import inline
-from chatctl.verb import Verb, common
+from chatctl.text.format import peer_line
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 FOREVER = float("inf")
 PAUSE_S = 0.1

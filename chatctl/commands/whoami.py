@@ -1,11 +1,11 @@
 """`chatctl whoami`: name and id of this node."""
 
-from chatctl.sanitize import inline
-from chatctl.verb import Verb
+from chatctl.cli.verb import Verb
+from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from chatctl.app import App
+    from chatctl.cli.app import App
 
 
 def run(app: "App") -> None:

@@ -6,7 +6,7 @@ the one the message began with.
 
 import msgspec
 
-from chatd.api.records import PeerRef
+from chatd.api.results import PeerRef
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=False, gc=False):

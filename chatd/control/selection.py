@@ -1,7 +1,7 @@
 """Selection: which entries of the journal a client asked for, after which of them its reading begins, and what is said
 of those that are gone.
 
-`subscribe` and `history` share it. How an entry is judged is said in core/filters.py.
+`subscribe` and `history` share it. How an entry is judged is said in query/filters.py.
 """
 
 import difflib
@@ -12,17 +12,17 @@ import msgspec
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import EVENT_TYPES, Gap
-from chatd.api.requests import Filter, From
+from chatd.api.params import Filter, From
 from chatd.control.jsonrpc import Fault
-from chatd.core.batch import Entry, Topics, topics_of
-from chatd.core.consumers import Consumer
-from chatd.core.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of, where_of
-from chatd.core.journal import PAGE_ROWS, Journal, Page
-from chatd.core.membership import Membership
-from chatd.core.room import Room
-from chatd.core.seek import seek_last, seek_time
-from chatd.core.where import ANYTHING, Where
+from chatd.journal.batch import Entry, Topics, topics_of
+from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.journal import PAGE_ROWS, Journal, Page
+from chatd.journal.search import seek_last, seek_time
+from chatd.messages.consumers import Consumer
 from chatd.node import Node
+from chatd.query.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of, where_of
+from chatd.rooms.joined_room import Membership
+from chatd.rooms.room import Room
 from chatd.runtime import Runtime, parse_stamp, stamp
 
 STARTS = 'from is "now", "start", or one of {"position":…}, {"since":…}, {"last":…}'

@@ -12,13 +12,13 @@ import trio
 
 from chatd.acceptor import Acceptor
 from chatd.api.errors import INTERNAL_ERROR, ControlError
+from chatd.closing import Parting
 from chatd.control import jsonrpc, unix
 from chatd.control.jsonrpc import Fault, Id
 from chatd.control.methods.table import METHODS
-from chatd.control.places import ONLY_OPERATORS, RESERVED, Places
 from chatd.control.session import Session
+from chatd.control.session_limit import ONLY_OPERATORS, RESERVED, Places
 from chatd.node import Node
-from chatd.parting import Parting
 from chatd.runtime import Broadcast
 
 SPARES = RESERVED + 1  # descriptors for the reserve, and to refuse with, when there are no others

@@ -17,16 +17,16 @@ import msgspec
 import trio
 
 from chatd.api.errors import METHOD_NOT_FOUND, ControlError
-from chatd.api.records import Subscribed
+from chatd.api.results import Subscribed
 from chatd.control import jsonrpc, unix
-from chatd.control.answers import AnswerQueue, Answers
 from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
 from chatd.control.methods.method import Method, patience
-from chatd.control.places import OPERATOR_METHODS, Places
+from chatd.control.responses import AnswerQueue, Answers
+from chatd.control.session_limit import OPERATOR_METHODS, Places
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
-from chatd.core.journal import LOST
-from chatd.core.outbox import NotYet
+from chatd.journal.journal import LOST
 from chatd.node import Node
+from chatd.peers.outbox import NotYet
 from chatd.runtime import Broadcast, Waker
 
 READ_BYTES = 64 * 1024

@@ -8,11 +8,11 @@ from functools import partial
 
 from chatd.api.errors import ControlError
 from chatd.control import jsonrpc
-from chatd.control.answers import AnswerQueue
+from chatd.control.responses import AnswerQueue
 from chatd.control.selection import Selection, read_on
-from chatd.core.batch import Entry, topics_of
-from chatd.core.consumers import Hold
-from chatd.core.journal import PAGE_ROWS, Journal, Page
+from chatd.journal.batch import Entry, topics_of
+from chatd.journal.journal import PAGE_ROWS, Journal, Page
+from chatd.messages.consumers import Hold
 from chatd.runtime import Runtime, Waker
 
 CHUNK_BYTES = 256 * 1024  # about what one write to a client carries

@@ -13,7 +13,7 @@ import struct
 
 import trio
 
-from chatd.core.failures import NO_SPACE, AlreadyRunning, StartupFailure, because_of
+from chatd.failures import NO_SPACE, AlreadyRunning, StartupFailure, because_of
 from chatd.paths import SOCKET_PATH_LIMIT, PathError, ensure_socket_dir
 
 BACKLOG = 128

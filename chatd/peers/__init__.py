@@ -1,1 +1,1 @@
-"""The trio shells on the network side: listeners, handshakes, links, dialers."""
+"""Who the peers are: identity, registry, trust, outboxes. No sockets, nurseries or timers."""

@@ -6,9 +6,9 @@ and `*exit` are commands.
 
 Sans-IO. A server object stands for one client of a room port: bytes in, commands out. A client object is our side of a
 link with such a server: texts in, bytes out. Neither knows members, clocks (the caller says when the line has been
-quiet), pacing or sockets; nor which nicks are good: core/nicks.py. Whatever bytes arrive, in whatever chunks, the only
-exception for them is TooLong, a RemoteError. Called by `peers/roomport.py`, `peers/fanout.py` and `peers/plain.py`.
-The rules are in docs/rooms.md.
+quiet), pacing or sockets; nor which nicks are good: rooms/nicks.py. Whatever bytes arrive, in whatever chunks, the only
+exception for them is TooLong, a RemoteError. Called by `net/roomport/port.py`, `net/roomport/fanout.py` and
+`net/plain/link.py`. The rules are in docs/rooms.md.
 """
 
 from collections.abc import Iterable

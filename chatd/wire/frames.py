@@ -6,7 +6,7 @@ Trailing elements and tags that this version does not know are ignored, so that 
 Sans-IO: bytes in, frames out, and the other way round. It does not know links, marks or limits on texts
 (those are the link's), only what a well-formed frame is. Whatever bytes arrive, in whatever chunks, the only
 exception is RemoteError; what our own side does wrong is a LocalError; anything else is a bug here. Called by
-`peers/handshake.py` and `peers/native.py`; the layout is written down in docs/wire.md.
+`net/native/handshake.py` and `net/native/link.py`; the layout is written down in docs/wire.md.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from chatd.wire.fields import Seq, valid_epoch, valid_id, valid_kind, valid_name
 from chatd.wire.query_frames import (
     QUERY_FAULTS,
     Count,
@@ -40,7 +41,6 @@ from chatd.wire.room_frames import (
     Said,
     Say,
 )
-from chatd.wire.words import Seq, valid_epoch, valid_id, valid_kind, valid_name
 
 __all__ = [
     "BYE_REASONS",

@@ -2,8 +2,8 @@
 
 Sans-IO. It knows what a line, an unfinished chunk and a hang-up look like; it does not know clocks (the caller
 says when the line has been quiet long enough), pacing or sockets. The only error for what a peer does is
-LineTooLong, a RemoteError; invalid UTF-8 becomes U+FFFD. Called by `peers/plain.py`, and `check_text` by
-`core/chat.py`. The rules are in docs/wire.md.
+LineTooLong, a RemoteError; invalid UTF-8 becomes U+FFFD. Called by `net/plain/link.py`, and `check_text` by
+`messages/chat.py`. The rules are in docs/wire.md.
 """
 
 from codecs import utf_8_decode

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from chatd.wire.words import Seq, valid_epoch, valid_kind, valid_name, valid_node
+from chatd.wire.fields import Seq, valid_epoch, valid_kind, valid_name, valid_node
 
 NEIGHBOURS_MOST: Final = 256  # in one page of a Found
 STEPS_MOST: Final = 64  # in a Traced

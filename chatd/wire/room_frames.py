@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from chatd.wire.words import Seq, valid_epoch, valid_id, valid_kind, valid_name, valid_nick, valid_node, valid_note
+from chatd.wire.fields import Seq, valid_epoch, valid_id, valid_kind, valid_name, valid_nick, valid_node, valid_note
 
 ROOMS_MOST: Final = 256  # in one frame: as many as fit into the least frame that everybody takes, however long they are
 USERS_MOST: Final = 256  # in one page of a Roster

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from chatd.core.identity import Identity
+from chatd.peers.identity import Identity
 from chatd.wire.frames import (
     Ack,
     Frame,
@@ -27,8 +27,8 @@ from chatd.wire.frames import (
     Say,
     Text,
 )
+from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.nodes import LiveNode
-from tests.peers.handmade import Handmade, hello, new_identity
 
 F = TypeVar("F", bound=Frame)
 ORDERED = (Text, Say, Said, Happened, Refused, Missing)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.core.clones import REPORTERS
-from chatd.core.identity import CERTIFICATE_FILE, KEY_FILE
+from chatd.peers.clones import REPORTERS
+from chatd.peers.identity import CERTIFICATE_FILE, KEY_FILE
 from chatd.wire.frames import Bye, Cloned, Frame, Resume, Text
 from tests.adversary.honest import epoch_of, messages, newest, of_node, record, unharmed
 from tests.adversary.liar import Liar
+from tests.harness.handmade_peer import Handmade, hello
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode, Network
-from tests.peers.handmade import Handmade, hello
 
 WHEN = pytest.mark.parametrize("when", ["in one run", "bob stops", "bob is killed", "alice restarts"])
 

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import trio
 
-from chatd.core.identity import load_or_create, prepare_state_dir
+from chatd.peers.identity import load_or_create, prepare_state_dir
 from chatd.wire.frames import Text
 from tests.adversary.honest import messages, of_node, record, unharmed, until_heard
 from tests.adversary.liar import Liar

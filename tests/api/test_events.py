@@ -6,7 +6,7 @@ import pytest
 
 from chatd.api import events
 from chatd.api.events import AnyEvent
-from chatd.api.records import PeerRef
+from chatd.api.results import PeerRef
 
 NODE, OURS = "k3v7abcd" + "b" * 44, "a" * 52
 PEER = PeerRef(0, "bob", "native", "k3v7abcd")

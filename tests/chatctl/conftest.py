@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chatctl.__main__ import run
-from tests.chatctl.fake import FakeDaemon
+from tests.harness.fake_daemon import FakeDaemon
 
 
 class Ran(NamedTuple):

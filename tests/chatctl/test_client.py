@@ -11,7 +11,7 @@ import pytest
 
 from chatctl.client import Client
 from chatctl.errors import Failure
-from tests.chatctl.fake import (
+from tests.harness.fake_daemon import (
     BOB,
     LOBBY,
     FakeDaemon,

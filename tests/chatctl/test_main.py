@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from chatctl.cli.table import SUMMARY
 from chatctl.errors import EXIT_STATUS
-from chatctl.verbs import SUMMARY
 from chatd import __version__
 from chatd.api.errors import TABLE
 from tests.chatctl.conftest import Chatctl, Start
-from tests.chatctl.fake import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, encode, message, subscribed
+from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, encode, message, subscribed
 
 
 def test_every_kind_of_the_daemon_has_the_exit_status_of_its_table() -> None:
@@ -309,7 +309,7 @@ def test_the_way_of_send_imports_only_what_it_needs(daemon: FakeDaemon) -> None:
 
 @pytest.mark.parametrize("verb", SUMMARY)
 def test_no_verb_imports_the_daemon(verb: str) -> None:
-    code = f"import sys; from chatctl.verbs import cli; cli.get_command(None, '{verb}'); print(*sys.modules)"
+    code = f"import sys; from chatctl.cli.table import cli; cli.get_command(None, '{verb}'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"trio", "msgspec", "cryptography"}

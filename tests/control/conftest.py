@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.stand import Client, Stand, standing
+from tests.harness.control_node import Client, Stand, standing
 
 
 @pytest.fixture

@@ -21,18 +21,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chatd.api.events import Receipt
-from chatd.api.requests import Filter
+from chatd.api.params import Filter
 from chatd.control import subscription
 from chatd.control.selection import Selection
 from chatd.control.subscription import Subscription
-from chatd.core.batch import Batch
-from chatd.core.consumers import Consumer, Consumers, Hold
-from chatd.core.journal import Journal
-from chatd.core.registry import Registry
-from chatd.core.store import DiskFull
+from chatd.journal.batch import Batch
+from chatd.journal.journal import Journal
+from chatd.journal.store import DiskFull
+from chatd.messages.consumers import Consumer, Consumers, Hold
 from chatd.node import Node
+from chatd.peers.registry import Registry
 from chatd.runtime import Waker
-from tests.core.parts import World, copy_as_crashed, open_journal, said
+from tests.harness.parts import World, copy_as_crashed, open_journal, said
 
 T = TypeVar("T")
 NAME = "bot"

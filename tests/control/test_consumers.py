@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.core.store import DiskFull
-from tests.control.stand import Client, FakeLink, Refused, Stand, request, standing
+from chatd.journal.store import DiskFull
+from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, standing
 
 MESSAGES = {"types": ["message"], "direction": "in"}
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chatd.control.methods.table import METHODS
-from tests.control.stand import Client
+from tests.harness.control_node import Client
 
 SIMPLE: dict[str, Any] = {"peer": 0, "room": "lobby", "text": "hi", "key": "k", "name": "carol", "host": "192.0.2.9"}
 NUMBERS = [0, -1, 1 << 31, (1 << 63) - 1, 1 << 63, -(1 << 63) - 1, 10**30, 10**4000, 0.5, -0.5, 1e15, 1e308, -1e308]

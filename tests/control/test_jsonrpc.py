@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.api.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, ControlError
-from chatd.api.requests import List, Nothing, Send
+from chatd.api.params import List, Nothing, Send
 from chatd.control.jsonrpc import BadLine, Fault, LineBuffer, Reply, decode_params, encode, error_line, parse
 
 LIMIT = 64

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.control.stand import Client, FakeLink, Stand, request
+from tests.harness.control_node import Client, FakeLink, Stand, request
 
 WRONG = (
     (request("send", 2, peer="nobody", text="x"), "unknown_peer"),

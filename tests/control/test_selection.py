@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.control.lobby import Lobby
-from tests.control.stand import Client, Refused, Stand
+from tests.harness.control_node import Client, Refused, Stand
+from tests.harness.joined_room import Lobby
 
 MESSAGES = {"types": ["message"]}
 

@@ -19,13 +19,13 @@ import trio
 
 from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import DaemonStop
-from chatd.control import places, server, session, unix
+from chatd.control import server, session, session_limit, unix
 from chatd.control.methods.method import Method
 from chatd.control.methods.table import METHODS
 from chatd.control.server import ControlServer
-from chatd.core.failures import AlreadyRunning, StartupFailure
+from chatd.failures import AlreadyRunning, StartupFailure
 from chatd.paths import PathError
-from tests.control.stand import Client, Refused, Stand, request, result_of, standing
+from tests.harness.control_node import Client, Refused, Stand, request, result_of, standing
 
 
 async def test_the_socket_is_bound_where_the_configuration_says(stand: Stand) -> None:
@@ -118,7 +118,7 @@ async def test_clients_that_never_read_do_not_keep_operators_out(
 ) -> None:
     monkeypatch.setattr(session, "RESERVE_STALL_S", 0.5)
     await client.ask("whoami")
-    deaf = [await stand.connect() for _ in range(places.RESERVED)]
+    deaf = [await stand.connect() for _ in range(session_limit.RESERVED)]
     async with trio.open_nursery() as nursery:
         for one in deaf:
             nursery.start_soon(_ask_for_ever, one)
@@ -146,7 +146,7 @@ async def _is_answered(stand: Stand) -> bool:
 async def _all_stuck(stand: Stand) -> None:
     """Each place in the reserve was taken by a client that does not take its answers."""
     stuck = set[session.Session]()
-    while len(stuck) < places.RESERVED:
+    while len(stuck) < session_limit.RESERVED:
         await trio.sleep(0.01)
         stuck |= {one for one in stand.server._sessions if one.reserved and one._answers.unsent >= 4096}
 
@@ -163,8 +163,8 @@ async def test_silent_clients_do_not_keep_operators_out(
 ) -> None:
     monkeypatch.setattr(session, "SILENCE_S", 600.0)
     await client.ask("whoami")
-    silent = [await stand.connect() for _ in range(places.RESERVED)]
-    while len(stand.server._sessions) < 1 + places.RESERVED:
+    silent = [await stand.connect() for _ in range(session_limit.RESERVED)]
+    while len(stand.server._sessions) < 1 + session_limit.RESERVED:
         await trio.lowlevel.checkpoint()
     operator = await stand.connect()
     async with operator.stream:
@@ -172,7 +172,7 @@ async def test_silent_clients_do_not_keep_operators_out(
         told = await silent[0].line()
         assert told is not None
         assert told["error"]["data"]["kind"] == "rate_limited"
-        assert len(stand.server._sessions) == 1 + places.RESERVED
+        assert len(stand.server._sessions) == 1 + session_limit.RESERVED
     for each in silent:
         await each.stream.aclose()
 
@@ -181,7 +181,7 @@ async def test_silent_clients_do_not_keep_operators_out(
 async def test_an_operator_who_was_answered_gives_way_to_the_next(stand: Stand, client: Client) -> None:
     await client.ask("whoami")
     answered = []
-    for _ in range(places.RESERVED + 1):
+    for _ in range(session_limit.RESERVED + 1):
         answered.append(await stand.connect())
         await answered[-1].ask("health")
     told = await answered[0].line()
@@ -224,8 +224,8 @@ async def test_the_log_counts_the_sessions_that_are_set_and_not_the_reserve(
 async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_that_are_set(
     stand: Stand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(places.Places, "full", True)
-    monkeypatch.setattr(places.Places, "make_way", lambda self: False)
+    monkeypatch.setattr(session_limit.Places, "full", True)
+    monkeypatch.setattr(session_limit.Places, "make_way", lambda self: False)
     async with (client := await stand.connect()).stream:
         assert (await client.line() or {})["error"]["data"]["kind"] == "rate_limited"
     assert f"all {stand.config.sessions} sessions are taken: a client was refused" in caplog.text
@@ -236,7 +236,7 @@ async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_t
 
 @pytest.fixture
 def evicting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "EVICT_AFTER_S", 0.0)
+    monkeypatch.setattr(session_limit, "EVICT_AFTER_S", 0.0)
 
 
 @pytest.mark.parametrize("stand", [{"sessions": 3}], indirect=True)
@@ -271,8 +271,8 @@ async def test_at_the_bound_the_session_that_was_idle_for_longest_gives_up_its_p
 async def test_a_session_that_was_not_idle_for_ten_minutes_stays(
     stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert places.EVICT_AFTER_S == 600.0
-    monkeypatch.setattr(places, "EVICT_AFTER_S", 60.0)
+    assert session_limit.EVICT_AFTER_S == 600.0
+    monkeypatch.setattr(session_limit, "EVICT_AFTER_S", 60.0)
     second, third = await stand.connect(), await stand.connect()
     async with second.stream, third.stream:
         await client.ask("whoami")

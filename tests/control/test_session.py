@@ -9,8 +9,8 @@ import trio
 import trio.testing
 
 from chatd.api.errors import ControlError
-from chatd.core.store import DiskFull
-from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of
+from chatd.journal.store import DiskFull
+from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of
 
 
 async def drained(client: Client) -> list[dict[str, Any]]:

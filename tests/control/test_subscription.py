@@ -11,11 +11,11 @@ import trio.testing
 from chatd.api.events import Gap, PeerUp
 from chatd.control.selection import Selection
 from chatd.control.subscription import CHUNK_BYTES, Subscription
-from chatd.core.batch import Topics
-from chatd.core.journal import PAGE_ROWS, Page
-from chatd.core.where import ANYTHING, Where
+from chatd.journal.batch import Topics
+from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.journal import PAGE_ROWS, Page
 from chatd.runtime import parse_stamp, stamp
-from tests.control.stand import Client, FakeLink, Refused, Stand, request, result_of, standing
+from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of, standing
 
 
 async def texts(client: Client, count: int) -> list[str]:

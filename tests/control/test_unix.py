@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from chatd.control import unix
-from chatd.core.failures import AlreadyRunning, StartupFailure, StorageFull
+from chatd.failures import AlreadyRunning, StartupFailure, StorageFull
 from chatd.paths import PathError
 
 

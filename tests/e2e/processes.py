@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.ports import free_port
+from tests.harness.ports import free_port
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.processes import PATIENCE_S, Failed, Node
-from tests.ports import free_port
+from tests.harness.ports import free_port
 
 FILES = 120
 LIMIT = (FILES, FILES)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from tests.e2e.conftest import MakeNode
 from tests.e2e.processes import PATIENCE_S, Node
-from tests.ports import free_port
+from tests.harness.ports import free_port
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.core import disk
 from tests.faults import ledger
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load, Sender
 from tests.faults.victim import Victim
+from tests.harness import disk
 
 SIZE = "24m"
 TEXT_BYTES = 2000

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import trio
 
-from chatd.peers.handshake import as_acceptor
-from chatd.peers.links import Links
-from chatd.peers.native import NativeLink
+from chatd.net.links import Links
+from chatd.net.native.handshake import as_acceptor
+from chatd.net.native.link import NativeLink
 from chatd.wire.frames import Ack, Frame, Hello, Ping, Pong, Resume, Text
-from tests.core.parts import FakeLink, World, standing, texts_written
-from tests.peers.handmade import Handmade, hello, new_identity
-from tests.peers.stand import linking, loopback
+from tests.harness.handmade_peer import Handmade, hello, new_identity
+from tests.harness.linked_node import linking, loopback
+from tests.harness.parts import FakeLink, World, standing, texts_written
 
 ADDRESS = "127.0.0.1:50000"
 

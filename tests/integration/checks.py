@@ -9,7 +9,7 @@ from contextlib import closing
 
 import trio
 
-from chatd.api.records import PeerRecord
+from chatd.api.results import PeerRecord
 
 EXIT_S = 5.0
 

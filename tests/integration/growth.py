@@ -22,17 +22,17 @@ from typing import Any, cast
 import trio
 
 from chatd.api.events import PeerPending
-from chatd.api.requests import List
+from chatd.api.params import List
 from chatd.control.jsonrpc import Reply, encode
-from chatd.core import exchange
-from chatd.peers import sources
-from chatd.peers.links import Links
-from chatd.peers.listener import Listener
+from chatd.net import admission
+from chatd.net.links import Links
+from chatd.net.listener import Listener
+from chatd.rooms import router
 from chatd.wire.frames import Rooms
-from tests.core.parts import FakeLink
-from tests.peers.handmade import Handmade, new_identity
-from tests.peers.stand import linking, loopback
-from tests.peers.world import node_id
+from tests.harness.explorers import node_id
+from tests.harness.handmade_peer import Handmade, new_identity
+from tests.harness.linked_node import linking, loopback
+from tests.harness.parts import FakeLink
 from tests.sim.network import Connection
 from tests.sim.pipes import Wire
 
@@ -174,7 +174,7 @@ async def grown(name: str, counts: list[int]) -> dict[str, int]:
 
 
 def main() -> None:
-    exchange.MOST_DECLARED = sources.MOST_HOSTS = 256
+    router.MOST_DECLARED = admission.MOST_HOSTS = 256
     counts = [int(word) for word in sys.argv[1:4]]
     found = {name: trio.run(grown, name, counts) for name in sys.argv[4:] or KINDS}
     sys.stdout.write(json.dumps(found) + "\n")

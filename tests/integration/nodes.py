@@ -18,14 +18,15 @@ import msgspec
 import trio
 
 from chatd import daemon
-from chatd.config import Config, parse_address
+from chatd.config.settings import Config
+from chatd.config.values import parse_address
 from chatd.control import unix
+from chatd.net.links import Links
 from chatd.node import Node
-from chatd.peers.links import Links
 from chatd.runtime import Runtime
+from tests.harness.ports import free_port
 from tests.integration import checks
 from tests.integration.client import Client, Feed, Hung
-from tests.ports import free_port
 
 T = TypeVar("T")
 NAMES = ("alice", "bob", "carol", "dave")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from chatd.config import parse_address
+from chatd.config.values import parse_address
 
 PIECE_BYTES = 16384
 RST = struct.pack("ii", 1, 0)

@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from chatd.core.identity import CERTIFICATE_FILE, KEY_FILE
+from chatd.peers.identity import CERTIFICATE_FILE, KEY_FILE
 from tests.integration.nodes import LiveNode
 
 

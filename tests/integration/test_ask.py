@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from chatd.core.chat import Answered, Options
+from chatd.messages.chat import Answered, Options
 from tests.integration.client import Feed, Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode

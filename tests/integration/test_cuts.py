@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.peers import faults
-from chatd.peers.faulty import FaultySocket
+from chatd.net.faults import faults
+from chatd.net.faults.connection import FaultySocket
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode, Network
 from tests.integration.streams import heard, streaming

@@ -4,9 +4,9 @@ import pytest
 import trio
 import trio.testing
 
+from tests.harness.room_servers import AddressServer, Member, NameServer, RoomServer, serving
 from tests.integration.client import Refused
 from tests.integration.nodes import Network
-from tests.room_servers import AddressServer, Member, NameServer, RoomServer, serving
 
 FAREWELLS = {"address": b"QUIT", "name": b"*exit\n"}
 MANY = 100

@@ -6,11 +6,11 @@ import pytest
 import trio
 
 from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
+from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
 from tests.integration.proxy import proxying
-from tests.peers.handmade import Handmade, hello, new_identity
 
 ROUNDS = 25
 
@@ -137,7 +137,7 @@ async def test_the_first_link_is_dropped_before_anything_is_read_from_the_second
 async def test_a_dialed_link_that_answers_no_ping_loses_against_the_accepted_one(
     two_nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatd.peers.native.PROBE_S", 0.05)
+    monkeypatch.setattr("chatd.net.native.link.PROBE_S", 0.05)
     a, _ = await two_nodes(connected=False)
     identity = new_identity()
     while identity.node < a.id:  # so that alice decides

@@ -5,9 +5,9 @@ from pathlib import Path
 import trio
 
 from chatd import daemon
-from chatd.config import Config
-from chatd.core.failures import StorageFailure, StorageFull
-from tests.core import disk
+from chatd.config.settings import Config
+from chatd.failures import StorageFailure, StorageFull
+from tests.harness import disk
 from tests.integration.nodes import WatchedRuntime
 
 PAGE = 4096  # what a file system in memory gives out

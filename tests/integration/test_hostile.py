@@ -14,8 +14,8 @@ from time import process_time
 import pytest
 import trio
 
-from chatd.peers.native import PONGS, NativeLink
-from chatd.peers.queries import TOLD_MOST
+from chatd.net.native.link import PONGS, NativeLink
+from chatd.net.native.queries import TOLD_MOST
 from chatd.wire.frames import (
     Ack,
     Bye,
@@ -34,9 +34,9 @@ from chatd.wire.frames import (
     Traced,
     encode_many,
 )
+from tests.harness.handmade_peer import EPOCH, Handmade, hello
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
-from tests.peers.handmade import EPOCH, Handmade, hello
 
 RST = struct.pack("ii", 1, 0)
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)

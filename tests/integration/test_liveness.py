@@ -3,10 +3,10 @@
 import trio
 
 from chatd.wire.frames import Ping, Pong
+from tests.harness.handmade_peer import Handmade
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
 from tests.integration.proxy import proxying
-from tests.peers.handmade import Handmade
 
 BRISK = {"ping_after": 0.05, "dead_after": 0.4}
 

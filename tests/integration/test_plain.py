@@ -7,11 +7,11 @@ from contextlib import suppress
 import pytest
 import trio
 
+from tests.harness.chat_programs import SeedPeer, Variant
+from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode, Network
-from tests.peers.handmade import Handmade, hello, new_identity
-from tests.seeds import SeedPeer, Variant
 
 VARIANTS: list[Variant] = ["000", "001", "002"]
 
@@ -153,7 +153,7 @@ async def test_the_policy_decides_who_may_talk_plainly(network: Network, policy:
 
 
 async def test_from_elsewhere_loopback_is_not_enough(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatd.peers.listener.is_loopback", lambda host: False)
+    monkeypatch.setattr("chatd.net.listener.is_loopback", lambda host: False)
     (a,) = await network.start(1, plain="loopback")
     async with await nc(a) as stream:
         await stream.send_all(b"hi\n")
@@ -164,7 +164,7 @@ async def test_from_elsewhere_loopback_is_not_enough(network: Network, monkeypat
 async def test_a_silent_connection_is_listed_and_may_still_turn_out_to_be_native(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatd.peers.listener.SILENCE_S", 0.02)
+    monkeypatch.setattr("chatd.net.listener.SILENCE_S", 0.02)
     (a,) = await network.start(1)
     events = await a.feed()
     stream = await nc(a)
@@ -179,7 +179,7 @@ async def test_a_silent_connection_is_listed_and_may_still_turn_out_to_be_native
 async def test_a_silent_connection_that_we_wrote_to_stays_plain(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatd.peers.listener.SILENCE_S", 0.02)
+    monkeypatch.setattr("chatd.net.listener.SILENCE_S", 0.02)
     (a,) = await network.start(1)
     events = await a.feed()
     async with await nc(a) as stream:

@@ -3,11 +3,11 @@
 import trio
 
 from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
+from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
 from tests.integration.proxy import proxying
 from tests.integration.states import copy, restore, wipe
-from tests.peers.handmade import Handmade, hello, new_identity
 
 
 async def send_until_told(node: LiveNode, peer: str, stop: trio.Event, sent: list[str]) -> None:

@@ -10,11 +10,11 @@ import pytest
 import trio
 import trio.lowlevel
 
-from chatd.core.room import Room
+from chatd.rooms.room import Room
 from chatd.runtime import Broadcast
+from tests.harness.chat_programs import RoomSeed
 from tests.integration.client import Refused
 from tests.integration.nodes import LiveNode, Network
-from tests.seeds import RoomSeed
 
 PORTS = ["127.0.0.1:0=lobby,dialect=name", "127.0.0.1:0=lobby,dialect=address"]
 WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."

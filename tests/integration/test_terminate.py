@@ -4,11 +4,11 @@ import pytest
 import trio
 
 from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
+from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import Network
 from tests.integration.proxy import proxying
-from tests.peers.handmade import Handmade, hello, new_identity
 
 
 async def test_terminate_delivers_what_was_accepted_and_says_so_on_both_sides(two_nodes: TwoNodes) -> None:

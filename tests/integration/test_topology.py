@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.peers.surroundings import FRESH_S
+from chatd.net.topology.neighbours import FRESH_S
 from chatd.wire.frames import Explore, Explored, Found, Ping, Pong
+from tests.harness.handmade_peer import Handmade, new_identity
 from tests.integration.client import Refused
 from tests.integration.nodes import LiveNode, Network
 from tests.integration.proxy import proxying
-from tests.peers.handmade import Handmade, new_identity
 
 Json = dict[str, Any]
 IN_TIME_S = 4.0  # well below the 5 s after which what has not come is silent

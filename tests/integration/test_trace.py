@@ -7,12 +7,12 @@ import pytest
 import trio
 
 from chatd.wire.frames import Ack, Inquire, Ping, Pong, Text, Traced
+from tests.harness.handmade_peer import Handmade
 from tests.integration.client import Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode, Network
 from tests.integration.proxy import proxying
 from tests.integration.states import wipe
-from tests.peers.handmade import Handmade
 
 DIRECT = ["alice accepted", "alice committed", "alice sent", "bob arrived", "bob committed", "alice acknowledged"]
 

@@ -3,10 +3,10 @@
 import pytest
 
 from chatd.wire.frames import Bye, Hello
+from tests.harness.handmade_peer import Handmade, hello
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import Network
-from tests.peers.handmade import Handmade, hello
 
 
 async def test_a_node_of_known_ones_lets_in_who_is_listed_and_nobody_else(network: Network) -> None:
@@ -39,7 +39,7 @@ async def test_a_node_of_known_ones_dials_nobody_else_either(network: Network) -
 async def test_a_stranger_is_pending_on_both_sides_until_it_is_accepted(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatd.peers.dialer.PENDING_S", 0.05)
+    monkeypatch.setattr("chatd.net.dialer.PENDING_S", 0.05)
     a, b = network.node("alice"), network.node("bob")
     await a.start()
     await b.start(trust="pending")

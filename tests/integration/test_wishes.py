@@ -3,14 +3,14 @@
 import pytest
 import trio
 
-from chatd.core.batch import Batch
-from chatd.core.identity import Identity
-from chatd.core.store import DiskFull
+from chatd.journal.batch import Batch
+from chatd.journal.store import DiskFull
+from chatd.peers.identity import Identity
+from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Hung, Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
 from tests.integration.nodes import LiveNode, Network
 from tests.integration.proxy import proxying
-from tests.peers.handmade import Handmade, hello, new_identity
 
 
 def refuse(batch: Batch) -> None:

@@ -16,25 +16,25 @@ def simulation(count: int, *faults: str) -> Catcher:
     return "tests.mutants.seeds", str(count), *faults
 
 
-JOURNAL = "chatd/core/journal.py"
-STORE = "chatd/core/store.py"
-MARKS = "chatd/core/marks.py"
-CHAT = "chatd/core/chat.py"
-OUTCOMES = "chatd/core/outcomes.py"
-CONSUMERS = "chatd/core/consumers.py"
-ROOMS = "chatd/core/rooms.py"
-MODERATION = "chatd/core/moderation.py"
-TALK = "chatd/core/talk.py"
-HEARING = "chatd/core/hearing.py"
-TEXTS = "chatd/peers/texts.py"
-ROOMFEED = "chatd/peers/roomfeed.py"
-INCOMING = "chatd/peers/incoming.py"
-SHAPER = "chatd/peers/shaper.py"
-FAULTY = "chatd/peers/faulty.py"
-FAULTS = "chatd/peers/faults.py"
-EXPLORER = "chatd/peers/explorer.py"
-QUERIES = "chatd/peers/queries.py"
-DIRECTORY = "chatd/core/directory.py"
+JOURNAL = "chatd/journal/journal.py"
+STORE = "chatd/journal/store.py"
+MARKS = "chatd/journal/watermarks.py"
+CHAT = "chatd/messages/chat.py"
+OUTCOMES = "chatd/messages/states.py"
+CONSUMERS = "chatd/messages/consumers.py"
+ROOMS = "chatd/rooms/hosted.py"
+MODERATION = "chatd/rooms/moderation.py"
+TALK = "chatd/rooms/posting.py"
+HEARING = "chatd/rooms/following.py"
+TEXTS = "chatd/net/native/sending.py"
+ROOMFEED = "chatd/net/room_updates.py"
+INCOMING = "chatd/net/native/receiving.py"
+SHAPER = "chatd/net/faults/shaper.py"
+FAULTY = "chatd/net/faults/connection.py"
+FAULTS = "chatd/net/faults/faults.py"
+EXPLORER = "chatd/net/topology/explorer.py"
+QUERIES = "chatd/net/native/queries.py"
+DIRECTORY = "chatd/peers/directory.py"
 SESSION = "chatd/control/session.py"
 
 MUTANTS = (
@@ -48,24 +48,24 @@ MUTANTS = (
     ),
     Mutant(
         "a file that is replaced counts as there",
-        "chatd/core/location.py",
+        "chatd/journal/files.py",
         "if opened is None or inode(path) != opened]",
         "if opened is None or inode(path) is None]",
-        tests("tests/core/test_location.py"),
+        tests("tests/journal/test_files.py"),
     ),
     Mutant(
         "one look is enough to lose the journal",
-        "chatd/core/location.py",
+        "chatd/journal/files.py",
         "MISSES = 3 ",
         "MISSES = 1 ",
-        tests("tests/core/test_location.py", "tests/test_upkeep.py"),
+        tests("tests/journal/test_files.py", "tests/test_maintenance.py"),
     ),
     Mutant(
         "a commit does not look for the journal's files",
         STORE,
         "        self.location.look()\n        with",
         "        with",
-        tests("tests/core/test_journal_faults.py"),
+        tests("tests/journal/test_journal_faults.py"),
     ),
     Mutant(
         "pipelined sends are accepted where the journal is lost",
@@ -76,24 +76,24 @@ MUTANTS = (
     ),
     Mutant(
         "what was not taken is passed over once the journal is back",
-        "chatd/peers/native.py",
+        "chatd/net/native/link.py",
         "self._deaf = self._deaf or self._journal.lost",
         "self._deaf = self._journal.lost",
-        tests("tests/peers/test_native.py", "tests/integration/test_lost_storage.py"),
+        tests("tests/net/native/test_link.py", "tests/integration/test_lost_storage.py"),
     ),
     Mutant(
         "a node without its files stops before its outbox is empty",
-        "chatd/upkeep.py",
+        "chatd/maintenance.py",
         "(LEAVE_S if owed else STAY_S)",
         "STAY_S",
-        tests("tests/test_upkeep.py"),
+        tests("tests/test_maintenance.py"),
     ),
     Mutant(
         "the dates of certificates are checked",
-        "chatd/core/identity.py",
+        "chatd/peers/identity.py",
         "    context.verify_flags |= NO_CHECK_TIME\n",
         "",
-        tests("tests/core/test_authority.py::test_the_times_of_certificates_mean_nothing_to_either_end"),
+        tests("tests/peers/test_certificate.py::test_the_times_of_certificates_mean_nothing_to_either_end"),
     ),
     Mutant(
         "a disk that is full at the start is final",
@@ -104,7 +104,7 @@ MUTANTS = (
     ),
     Mutant(
         "a send is answered before its commit",
-        "chatd/control/answers.py",
+        "chatd/control/responses.py",
         "return self.batch is None or self.batch.done",
         "return True",
         tests("tests/control/test_session.py::test_no_send_is_answered_before_its_commit_and_nothing_overtakes_it"),
@@ -114,7 +114,7 @@ MUTANTS = (
         JOURNAL,
         "            await self._runtime.in_thread(self.store.write, batch)",
         "            batch.settle(None)\n            await self._runtime.in_thread(self.store.write, batch)",
-        tests("tests/core/test_journal_faults.py::test_a_full_disk_refuses_what_was_appended_and_takes_it_later"),
+        tests("tests/journal/test_journal_faults.py::test_a_full_disk_refuses_what_was_appended_and_takes_it_later"),
     ),
     Mutant(
         "an epoch is kept across a start",
@@ -123,7 +123,7 @@ MUTANTS = (
         '        known = store.query("SELECT epoch FROM epochs")\n'
         "        self.epoch = known[-1][0] if known else self.epoch\n"
         "        known or store.add_epoch(self.epoch, self.committed + 1)",
-        tests("tests/core/test_journal.py::test_every_start_begins_an_epoch_and_old_positions_stay"),
+        tests("tests/journal/test_journal.py::test_every_start_begins_an_epoch_and_old_positions_stay"),
     ),
     Mutant(
         "what was appended behind a failed batch goes on",
@@ -131,21 +131,21 @@ MUTANTS = (
         "for batch in (self._writing, self._filling) if batch is not None]\n"
         "        self._writing, self._filling, self._urgent = None, Batch(), False",
         "for batch in (self._writing,) if batch is not None]\n        self._writing, self._urgent = None, False",
-        tests("tests/core/test_journal_faults.py::test_a_failed_commit_takes_what_was_appended_behind_it"),
+        tests("tests/journal/test_journal_faults.py::test_a_failed_commit_takes_what_was_appended_behind_it"),
     ),
     Mutant(
         "a mark is not committed with its message",
         STORE,
         "                run(_MARK, (node, epoch, seq))",
         "                continue",
-        tests("tests/core/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+        tests("tests/messages/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
     Mutant(
         "a seq is given again when its event has gone",
         STORE,
         "return int(max(newest, first - 1, floor))",
         "return int(newest)",
-        tests("tests/core/test_retention.py::test_a_seq_is_never_given_twice_though_the_newest_event_is_gone"),
+        tests("tests/journal/test_retention.py::test_a_seq_is_never_given_twice_though_the_newest_event_is_gone"),
     ),
     # -- what was received
     Mutant(
@@ -160,21 +160,21 @@ MUTANTS = (
         MARKS,
         "(epoch, self._committed[(node, epoch)])",
         "(epoch, self._appended[(node, epoch)])",
-        tests("tests/core/test_marks.py::test_an_appended_mark_is_not_said_before_it_is_committed"),
+        tests("tests/journal/test_watermarks.py::test_an_appended_mark_is_not_said_before_it_is_committed"),
     ),
     Mutant(
         "duplicates are judged by the committed mark",
         CHAT,
         "mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)",
         "mark = raised.get(epoch) or self._journal.marks._committed.get((node, epoch), 0)",
-        tests("tests/core/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
+        tests("tests/messages/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
     ),
     Mutant(
         "marks are forgotten at a restart",
         JOURNAL,
         'store.query("SELECT node, epoch, seq FROM marks ORDER BY ord")',
         "[]",
-        tests("tests/core/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+        tests("tests/messages/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
     Mutant(
         "a link goes on after a failed batch",
@@ -182,7 +182,7 @@ MUTANTS = (
         'batch.if_failed(("in", link), partial(_hang_up, peer, link))',
         "pass",
         tests(
-            "tests/core/test_chat_receive.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"
+            "tests/messages/test_chat_receive.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"
         ),
     ),
     Mutant(
@@ -190,11 +190,11 @@ MUTANTS = (
         MARKS,
         'we don\'t have."""\n        self._appended = dict(self._committed)',
         'we don\'t have."""',
-        tests("tests/core/test_marks.py::test_what_was_not_committed_is_taken_back"),
+        tests("tests/journal/test_watermarks.py::test_what_was_not_committed_is_taken_back"),
     ),
     Mutant(
         "a link that its side has lost lives on beside the next one",
-        "chatd/peers/handshake.py",
+        "chatd/net/native/handshake.py",
         'link.drop("replaced by a new link")',
         "continue",
         tests(
@@ -207,14 +207,14 @@ MUTANTS = (
         JOURNAL,
         'self.note(("ack", node), lambda: (ACK, (node, self.marks.acked[node])))',
         "return",
-        tests("tests/core/test_journal.py::test_acknowledgements_alone_wait_for_the_next_commit_or_a_flush"),
+        tests("tests/journal/test_journal.py::test_acknowledgements_alone_wait_for_the_next_commit_or_a_flush"),
     ),
     Mutant(
         "a key is forgotten at a restart",
-        "chatd/core/keys.py",
+        "chatd/messages/keys.py",
         "        self._journal.execute(INSERT, key, *said)\n",
         "",
-        tests("tests/core/test_keys.py::test_a_key_is_known_after_a_restart"),
+        tests("tests/messages/test_keys.py::test_a_key_is_known_after_a_restart"),
     ),
     Mutant(
         "two links share one send cursor",
@@ -228,21 +228,21 @@ MUTANTS = (
         CHAT,
         "        if seq <= span[1]:\n            return max(acked, seq)",
         "        if seq <= span[1]:\n            return seq",
-        tests("tests/core/test_chat_receive.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
+        tests("tests/messages/test_chat_receive.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
     ),
     Mutant(
         "what is behind an expired message is written before the expiry is committed",
         TEXTS,
         "        if outbox.deciding is not None:\n            return []\n",
         "",
-        tests("tests/peers/test_texts.py::test_a_rejection_is_on_disk_before_anything_behind_it_is_written"),
+        tests("tests/net/native/test_sending.py::test_a_rejection_is_on_disk_before_anything_behind_it_is_written"),
     ),
     Mutant(
         "what may have been written is cancelled for good",
         OUTCOMES,
         "if seq > max(peer.written, peer.reached):",
         "if seq > 0:",
-        tests("tests/core/test_outcomes.py::test_what_may_have_been_written_is_only_not_sent_again"),
+        tests("tests/messages/test_states.py::test_what_may_have_been_written_is_only_not_sent_again"),
     ),
     Mutant(
         "what was owed is not owed after a restart",
@@ -253,11 +253,11 @@ MUTANTS = (
     ),
     Mutant(
         "that a link is open is not written down",
-        "chatd/core/peer.py",
+        "chatd/peers/peer.py",
         'written = OPEN if self.kind == "native" and self.links else',
         "written =",
         tests(
-            "tests/core/test_outcomes.py::test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_hello"
+            "tests/messages/test_states.py::test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_hello"
         ),
     ),
     # -- readers
@@ -273,45 +273,45 @@ MUTANTS = (
         CONSUMERS,
         "UPDATE consumers SET seq = max(seq, ?), seen = ?",
         "UPDATE consumers SET seq = ?, seen = ?",
-        tests("tests/core/test_consumers.py::test_an_acknowledgement_is_cumulative_and_never_goes_back"),
+        tests("tests/messages/test_consumers.py::test_an_acknowledgement_is_cumulative_and_never_goes_back"),
     ),
     Mutant(
         "retention deletes what is owed",
-        "chatd/core/retention.py",
+        "chatd/journal/retention.py",
         'f"DELETE FROM events WHERE seq > ? AND seq <= ? AND NOT EXISTS ({_OWED})"',
         '"DELETE FROM events WHERE seq > ? AND seq <= ?"',
         tests(
-            "tests/core/test_retention.py::test_single_rows_that_are_owed_stay_below_the_floor_until_they_are_acknowledged"
+            "tests/journal/test_retention.py::test_single_rows_that_are_owed_stay_below_the_floor_until_they_are_acknowledged"
         ),
     ),
     # -- rooms
     Mutant(
         "no mark is raised for what comes of rooms",
-        "chatd/core/exchange.py",
+        "chatd/rooms/router.py",
         '            self._journal.raise_mark(peer.node or "", epoch, mark)',
         "            continue",
-        tests("tests/core/test_talk.py::test_the_same_again_is_a_duplicate"),
+        tests("tests/rooms/test_posting.py::test_the_same_again_is_a_duplicate"),
     ),
     Mutant(
         "members get what happened before they came",
-        "chatd/core/feeds.py",
+        "chatd/rooms/intervals.py",
         "return self.since <= seq <= self.until",
         "return seq <= self.until",
-        tests("tests/peers/test_roomfeed.py::test_a_member_gets_what_happens_from_its_coming_to_its_going"),
+        tests("tests/net/test_room_updates.py::test_a_member_gets_what_happens_from_its_coming_to_its_going"),
     ),
     Mutant(
         "members get what happens after they went",
-        "chatd/core/feeds.py",
+        "chatd/rooms/intervals.py",
         "return self.since <= seq <= self.until",
         "return self.since <= seq",
-        tests("tests/peers/test_roomfeed.py::test_a_member_gets_what_happens_from_its_coming_to_its_going"),
+        tests("tests/net/test_room_updates.py::test_a_member_gets_what_happens_from_its_coming_to_its_going"),
     ),
     Mutant(
         "the end of a time in a room is not written down",
         ROOMS,
         "            self._journal.execute(MEMBER, room.key, member.node, member.nick, feed.since, seq)\n",
         "",
-        tests("tests/core/test_rooms.py::test_rooms_are_as_before_after_a_restart"),
+        tests("tests/rooms/test_hosted.py::test_rooms_are_as_before_after_a_restart"),
     ),
     Mutant(
         "what is private is told to all members",
@@ -356,14 +356,14 @@ MUTANTS = (
         HEARING,
         "in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room",
         "in_room = claimed is not None or seq in peer.unheard",
-        tests("tests/core/test_memberships.py::test_no_host_speaks_of_what_was_said_to_others"),
+        tests("tests/rooms/test_joined.py::test_no_host_speaks_of_what_was_said_to_others"),
     ),
     Mutant(
         "what was said in a room is delivered when the host has read it",
         OUTCOMES,
         "return DELIVERED if not in_room or seq <= peer.echoed else",
         "return DELIVERED if True else",
-        tests("tests/core/test_memberships.py::test_our_own_message_is_delivered_when_it_comes_back"),
+        tests("tests/rooms/test_joined.py::test_our_own_message_is_delivered_when_it_comes_back"),
     ),
     Mutant(
         "who was kicked while away is let in again",
@@ -377,10 +377,10 @@ MUTANTS = (
     ),
     Mutant(
         "a member is told that it is in before that is on disk",
-        "chatd/core/exchange.py",
+        "chatd/rooms/router.py",
         "return member is not None and member.since <= self._journal.committed",
         "return member is not None",
-        tests("tests/peers/test_roomtalk.py::test_a_member_is_told_that_it_is_in_once_that_is_on_disk"),
+        tests("tests/net/native/test_room_sync.py::test_a_member_is_told_that_it_is_in_once_that_is_on_disk"),
     ),
     Mutant(
         "what came back is dealt with though its commit fails",
@@ -394,28 +394,28 @@ MUTANTS = (
         ROOMS,
         "        return member, self._undo.add(batch, partial(self._unenter, room, member))",
         "        return member, batch",
-        tests("tests/core/test_rooms.py::test_nothing_has_happened_when_its_commit_fails"),
+        tests("tests/rooms/test_hosted.py::test_nothing_has_happened_when_its_commit_fails"),
     ),
     Mutant(
         "a ban ends with the run",
         MODERATION,
         "self._undo.add(self._journal.execute(BAN, room.key, who, member.nick), partial(_lift, room, who))",
         "pass",
-        tests("tests/core/test_rooms.py::test_rooms_are_as_before_after_a_restart"),
+        tests("tests/rooms/test_hosted.py::test_rooms_are_as_before_after_a_restart"),
     ),
     Mutant(
         "a nick lifts the ban of whoever was banned under it",
         MODERATION,
         "if len(found) > 1:",
         "if not found:",
-        tests("tests/core/test_rooms.py"),
+        tests("tests/rooms/test_hosted.py"),
     ),
     Mutant(
         "two nicks are the same only if they are written so",
-        "chatd/core/room.py",
+        "chatd/rooms/room.py",
         "return self.by_fold.get(fold(nick))",
         "return self.by_fold.get(nick)",
-        tests("tests/core/test_rooms.py::test_who_cannot_be_in_a_room_is_told_why"),
+        tests("tests/rooms/test_hosted.py::test_who_cannot_be_in_a_room_is_told_why"),
     ),
     Mutant(
         "nobody is told what retention took from a room",
@@ -430,28 +430,28 @@ MUTANTS = (
         SHAPER,
         "        if self.is_cut(now):\n            return\n",
         "        if now < 0:\n            return\n",
-        tests("tests/peers/test_shaper.py::test_a_cut_holds_everything_until_it_is_healed"),
+        tests("tests/net/faults/test_shaper.py::test_a_cut_holds_everything_until_it_is_healed"),
     ),
     Mutant(
         "a rate is that of each piece by itself",
         SHAPER,
         "return max(at, self._out_at) + (",
         "return at + (",
-        tests("tests/peers/test_shaper.py::test_a_rate_lets_bytes_out_at_its_pace_and_smoothly"),
+        tests("tests/net/faults/test_shaper.py::test_a_rate_lets_bytes_out_at_its_pace_and_smoothly"),
     ),
     Mutant(
         "twice as much is lost as was asked",
         SHAPER,
         "if not loss or self._random.random() >= loss:",
         "if not loss or self._random.random() >= 2 * loss:",
-        tests("tests/peers/test_shaper.py::test_the_share_of_resent_segments_is_what_was_asked"),
+        tests("tests/net/faults/test_shaper.py::test_the_share_of_resent_segments_is_what_was_asked"),
     ),
     Mutant(
         "megabytes wait for a slow rate",
         SHAPER,
         "int(rate * (2 * delay + QUEUE_S)))) if rate else WINDOW",
         "int(rate * (2 * delay + QUEUE_S)))) if rate < 0 else WINDOW",
-        tests("tests/peers/test_shaper.py::test_only_so_much_is_under_way_and_with_a_rate_much_less"),
+        tests("tests/net/faults/test_shaper.py::test_only_so_much_is_under_way_and_with_a_rate_much_less"),
     ),
     Mutant(
         "a cut connection tells the other end when it is closed",
@@ -459,7 +459,7 @@ MUTANTS = (
         "or (self._out.is_empty and not cut):",
         "or self._out.is_empty:",
         tests(
-            "tests/peers/test_faulty.py::test_one_with_nothing_under_way_that_is_closed_while_cut_says_nothing_either"
+            "tests/net/faults/test_connection.py::test_one_with_nothing_under_way_that_is_closed_while_cut_says_nothing_either"
         ),
     ),
     Mutant(
@@ -467,25 +467,25 @@ MUTANTS = (
         FAULTY,
         "        if cut or not room:\n",
         "        if not room:\n",
-        tests("tests/peers/test_faulty.py::test_a_cut_link_is_not_read_so_its_sender_is_slowed"),
+        tests("tests/net/faults/test_connection.py::test_a_cut_link_is_not_read_so_its_sender_is_slowed"),
     ),
     Mutant(
         "a stop loses what is on its way",
         FAULTY,
         "                    await self._write(self._out.rest())\n",
         "                    self._out.rest()\n",
-        tests("tests/peers/test_faulty.py::test_when_the_node_stops_what_is_on_its_way_goes_out_at_once"),
+        tests("tests/net/faults/test_connection.py::test_when_the_node_stops_what_is_on_its_way_goes_out_at_once"),
     ),
     Mutant(
         "a stop tells what a cut has held",
         FAULTY,
         "self._out_error is None and not self._out.is_cut(trio.current_time()):",
         "self._out_error is None:",
-        tests("tests/peers/test_faulty.py::test_when_the_node_stops_a_cut_link_still_says_nothing"),
+        tests("tests/net/faults/test_connection.py::test_when_the_node_stops_a_cut_link_still_says_nothing"),
     ),
     Mutant(
         "what was accepted and closed while cut is closed by who accepted it",
-        "chatd/peers/listener.py",
+        "chatd/net/listener.py",
         "        await self._links.faults.finished(stream)",
         "        await trio.lowlevel.checkpoint()",
         tests("tests/integration/test_faults.py::test_a_plain_peer_that_is_cut_hears_nothing_not_even_the_end"),
@@ -495,21 +495,21 @@ MUTANTS = (
         FAULTS,
         "(faults.out.cut or faults.in_.cut):",
         "not faults:",
-        tests("tests/peers/test_faults.py::test_a_dial_gets_through_only_when_nothing_is_cut"),
+        tests("tests/net/faults/test_faults.py::test_a_dial_gets_through_only_when_nothing_is_cut"),
     ),
     Mutant(
         "faults for a while never end",
         FAULTS,
         "                self._set(peer, end.comes_back)\n",
         "                continue\n",
-        tests("tests/peers/test_faults.py::test_after_its_time_what_was_before_comes_back"),
+        tests("tests/net/faults/test_faults.py::test_after_its_time_what_was_before_comes_back"),
     ),
     Mutant(
         "connections that are kept silent pile up",
         FAULTS,
         "                each.abandon()\n",
         "                continue\n",
-        tests("tests/peers/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
+        tests("tests/net/faults/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
     ),
     Mutant(
         "faults are made where they are not allowed",
@@ -517,7 +517,7 @@ MUTANTS = (
         "        if not self.allowed:\n            hint",
         "        if not self:\n            hint",
         tests(
-            "tests/peers/test_faults.py::test_where_faults_are_not_allowed_connections_are_left_alone_and_changes_refused"
+            "tests/net/faults/test_faults.py::test_where_faults_are_not_allowed_connections_are_left_alone_and_changes_refused"
         ),
     ),
     # -- questions
@@ -526,36 +526,36 @@ MUTANTS = (
         EXPLORER,
         "further = frame.hops > before",
         "further = True",
-        tests("tests/peers/test_explorer.py::test_a_mesh_says_everything_twice_and_is_asked_once"),
+        tests("tests/net/topology/test_explorer.py::test_a_mesh_says_everything_twice_and_is_asked_once"),
     ),
     Mutant(
         "a question goes as far as there are links",
         EXPLORER,
         "Explore(asking.token, hops - 1, left_ms, own",
         "Explore(asking.token, hops, left_ms, own",
-        tests("tests/peers/test_explorer.py::test_a_line_of_thirty_is_found_to_its_end"),
+        tests("tests/net/topology/test_explorer.py::test_a_line_of_thirty_is_found_to_its_end"),
     ),
     Mutant(
         "who is deep inside has as much time as who asks",
         EXPLORER,
         "int((within * SHARE) * 1000 - (way.peer.rtt_ms or 0.0))",
         "int(within * 1000)",
-        tests("tests/peers/test_explorer.py::test_a_silent_node_takes_the_time_that_was_given_and_nothing_else"),
+        tests("tests/net/topology/test_explorer.py::test_a_silent_node_takes_the_time_that_was_given_and_nothing_else"),
     ),
     Mutant(
         "a node is believed whoever speaks in its name",
-        "chatd/peers/findings.py",
+        "chatd/net/topology/graph.py",
         "if told is None or told.way is not way or told.whole:",
         "if told is None or told.whole:",
-        tests("tests/peers/test_findings.py::test_pages_of_one_way_are_put_together_and_those_of_another_are_not"),
+        tests("tests/net/topology/test_graph.py::test_pages_of_one_way_are_put_together_and_those_of_another_are_not"),
     ),
     Mutant(
         "a neighbour is believed whoever speaks in its name",
-        "chatd/peers/findings.py",
+        "chatd/net/topology/graph.py",
         "if self._near.get(frame.node, way) is not way:",
         "if frame.node == self._node:",
         tests(
-            "tests/peers/test_explorer.py::test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_name"
+            "tests/net/topology/test_explorer.py::test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_name"
         ),
     ),
     Mutant(
@@ -567,31 +567,31 @@ MUTANTS = (
     ),
     Mutant(
         "a name that two nodes announce satisfies a wait",
-        "chatd/control/methods/adjacency.py",
+        "chatd/control/methods/link_conditions.py",
         "if len(found) > 1 or len(meant) < len(found):",
         "if len(meant) < len(found):",
-        tests("tests/control/methods/test_adjacency.py"),
+        tests("tests/control/methods/test_link_conditions.py"),
     ),
     Mutant(
         "a node that is shown with its id only is not there",
-        "chatd/control/methods/adjacency.py",
+        "chatd/control/methods/link_conditions.py",
         "if len(found) > 1 or len(meant) < len(found):",
         "if len(found) > 1:",
-        tests("tests/control/methods/test_adjacency.py"),
+        tests("tests/control/methods/test_link_conditions.py"),
     ),
     Mutant(
         "a peer whose id begins like the name of a far node is taken for it",
-        "chatd/control/methods/adjacency.py",
+        "chatd/control/methods/link_conditions.py",
         "not node.node.startswith(end) or not others:",
         "others == others:",
-        tests("tests/control/methods/test_adjacency.py"),
+        tests("tests/control/methods/test_link_conditions.py"),
     ),
     Mutant(
         "the beginning of an id that no link has proven is certain",
-        "chatd/control/methods/adjacency.py",
+        "chatd/control/methods/link_conditions.py",
         "return _Found(meant[0] if meant else None, sure=False)",
         "return _Found(meant[0] if meant else None, sure=len(end) >= STRANGER_PREFIX)",
-        tests("tests/control/methods/test_adjacency.py"),
+        tests("tests/control/methods/test_link_conditions.py"),
     ),
     # -- who is meant
     Mutant(
@@ -599,148 +599,148 @@ MUTANTS = (
         DIRECTORY,
         "if isinstance(spec, str) and is_node_id(spec):",
         "if isinstance(spec, str) and spec in self._by_node:",
-        tests("tests/core/test_directory.py"),
+        tests("tests/peers/test_directory.py"),
     ),
     Mutant(
         "a stranger is found by four characters of its id",
         DIRECTORY,
         "if peer.known or len(start) >= STRANGER_PREFIX]",
         "if peer.node]",
-        tests("tests/core/test_registry.py"),
+        tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "an announced name may begin the id of another node",
-        "chatd/core/naming.py",
+        "chatd/peers/naming.py",
         "return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
         "return ours or reads_as_other(name)",
-        tests("tests/core/test_registry.py"),
+        tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "the first digits of a long number are a slot",
         DIRECTORY,
         "                return self._one(spec, [])\n            spec = int(spec)\n",
         "                spec = spec[:SLOT_DIGITS]\n            spec = int(spec)\n",
-        tests("tests/core/test_directory.py"),
+        tests("tests/peers/test_directory.py"),
     ),
     Mutant(
         "a stranger displaces the report of another one, and is logged each time",
-        "chatd/core/clones.py",
+        "chatd/peers/clones.py",
         "if not peer.known or not strangers:",
         "if not strangers:",
-        tests("tests/core/test_clones.py"),
+        tests("tests/peers/test_clones.py"),
     ),
     Mutant(
         "whoever answers at the address of a peer may have its name",
-        "chatd/core/registry.py",
+        "chatd/peers/registry.py",
         "dialed.known and dialed.node in (None, node)",
         "dialed.known",
-        tests("tests/core/test_registry.py"),
+        tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "whoever has taken the address of a peer is known once it is redialed",
-        "chatd/core/registry.py",
+        "chatd/peers/registry.py",
         "dialed is not None and dialed.known and dialed.node",
         "dialed is not None and dialed.node",
-        tests("tests/core/test_registry.py"),
+        tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "a node decides about itself",
-        "chatd/core/trust.py",
+        "chatd/peers/trust.py",
         "ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):",
         "spec.isspace():",
-        tests("tests/core/test_trust.py"),
+        tests("tests/peers/test_trust.py"),
     ),
     Mutant(
         "a peer is meant by the beginning of our own id",
-        "chatd/core/naming.py",
+        "chatd/peers/naming.py",
         "if begins and peer.name != spec:",
         "if not begins and peer.name == self._node:",
-        tests("tests/core/test_registry.py"),
+        tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "a name that was given here is ambiguous with the beginning of our own id",
-        "chatd/core/naming.py",
+        "chatd/peers/naming.py",
         "if begins and peer.name != spec:",
         "if begins:",
-        tests("tests/core/test_registry.py"),
+        tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "the id of a stranger ends a wait for a node with that name",
-        "chatd/control/methods/waiting.py",
+        "chatd/control/methods/wait.py",
         'if error.kind != "unknown_peer":',
         'if error.kind != "unknown_peer" or error.details.get("reason") == SHORT_PREFIX:',
-        tests("tests/control/methods/test_waiting.py"),
+        tests("tests/control/methods/test_wait.py"),
     ),
     Mutant(
         "a stranger is accepted by the name that it chose",
-        "chatd/core/trust.py",
+        "chatd/peers/trust.py",
         "        if len(begun) == 1:\n",
         "        begun = begun or self._registry.meant_by(spec)\n        if len(begun) == 1:\n",
-        tests("tests/core/test_trust.py"),
+        tests("tests/peers/test_trust.py"),
     ),
     Mutant(
         "everybody is told of everybody's messages",
-        "chatd/core/lives.py",
+        "chatd/query/trace.py",
         "if entry.topic == peer.key or self._has_said(peer, entry):",
         "if entry.topic or self._has_said(peer, entry):",
-        tests("tests/peers/test_queries.py::test_of_others_messages_nothing_is_told"),
+        tests("tests/net/native/test_queries.py::test_of_others_messages_nothing_is_told"),
     ),
     Mutant(
         "who has asked waits on when the link has ended",
         QUERIES,
         "        for asked in self._asked.values():\n            asked.answered.set()\n",
         "",
-        tests("tests/peers/test_queries.py::test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked"),
+        tests("tests/net/native/test_queries.py::test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked"),
     ),
     Mutant(
         "what came twice counts as two different messages",
-        "chatd/core/tally.py",
+        "chatd/query/tally.py",
         "        if not bits[place] & bit:\n",
         "        if bits:\n",
-        tests("tests/core/test_tally.py"),
+        tests("tests/query/test_tally.py"),
     ),
     Mutant(
         "a time is told of what was before it was kept",
-        "chatd/core/timeline.py",
+        "chatd/journal/timings.py",
         "return self._times[index] if self.floor < seq and index",
         "return self._times[index] if index",
-        tests("tests/core/test_timeline.py::test_the_oldest_give_way_and_the_newest_stay"),
+        tests("tests/journal/test_timings.py::test_the_oldest_give_way_and_the_newest_stay"),
     ),
     # -- false claims
     Mutant(
         "a peer answers messages that were sent to others",
-        "chatd/core/claims.py",
+        "chatd/messages/references.py",
         " and entry.topic == peer.key",
         "",
-        tests("tests/core/test_claims.py"),
+        tests("tests/messages/test_references.py"),
     ),
     Mutant(
         "an answer to somebody who has gone goes to who has the slot now",
-        "chatd/core/archive.py",
+        "chatd/messages/lookup.py",
         "(self._registry.by_node(ref.node) if ref.node else None)",
         "self._registry.find(ref.slot or 0)",
-        tests("tests/core/test_archive.py"),
+        tests("tests/messages/test_lookup.py"),
     ),
     Mutant(
         "what others said is found under our own node id",
-        "chatd/core/archive.py",
+        "chatd/messages/lookup.py",
         "return entry if (is_ours and wanted.node",
         "return entry if (wanted.node",
-        tests("tests/core/test_archive.py"),
+        tests("tests/messages/test_lookup.py"),
     ),
     Mutant(
         "answers of an old journal are believed whatever they name",
-        "chatd/core/rewrite.py",
+        "chatd/journal/upgrade.py",
         ' and sent["peer"]["node"] == event["peer"]["node"]',
         "",
-        tests("tests/core/test_rewrite.py"),
+        tests("tests/journal/test_upgrade.py"),
     ),
     Mutant(
         "a peer may use the epoch of this node's own journal",
         INCOMING,
         "if self._journal.epoch in {frame.epoch for frame in frames}:",
         "if not frames:",
-        tests("tests/peers/test_incoming.py"),
+        tests("tests/net/native/test_receiving.py"),
     ),
     Mutant(
         "a reply is sent with the id that the message has here",
@@ -751,10 +751,10 @@ MUTANTS = (
     ),
     Mutant(
         "a node that restarts is taken for two",
-        "chatd/core/peer.py",
+        "chatd/peers/peer.py",
         "        if epoch in self._known:\n",
         "        if self._known:\n",
-        tests("tests/core/test_clones.py"),
+        tests("tests/peers/test_clones.py"),
     ),
     # -- sessions and descriptors
     Mutant(
@@ -787,7 +787,7 @@ MUTANTS = (
     ),
     Mutant(
         "silent clients keep operators out",
-        "chatd/control/places.py",
+        "chatd/control/session_limit.py",
         "            silent.give_way()\n            self._reserve.pop(silent, None)\n",
         "            pass\n",
         tests("tests/control/test_server.py", "-k", "silent_clients"),
@@ -801,7 +801,7 @@ MUTANTS = (
     ),
     Mutant(
         "what crossed an eviction is not asked again",
-        "chatctl/app.py",
+        "chatctl/cli/app.py",
         "                if not left:",
         "                if True:",
         tests("tests/chatctl/test_client.py", "-k", "crossed"),
@@ -811,7 +811,7 @@ MUTANTS = (
         "chatctl/commands/shutdown.py",
         "            if _is_gone(app):",
         "            if True:",
-        tests("tests/chatctl/test_verbs.py", "-k", "has_not_stopped"),
+        tests("tests/chatctl/commands/test_verbs.py", "-k", "has_not_stopped"),
     ),
     Mutant(
         "without a descriptor clients are not refused but wait",
@@ -822,10 +822,10 @@ MUTANTS = (
     ),
     Mutant(
         "while nothing happens no verb looks whether stdout is read",
-        "chatctl/session.py",
+        "chatctl/rpc/session.py",
         "if self._attended:",
         "if False:",
-        tests("tests/chatctl/test_hangup.py"),
+        tests("tests/chatctl/rpc/test_hangup.py"),
     ),
     Mutant(
         "a control socket that cannot be made for lack of descriptors ends the node",
@@ -850,7 +850,7 @@ MUTANTS = (
     ),
     Mutant(
         "a file in the place of the control socket is called a socket that is left over",
-        "chatctl/session.py",
+        "chatctl/rpc/session.py",
         "        if error.errno == ECONNREFUSED and not _is_socket(path):",
         "        if False:",
         tests("tests/chatctl/test_main.py", "-k", "moved_away"),
@@ -872,21 +872,21 @@ MUTANTS = (
     # -- what grows
     Mutant(
         "what is owed to strangers is remembered, though it is nothing",
-        "chatd/core/feeds.py",
+        "chatd/rooms/intervals.py",
         "            if node not in self._by_node:\n                return ()",
         "            if node not in self._by_node:\n                self._by_node[node] = []",
-        tests("tests/core/test_feeds.py"),
+        tests("tests/rooms/test_intervals.py"),
     ),
     Mutant(
         "a batch that is done holds what was in it",
-        "chatd/core/batch.py",
+        "chatd/journal/batch.py",
         "        self.entries, self.marks, self.statements, self.notes = [], {}, [], {}\n        if error",
         "        if error",
-        tests("tests/core/test_batch.py"),
+        tests("tests/journal/test_batch.py"),
     ),
     Mutant(
         "when something was written to a stranger is known for good",
-        "chatd/core/registry.py",
+        "chatd/peers/registry.py",
         "                self._journal.timeline.writes.drop(peer.key)\n",
         "",
         tests("tests/integration/test_growth.py::test_nothing_grows_with_events_connections_and_room_joins[native]"),
@@ -896,22 +896,22 @@ MUTANTS = (
         ROOMS,
         "if node not in room.by_node and self.feeds.past(node) >= MOST_PAST:",
         "if False:",
-        tests("tests/core/test_rooms.py"),
+        tests("tests/rooms/test_hosted.py"),
     ),
     # -- history
     Mutant(
         "who asks for a rare type looks at every message",
-        "chatd/core/where.py",
+        "chatd/journal/conditions.py",
         "if self.types is not None and MESSAGE not in self.types:",
         "if False:",
-        tests("tests/core/test_where.py"),
+        tests("tests/journal/test_conditions.py"),
     ),
     Mutant(
         "one look with conditions looks at everything",
         STORE,
         "        if where == ANYTHING or (where.indexed",
         "        if True or (where.indexed",
-        tests("tests/core/test_where.py"),
+        tests("tests/journal/test_conditions.py"),
     ),
     Mutant(
         "a page of history reads all events from disk, whatever was asked for",
@@ -929,17 +929,17 @@ MUTANTS = (
     ),
     Mutant(
         "a message in a room is sought among the newest events of the room only",
-        "chatd/core/archive.py",
+        "chatd/messages/lookup.py",
         "rows[-1][0] if len(rows) == ROWS else None",
         "None",
-        tests("tests/core/test_talk.py"),
+        tests("tests/rooms/test_posting.py"),
     ),
     Mutant(
         "a peer may speak of its own messages as of ours",
-        "chatd/core/claims.py",
+        "chatd/messages/references.py",
         'entry.type == "message" and entry.direction == "out" and',
         'entry.type == "message" and',
-        tests("tests/core/test_claims.py"),
+        tests("tests/messages/test_references.py"),
     ),
     Mutant(
         "the id of a request that cannot be encoded ends the session",
@@ -950,81 +950,81 @@ MUTANTS = (
     ),
     Mutant(
         "the epoch of a row that is owed is let go of",
-        "chatd/core/retention.py",
+        "chatd/journal/retention.py",
         "oldest_needed(min(left or floor, floor))",
         "oldest_needed(floor)",
-        tests("tests/core/test_retention.py"),
+        tests("tests/journal/test_retention.py"),
     ),
     Mutant(
         "a peer is told that it lacks what an epoch had that was let go of",
-        "chatd/core/epochs.py",
+        "chatd/journal/epochs.py",
         "seq if seq >= self._firsts[0] else 0",
         "seq",
-        tests("tests/peers/test_native.py", "tests/core/test_epochs.py"),
+        tests("tests/net/native/test_link.py", "tests/journal/test_epochs.py"),
     ),
     # -- what mutants from outside broke
     Mutant(
         "a change that is committed is undone with one behind it",
-        "chatd/core/undo.py",
+        "chatd/journal/undo.py",
         "            if batch.done and batch.error is None:\n                return\n",
         "",
-        tests("tests/core/test_undo.py"),
+        tests("tests/journal/test_undo.py"),
     ),
     Mutant(
         "two that come in one tick drop the same one",
-        "chatd/peers/listener.py",
+        "chatd/net/listener.py",
         "            del self._unknown[oldest]  # at once: the next one that comes drops another one\n",
         "",
-        tests("tests/peers/test_listener.py::test_each_of_two_that_come_in_one_tick_drops_another_one"),
+        tests("tests/net/test_listener.py::test_each_of_two_that_come_in_one_tick_drops_another_one"),
     ),
     Mutant(
         "a link is dead whose reader waits for the disk",
-        "chatd/peers/native.py",
+        "chatd/net/native/link.py",
         '            life.deadline = float("inf")\n',
         "",
-        tests("tests/peers/test_native.py"),
+        tests("tests/net/native/test_link.py"),
     ),
     Mutant(
         "a peer hears nothing while its reader waits for the disk",
-        "chatd/peers/native.py",
+        "chatd/net/native/link.py",
         "            self._pongs.append(0)\n",
         "",
-        tests("tests/peers/test_native.py"),
+        tests("tests/net/native/test_link.py"),
     ),
     Mutant(
         "all addresses of a peer are given up for one at which another node refuses",
-        "chatd/peers/dialer.py",
+        "chatd/net/dialer.py",
         "registry.wishes.end(peer, None if refused.peer else address)",
         "registry.wishes.end(peer)",
-        tests("tests/peers/test_dialer.py"),
+        tests("tests/net/test_dialer.py"),
     ),
     Mutant(
         "a peer that refuses is dialed at its other addresses",
-        "chatd/peers/dialer.py",
+        "chatd/net/dialer.py",
         "registry.wishes.end(peer, None if refused.peer else address)",
         "registry.wishes.end(peer, address)",
-        tests("tests/peers/test_dialer.py"),
+        tests("tests/net/test_dialer.py"),
     ),
     Mutant(
         "a question that returns with equal hops is asked again",
         EXPLORER,
         "further = frame.hops > before",
         "further = frame.hops >= before",
-        tests("tests/peers/test_explorer.py::test_a_question_that_returns_with_equal_hops_is_over_at_once"),
+        tests("tests/net/topology/test_explorer.py::test_a_question_that_returns_with_equal_hops_is_over_at_once"),
     ),
     Mutant(
         "annotations that hide a part of a line reach the terminal",
-        "chatctl/sanitize.py",
+        "chatctl/text/sanitize.py",
         'JOINERS = "\\u200c\\u200d"',
         'JOINERS = "\\u200c\\u200d\\ufff9\\ufffa\\ufffb"',
-        tests("tests/chatctl/test_sanitize.py"),
+        tests("tests/chatctl/text/test_sanitize.py"),
     ),
     Mutant(
         "a nick may have a character that is not seen",
-        "chatd/wire/words.py",
+        "chatd/wire/fields.py",
         "\\ufff0-\\uffff",
         "\\ufffe-\\uffff",
-        tests("tests/wire/test_words.py"),
+        tests("tests/wire/test_fields.py"),
     ),
     Mutant(
         "a mark is that of an epoch, whoever says it",
@@ -1059,7 +1059,7 @@ MUTANTS = (
     ),
     Mutant(
         "every peer is told of every message",
-        "chatd/core/lives.py",
+        "chatd/query/trace.py",
         "if entry.topic == peer.key or self._has_said(peer, entry):",
         "if entry.topic or self._has_said(peer, entry):",
         tests("tests/adversary/test_counts.py"),

@@ -8,7 +8,7 @@ from tests.mutants import __main__ as command
 from tests.mutants.mutants import MUTANTS
 from tests.mutants.trial import ROOT, BadMutant, Mutant, run
 
-NOTICES = ("pytest", "-q", "-p", "no:cacheprovider", "tests/core/test_marks.py")
+NOTICES = ("pytest", "-q", "-p", "no:cacheprovider", "tests/journal/test_watermarks.py")
 SLOWEST_S = 900
 
 
@@ -33,7 +33,7 @@ def test_a_mutant_whose_text_is_not_there_cannot_be_tried(tmp_path: Path) -> Non
 def test_a_mutant_that_does_no_harm_survives(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    harmless = Mutant("harmless", "chatd/core/marks.py", "of all nodes.", "of everybody.", NOTICES)
+    harmless = Mutant("harmless", "chatd/journal/watermarks.py", "of all nodes.", "of everybody.", NOTICES)
     monkeypatch.setattr(command, "MUTANTS", (harmless,))
     assert command.main([]) == 1
     assert "SURVIVED" in capsys.readouterr().out
@@ -44,7 +44,9 @@ def test_a_mutant_that_only_a_broken_test_notices_is_not_caught(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     catcher = (*NOTICES[:-1], "tests/no/such/test.py")
-    monkeypatch.setattr(command, "MUTANTS", (Mutant("it", "chatd/core/marks.py", "of all nodes.", "", catcher),))
+    monkeypatch.setattr(
+        command, "MUTANTS", (Mutant("it", "chatd/journal/watermarks.py", "of all nodes.", "", catcher),)
+    )
     assert command.main([]) == 1
     assert "NOT TRIED" in capsys.readouterr().out
 
@@ -53,7 +55,9 @@ def test_a_mutant_that_only_a_broken_test_notices_is_not_caught(
 def test_a_mutant_that_cannot_even_be_imported_is_not_caught(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "MUTANTS", (Mutant("it", "chatd/core/marks.py", "class Marks:", "class:", NOTICES),))
+    monkeypatch.setattr(
+        command, "MUTANTS", (Mutant("it", "chatd/journal/watermarks.py", "class Marks:", "class:", NOTICES),)
+    )
     assert command.main([]) == 1
     assert "BROKEN" in capsys.readouterr().out
 

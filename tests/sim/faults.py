@@ -7,8 +7,8 @@ from random import Random
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.core.peer import Peer
 from chatd.node import Node
+from chatd.peers.peer import Peer
 from tests.sim.liars import Liar
 from tests.sim.machine import PORT, Machine
 from tests.sim.network import Network

@@ -8,8 +8,8 @@ from hashlib import sha256
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chatd.core import authority
-from chatd.core.identity import CERTIFICATE_FILE, KEY_FILE, Identity, load_or_create
+from chatd.peers.certificate import certificate
+from chatd.peers.identity import CERTIFICATE_FILE, KEY_FILE, Identity, load_or_create
 
 SERIAL = 7
 
@@ -21,9 +21,9 @@ def identity_of(name: str) -> Identity:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    certificate = authority.certificate(f"chatd node {name}", key.public_key(), SERIAL, authority=False)
+    public = certificate(f"chatd node {name}", key.public_key(), SERIAL, authority=False)
     with tempfile.TemporaryDirectory(prefix="chatd-") as directory:
-        for file, content in ((KEY_FILE, private), (CERTIFICATE_FILE, certificate)):
+        for file, content in ((KEY_FILE, private), (CERTIFICATE_FILE, public)):
             with open(os.open(os.path.join(directory, file), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
                 stream.write(content)
         return load_or_create(directory)

@@ -37,7 +37,7 @@ from chatd.wire.frames import (
     Traced,
 )
 from tests.adversary.liar import Line
-from tests.peers.handmade import Handmade, hello
+from tests.harness.handmade_peer import Handmade, hello
 from tests.sim import identities
 from tests.sim.client import Client
 from tests.sim.client import Gone as SessionGone

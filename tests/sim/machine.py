@@ -12,11 +12,11 @@ import msgspec
 import trio
 from trio._core import _run as trio_run
 
-from chatd import daemon, upkeep
-from chatd.config import Config
+from chatd import daemon, maintenance
+from chatd.config.settings import Config
 from chatd.control import unix
 from chatd.control.server import ControlServer
-from chatd.core.failures import StartupFailure
+from chatd.failures import StartupFailure
 from tests.sim import identities
 from tests.sim.disk import Disk
 from tests.sim.network import Connection, Network, SimSocket, SimStream
@@ -82,7 +82,7 @@ def simulated(seed: int) -> Iterator[None]:
             (daemon, "_heed_signals", _no_signals),
             (daemon, "gc", SimpleNamespace(freeze=int, set_threshold=lambda *_: None)),
             (unix, "Hangups", SimHangups),
-            (upkeep, "TICK_S", TICK_S),
+            (maintenance, "TICK_S", TICK_S),
             (trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         ):
             stack.enter_context(patch.object(owner, name, new))

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from chatd.core.nicks import fold
+from chatd.rooms.nicks import fold
 from tests.sim.plan import Room
 from tests.sim.truth import Attempt, Journal, Row, Stay
 

@@ -9,8 +9,8 @@ import trio
 
 from chatd import daemon
 from chatd.acceptor import Descriptors
-from chatd.core.batch import Batch
-from chatd.core.store import DiskFull, Store
+from chatd.journal.batch import Batch
+from chatd.journal.store import DiskFull, Store
 from chatd.node import Node
 from chatd.runtime import DialFailed, Runtime
 from tests.sim.disk import Disk

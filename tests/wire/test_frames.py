@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.config import FRAME_ROOM
+from chatd.config.loading import FRAME_ROOM
 from chatd.wire.frames import (
     FRAME_BYTES,
     TEXT_OVERHEAD,

@@ -3,15 +3,15 @@
 import msgspec
 
 from chatd.api.errors import INVALID_PARAMS
-from chatd.api.records import Acked, ConsumerList, ConsumerRecord
-from chatd.api.requests import Ack, ByConsumer, Nothing
+from chatd.api.params import Ack, ByConsumer, Nothing
+from chatd.api.results import Acked, ConsumerList, ConsumerRecord
 from chatd.control.jsonrpc import Fault
 from chatd.control.selection import Selection
 from chatd.control.session import Session
-from chatd.core import census
-from chatd.core.batch import Batch
-from chatd.core.census import Asked
-from chatd.core.consumers import Consumer
+from chatd.journal import counting
+from chatd.journal.batch import Batch
+from chatd.journal.counting import Asked
+from chatd.messages.consumers import Consumer
 from chatd.node import Node
 from chatd.paths import NAME_RULE, valid_name
 from chatd.runtime import stamp
@@ -36,7 +36,7 @@ async def consumers(node: Node, _session: Session, _params: Nothing) -> Consumer
     listed = list(node.consumers)
     asked = [_asked(one.seq, Selection.of(node, one)) for one in listed]
     records = [_record(node, one) for one in listed]
-    lags = await census.count(node.journal, asked)
+    lags = await counting.count(node.journal, asked)
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
 
 

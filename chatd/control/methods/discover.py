@@ -7,7 +7,7 @@ import msgspec
 
 from chatd.api.errors import TABLE
 from chatd.api.events import AnyEvent
-from chatd.api.requests import Nothing
+from chatd.api.params import Nothing
 from chatd.control.methods.method import Method
 from chatd.control.session import Session
 from chatd.node import Node

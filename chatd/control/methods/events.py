@@ -4,13 +4,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.records import Empty, PeerList, Subscribed
-from chatd.api.requests import Filter, From, Subscribe, Unsubscribe
+from chatd.api.params import Filter, From, Subscribe, Unsubscribe
+from chatd.api.results import Empty, PeerList, Subscribed
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.consumers import check_name
 from chatd.control.selection import Selection, known_start, place_of, sought_start
 from chatd.control.session import Session
-from chatd.core.consumers import Consumer, Hold
+from chatd.messages.consumers import Consumer, Hold
 from chatd.node import Node
 
 MOST_WINDOW = 65536

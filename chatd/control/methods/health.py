@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import trio
 
-from chatd.api.records import Health
-from chatd.api.requests import Nothing
+from chatd.api.params import Nothing
+from chatd.api.results import Health
 from chatd.control.session import Session
-from chatd.core.journal import LOST
+from chatd.journal.journal import LOST
 from chatd.node import Node
 
 ANSWER_WITHIN_S = 2.0  # in which a journal that works has answered

@@ -7,15 +7,15 @@ import msgspec
 import trio
 
 from chatd.api.errors import INVALID_PARAMS
-from chatd.api.records import HistoryPage
-from chatd.api.requests import From, History
-from chatd.control.conversation import FEW, Conversation, has_own
+from chatd.api.params import From, History
+from chatd.api.results import HistoryPage
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.messages import present
+from chatd.control.room_history import FEW, Conversation, has_own
 from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
 from chatd.control.session import Session
-from chatd.core.batch import Entry, Topics
-from chatd.core.where import ANYTHING, Where
+from chatd.journal.batch import Entry, Topics
+from chatd.journal.conditions import ANYTHING, Where
 from chatd.node import Node
 
 PAGE_BYTES = 256 * 1024

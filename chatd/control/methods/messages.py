@@ -8,18 +8,18 @@ import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import QUEUED, Message, Receipt, is_in_room, is_settled, with_state
-from chatd.api.records import Answer, Cancelled, Found, Sent
-from chatd.api.requests import Ask, ById, Reply, Send
+from chatd.api.params import Ask, ById, Reply, Send
+from chatd.api.results import Answer, Cancelled, Found, Sent
 from chatd.control.jsonrpc import Fault
-from chatd.control.methods.fate import Fate
+from chatd.control.methods.message_state import Fate
 from chatd.control.methods.method import patience
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
-from chatd.core.batch import Batch, Entry
-from chatd.core.chat import Answered, Options
-from chatd.core.outbox import NotYet
-from chatd.core.peer import Peer
+from chatd.journal.batch import Batch, Entry
+from chatd.messages.chat import Answered, Options
 from chatd.node import Node
+from chatd.peers.outbox import NotYet
+from chatd.peers.peer import Peer
 from chatd.runtime import Waker
 
 MOST_TTL_S = 10 * 366 * 86400.0

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import trio
 
-from chatd.core.batch import Batch
-from chatd.core.outbox import NotYet
+from chatd.journal.batch import Batch
+from chatd.peers.outbox import NotYet
 
 # The result; a result and the batch that has to be committed before it is told; or work that takes longer, whose
 # result is told when it is done.

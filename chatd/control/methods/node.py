@@ -5,13 +5,13 @@ import os
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.records import Empty, FaultsStatus, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
-from chatd.api.requests import Nothing
-from chatd.config import parse_address
-from chatd.control import addresses
+from chatd.api.params import Nothing
+from chatd.api.results import Empty, FaultsStatus, JournalStatus, MyIp, MyPort, PeerCounts, Status, Whoami
+from chatd.config.values import parse_address
+from chatd.control import interfaces
 from chatd.control.session import Session
-from chatd.core.membership import IN
 from chatd.node import Node
+from chatd.rooms.joined_room import IN
 
 PLAIN = {"on": "plain text from anywhere", "loopback": "plain text from this machine", "off": "no plain text"}
 
@@ -65,7 +65,7 @@ def whoami(node: Node, _session: Session, _params: Nothing) -> Whoami:
 async def myip(node: Node, _session: Session, _params: Nothing) -> MyIp:
     """Where others reach it."""
     hosts = [parse_address(address)[0] for address in node.listen]
-    found = await node.runtime.in_thread(addresses.reachable, hosts)
+    found = await node.runtime.in_thread(interfaces.reachable, hosts)
     return MyIp(found[0], found)
 
 

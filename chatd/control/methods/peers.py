@@ -1,12 +1,12 @@
 """`connect`, `terminate`, `list` and the `peer` verbs."""
 
 from chatd.api.errors import INVALID_PARAMS
-from chatd.api.records import PeerList, PeerResult, Terminated
-from chatd.api.requests import ByPeer, Connect, List, Rename
+from chatd.api.params import ByPeer, Connect, List, Rename
+from chatd.api.results import PeerList, PeerResult, Terminated
 from chatd.control.jsonrpc import Fault
 from chatd.control.session import Session
-from chatd.core.nicks import MOST as MOST_NICK
 from chatd.node import Node
+from chatd.rooms.nicks import MOST as MOST_NICK
 from chatd.wire.dialects import ADDRESS, NAME
 
 

@@ -7,16 +7,16 @@ import msgspec
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.records import RoomList, RoomRecord, RoomResult, UserList
-from chatd.api.requests import ByRoom, Join, Nothing, RoomHost, RoomMember, RoomUsers, Topic
+from chatd.api.params import ByRoom, Join, Nothing, RoomHost, RoomMember, RoomUsers, Topic
+from chatd.api.results import RoomList, RoomRecord, RoomResult, UserList
 from chatd.control.jsonrpc import Fault
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
-from chatd.core import nicks
-from chatd.core.batch import Batch
-from chatd.core.membership import IN, OVER, Membership
-from chatd.core.room import Member, Room
+from chatd.journal.batch import Batch
 from chatd.node import Node
+from chatd.rooms import nicks
+from chatd.rooms.joined_room import IN, OVER, Membership
+from chatd.rooms.room import Member, Room
 
 JOIN_S = 10.0  # for the host to answer, unless a request says otherwise
 ASK_S = 2.0  # for the host to say who is there; then it is told as it was known

@@ -3,10 +3,10 @@
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.records import Topology
-from chatd.api.requests import Topo
+from chatd.api.params import Topo
+from chatd.api.results import Topology
 from chatd.control.jsonrpc import Fault
-from chatd.control.methods import adjacency
+from chatd.control.methods import link_conditions
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.node import Node
@@ -26,14 +26,14 @@ async def topo(node: Node, _session: Session, params: Topo) -> Topology:
 
 async def linked(node: Node, links: str, timeout: float | None) -> None:
     """Until all of these links are up, or with a `!` are not. Raises Fault, ControlError ambiguous_peer, timeout."""
-    terms, lookup = adjacency.parse(links), node.registry.naming.node_of
+    terms, lookup = link_conditions.parse(links), node.registry.naming.node_of
     pause = PAUSE_S
     with trio.move_on_after(float("inf") if timeout is None else timeout):
         while True:
             found = await node.explorer.explore(
-                HOPS_MOST, ASKING_S, lambda topology: adjacency.fulfilled(terms, topology, lookup, surely=True)
+                HOPS_MOST, ASKING_S, lambda topology: link_conditions.fulfilled(terms, topology, lookup, surely=True)
             )
-            if adjacency.fulfilled(terms, found, lookup, surely=False):
+            if link_conditions.fulfilled(terms, found, lookup, surely=False):
                 return
             await trio.sleep(SHORTEST_PAUSE_S)  # links come and go in bunches
             with trio.move_on_after(pause - SHORTEST_PAUSE_S):

@@ -9,7 +9,7 @@ import msgspec
 from chatd.api.errors import TABLE
 from chatd.api.events import EVENT_TYPES
 from chatd.control.methods.table import METHODS
-from tests.control.stand import Client, Stand
+from tests.harness.control_node import Client, Stand
 
 PREFIX = "#/components/schemas/"
 VERBS = {

@@ -7,9 +7,9 @@ import trio
 
 from chatd.api.events import Gap
 from chatd.control.methods.history import PAGE_BYTES
-from chatd.core import store as store_module
+from chatd.journal import store as store_module
 from chatd.runtime import stamp
-from tests.control.stand import Client, Refused, Stand
+from tests.harness.control_node import Client, Refused, Stand
 
 ONLY = {"types": ["message"]}
 

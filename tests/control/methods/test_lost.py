@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.api.requests import Nothing
+from chatd.api.params import Nothing
 from chatd.control.methods.table import METHODS
-from tests.control.stand import Client, Refused, Stand, request
+from tests.harness.control_node import Client, Refused, Stand, request
 
 # One request of each method that promises something, and of each that does so with these parameters only.
 WRITES: dict[str, dict[str, Any]] = {

@@ -7,19 +7,19 @@ import msgspec
 import pytest
 
 from chatd import acceptor
-from chatd.api import records
+from chatd.api import results
 from chatd.control.methods import health
-from chatd.core.store import DiskFull
-from tests.control.stand import NODE_ID, Client, Refused, Stand
+from chatd.journal.store import DiskFull
+from tests.harness.control_node import NODE_ID, Client, Refused, Stand
 
 
 async def test_status_says_all_about_the_node(stand: Stand, client: Client) -> None:
     await stand.say("one")
-    status = msgspec.convert(await client.ask("status"), records.Status)
+    status = msgspec.convert(await client.ask("status"), results.Status)
     assert (status.node, status.name, status.epoch) == (NODE_ID, "alice", stand.journal.epoch)
     assert (status.pid, status.sessions, status.listen) == (os.getpid(), 1, ["127.0.0.1:7420"])
     assert (status.socket, status.state) == (stand.config.socket, stand.config.state)
-    assert status.peers == records.PeerCounts(up=1, dialing=0, down=0, pending=0)
+    assert status.peers == results.PeerCounts(up=1, dialing=0, down=0, pending=0)
     assert status.security == "open: whoever reaches the port may talk; plain text from this machine"
     assert status.uptime_s >= 0
     journal = status.journal

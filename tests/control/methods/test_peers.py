@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.stand import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand
+from tests.harness.control_node import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand
 
 
 async def test_connect_dials_and_answers_with_the_peer(stand: Stand, client: Client) -> None:

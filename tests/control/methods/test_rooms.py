@@ -6,10 +6,10 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.core.exchange import Answer
-from chatd.core.store import DiskFull
-from tests.control.lobby import CAROL_ID, Lobby
-from tests.control.stand import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand, result_of
+from chatd.journal.store import DiskFull
+from chatd.rooms.router import Answer
+from tests.harness.control_node import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand, result_of
+from tests.harness.joined_room import CAROL_ID, Lobby
 
 
 async def refused(client: Client, method: str, **params: Any) -> Refused:

@@ -6,10 +6,10 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.core.claims import look_up
-from chatd.core.peer import Peer
+from chatd.messages.references import look_up
+from chatd.peers.peer import Peer
 from chatd.wire.frames import Text
-from tests.control.stand import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand, request, result_of
+from tests.harness.control_node import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand, request, result_of
 
 CAROL_ID = "c" * 52
 

@@ -7,7 +7,17 @@ import trio
 import trio.testing
 
 from chatd.control.methods import topology
-from tests.control.stand import BOB_ID, NODE_ID, Client, FakeExplorer, FakeLink, Refused, Stand, request, result_of
+from tests.harness.control_node import (
+    BOB_ID,
+    NODE_ID,
+    Client,
+    FakeExplorer,
+    FakeLink,
+    Refused,
+    Stand,
+    request,
+    result_of,
+)
 
 
 @pytest.fixture

@@ -1,0 +1,214 @@
+"""`chatctl bench`: how many messages a second reach a peer, how long each takes, and whether all arrive once."""
+
+import time
+
+import click
+
+from chatctl.cli.sending import check
+from chatctl.cli.verb import Verb
+from chatctl.commands.bench.load import EVENTS, GIVEN_UP, NUMBER, Load
+from chatctl.errors import DONE, FAILED, INTERRUPTED, Failure
+from chatctl.rpc.pages import pages
+from chatctl.rpc.positions import seq
+from chatctl.text.measures import millis, progress, size_of
+from chatctl.text.sanitize import inline
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from chatctl.cli.app import App
+
+MOST_MESSAGES = 10_000_000
+TALLY_MOST = 8_000_000  # positions that a daemon is asked to count at a time
+REDRAW_S = 0.1
+MOST_BYTES = 1_000_000  # what fits into a line to the daemon
+
+
+class Bench:
+    """One run. `record` is what was measured so far."""
+
+    def __init__(self, app: "App", peer: str, messages: int, size: int, rate: int | None) -> None:
+        """Raises Failure for a peer that does not answer: a plain one, or one that is away."""
+        self._app = app
+        self._peer: dict[str, Any] = app.call_timed("ping", {"peer": peer}).get("peer") or {}
+        self._slot = int(self._peer.get("slot") or 0)
+        self._asked = {"messages": messages, "size": size, "rate": rate}
+        self._size = size
+        wanted = {"from": "now", "filter": {"types": EVENTS, "peer": self._slot}}
+        self._before = app.call("subscribe", wanted)
+        self._load = Load(app.session, self._slot, messages, size, rate)
+        self._lost: int | None = None  # not known
+        self._duplicated: int | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Whether every message arrived, and arrived once."""
+        return self._lost == self._duplicated == self._load.given_up == 0
+
+    def run(self) -> None:
+        """Send all, wait until all are delivered, and have the peer's daemon count them."""
+        load, messages, due = self._load, self._asked["messages"] or 0, 0.0
+        try:
+            while not load.done:
+                load.turn(self._app.deadline)
+                if (now := time.monotonic()) >= due:
+                    self._app.out.progress(progress(load.delivered, messages, self._rate))
+                    due = now + REDRAW_S
+            self._app.out.progress("counting what has arrived")
+            self._count()
+        finally:
+            self._app.out.progress("")
+
+    def _count(self) -> None:
+        """What became of them, by the peer's journal."""
+        epoch, last = self._load.first.partition(":")[0], seq(self._load.last)
+        arrived = distinct = 0
+        for start in range(seq(self._load.first), last + 1, TALLY_MOST):
+            found = self._tally(f"{epoch}:{start}", f"{epoch}:{min(start + TALLY_MOST - 1, last)}")
+            arrived += int(found.get("messages") or 0)
+            distinct += int(found.get("distinct") or 0)
+        self._duplicated = arrived - distinct
+        self._lost = max(self._owed() - distinct, 0)
+
+    def _tally(self, first: str, last: str) -> "dict[str, Any]":
+        """What the peer's daemon counts, as soon as it is there to be asked."""
+        while True:
+            try:
+                return self._app.call_timed("tally", {"peer": self._slot, "first": first, "last": last})
+            except Failure as failure:
+                if failure.kind != "peer_offline":
+                    raise
+            self._app.call_timed("wait", {"for": "peer", "peer": self._slot})
+
+    def _owed(self) -> int:
+        """How many of that range the peer should have: ours, and what others have sent to it meanwhile."""
+        load, before = self._load, self._sent_in(self._before.get("snapshot") or {})
+        if self._sent_in(self._app.call("list", {"all": True})) - before == load.delivered == load.accepted:
+            return load.delivered
+        match = {"types": ["message"], "direction": "out", "peer": self._slot}
+        owed, first, last = 0, seq(load.first), seq(load.last)
+        for page in pages(self._app, {"position": self._before.get("position")}, match):
+            seqs = [seq(event.get("position")) for event in page if event.get("state") not in GIVEN_UP]
+            owed += sum(first <= number <= last for number in seqs)
+            if seq(page[-1].get("position")) >= last:
+                break
+        return max(owed, load.delivered)  # some may have been deleted here since
+
+    def _sent_in(self, found: "dict[str, Any]") -> int:
+        """The messages that were written to the peer, by the daemon's count."""
+        peers = found.get("peers") or []
+        return next((int(peer.get("sent") or 0) for peer in peers if peer.get("slot") == self._slot), 0)
+
+    @property
+    def _rate(self) -> float:
+        return self._load.delivered / self._load.elapsed if self._load.elapsed > 0 else 0.0
+
+    def record(self) -> "dict[str, Any]":
+        """For `--json`; `lost` and `duplicated` are null where nobody has counted."""
+        load = self._load
+        return {
+            "peer": self._peer,
+            **self._asked,
+            "sent": load.accepted,
+            "delivered": load.delivered,
+            "given_up": load.given_up,
+            "elapsed_s": round(load.elapsed, 6),
+            "messages_per_s": round(self._rate, 1),
+            "bytes_per_s": round(self._rate * self._size, 1),
+            **load.times.record(),
+            "lost": self._lost,
+            "duplicated": self._duplicated,
+            "link_lost": load.breaks,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        load = self._load
+        name = inline(str(self._peer.get("name")))
+        speed = f"{self._rate:,.0f}/s, {size_of(self._rate * self._size)}/s"
+        told = [f"{load.delivered} messages of {self._size} bytes to {name} in {load.elapsed:.2f} s: {speed}"]
+        if load.times.count:
+            told.append(f"delivered: {self.spread()}")
+        if load.breaks:
+            told.append(f"the link was lost {load.breaks} time{'' if load.breaks == 1 else 's'}")
+        if load.given_up:
+            told.append(f"given up {load.given_up} (cancelled, expired or rejected)")
+        if self._lost is not None:
+            told.append(f"lost {self._lost}, duplicated {self._duplicated}")
+        return told
+
+    def spread(self) -> str:
+        """`median 2.1 ms, p99 8.0 ms, max 9.9 ms`."""
+        times = self._load.times.record()
+        return ", ".join(f"{name} {millis(times[f'{name}_ms'] or 0.0)} ms" for name in ("median", "p99", "max"))
+
+    def failed(self, failure: Failure) -> Failure:
+        """The failure, with what was measured up to there on its line."""
+        load = self._load
+        so_far = f"{load.delivered} of {self._asked['messages']} messages delivered, {self._rate:,.0f}/s"
+        if load.times.count:
+            so_far += f", {self.spread()}"
+        return Failure(failure.kind, f"{failure.message}: {so_far}", failure.hint, {**failure.details, **self.record()})
+
+
+def run(app: "App", peer: str, messages: int, size: int, rate: int | None) -> int:
+    """Measure; an interrupted run tells what it has."""
+    check(peer, "the peer's name")
+    if "@" in peer:
+        raise Failure("usage", f"{peer} is a room: nobody acknowledges what is said there", "name a peer")
+    bench, status = Bench(app, peer, messages, size, rate), INTERRUPTED
+    try:
+        bench.run()
+        status = DONE if bench.clean else FAILED
+    except KeyboardInterrupt:
+        app.out.note("interrupted: what was accepted will still be delivered")
+    except Failure as failure:
+        raise bench.failed(failure) from None
+    if app.out.json:
+        app.out.result(bench.record())
+    else:
+        app.out.line("\n".join(bench.lines()))
+    return status
+
+
+command = Verb(
+    "bench",
+    run,
+    [
+        click.Argument(["peer"]),
+        click.Option(
+            ["--messages"],
+            type=click.IntRange(1, MOST_MESSAGES),
+            default=10_000,
+            metavar="N",
+            help="How many to send (10000).",
+        ),
+        click.Option(
+            ["--size"],
+            type=click.IntRange(NUMBER, MOST_BYTES),
+            default=100,
+            metavar="BYTES",
+            help=f"Of each text, {NUMBER} or more (100).",
+        ),
+        click.Option(
+            ["--rate"],
+            type=click.IntRange(1, MOST_MESSAGES),
+            metavar="N",
+            help="Messages a second; without it, as fast as they are taken.",
+        ),
+    ],
+    help="""Send messages to a peer as fast as they are taken, or at a --rate, and measure how many a second get into
+    its journal and how long each takes until this command knows that it is delivered. At the end the peer's daemon
+    counts them: exit 0 if none is lost and none is there twice, else 1.
+
+    The messages are real: they stay in both journals, and who reads at the peer sees them.
+
+    With --rate each message has its time on a schedule, and what it took is counted from then: a stall counts for
+    everything that should have been sent meanwhile. Without --rate it is the time in a full queue, from writing it to
+    the daemon on: it says how long the queue is, not how fast the way.
+
+    Only for a peer that is connected and is another chatd; when the link breaks meanwhile, what is under way comes
+    after it is back, and the command goes on. --timeout ends it with 124 and what was measured so far.""",
+    epilog="PEER is a slot, HOST:PORT, a name, or a node id or its beginning. For the round trip alone: chatctl ping.",
+)

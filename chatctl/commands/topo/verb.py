@@ -1,0 +1,50 @@
+"""`chatctl topo`: who is connected with whom, all over the network, as text or for programs that draw."""
+
+import click
+
+from chatctl.cli.verb import Verb
+from chatctl.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from chatctl.cli.app import App
+
+HOPS_MOST = 64
+
+
+def run(app: "App", hops: "int | None", dot: bool, mermaid: bool) -> None:
+    """Ask, and draw it."""
+    if dot + mermaid + app.out.json > 1:
+        raise Failure("usage", "--json, --dot and --mermaid exclude each other", "choose one of them")
+    found = app.call_timed("topo", {} if hops is None else {"hops": hops})
+    if app.out.json:
+        app.out.result(found)
+        return
+    from chatctl.commands.topo import graphs, tree
+    from chatctl.commands.topo.network import Network, counted
+
+    network = Network(found)
+    if dot or mermaid:
+        app.out.line(graphs.dot(network) if dot else graphs.mermaid(network))
+        return
+    from shutil import get_terminal_size
+
+    drawn = tree.tree(network, get_terminal_size().columns, app.out.paint)
+    app.out.line("\n".join([app.out.paint(tree.summary(network), "bold"), "", *drawn]))
+    far = sum(node.status == "unasked" and node.hops is not None for node in network.nodes)
+    if far:
+        app.out.note(f"too far away to be asked: {counted(far, 'node')}; --hops N asks further")
+
+
+command = Verb(
+    "topo",
+    run,
+    [
+        click.Option(["--hops"], type=click.IntRange(0, HOPS_MOST), metavar="N", help="Over so many links (16)."),
+        click.Option(["--dot"], is_flag=True, help="Print a graph for Graphviz."),
+        click.Option(["--mermaid"], is_flag=True, help="Print a graph for Mermaid."),
+    ],
+    help="Ask the nodes of the network who they are connected with, and draw it: a tree of the shortest ways from this "
+    "node with the round trip of each link, and beside each node its other links. What has not answered within "
+    "--timeout (5s) is shown as silent.",
+)

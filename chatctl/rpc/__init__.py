@@ -1,0 +1,1 @@
+"""The control socket as chatctl uses it: sessions, subscriptions, pages."""

@@ -1,0 +1,1 @@
+"""Text in and out: printing, escaping, formats, and values as users write them."""

@@ -1,0 +1,1 @@
+"""Settings of a node: their table, value types, flags and loading."""

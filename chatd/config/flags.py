@@ -1,0 +1,100 @@
+"""The command line of the daemon: its flags are read here, and explained."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from chatd.config.settings import GROUPS, SETTINGS, Config, ConfigError
+from chatd.config.values import YES, nearest
+
+FLAGS = {f"--{name.replace('_', '-')}": name for name in SETTINGS} | {"-n": "node", "--peer": "peers"}
+ACTIONS = {"-h": "help", "--help": "help", "--version": "version", "--check-config": "check"}
+WIDTH = 90
+COLUMN = 32
+INTRODUCTION = """\
+usage: chatd [-n NODE] [FLAG VALUE]…
+
+Runs a chat node in the foreground until SIGTERM, SIGINT or `chatctl shutdown`.
+
+  -h, --help                    show this
+  --version                     show the version
+  --check-config                show each setting and where it came from (exit status 2
+                                where one is wrong)
+
+Each setting below is a flag, a variable CHATD_NAME and a key `name` of the TOML file
+/etc/chatd/NODE.toml (else ~/.config/chatd/NODE.toml). A flag beats a variable, a variable
+beats the file. Lists have commas between, and their flags may be repeated. TIME is like
+200ms, 5s, 2m, 1h or bare seconds, SIZE like 4096, 64KiB, 8MiB. In brackets: the default
+and the variable."""
+
+
+class Flags(msgspec.Struct):
+    """The command line: what to do, and the texts of each setting in the order given."""
+
+    action: str = "run"  # "run" | "check" | "help" | "version"
+    texts: dict[str, list[str]] = {}
+
+    def last(self, name: str) -> str | None:
+        """The one that counts of a setting that has one value."""
+        return self.texts[name][-1] if name in self.texts else None
+
+
+def parse_flags(argv: Sequence[str]) -> Flags:
+    """Read the command line. `--help` and `--version` win over whatever else is wrong. Raises ConfigError."""
+    flags, words = Flags(), iter(argv)
+    for word in words:
+        flag, equals, text = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
+        if word in ACTIONS:
+            flags.action = ACTIONS[word]
+            if flags.action != "check":
+                break
+        elif not word.startswith("-") or word == "-":
+            raise ConfigError(f"{word!r} is not understood: there are only flags (chatd --help)")
+        elif flag not in FLAGS:
+            raise ConfigError(f"{flag if equals else word}: no such flag{nearest(flag, [*FLAGS, *ACTIONS])}")
+        else:
+            value = text if equals or text else _value(flag, words)
+            if value is None:
+                raise ConfigError(f"{flag} needs a value: {SETTINGS[FLAGS[flag]].kind.allowed}")
+            flags.texts.setdefault(FLAGS[flag], []).append(value)
+    return flags
+
+
+def _value(flag: str, words: Iterator[str]) -> str | None:
+    """What a flag says that has no value of its own: the next word; a switch says yes."""
+    return YES[0] if SETTINGS[FLAGS[flag]].kind.switch else next(words, None)
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def usage() -> str:
+    """What `--help` shows: every setting with its default and its names, no wider than WIDTH."""
+    lines = [*INTRODUCTION.splitlines()]
+    for group in GROUPS:
+        lines += ["", f"{group}:"]
+        for name in (name for name, setting in SETTINGS.items() if setting.group == group):
+            lines += _explain(name)
+    return "\n".join(lines) + "\n"
+
+
+def _explain(name: str) -> list[str]:
+    """The lines of one setting: flag, help, default and variable."""
+    kind = SETTINGS[name].kind
+    flag = f"  {'-n, ' if name == 'node' else ''}{flag_of(name)}{'' if kind.switch else ' '}{kind.metavar}"
+    default = _default(name)
+    text = f"{SETTINGS[name].help} [{f'{default}; ' if default else ''}CHATD_{name.upper()}]"
+    wrapped = textwrap.wrap(text, WIDTH - COLUMN, break_long_words=False, break_on_hyphens=False)
+    first = [f"{flag:{COLUMN}}{wrapped.pop(0)}"] if len(flag) < COLUMN else [flag]
+    return first + [" " * COLUMN + line for line in wrapped]
+
+
+def _default(name: str) -> str:
+    """The default as it could be given; empty where it is computed or nothing."""
+    field = next(field for field in msgspec.structs.fields(Config) if field.name == name)
+    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    values = value if isinstance(value, list) else [] if value is msgspec.NODEFAULT else [value]
+    return ",".join(SETTINGS[name].kind.show(each) for each in values)

@@ -1,0 +1,201 @@
+"""Impairments: what a link may be made to suffer, as settings write it: `bob delay=200ms out.loss=5% in.cut`.
+
+`FAULTS` says which there are, how each is read, what it allows and how it is shown; flags, variables, the
+configuration file and the method `link` are all held to it.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from chatd.config.values import (
+    Explained,
+    Kind,
+    format_duration,
+    format_size,
+    format_yes_no,
+    nearest,
+    parse_duration,
+    parse_yes_no,
+)
+
+RATE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([A-Za-z]*)", re.ASCII)
+RATE_UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+BIT_UNITS = {"bit": 1 / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8}  # as tc(8) has them, in any case
+SHARE = re.compile(r"((?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?)(%?)", re.ASCII)
+PEER = re.compile(r"(?!\d+$)[^\s,=]{1,300}", re.ASCII)
+PEER_RULE = "a name, a node id, HOST:PORT, or * for everybody without faults of its own"
+DIRECTIONS = ("out", "in")
+
+Amount = float | int | bool
+Changes = dict[str, Amount]
+
+
+class LinkSetting(NamedTuple):
+    """The faults of one peer (`*`: of everybody without faults of its own), by fields of records.Impairment."""
+
+    peer: str
+    out: Changes
+    in_: Changes
+
+
+class Fault(NamedTuple):
+    """One fault: how it is read (ValueError), how it is shown, its bounds besides 0, what completes "expected …"."""
+
+    parse: Callable[[str], Amount]
+    show: Callable[[Amount], str]
+    least: float
+    most: float
+    allowed: str
+
+    def allows(self, amount: Amount) -> bool:
+        """0 is always allowed: it ends the fault."""
+        return not amount or self.least <= amount <= self.most
+
+
+def parse_rate(text: str) -> int:
+    """Bytes a second of `64k`, `1M`, `64KiB` or a bare number; `512kbit` are bits. Raises ValueError."""
+    match = RATE.fullmatch(text)
+    factor = RATE_UNITS.get(match[2], BIT_UNITS.get(match[2].lower())) if match else None
+    if match is None or factor is None or not math.isfinite(float(match[1])):
+        raise ValueError(f"{text!r} is no rate")
+    return round(float(match[1]) * factor)
+
+
+def format_rate(rate: Amount) -> str:
+    """The shortest spelling that `parse_rate` reads as the same."""
+    for unit in ("G", "M", "k"):
+        if rate and rate % RATE_UNITS[unit] == 0:
+            return f"{int(rate / RATE_UNITS[unit])}{unit}"
+    return format_size(int(rate))
+
+
+def parse_share(text: str) -> float:
+    """`5%` or `0.05`: 0 to less than 1. Raises ValueError."""
+    match = SHARE.fullmatch(text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 1.0
+    if share >= 1:
+        raise ValueError(f"{text!r} is no share")
+    return share
+
+
+def format_share(share: Amount) -> str:
+    """A spelling that `parse_share` reads as the same, in percent where that can be."""
+    percent = f"{share * 100:.12g}"
+    return f"{percent}%" if float(percent) / 100 == share else repr(share)
+
+
+_SPAN = "like 200ms, 5s, 2m or bare seconds"
+FAULTS = {
+    "delay": Fault(parse_duration, format_duration, 0, 600, f"a duration from 0s to 10m, {_SPAN}"),
+    "jitter": Fault(parse_duration, format_duration, 0, 600, f"a duration from 0s to 10m, {_SPAN}"),
+    "loss": Fault(
+        parse_share,
+        format_share,
+        0,
+        math.nextafter(1, 0),
+        "a share of less than 100%, like 5% or 0.05; where nothing is to get through, use cut",
+    ),
+    "rate": Fault(
+        parse_rate,
+        format_rate,
+        100,
+        1e12,
+        "bytes a second, 100 or more, like 64k, 64KiB, 1M, or bits like 512kbit; 0: no limit",
+    ),
+    "cut": Fault(parse_yes_no, format_yes_no, 1, 1, "yes or no"),
+    "flap": Fault(parse_duration, format_duration, 0.05, 3600, f"a duration from 50ms to 1h, {_SPAN}; 0: not"),
+}
+KNOWN = ", ".join(FAULTS)
+KEYS = [*FAULTS, *(f"{direction}.{name}" for direction in DIRECTIONS for name in FAULTS)]
+
+
+def parse_link(text: str) -> LinkSetting:
+    """The peer and the faults of `bob delay=200ms cut out.loss=5%`. Raises Explained."""
+    peer, *words = text.split() or [""]
+    return _setting(peer, (_entry(word) for word in words))
+
+
+def format_link(setting: LinkSetting) -> str:
+    """What `parse_link` reads as the same."""
+    words = [setting.peer]
+    for name in FAULTS:
+        out, in_ = setting.out.get(name), setting.in_.get(name)
+        if out == in_:
+            words += _shown(name, out)
+        else:
+            words += _shown(f"out.{name}", out) + _shown(f"in.{name}", in_)
+    return " ".join(words)
+
+
+def link_texts(table: Mapping[str, object]) -> list[str]:
+    """The tables `[links.bob]`, `[links.bob.out]` … as `parse_link` reads them. Raises Explained."""
+    return [format_link(_setting(peer, _entries(peer, faults))) for peer, faults in table.items()]
+
+
+def _entry(word: str) -> tuple[str, object]:
+    key, equals, amount = word.partition("=")
+    return key, True if key.endswith("cut") and not equals else amount
+
+
+def _entries(peer: str, faults: object) -> Iterator[tuple[str, object]]:
+    """What stands in the table of a peer, the keys of its inner tables as `out.delay`."""
+    if not isinstance(faults, dict):
+        raise Explained(f"{peer}: {faults!r}: expected a table, like [links.{peer}] with delay = '200ms'")
+    for key, value in faults.items():
+        if not isinstance(value, dict):
+            yield key, value
+        elif key in DIRECTIONS:
+            yield from ((f"{key}.{name}", amount) for name, amount in value.items())
+        else:
+            raise Explained(f"{peer}.{key}: only out and in are tables here; a peer with a dot is written in quotes")
+
+
+def _setting(peer: str, entries: Iterable[tuple[str, object]]) -> LinkSetting:
+    """What is said of one direction wins there over what is said of both."""
+    if not PEER.fullmatch(peer):
+        raise Explained(f"{peer!r} is no peer: expected {PEER_RULE}")
+    amounts: Changes = {}
+    for key, value in entries:
+        if key in amounts:
+            raise Explained(f"{peer}.{key} is given twice")
+        amounts[key] = _amount(f"{peer}.{key}", key, value)
+    if not amounts:
+        raise Explained(f"{peer}: it is given no faults; write it like `{peer} delay=200ms loss=5%`")
+    out, in_ = ({name: amounts.get(f"{side}.{name}", amounts.get(name)) for name in FAULTS} for side in DIRECTIONS)
+    return LinkSetting(peer, _named(out), _named(in_))
+
+
+def _named(amounts: Mapping[str, Amount | None]) -> Changes:
+    return {name: amount for name, amount in amounts.items() if amount is not None}
+
+
+def _amount(where: str, key: str, value: object) -> Amount:
+    """The amount of a fault, as text or as TOML has it."""
+    if key not in KEYS:
+        raise Explained(f"{where}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
+    fault = FAULTS[key.rpartition(".")[2]]
+    try:
+        amount = fault.parse(str(value))
+        if fault.allows(amount):
+            return amount
+    except ValueError:
+        pass
+    raise Explained(f"{where}: {value!r}: expected {fault.allowed}")
+
+
+def _shown(key: str, amount: Amount | None) -> list[str]:
+    """The word of a fault, if it is named at all."""
+    if amount is None:
+        return []
+    return [key if amount is True else f"{key}={FAULTS[key.rpartition('.')[2]].show(amount)}"]
+
+
+LINKS = Kind(
+    "PEER FAULT=…,…",
+    "a peer and its faults, like `bob delay=200ms loss=5%`, several with commas between",
+    lambda text: format_link(parse_link(text)),
+    many=True,
+    tables=link_texts,
+)

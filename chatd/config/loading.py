@@ -1,0 +1,225 @@
+"""The configuration of a run: defaults < configuration file < CHATD_* variables < flags, for every setting alike.
+
+Reads nothing but the given arguments, the given environment and one file. Every source is checked, even where
+another one wins, so that a typing error never waits for its day.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from chatd import paths
+from chatd.config.flags import Flags, flag_of, parse_flags
+from chatd.config.link_faults import LinkSetting, parse_link
+from chatd.config.settings import SETTINGS, Config, ConfigError
+from chatd.config.values import Explained, Kind, RoomPort, format_address, nearest, parse_address, parse_room_port
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "LinkSetting",
+    "Loaded",
+    "RoomPort",
+    "describe",
+    "format_address",
+    "load",
+    "parse_address",
+    "parse_link",
+    "parse_room_port",
+]
+
+VARIABLES = {f"CHATD_{name.upper()}": name for name in SETTINGS}
+NOT_IN_FILES = {"node", "config"}  # they say which file is read
+OF_ONE_NODE = {"node", "config", "socket", "state"}  # with `-n`, the variables of another node's do not count
+FRAME_ROOM = 512  # what a frame needs besides its text: TEXT_OVERHEAD of wire/frames.py
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A valid configuration, and for each field where its value came from."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+class _Layer(msgspec.Struct):
+    """One source of settings: its texts, and how a message names one of them."""
+
+    texts: dict[str, list[str]]
+    label: dict[str, str]
+
+
+def load(argv: Sequence[str], env: Mapping[str, str], uid: int | None = None) -> Loaded:
+    """Merge all sources. Raises ConfigError."""
+    flags = parse_flags(argv)
+    try:
+        return _merge(flags, env, os.getuid() if uid is None else uid)
+    except paths.PathError as error:
+        raise ConfigError(str(error)) from None
+
+
+def describe(loaded: Loaded) -> str:
+    """Every setting with its value and where that came from, a line each. The values are written as TOML."""
+    lines = [
+        (f"{name} = {json.dumps(getattr(loaded.config, name), ensure_ascii=False)}", loaded.origins[name])
+        for name in SETTINGS
+    ]
+    width = min(max(len(text) for text, _ in lines), 60)
+    return "".join(f"{text:{width}}  # {origin}\n" for text, origin in lines)
+
+
+def _merge(flags: Flags, env: Mapping[str, str], uid: int) -> Loaded:
+    node_flag = flags.last("node")
+    node = paths.node_of(node_flag, env)
+    file, from_file = _file_layer(paths.config_files(node_flag, flags.last("config"), env), named=_named(flags, env))
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(SETTINGS, "default")
+    for layer in (from_file, _variable_layer(env, node_given=node_flag is not None), _flag_layer(flags)):
+        for name, texts in layer.texts.items():
+            values[name] = _parse(SETTINGS[name].kind, texts, layer.label[name])
+            origins[name] = layer.label[name]
+    if "state" not in values and env.get("STATE_DIRECTORY"):
+        origins["state"] = "STATE_DIRECTORY"
+    given = {name: text for name in ("socket", "state") if isinstance(text := values.get(name), str)}
+    values |= {
+        "node": node,
+        "config": file,
+        "socket": paths.socket_path(node_flag, given.get("socket"), env, uid),
+        "state": paths.state_dir(node_flag, given.get("state"), env, uid),
+    }
+    values.setdefault("name", node if node != paths.DEFAULT_NODE else _host_name())
+    config = msgspec.convert(values, Config)
+    _check(config)
+    return Loaded(config, origins)
+
+
+def _named(flags: Flags, env: Mapping[str, str]) -> bool:
+    """Whether the configuration file was named, so that it has to be there."""
+    return "config" in flags.texts or ("node" not in flags.texts and bool(env.get("CHATD_CONFIG")))
+
+
+def _flag_layer(flags: Flags) -> _Layer:
+    return _Layer(flags.texts, {name: flag_of(name) for name in flags.texts})
+
+
+def _variable_layer(env: Mapping[str, str], *, node_given: bool) -> _Layer:
+    """An empty variable is as good as none. With `-n`, those that belong to another node are not looked at."""
+    texts, label = {}, {}
+    for variable, text in env.items():
+        if not variable.startswith("CHATD_"):
+            continue
+        if variable not in VARIABLES:
+            raise ConfigError(f"{variable}: no such variable{nearest(variable, VARIABLES)}")
+        name = VARIABLES[variable]
+        if text and not (node_given and name in OF_ONE_NODE):
+            texts[name], label[name] = [text], variable
+    return _Layer(texts, label)
+
+
+def _file_layer(candidates: list[str], *, named: bool) -> tuple[str, _Layer]:
+    """The path and the settings of the first file that there is; an empty path where there is none."""
+    for path in candidates:
+        try:
+            with open(path, "rb") as stream:
+                table = tomllib.load(stream)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if named:
+                raise ConfigError(f"{path}: {error.strerror}") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from None
+        else:
+            return path, _Layer(*_file_texts(path, table))
+    return "", _Layer({}, {})
+
+
+def _file_texts(path: str, table: dict[str, object]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    texts = {}
+    for key, value in table.items():
+        if key in NOT_IN_FILES:
+            raise ConfigError(f"{path}: {key} says which file is read and cannot stand in one")
+        if key not in SETTINGS:
+            raise ConfigError(f"{path}: {key}: no such setting{nearest(key, SETTINGS.keys() - NOT_IN_FILES)}")
+        texts[key] = _value_texts(f"{path}: {key}", SETTINGS[key].kind, value)
+    return texts, {key: f"{path}: {key}" for key in texts}
+
+
+def _value_texts(source: str, kind: Kind, value: object) -> list[str]:
+    """A value of the file as texts, which is what flags and variables have."""
+    if isinstance(value, dict) and kind.tables is not None:
+        try:
+            return kind.tables(value)
+        except Explained as error:
+            raise ConfigError(f"{source}.{error}") from None
+    elements = value if kind.many and isinstance(value, list) else [value]
+    for element in elements:
+        if not isinstance(element, str | int | float) or (isinstance(element, bool) and not kind.switch):
+            raise ConfigError(f"{source}: {value!r}: expected {kind.allowed}")
+    return [str(element) for element in elements]
+
+
+def _parse(kind: Kind, texts: list[str], source: str) -> object:
+    parts = [part for text in texts for part in kind.split(text)] if kind.many else [texts[-1]]
+    values = []
+    for part in parts:
+        try:
+            values.append(kind.parse(part))
+        except Explained as error:
+            raise ConfigError(f"{source}: {error}") from None
+        except ValueError:
+            raise ConfigError(f"{source}: {part!r}: expected {kind.allowed}") from None
+    return list(dict.fromkeys(values)) if kind.many else values[0]
+
+
+def _check(config: Config) -> None:
+    """What only two settings together can get wrong."""
+    if not config.listen:
+        raise ConfigError("listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)")
+    _check_room_ports(config)
+    _check_faults(config)
+    for low, high, room in (
+        ("text_bytes", "frame_bytes", FRAME_ROOM),
+        ("ping_after", "dead_after", 0),
+        ("redial_min", "redial_max", 0),
+    ):
+        least = getattr(config, low) + room
+        if getattr(config, high) < least:
+            show = SETTINGS[high].kind.show
+            raise ConfigError(
+                f"{high} is {show(getattr(config, high))}: it must be {show(least)} or more, "
+                f"because {low} is {show(getattr(config, low))}"
+            )
+
+
+def _check_room_ports(config: Config) -> None:
+    """An address has one room and one dialect, and is no peer port."""
+    taken = set(config.listen)
+    for text in config.room_port:
+        host, port, *_ = parse_room_port(text)
+        address = format_address(host, port)
+        if port and address in taken:
+            other = "listen" if address in config.listen else "another room_port"
+            raise ConfigError(f"room_port: {text}: {address} is in {other} too; give each a port of its own")
+        taken.add(address)
+
+
+def _check_faults(config: Config) -> None:
+    """There are faults only where they are allowed, and a peer has its own in one place."""
+    if config.links and not config.allow_faults:
+        raise ConfigError("links: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
+    named = set()
+    for text in config.links:
+        peer = parse_link(text).peer
+        if peer in named:
+            raise ConfigError(f"links: {peer} is there twice; put all its faults into one")
+        named.add(peer)
+
+
+def _host_name() -> str:
+    """The host name up to its first dot, made a valid name."""
+    first = os.uname().nodename.partition(".")[0].lower()
+    name = "".join(c if c in paths.NAME_CHARACTERS else "-" for c in first).strip("-")[: paths.NAME_LIMIT]
+    return name if paths.valid_name(name) else f"node-{name}"[: paths.NAME_LIMIT].rstrip("-")

@@ -1,0 +1,110 @@
+"""Fate: what becomes of one message that goes out, for those who wait for it."""
+
+from typing import cast
+
+import msgspec
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.api.events import Receipt
+from chatd.api.results import Sent
+from chatd.node import Node
+from chatd.peers.peer import Peer
+
+
+class Fate:
+    """That of the message to `peer` with that seq; or of one that was said in its room of that label."""
+
+    def __init__(self, node: Node, peer: Peer, seq: int, room: str | None = None) -> None:
+        self._node = node
+        self._peer = peer
+        self._seq = seq
+        self._room = room
+        self._outcomes = node.chat.outcomes
+
+    @classmethod
+    def of(cls, node: Node, peer: Peer, message_id: str) -> "Fate":
+        """By the id that `send` gave."""
+        return cls(node, peer, node.journal.resolve(message_id))
+
+    @property
+    def id(self) -> str:
+        """The message's."""
+        return self._node.journal.position(self._seq)
+
+    def sent(self, state: str) -> Sent:
+        """The answer for it in that state."""
+        return Sent(self.id, state, self._peer.ref, msgspec.UNSET if self._room is None else self._room)
+
+    async def state(self) -> str:
+        """The one it has now; it is committed."""
+        state = await self._stored()
+        if state == "delivered" and self._room is not None:  # or refused, and that is on its way to the disk
+            await self._node.journal.settled()
+            state = await self._stored()
+        return state
+
+    async def _stored(self) -> str:
+        entry = await self._node.journal.entry(self._seq)
+        if entry is None:  # deleted, as nobody owes it any more
+            return self._now()
+        return await self._outcomes.state(entry)
+
+    def _now(self) -> str:
+        """The same, unless it was given up or refused."""
+        return self._outcomes.state_now(self._peer, self._seq, in_room=self._room is not None)
+
+    async def wait(self, wanted: str, timeout: float | None) -> str:
+        """Until it is "sent" or "delivered", as wanted. Raises ControlError: timeout, or what became of it instead."""
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            while (state := await self.state()) not in (wanted, "delivered"):
+                if state not in ("sent", "queued"):
+                    raise self.ended(state, await self._reason(state))
+                while not self._is_over(wanted):
+                    await self._peer.progress.wait()
+            return state
+        state = await self.state()
+        if state in (wanted, "delivered"):
+            return state
+        hint = f"it stays {state}: `chatctl msg {self.id}` says what becomes of it"
+        raise ControlError("timeout", f"not {wanted} within {timeout:g} s", hint, id=self.id, state=state)
+
+    def _is_over(self, wanted: str) -> bool:
+        """Whether it is as wanted or will never be, unless its end cannot be written down."""
+        peer = self._peer
+        if self._now() in (wanted, "delivered", "failed"):
+            return True
+        if peer.kind == "plain" or peer.outbox.owes(self._seq):
+            return False
+        if self._room is None or peer.forgotten:
+            return True
+        return self._seq > self._node.journal.marks.acked.get(peer.node or "", 0)  # else the host has yet to answer
+
+    async def _reason(self, state: str) -> str:
+        """Why the host of a room does not take it; empty where that is not so."""
+        if self._room is None or state != "rejected":
+            return ""
+        journal, cursor = self._node.journal, self._seq
+        memberships = [one.key for one in self._node.memberships if one.label == self._room]
+        while cursor < journal.committed:
+            entries, cursor = await journal.read(cursor, (self._peer.key, *memberships))
+            for entry in entries:
+                if entry.type == "receipt" and (receipt := cast(Receipt, entry.event)).id == self.id:
+                    return receipt.reason or ""
+        return ""
+
+    def ended(self, state: str, reason: str = "") -> ControlError:
+        """What to tell who waits for something else."""
+        message = f"message {self.id} is {state}"
+        if state == "expired":
+            return ControlError("expired", message, "give it a longer --ttl", id=self.id)
+        if reason:
+            hint = f"`chatctl room users {self._room}` shows who is there"
+            return ControlError("rejected", f"{self._room} does not take it: {reason}", hint, id=self.id)
+        if state == "rejected":
+            hint = f"it is over what {self._peer.name} takes by now: send it in pieces"
+            return ControlError("rejected", message, hint, id=self.id)
+        if state == "failed":
+            hint = f"{self._peer.name} went before it was written"
+            return ControlError("peer_offline", message, hint, id=self.id)
+        return ControlError("conflict", message, reason=state, id=self.id)

@@ -1,0 +1,57 @@
+"""`ping`: one question to the daemon of a native peer. Its answer comes from there, not from a socket or a kernel."""
+
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.api.params import Ping
+from chatd.api.results import Pinged
+from chatd.control.methods.peers import check_timeout
+from chatd.control.session import Session
+from chatd.net.native.link import NativeLink
+from chatd.net.pings import Asked
+from chatd.node import Node
+from chatd.peers.peer import Peer
+
+ANSWER_S = 5.0  # for the peer, unless a request says otherwise
+
+
+async def ping(node: Node, _session: Session, params: Ping) -> Pinged:
+    """How long it took; a link that ends meanwhile, and has no successor, is an answer too."""
+    check_timeout(params.timeout)
+    peer = node.registry.find(params.peer)
+    if peer.kind == "plain":
+        hint = "only another chatd does"
+        raise ControlError("conflict", f"{peer.name} is a plain peer: it answers no ping", hint, reason="plain")
+    timeout = ANSWER_S if params.timeout is None else params.timeout
+    with trio.move_on_after(timeout):
+        return _pinged(peer, await _answered(peer))
+    hint = "`chatctl list` shows whether it is still up"
+    raise ControlError("timeout", f"{peer.name} has not answered within {timeout:g} s", hint)
+
+
+async def _answered(peer: Peer) -> Asked:
+    """Ask on the newest link, and again on the next one if it ends. Raises ControlError peer_offline."""
+    while True:
+        link = peer.link
+        if not isinstance(link, NativeLink):
+            hint = "`chatctl connect` to it"
+            raise ControlError("peer_offline", f"{peer.name} is not connected ({peer.reason or peer.state})", hint)
+        asked = link.ping()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_gone, peer, link, nursery.cancel_scope)
+            await asked.answered.wait()
+            nursery.cancel_scope.cancel()
+        if asked.answered.is_set():
+            return asked
+
+
+async def _until_gone(peer: Peer, link: NativeLink, scope: trio.CancelScope) -> None:
+    """Cancel the scope once the link has ended."""
+    while link in peer.links:
+        await peer.changed.wait()
+    scope.cancel()
+
+
+def _pinged(peer: Peer, asked: Asked) -> Pinged:
+    clock_ms = None if asked.clock_s is None else round(asked.clock_s * 1000, 3)
+    return Pinged(peer.ref, round(asked.rtt_s * 1000, 3), clock_ms)

@@ -1,0 +1,102 @@
+"""`room.say`: to a room that this node hosts, or to one of another node that it is in."""
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.events import Message
+from chatd.api.params import RoomSay
+from chatd.api.results import Sent
+from chatd.control.jsonrpc import Fault
+from chatd.control.methods.message_state import Fate
+from chatd.control.methods.peers import check_timeout
+from chatd.control.methods.rooms import own_in
+from chatd.control.session import Session
+from chatd.journal.batch import Batch
+from chatd.messages.chat import Options, Saying
+from chatd.node import Node
+from chatd.peers.peer import Peer
+from chatd.rooms.joined_room import Membership
+from chatd.rooms.room import Room
+
+Said = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
+
+
+def say(node: Node, _session: Session, params: RoomSay) -> Said:
+    """Append a message to a room, or to one who is in it; it is accepted with its commit."""
+    check_timeout(params.timeout)
+    if params.wait not in (None, "sent", "delivered"):
+        raise Fault(INVALID_PARAMS, f"wait: {params.wait[:64]!r} is neither sent nor delivered")
+    room = node.memberships.find(params.room)
+    to, text = _addressed(params)
+    (message,), batch = _say(node, room, [text], to)
+    sent = _sent(room, message)
+    if params.wait is None or isinstance(room, Room):
+        return sent, batch
+    return _wait(Fate(node, _host(node, room), node.journal.appended, room.label), batch, params)
+
+
+def say_many(node: Node, params: Sequence[RoomSay]) -> tuple[list[Sent], Batch] | None:
+    """Neighbours, if they all go to one room plainly, and nothing is wrong with any of them. Raises NotYet."""
+    specs = {one.room for one in params}
+    try:
+        room = node.memberships.find(specs.pop())
+        if specs or any(map(_is_special, params)):
+            return None
+        messages, batch = _say(node, room, [one.text for one in params], None)
+    except ControlError:
+        return None
+    return [_sent(room, message) for message in messages], batch
+
+
+def _is_special(params: RoomSay) -> bool:
+    return params.text[:1] == "@" or params.to is not None or params.wait is not None or params.timeout is not None
+
+
+def _addressed(params: RoomSay) -> tuple[str | None, str]:
+    """To whom alone (None: to all), and what."""
+    text = params.text
+    if params.to is not None or text[:1] != "@":
+        return params.to, text
+    if text[:2] == "@@":
+        return None, text[1:]
+    nick, _, rest = text[1:].partition(" ")
+    return (nick, rest) if nick else (None, text)
+
+
+def _say(node: Node, room: Room | Membership, texts: Sequence[str], to: str | None) -> tuple[list[Message], Batch]:
+    """Append it where it belongs. Raises ControlError, NotYet."""
+    if isinstance(room, Room):
+        member = None if to is None else node.rooms.find_member(room, to)
+        return node.talk.say(room, own_in(room), texts, member)
+    saying = Saying(room.label, room.nick, None if to is None else _resolve(room, to))
+    return node.chat.send_all(_host(node, room), texts, Options(saying=saying))
+
+
+def _resolve(room: Membership, nick: str) -> tuple[str, str | None]:
+    """The nick and the node of who is called that. Raises ControlError unknown_peer, peer_offline."""
+    found = room.named(nick)
+    if found is not None:
+        return found[0], found[1]
+    if not room.heard:
+        hint = "say it to all, or wait for the host: `chatctl room list`"
+        raise ControlError("peer_offline", f"the host of {room.label} has not said yet who is in it", hint)
+    hint = f"`chatctl room users {room.label}` shows who is there"
+    raise ControlError("unknown_peer", f"there is no {nick[:64]!r} in {room.label}", hint)
+
+
+def _host(node: Node, room: Membership) -> Peer:
+    peer = node.registry.by_node(room.host)
+    if peer is None:
+        raise ControlError("peer_offline", f"the host of {room.label} is not known any more", "leave the room")
+    return peer
+
+
+def _sent(room: Room | Membership, message: Message) -> Sent:
+    """As it is told: in a room of ours it is in its place at once."""
+    return Sent(message.position, "delivered" if isinstance(room, Room) else "queued", message.peer, room.label)
+
+
+async def _wait(fate: Fate, batch: Batch, params: RoomSay) -> Sent:
+    await batch.wait()
+    return fate.sent(await fate.wait(params.wait or "", params.timeout))

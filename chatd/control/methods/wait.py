@@ -1,0 +1,118 @@
+"""`wait`: until a peer, or so many peers or users of a room are there; a message is delivered, an outbox empty, or
+links between nodes are up."""
+
+from collections.abc import Callable
+from typing import cast
+
+import trio
+
+from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.events import Message, is_settled
+from chatd.api.params import PeerSpec, Wait
+from chatd.api.results import Waited
+from chatd.control.jsonrpc import Fault
+from chatd.control.methods.message_state import Fate
+from chatd.control.methods.peers import check_timeout
+from chatd.control.methods.topology import linked
+from chatd.control.session import Session
+from chatd.node import Node
+from chatd.peers.directory import SHORT_PREFIX
+from chatd.peers.peer import Peer
+from chatd.rooms.joined_room import Membership
+from chatd.rooms.room import Room
+from chatd.runtime import Broadcast
+
+FOR = (
+    'for is "ready", "peer" (with peer), "peers" (with count), "users" (with room and count), "delivered" (with id), '
+    '"outbox-empty" or "topo" (with links)'
+)
+
+
+async def wait(node: Node, _session: Session, params: Wait) -> Waited:
+    """The peers that fulfil it, as soon as they do; without a timeout for ever."""
+    check_timeout(params.timeout)
+    if params.for_ == "delivered" and params.id is not None:
+        return await _delivered(node, params.id, params.timeout)
+    if params.for_ == "topo" and params.links is not None:
+        await linked(node, params.links, params.timeout)
+        return Waited([])
+    found = _condition(node, params)
+    changed = _changes(node, params)
+    with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):
+        while (peers := found()) is None:
+            await changed.wait()
+        return Waited([peer.record() for peer in peers])
+    raise ControlError("timeout", f"not within {params.timeout:g} s", _hint(node, params))
+
+
+def _hint(node: Node, params: Wait) -> str:
+    """What to do after a timeout: more characters of an id, where too few of them were given for a stranger."""
+    if params.for_ == "peer" and params.peer is not None:
+        try:
+            node.registry.find(params.peer)
+        except ControlError as error:
+            if error.details.get("reason") == SHORT_PREFIX:
+                return error.hint
+    return "`chatctl list` shows what is there"
+
+
+async def _delivered(node: Node, message_id: str, timeout: float | None) -> Waited:
+    """Until the peer has it."""
+    entry = await node.chat.archive.find(message_id)
+    if is_settled(entry.raw):
+        return Waited([])
+    peer = node.chat.archive.peer_of(entry) if entry.direction == "out" else None
+    if peer is None or peer.kind == "plain":
+        hint = "it takes the id of a message to another chatd, as `send` prints it"
+        raise ControlError("conflict", f"nobody acknowledges message {message_id[:64]}", hint, reason="not_ours")
+    await Fate(node, peer, entry.seq, cast(Message, entry.event).room).wait("delivered", timeout)
+    return Waited([peer.record()])
+
+
+def _changes(node: Node, params: Wait) -> Broadcast:
+    """What is told when the condition may have come true."""
+    if params.for_ == "users":
+        return node.memberships.find(params.room or "").changed
+    if params.for_ != "outbox-empty":
+        return node.registry.changed
+    return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).progress
+
+
+def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
+    spec = params.peer
+    if params.for_ == "ready":
+        return list
+    if params.for_ == "peer" and spec is not None:
+        return lambda: _up(node, spec)
+    if params.for_ == "peers" and params.count is not None:
+        count = params.count
+        return lambda: up if len(up := node.registry.up()) >= count else None
+    if params.for_ == "users" and params.room is not None and params.count is not None:
+        room, most = node.memberships.find(params.room), params.count
+        return lambda: [] if _count_users(node, room) >= most else None
+    if params.for_ == "outbox-empty":
+        if spec is None:
+            return lambda: None if node.registry.owed.messages else []
+        peer = node.registry.find(spec)
+        return lambda: None if peer.record().queued else [peer]
+    raise Fault(INVALID_PARAMS, f"wait: {params.for_[:64]!r} is nothing to wait for, or misses its parameter", FOR)
+
+
+def _count_users(node: Node, room: Room | Membership) -> int:
+    """How many are in it. Raises ControlError unknown_room once it is gone."""
+    if isinstance(room, Membership) and room.error is not None:
+        raise room.error.again()
+    if isinstance(room, Room) and node.rooms.get(room.name) is not room:
+        raise ControlError("unknown_room", f"{room.label} was closed")
+    return len(room.users())
+
+
+def _up(node: Node, spec: PeerSpec) -> list[Peer] | None:
+    """The peer, once it is up. One that is unknown may still come, also where the id of a stranger begins so."""
+    try:
+        peer = node.registry.find(spec)
+    except ControlError as error:
+        if error.kind != "unknown_peer":
+            raise
+        return None
+    return [peer] if peer.is_up else None

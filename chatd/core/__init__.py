@@ -1,1 +1,0 @@
-"""What the node knows and decides. No sockets, no nurseries, no timers."""

@@ -1,0 +1,396 @@
+"""Journal: the node's append-only log. Append with group commit, the live tail, reads from a position.
+
+`append` is synchronous and gives the batch that the event is in; the batch is done after COMMIT, and nobody may be
+told "accepted" before that. One task (`run`) owns the store: a waiting commit first, then one bounded read, and so on.
+A failed commit takes everything with it that was appended behind it. Knows no peers, sockets or clients.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from chatd.api.errors import ControlError
+from chatd.api.events import AnyEvent, Message
+from chatd.failures import StorageFailure
+from chatd.journal.batch import ENTRY_COST, Batch, Entry, Statement, Topics, topics_of
+from chatd.journal.cache import Tail
+from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.epochs import Epochs
+from chatd.journal.read_queue import Reads
+from chatd.journal.store import DiskFull, Store
+from chatd.journal.timings import Timeline
+from chatd.journal.watermarks import Marks
+from chatd.runtime import Broadcast, Runtime, Waker, stamp
+
+T = TypeVar("T")
+E = TypeVar("E", bound=AnyEvent)
+EPOCH_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
+STATEMENT_COST = 200  # bytes that one takes until it is committed, about
+PAGE_ROWS = 2048  # a read of this many takes about 4 ms
+RECENT_ROWS = 2048
+
+FULL = ControlError(
+    "storage_full", "the journal's disk is full: nothing was accepted", "make room; no restart is needed"
+)
+LOST = ControlError(
+    "storage_lost",
+    "the journal's files were removed or replaced: nothing new is accepted",
+    "this node delivers what it can and stops; put its state directory back before the next start",
+)
+UNKNOWN = ControlError(
+    "outcome_unknown", "the journal could not be written: the message may be in it", "look at `history` after a restart"
+)
+
+
+class Page(NamedTuple):
+    """`entries`, and `through`: everything up to that seq was looked at."""
+
+    entries: list[Entry]
+    through: int
+
+
+class Journal:
+    """An open journal.
+
+    Resource handling: `run` must be running for anything to be committed or read; `close` after it has ended.
+    Error handling: a full disk fails batches with `storage_full` and is tried again; any other error fails them with
+    `outcome_unknown` and comes out of `run` as StorageFailure: stop the node then.
+    """
+
+    def __init__(self, store: Store, runtime: Runtime, *, pending_bytes: int, tail_bytes: int) -> None:
+        """Begin a new epoch in an open store (blocking)."""
+        self.store = store
+        self._runtime = runtime
+        self._pending_bytes = pending_bytes
+        self.committed = self.appended = store.last_seq()
+        self.epoch = "".join(runtime.random.choices(EPOCH_LETTERS, k=8))
+        store.add_epoch(self.epoch, self.committed + 1)
+        self.epochs = Epochs(store.query("SELECT first_seq, epoch FROM epochs ORDER BY ord"))
+        self.marks = Marks(
+            store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
+        )
+        self.floor: int = store.query("SELECT seq FROM floor")[0][0]  # what lies up to there is gone: retention
+        self.timeline = Timeline()
+        self.full = False
+        self.broken = False
+        self._prefix = self.epoch + ":"
+        self._encode_lines = msgspec.json.Encoder().encode_lines
+        self._at_ms, self._at = 0, ""
+        self._tail = Tail(self.committed, tail_bytes)
+        self._filling = Batch()
+        self._writing: Batch | None = None
+        self._urgent = False  # somebody waits for the commit of what is in `_filling`
+        self._reads = Reads()
+        self._work = Waker()
+        self._roomy = Broadcast()
+        self._watchers: dict[int | None, set[Waker]] = {}
+
+    # -- appending
+
+    def append(
+        self, event: AnyEvent, topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+    ) -> Batch:
+        """Give the event its position and time, and put it into the next commit. Never blocks.
+
+        One that is not urgent makes no commit: it goes with the next one, or with `flush`.
+        """
+        return self.append_all([event], topic, direction, urgent=urgent)
+
+    def append_all(
+        self, events: list[E], topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+    ) -> Batch:
+        """The same for neighbours of one type. A message gets its id, which is its position."""
+        batch = self._batch(urgent=urgent)
+        if batch.done:
+            return batch
+        wall = self._runtime.wall()
+        now = int(wall * 1000)
+        if not batch.entries:
+            batch.began = wall
+        if now != self._at_ms:
+            self._at_ms, self._at = now, stamp(now / 1000)
+        at, prefix, first = self._at, self._prefix, self.appended + 1
+        for seq, event in enumerate(events, first):
+            event.at = at
+            event.position = position = prefix + str(seq)
+            if isinstance(event, Message):
+                event.id = position
+        # All at once, or none if one cannot be encoded. Of anything but a list msgspec before 0.23 leaks an iterator.
+        data = self._encode_lines(events)
+        tag = str(events[0].__struct_config__.tag)
+        batch.entries += [
+            Entry(seq, now, tag, direction, topic, raw, event)
+            for seq, (raw, event) in enumerate(zip(data.split(b"\n"), events, strict=False), first)
+        ]
+        self.appended += len(events)
+        batch.size += len(data) + ENTRY_COST * len(events)
+        return batch
+
+    def next_positions(self, count: int) -> list[str]:
+        """Those that the next events get, as long as nothing else is appended before them."""
+        prefix, first = self._prefix, self.appended + 1
+        return [prefix + str(seq) for seq in range(first, first + count)]
+
+    def execute(self, sql: str, *params: Any) -> Batch:
+        """Put a statement into the next commit, with the events around it."""
+        batch = self._batch()
+        batch.statements.append((sql, params))
+        batch.size += STATEMENT_COST
+        return batch
+
+    def raise_mark(self, node: str, epoch: str, seq: int) -> Batch:
+        """We have that node's journal up to there, as soon as the next commit is done."""
+        batch = self._batch()
+        if not batch.done:
+            batch.marks[(node, epoch)] = seq
+            self.marks.raise_appended(node, epoch, seq)
+        return batch
+
+    def note(self, key: object, make: Callable[[], Statement]) -> None:
+        """Keep a value with the next commit, which is not made for it alone; `make` is called when that begins.
+
+        There is one note for each key. A note outlives a commit that fails.
+        """
+        self._filling.notes[key] = make
+
+    def note_ack(self, node: str, seq: int) -> None:
+        """The node has got everything up to our `seq`."""
+        self.marks.acked[node] = seq
+        self.note(("ack", node), lambda: (ACK, (node, self.marks.acked[node])))
+
+    def flush(self) -> None:
+        """Commit what waits, also if it is notes only."""
+        if (self._filling or self._filling.notes) and not self.broken:
+            self._urgent = True
+            self._work.wake()
+
+    def _batch(self, *, urgent: bool = True) -> Batch:
+        if self.broken:
+            failed = Batch()
+            failed.settle(UNKNOWN)
+            return failed
+        if urgent:
+            self._urgent = True
+            self._work.wake()
+        return self._filling
+
+    @property
+    def lost(self) -> bool:
+        """Its files were removed or replaced. It works on in those that are open, until the node stops.
+
+        Whatever is new must be refused, from clients (`LOST`) and from peers: it would be gone with the next start.
+        """
+        return self.store.location.lost
+
+    @property
+    def filling(self) -> Batch:
+        """What goes with the next commit."""
+        return self._filling
+
+    @property
+    def lingers(self) -> bool:
+        """Something is appended, and no commit is under way."""
+        return bool(self._filling) and self._writing is None
+
+    @property
+    def is_idle(self) -> bool:
+        """No commit is under way: one that is asked for begins as soon as its task may run."""
+        return self._writing is None
+
+    @property
+    def has_room(self) -> bool:
+        """Less waits for its commit than may."""
+        waiting = self._filling.size + (self._writing.size if self._writing else 0)
+        return waiting < self._pending_bytes
+
+    async def room(self) -> None:
+        """Wait until there is room: who reads from a peer or client does so before reading more."""
+        while not self.has_room and not self.broken:
+            await self._roomy.wait()
+
+    async def settled(self) -> None:
+        """Wait until everything that was appended before is committed or has failed."""
+        if self._filling:
+            self.flush()
+        for batch in (self._writing, self._filling):
+            if batch and not batch.done:
+                try:
+                    await batch.wait()
+                except ControlError:
+                    continue
+
+    # -- the one task that owns the store
+
+    async def run(self) -> None:
+        """Commit and read, for ever. Raises StorageFailure when the journal can no longer be trusted."""
+        while True:
+            await self._work.wait()
+            while self._urgent or self._reads:
+                if self._urgent:
+                    await self._commit()
+                if self._reads:
+                    await self._read()
+
+    async def _commit(self) -> None:
+        batch = self._writing = self._filling
+        self._filling, self._urgent = Batch(), False
+        batch.statements += [make() for make in batch.notes.values()]
+        try:
+            await self._runtime.in_thread(self.store.write, batch)
+        except DiskFull:
+            self.full = True
+            self._fail(FULL)
+        except sqlite3.Error as error:
+            self.broken = True
+            self._fail(UNKNOWN)
+            raise StorageFailure(f"journal {self.store.path}: {error}") from error
+        else:
+            self.full = False
+            self._publish(batch)
+
+    def _publish(self, batch: Batch) -> None:
+        """No await in here: what is committed, what readers see and who is woken change together."""
+        self._writing = None
+        topics: set[int | None] = {None}
+        if batch.entries:
+            before, self.committed = self.committed, batch.entries[-1].seq
+            self.timeline.committed(before, self.committed, batch.began, self._runtime.wall())
+            topics |= self._tail.extend(batch.entries)
+        self.marks.commit(batch.marks)
+        batch.settle(None)
+        for topic in topics:
+            for waker in self._watchers.get(topic, ()):
+                waker.wake()
+        self._roomy.notify()
+
+    def _fail(self, error: ControlError) -> None:
+        """Everything that is not committed is gone, also what was appended behind the failed batch."""
+        failed = [batch for batch in (self._writing, self._filling) if batch is not None]
+        self._writing, self._filling, self._urgent = None, Batch(), False
+        self.appended = self.committed
+        self.marks.revert()
+        for batch in failed:
+            self._filling.notes |= batch.notes
+        for batch in failed:
+            batch.settle(error)
+        self._roomy.notify()
+
+    # -- reading
+
+    async def _read(self) -> None:
+        try:
+            await self._reads.serve(self._runtime.in_thread)
+        except sqlite3.Error as error:
+            self.broken = True
+            self._fail(UNKNOWN)
+            raise StorageFailure(f"journal {self.store.path} cannot be read: {error}") from error
+
+    async def ask(self, function: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
+        """What `function` gives for the store, in its turn: 10 ms of work at most, its own transaction if it writes.
+
+        `then` is told before anybody else reads.
+        """
+        self._work.wake()
+        found: T = await self._reads.ask(partial(function, self.store), then)
+        return found
+
+    def recent(self, after: int, topic: Topics = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
+        """Committed entries after that seq out of memory; None when memory does not reach back that far.
+
+        With fewer than `limit`, everything up to `committed` was looked at.
+        """
+        return self._tail.after(after, topic, limit)
+
+    def in_memory(self, seq: int) -> Entry | None:
+        """The committed entry of that seq, where memory still has it."""
+        return self._tail.at(seq)
+
+    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+        """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them.
+
+        With `where`, only what it asks for; and only so many rows are looked at that there may be more after them.
+        """
+        through, most = self.committed, min(limit, PAGE_ROWS)
+        return Page(*await self.ask(lambda store: store.page(after, through, topic, most, where)))
+
+    async def entry(self, seq: int) -> Entry | None:
+        """The committed entry of that seq; None where there is none (any more)."""
+        if seq > self.committed:
+            return None
+        read = self.read if seq > self.floor else self.page  # memory may still have what is gone
+        entries, _ = await read(seq - 1, limit=1)
+        return entries[0] if entries and entries[0].seq == seq else None
+
+    async def entries(self, seqs: Sequence[int]) -> dict[int, Entry]:
+        """The committed entries of those seqs, a few dozen at most, by seq. What is gone is left out."""
+        return {entry.seq: entry for entry in await self.ask(lambda store: store.entries(seqs))}
+
+    async def heads(self, seqs: Sequence[int]) -> list[Entry]:
+        """The same, with 1,024 bytes of each body: all that stands before the text."""
+        return await self.ask(lambda store: store.entries(seqs, heads=True))
+
+    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+        """The same from wherever they are; out of memory also others than `where` asks for."""
+        entries = self.recent(after, topic, limit)
+        if entries is None:
+            return await self.page(after, topic, limit, where)
+        return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
+
+    async def responds(self) -> None:
+        """Return once the store has answered: the journal's task and its disk are alive."""
+        await self.ask(lambda store: store.query("SELECT 1"))
+
+    async def look(self) -> None:
+        """Look whether its files are in their place, as each commit does too; see `lost`."""
+        await self.ask(lambda store: store.location.look())
+
+    def watch(self, waker: Waker, topic: Topics = None) -> None:
+        """Wake it once per commit that touched one of the topics; None is every commit."""
+        for one in topics_of(topic):
+            self._watchers.setdefault(one, set()).add(waker)
+
+    def unwatch(self, waker: Waker, topic: Topics = None) -> None:
+        """End `watch`."""
+        for one in topics_of(topic):
+            watchers = self._watchers.get(one, set())
+            watchers.discard(waker)
+            if not watchers:
+                self._watchers.pop(one, None)
+
+    def raise_floor(self, seq: int) -> None:
+        """What lies up to there is gone. Every reader looks, so that one of a quiet topic does not fall below it."""
+        if seq > self.floor:
+            self.floor = seq
+            for waker in [waker for watchers in self._watchers.values() for waker in watchers]:
+                waker.wake()
+
+    # -- positions
+
+    def position(self, seq: int) -> str:
+        """`EPOCH:SEQ`."""
+        return f"{self.epochs.of(seq)}:{seq}"
+
+    def epoch_of(self, seq: int) -> str:
+        """The epoch in whose range a seq lies."""
+        return self.epochs.of(seq)
+
+    def span(self, epoch: str) -> tuple[int, int] | None:
+        """First and last committed seq of an epoch of ours (last < first: it is empty); None if it is not ours."""
+        return self.epochs.span(epoch, self.committed)
+
+    def holds(self, epoch: str, seq: int) -> bool:
+        """Whether that is a committed position of this journal."""
+        first, last = self.span(epoch) or (1, 0)
+        return first <= seq <= last
+
+    def resolve(self, position: str) -> int:
+        """The seq of a position of this journal. Raises ControlError cursor_gone."""
+        return self.epochs.resolve(position, self.committed)
+
+    def close(self) -> None:
+        """After `run` has ended (blocking)."""
+        self.store.close()

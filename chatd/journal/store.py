@@ -1,0 +1,350 @@
+"""Store: the journal's SQLite database. Blocking; used from one thread at a time, and by `journal.py` alone.
+
+WAL with `synchronous=FULL`, and one connection that locks the file against every other. Whatever is wrong with the
+file at the start is a StorageFailure with its path and what to do; it is never recreated over.
+"""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
+from chatd.journal.batch import Batch, Entry, Topics
+from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.files import Location
+from chatd.journal.schema import NewerSchema, migrate
+
+APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
+ROWS = 1024  # per INSERT, at most: half the price of one each, and fewer trips for Python's lock
+QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
+PAGE_BYTES = 1 << 20  # of bodies in one page
+LOOKED = 16_384  # rows that one look with conditions looks at: up to 10 ms
+PAGE_SIZE = 8192  # less work for a full batch than 4096, and less to write for a single row than 16384
+CHECKPOINT_PAGES = 2000
+FOR_EVER = (1 << 63) - 1  # ms
+NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its directory"
+
+_ROW = "(?,?,?,?,?,?)"
+_COLUMNS = "seq, at, type, direction, topic, body"
+HEAD = "substr(body, 1, 1024)"  # of an event's JSON: all that stands before its text or its reason
+NO_BODY = "x''"
+_MARK = (
+    "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
+    "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)"
+)
+_FIRST = "SELECT seq, at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
+# For 1, 2, 4, … rows: a statement for any other number would be compiled again nearly every time.
+_INSERTS = {
+    rows: f"INSERT INTO events ({_COLUMNS}) VALUES {','.join([_ROW] * rows)}"
+    for rows in (1 << power for power in range(ROWS.bit_length()))
+}
+
+
+class DiskFull(Exception):
+    """Nothing was written, and nothing is damaged: the disk is full, or cannot be written any more."""
+
+
+class Store:
+    """The open database.
+
+    Resource handling: holds one connection until `close`. Error handling: see each method; after any
+    `sqlite3.Error` out of `write` the outcome is unknown, and the store must not be written again.
+    """
+
+    def __init__(self, path: str, node: str = "") -> None:
+        """Open or create, check and migrate. `node` owns the journal: migrations name it. Raises StorageFailure."""
+        self.path = path
+        self._node = node
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        except sqlite3.Error as error:
+            raise _refusal(path, error) from None
+        try:
+            self._prepare()
+            self.location = Location(*self._files())
+        except NewerSchema as error:
+            self._db.close()
+            raise StorageFailure(f"{path} was written by a newer chatd ({error}): start that version") from None
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _refusal(path, error) from None
+        except OSError as error:
+            self._db.close()
+            raise because_of(error, f"journal {path}: {error.strerror}") from None
+
+    def _prepare(self) -> None:
+        run = self._db.execute
+        run("PRAGMA locking_mode = EXCLUSIVE")  # no shared memory file, and a second program cannot open it
+        tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise sqlite3.NotSupportedError("it is a database of another program: move it away")
+        run(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; one that is there keeps its own
+        if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise sqlite3.NotSupportedError("its file system cannot hold a write-ahead log: use a local disk")
+        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        run("PRAGMA temp_store = MEMORY")
+        if os.path.getsize(self.path) <= QUICK_CHECK_BYTES:
+            verdict = run("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict.splitlines()[-1])
+        if not tables:
+            run(f"PRAGMA application_id = {APPLICATION_ID}")
+        before = run("PRAGMA user_version").fetchone()[0]
+        self.schema = migrate(self._db, self._node)
+        if self.schema != before:  # the log holds the whole rewritten journal, and no later checkpoint shortens it
+            run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def query(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
+        """Small reads. Raises sqlite3.Error."""
+        return self._db.execute(sql, params).fetchall()
+
+    def last_seq(self) -> int:
+        """The newest seq that was ever given; 0 in a new journal."""
+        newest = self.query("SELECT coalesce(max(seq), 0) FROM events")[0][0]
+        first = self.query("SELECT coalesce(max(first_seq), 1) FROM epochs")[0][0]
+        floor = self.query("SELECT seq FROM floor")[0][0]  # the newest event may be gone
+        return int(max(newest, first - 1, floor))
+
+    def add_epoch(self, epoch: str, first_seq: int) -> None:
+        """Begin an epoch. Raises StorageFailure."""
+        try:
+            self._db.execute("INSERT INTO epochs (first_seq, epoch) VALUES (?, ?)", (first_seq, epoch))
+        except sqlite3.Error as error:
+            raise _refusal(self.path, error) from None
+
+    def write(self, batch: Batch) -> None:
+        """One transaction. Raises DiskFull (nothing was written) or sqlite3.Error (the outcome is unknown).
+
+        Where the files were removed or replaced it succeeds all the same, in what is still open: see `location`.
+        """
+        self.location.look()
+        with self.transaction() as run:
+            self._insert(batch.entries)
+            for sql, params in batch.statements:
+                run(sql, params)
+            for (node, epoch), seq in batch.marks.items():
+                run(_MARK, (node, epoch, seq))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[str, tuple[Any, ...]], object]]:
+        """Commit what the block runs. Raises DiskFull (nothing was written) or sqlite3.Error (nobody knows)."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db.execute
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if not self._is_full(error):
+                raise
+            self._give_way()
+            raise DiskFull(str(error)) from None
+
+    def _insert(self, entries: list[Entry]) -> None:
+        start, left = 0, len(entries)
+        while left:
+            rows = min(1 << left.bit_length() - 1, ROWS)
+            values: list[Any] = []
+            for entry in entries[start : start + rows]:  # sqlite3 asks for adapters of bytes, but not of a bytearray
+                values += (entry.seq, entry.at_ms, entry.type, entry.direction, entry.topic, bytearray(entry.raw))
+            self._db.execute(_INSERTS[rows], values)
+            start += rows
+            left -= rows
+
+    def _is_full(self, error: sqlite3.Error) -> bool:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
+            return True
+        return code == sqlite3.SQLITE_IOERR and _is_read_only(self.path)
+
+    def _give_way(self) -> None:
+        """Roll back what SQLite has not rolled back itself; the log may be what fills the disk."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            return  # it stays full; the next write tries again
+
+    def page(
+        self, after: int, through: int, topic: Topics, limit: int, where: Where = ANYTHING
+    ) -> tuple[list[Entry], int]:
+        """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error.
+
+        With conditions, at most LOOKED rows are examined: an empty page does not mean that nothing more follows.
+        """
+        end = self._end_of_look(after, through, topic, where)
+        entries: list[Entry] = []
+        size = 0
+        for row in self._db.execute(*_selection(_COLUMNS, after, end, topic, limit, where=where)):
+            entries.append(Entry(*row))
+            size += len(row[5])
+            if size >= PAGE_BYTES:
+                break
+        whole = len(entries) < limit and size < PAGE_BYTES
+        return entries, end if whole else entries[-1].seq
+
+    def _end_of_look(self, after: int, through: int, topic: Topics, where: Where, *, back: bool = False) -> int:
+        """The other end of a look that begins at `after`, or `back` at `through`."""
+        if where == ANYTHING or (where.indexed and topic is None and where.before_ms is None):
+            return after if back else through  # nothing is looked at that is not wanted
+        if not isinstance(topic, int):
+            return max(after, through - LOOKED) if back else min(through, after + LOOKED)
+        order = "DESC" if back else ""
+        sql = f"SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq {order} LIMIT 1 OFFSET ?"
+        last = self._db.execute(sql, (topic, after, through, LOOKED - 1)).fetchone()
+        if last is None:
+            return after if back else through
+        return int(last[0]) - 1 if back else int(last[0])
+
+    def entries(self, seqs: Sequence[int], *, heads: bool = False) -> list[Entry]:
+        """Those of them that there are; of their bodies only the `heads`."""
+        columns = f"seq, at, type, direction, topic, {HEAD}" if heads else _COLUMNS
+        sql = f"SELECT {columns} FROM events WHERE seq IN ({','.join('?' * len(seqs))})"
+        return [Entry(*row) for row in self._db.execute(sql, seqs)]
+
+    def page_back(
+        self, after: int, before: int, topic: Topics, limit: int, *, heads: bool, where: Where = ANYTHING
+    ) -> tuple[list[Entry], int]:
+        """The newest entries between those two seqs, newest first, with the `heads` of their bodies or without bodies.
+
+        The second value is the seq at which the search stopped: every matching entry after it is in the result.
+        """
+        start = self._end_of_look(after, before - 1, topic, where, back=True)
+        columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"
+        rows = self._db.execute(*_selection(columns, start, before - 1, topic, limit, "DESC", where))
+        entries = [Entry(*row) for row in rows]
+        return entries, start if len(entries) < limit else entries[-1].seq - 1
+
+    def first_in(self, topic: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
+        """The oldest message taken from a peer in (after, through], looking at no more than so many rows.
+
+        Its seq, None if there is none; up to where was looked; and at how many rows.
+        """
+        sql = "SELECT seq, direction FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        looked, seq = 0, after
+        for seq, direction in self._db.execute(sql, (topic, after, through, rows)):
+            looked += 1
+            if direction == "in":
+                return seq, seq, looked
+        return None, seq if looked == rows else through, looked
+
+    def first_at_or_after(self, at_ms: int, low: int, high: int, latest_ms: int = FOR_EVER) -> int:
+        """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search.
+
+        One that is later than `latest_ms` counts as older: its clock was wrong.
+        """
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self._db.execute(_FIRST, (middle,)).fetchone()
+            if row is None or at_ms <= row[1] <= latest_ms:
+                high = middle - 1
+            else:
+                low = min(row[0], high)
+        return low + 1
+
+    def size(self) -> int:
+        """Bytes on disk, with the write-ahead log."""
+        return sum(map(_size, self._files()))
+
+    def _files(self) -> Iterator[str]:
+        yield self.path
+        yield self.path + "-wal"
+
+    def close(self) -> None:
+        """Checkpoint and close. Never raises: what was committed is safe in the log."""
+        try:
+            self._db.close()
+        except sqlite3.Error:
+            return
+
+
+def _selection(
+    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = "", where: Where = ANYTHING
+) -> tuple[str, tuple[Any, ...]]:
+    """The query for entries in (after, through]. Of several topics or types each is read by its index."""
+    more, params = where.sql()
+    end = f"{more} ORDER BY seq {order} LIMIT ?"
+    topics, kinds = topic if isinstance(topic, tuple) else (topic,), where.indexed or (None,)
+    parts = [_part(one, kind) for one in topics for kind in kinds]
+    if len(parts) == 1:
+        (condition, given), *_ = parts
+        return f"SELECT {columns} FROM {condition} {end}", (*given, after, through, *params, limit)
+    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {condition} {end})" for condition, _ in parts)
+    sql = f"SELECT {columns} FROM events WHERE seq IN ({each}) ORDER BY seq {order} LIMIT ?"
+    return sql, (*(value for _, given in parts for value in (*given, after, through, *params, limit)), limit)
+
+
+def _part(topic: int | None, kind: str | None) -> tuple[str, tuple[Any, ...]]:
+    """Where the events of one topic and one type are; None: of all."""
+    conditions, params = list[str](), list[Any]()
+    if topic is not None:
+        conditions.append("topic = ? AND")
+        params.append(topic)
+    if kind is not None:
+        conditions.append("type = ? AND type <> 'message' AND")
+        params.append(kind)
+    table = "events" if kind is None else "events INDEXED BY events_by_type"
+    return f"{table} WHERE {' '.join(conditions)} seq > ? AND seq <= ?", tuple(params)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
+def _is_read_only(path: str) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError as error:
+        return error.errno == errno.EROFS
+
+
+def _is_out_of_space(path: str) -> bool:
+    """Whether a new file beside that one meets a full disk: SQLite does not tell a quota from a broken disk.
+
+    Nor does it tell why it could not make a file.
+    """
+    from tempfile import TemporaryFile  # only where something is wrong already
+
+    try:
+        with TemporaryFile(dir=os.path.dirname(path), buffering=0) as probe:
+            probe.write(bytes(PAGE_SIZE))
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno in NO_SPACE
+    return False
+
+
+def _io_hint(path: str, error: sqlite3.Error) -> str:
+    """SQLite calls it an I/O error when it has to make a file beside one that it cannot write."""
+    if _is_read_only(path):
+        return "its file system is read-only: check how it is mounted"
+    if not os.access(path, os.W_OK):
+        return NOT_WRITABLE
+    return f"it cannot be read or written ({error}): check the disk"
+
+
+def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
+    """One line for the person who starts the node."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    unclear = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):
+        return StorageFull(f"journal {path}: the disk is full (make room, then start again)")
+    hints: dict[int, Callable[[], str]] = {
+        sqlite3.SQLITE_READONLY: lambda: NOT_WRITABLE,
+        sqlite3.SQLITE_CANTOPEN: lambda: "it cannot be opened: check that its directory exists and can be written",
+        sqlite3.SQLITE_BUSY: lambda: "another program has it open: stop that first",
+        sqlite3.SQLITE_IOERR: lambda: _io_hint(path, error),
+    }
+    if isinstance(error, sqlite3.NotSupportedError):
+        return StorageFailure(f"journal {path}: {error}")
+    if code in hints:
+        return StorageFailure(f"journal {path}: {hints[code]()}")
+    return StorageFailure(
+        f"journal {path} is damaged ({error}): restore a copy, or move it away to start with an empty one"
+    )

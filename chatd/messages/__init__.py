@@ -1,0 +1,1 @@
+"""Every decision about a message. No sockets, nurseries or timers."""

@@ -1,0 +1,379 @@
+"""Chat: every decision about a message, in either direction.
+
+Outgoing: is the text allowed, may so much be owed to the peer (to a plain one: is there a link), then the journal.
+Incoming: is it new, then the journal and the mark in one transaction. What links write they read from the journal; only
+plain links are handed their texts. Sending and taking wait for nothing: a caller awaits the batch it gets.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, cast
+
+import msgspec
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.api.events import Gap, Message, PeerDiverged, Receipt
+from chatd.config.settings import Config
+from chatd.journal.batch import Batch
+from chatd.journal.journal import Journal
+from chatd.messages.keys import Keys
+from chatd.messages.lookup import Archive
+from chatd.messages.references import NONE, Claims
+from chatd.messages.states import Outcomes
+from chatd.messages.text import check_characters, check_length, check_lengths, check_texts
+from chatd.peers.outbox import NotYet
+from chatd.peers.peer import Link, NativeLink, Peer, PlainLink
+from chatd.peers.registry import Registry
+from chatd.runtime import Runtime, stamp
+from chatd.wire.frames import Text
+from chatd.wire.lines import TextRefused
+
+STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
+log = logging.getLogger("chatd.chat")
+
+
+class Saying(NamedTuple):
+    """In which room of the peer something is said, by whom, and to whom alone: (nick, node id or None)."""
+
+    label: str
+    nick: str
+    to: tuple[str, str | None] | None = None
+
+
+class Answered(NamedTuple):
+    """The message that one answers: its id here and, unless it came direct from a plain peer, its global id."""
+
+    id: str
+    global_id: str | None
+
+
+class Options(NamedTuple):
+    """How a message is to be sent, which one it answers, and whether it is said in a room."""
+
+    ttl: float | None = None  # seconds
+    key: str | None = None
+    queue: bool = True
+    re: Answered | None = None
+    saying: Saying | None = None
+
+
+PLAINLY = Options()
+
+
+class Chat:
+    """The decisions of one node."""
+
+    def __init__(
+        self,
+        config: Config,
+        node: str,
+        journal: Journal,
+        registry: Registry,
+        runtime: Runtime,
+        now: float,
+        on_acknowledged: Callable[[str, int], None],
+    ) -> None:
+        """Read what the last run left (blocking).
+
+        `node` is our own id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
+        acknowledged everything up to and including seq.
+        """
+        self.outcomes = Outcomes(journal, registry, now=now, wall=runtime.wall())
+        self.keys = Keys(journal)
+        self.archive = Archive(journal, registry, node)
+        self._config = config
+        self._journal = journal
+        self._registry = registry
+        self._node = node
+        self._on_acknowledged = on_acknowledged
+        self._wall = runtime.wall
+
+    # -- out
+
+    def said(self, peer: Peer, text: str, key: str) -> int | None:
+        """The seq of the message that was sent with that key. Raises ControlError, and NotYet."""
+        check_characters(text)
+        return self.keys.find(key, peer.key, text)
+
+    def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
+        """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
+
+        Raises ControlError, and NotYet where the caller has to be slowed.
+        """
+        if peer.kind == "native" and not (text and text.isprintable()):
+            check_characters(text)
+        send = self._send_plain if peer.kind == "plain" else self._send_native
+        (message,), batch = send(peer, (text,), options)
+        if options.key is not None and not batch.done:
+            self.keys.add(options.key, self._journal.appended, peer.key, text, batch)
+        return message, batch
+
+    def send_all(self, peer: Peer, texts: Sequence[str], options: Options = PLAINLY) -> tuple[list[Message], Batch]:
+        """The same for neighbours that go to one native peer, or to one of its rooms: all of them or none."""
+        check_texts(texts)
+        return self._send_native(peer, texts, options)
+
+    def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
+        self._admit(peer, len(texts), options)
+        check_lengths(texts, *self._limits(peer.text_bytes, peer.text_chars))
+        before, outbox = self._journal.appended, peer.outbox
+        messages, batch = self._append_out(peer, texts, options)
+        if batch.done:
+            return messages, batch  # the journal is broken, and says so
+        if not outbox.count:
+            outbox.moved_at = trio.current_time()
+        sizes = [len(entry.raw) for entry in batch.entries[-len(texts) :]]
+        seqs = range(before + 1, self._journal.appended + 1)
+        outbox.add(seqs, sizes, in_room=options.saying is not None)
+        if options.saying is not None:
+            peer.unheard.add(seqs, [0] * len(sizes))
+        batch.if_failed(peer, partial(self._take_back, peer))
+        if options.ttl is not None:
+            ends_at = int((self._wall() + options.ttl) * 1000)
+            self.outcomes.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
+        if not (peer.known and peer.remembered):
+            self._registry.acquaint(peer)
+        self._journal.note(("outbox", peer.key), peer.outbox_row)
+        return messages, batch
+
+    def _admit(self, peer: Peer, count: int, options: Options) -> None:
+        """Whether so many more may be owed to it. Raises ControlError, NotYet."""
+        away = peer.link is None
+        if peer.terminated or peer.node is None or (away and not options.queue):
+            raise _offline(peer)
+        if peer.trust == "denied":
+            hint = f"`chatctl peer accept {peer.slot}` lets it talk again"
+            raise ControlError("forbidden", f"{peer.name} is denied", hint)
+        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+        full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
+        if not full and owed.size < config.retain_bytes // 2:
+            return
+        if away or not outbox.count or trio.current_time() >= outbox.moved_at + STALL_S:
+            raise _full(peer, away=away, full=full)
+        raise NotYet(partial(self._room, peer, count), outbox.moved_at + STALL_S)
+
+    async def _room(self, peer: Peer, count: int) -> None:
+        """Wait until there is room for so many more, and some more than that; or the peer is away."""
+        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+        most = max(0, min(config.outbox_messages * 3 // 4, config.outbox_messages - count))
+        while peer.link is not None:
+            if outbox.count > most or outbox.size >= config.outbox_bytes:
+                await peer.progress.wait()
+            elif owed.size >= config.retain_bytes // 2:
+                await owed.changed.wait()
+            else:
+                return
+
+    def _send_plain(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
+        (text,), link = texts, cast(PlainLink | None, peer.link)
+        if link is None:
+            raise _offline(peer)
+        if options.ttl is not None:
+            hint = "it is written at once, or not at all"
+            raise ControlError("conflict", f"a message to {peer.name}, a plain peer, has no ttl", hint, reason="plain")
+        try:
+            link.check(text)
+        except TextRefused as error:
+            raise ControlError(error.kind, str(error), error.hint) from None
+        check_length(text, *self._limits(0, 0))
+        if link.full:
+            raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
+        messages, batch = self._append_out(peer, texts, options)
+        if not peer.known:
+            self._registry.acquaint(peer)
+        link.enqueue(self._journal.appended, text, batch)
+        return messages, batch
+
+    def _append_out(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
+        expires = msgspec.UNSET if options.ttl is None else stamp(self._wall() + options.ttl)
+        ours = f"{self._node}/"
+        messages = [
+            Message(
+                direction="out", peer=peer.ref, global_id=ours + position, text=text, expires=expires, state="queued"
+            )
+            for position, text in zip(self._journal.next_positions(len(texts)), texts, strict=True)
+        ]
+        if (answered := options.re) is not None:
+            for message in messages:
+                message.re, message.re_global_id = answered.id, answered.global_id or msgspec.UNSET
+        if (saying := options.saying) is not None:
+            for message in messages:
+                message.room, message.nick = saying.label, saying.nick
+                if saying.to is not None:
+                    message.to, message.to_node = saying.to
+        return messages, self._journal.append_all(messages, peer.key, "out")
+
+    def _take_back(self, peer: Peer) -> None:
+        peer.take_back(self._journal.committed)
+
+    def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
+        """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
+        config = self._config
+        characters = min(filter(None, (config.max_text, peer_chars)), default=0)
+        return min(config.text_bytes, peer_bytes or config.text_bytes), characters
+
+    def written(self, peer: Peer, seq: int) -> None:
+        """A plain link has written everything up to there."""
+        self._journal.timeline.writes.add(peer.key, peer.reached, seq, self._wall())
+        peer.reached = seq
+        self._journal.note(("outbox", peer.key), peer.outbox_row)
+        peer.progress.notify()
+
+    # -- in
+
+    def receive(self, peer: Peer, link: Link, texts: Sequence[Text], claims: Claims = NONE) -> Batch | None:
+        """Take a native peer's messages, in order; None if all of them were duplicates.
+
+        `claims` has the messages of ours that the texts may answer.
+        """
+        node = peer.node or ""
+        ref, raised, messages = peer.ref, dict[str, int](), list[Message]()
+        epoch, mark = "", 0
+        for text in texts:
+            if text.epoch != epoch:
+                epoch = text.epoch
+                mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)
+            if text.seq > mark:
+                raised[epoch] = mark = text.seq
+                message = Message(direction="in", peer=ref, global_id=f"{node}/{epoch}:{mark}", text=text.text)
+                if text.re is not None:
+                    self._answer(message, text.re, claims)
+                messages.append(message)
+        if not messages:
+            return None
+        batch = self._journal.append_all(messages, peer.key, "in")
+        for epoch, mark in raised.items():
+            self._journal.raise_mark(node, epoch, mark)
+        peer.received += len(messages)
+        hang_up(batch, peer, link)
+        if not peer.remembered:
+            self._registry.remember(peer)
+        return batch
+
+    def _answer(self, message: Message, position: str, claims: Claims) -> None:
+        """It answers a message of ours, or claims so. That message keeps its global id, whatever our key is today."""
+        if (answered := claims.get(position)) is not None:
+            message.re, message.re_global_id = position, answered.global_id
+        else:
+            message.re_global_id = f"{self._node}/{position}"
+
+    def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
+        """Take a plain peer's messages, at least one."""
+        messages = [Message(direction="in", peer=peer.ref, text=text) for text in texts]
+        peer.received += len(messages)
+        return self._journal.append_all(messages, peer.key, "in")
+
+    # -- positions
+
+    async def begin(self, peer: Peer, link: Link, epoch: str | None, seq: int) -> int | None:
+        """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote.
+
+        The mark is an acknowledgement. Of an only link it says also what of former ones has not arrived, and will not;
+        while there is another one, that may still bring what the mark does not show.
+        """
+        start = self._start_of(peer, epoch, seq)
+        if start is None:
+            return None
+        await self.outcomes.learn(peer, max([start, *peer.outbox.tentative]))
+        self._acknowledge(peer, start)
+        peer.reached = max(peer.reached, start)
+        if all(other is link or other.lost for other in cast(list[NativeLink], peer.links)):
+            peer.written, peer.reached = 0, start
+            self.outcomes.decide(peer, start)
+        peer.outbox.moved_at = trio.current_time()
+        return start
+
+    def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
+        acked = self._journal.marks.acked.get(peer.node or "", 0)
+        span = self._journal.span(epoch) if epoch else None
+        if span is None or epoch is None:
+            return acked
+        if seq <= span[1]:
+            return max(acked, seq)
+        if epoch == self._journal.epoch:
+            return None
+        theirs, ours = f"{epoch}:{seq}", self._journal.position(max(span[1], 0))
+        self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.key)
+        return max(acked, span[1])
+
+    def resumed(self, peer: Peer, epoch: str, seq: int) -> None:
+        """The peer goes on after that position of its journal: what we lack before it is not coming."""
+        node = peer.node or ""
+        mark = self._journal.marks.appended(node, epoch)
+        if seq <= mark:
+            return
+        newest = (epoch, mark) if mark else self._journal.marks.committed(node)
+        after = f"{newest[0]}:{newest[1]}" if newest else None
+        self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.key)
+        batch = self._journal.raise_mark(node, epoch, seq)
+        batch.if_failed(("in", peer.key), partial(_hang_up, peer, *peer.links))
+        log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
+
+    def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
+        """The peer has committed everything up to there; False if we never wrote that to it.
+
+        What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own. Of an older one that
+        is here again it may have more than its Hello has told, written by what we were then.
+        """
+        span = self._journal.span(epoch)
+        if span is None:
+            return True
+        first, last = span
+        if seq < first or (seq > min(last, peer.reached) and epoch == self._journal.epoch):
+            return False
+        self._acknowledge(peer, min(seq, last))
+        return True
+
+    def _acknowledge(self, peer: Peer, seq: int) -> None:
+        node = peer.node or ""
+        if seq <= self._journal.marks.acked.get(node, 0):
+            return
+        owed = peer.outbox.count
+        direct = peer.outbox.acknowledge(seq)
+        self._on_acknowledged(node, seq)
+        self.outcomes.acknowledged(peer, seq)
+        self._journal.note_ack(node, seq)
+        if direct:
+            receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
+            self._journal.append(receipt, peer.key, urgent=False)
+        if peer.outbox.count != owed:
+            self._journal.note(("outbox", peer.key), peer.outbox_row)
+        peer.outbox.moved_at = trio.current_time()
+        peer.progress.notify()
+
+
+def hang_up(batch: Batch, peer: Peer, link: Link) -> None:
+    """End the peer's links if that is not committed, which a link has brought."""
+    batch.if_failed(("in", link), partial(_hang_up, peer, link))
+
+
+def _hang_up(peer: Peer, *links: Link) -> None:
+    """What was read from a link is lost: nothing more may be taken, or a mark would pass it.
+
+    Not from another link of the peer either: on that one the same may have been dropped as a duplicate.
+    """
+    for link in (*links, *peer.links):
+        link.close("storage_full")
+
+
+def _offline(peer: Peer) -> ControlError:
+    if peer.terminated:
+        return ControlError("peer_offline", f"{peer.name} was terminated", "`chatctl connect` to it again")
+    if peer.kind == "native" and peer.node is None:
+        hint = "`chatctl wait peer NAME`, then send"
+        return ControlError("peer_offline", f"nobody has answered at {peer.name} yet", hint)
+    hint = "`chatctl connect` to it" if peer.kind == "plain" else "connect to it, or send without --no-queue"
+    return ControlError("peer_offline", f"{peer.name} is not connected ({peer.reason or peer.state})", hint)
+
+
+def _full(peer: Peer, *, away: bool, full: bool) -> ControlError:
+    outbox = peer.outbox
+    if not full:
+        message, hint = "the outboxes of all peers hold half of what the journal may", "raise --retain-bytes"
+    else:
+        message = f"{outbox.count} messages wait for {peer.name}"
+        hint = f"`chatctl wait peer {peer.name}`" if away else "it takes nothing: `chatctl list`"
+        hint += ", or raise --outbox-messages and --outbox-bytes"
+    return ControlError("outbox_full", message, hint)

@@ -1,0 +1,221 @@
+"""Consumers: the named, durable cursors of control clients, and the hands that each is in.
+
+A consumer's cursor moves by acknowledgements, durably, and by itself over what was not for it while nothing that was
+sent waits for one. A write to a client is never taken for an acknowledgement. All of it is synchronous: what has to be
+on disk first is given back as its batch, and what a failed batch had changed is as it was before.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import msgspec
+
+from chatd.api.errors import ControlError
+from chatd.api.params import Filter
+from chatd.journal.batch import Batch, Statement
+from chatd.journal.journal import Journal
+from chatd.journal.undo import Undo
+from chatd.runtime import Runtime, Waker
+
+ADD = "INSERT INTO consumers (name, seq, filter, topic, seen) VALUES (?, ?, ?, ?, ?)"
+MOVE = "UPDATE consumers SET seq = max(seq, ?), seen = ? WHERE name = ?"
+REMOVE = "DELETE FROM consumers WHERE name = ?"
+ACK_BYTES = 600  # that an acknowledgement and its answer take until they are committed, about
+
+
+class Consumer:
+    """One of them. `seq` is where it is: everything up to there was acknowledged, or not for it."""
+
+    __slots__ = ("_before", "born", "filter", "hold", "name", "seen", "seq", "sure", "topic")
+
+    def __init__(self, name: str, seq: int, wanted: Filter, topic: int | None, seen: int) -> None:
+        self.name = name
+        self.seq = self._before = seq
+        self.sure = seq  # no failure puts it behind that
+        self.born = 0  # where it began, if that was in this run: what lies up to there is not for it
+        self.filter = wanted
+        self.topic = topic  # what the filter's peer was when the consumer was made
+        self.seen = seen  # wall time in ms
+        self.hold: Hold | None = None
+
+    @property
+    def shown_filter(self) -> bytes:
+        """The filter as JSON, as `subscribe` gave it."""
+        given = {name: getattr(self.filter, name) for name in self.filter.__struct_fields__}
+        return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
+
+    def move(self, seq: int, batch: Batch) -> None:
+        """Acknowledged up to there, with that batch. It never goes back."""
+        if self not in batch.undo:
+            self.sure, self._before = self._before, self.seq  # two batches at most are under way
+            batch.if_failed(self, partial(self._put_back, self.seq))
+        if not batch.done:
+            self.seq = max(self.seq, seq)
+
+    def _put_back(self, seq: int) -> None:
+        self.seq = self._before = min(self.seq, seq)
+        self.sure = min(self.sure, seq)
+
+
+class Hold:
+    """A consumer while somebody reads as it: what was sent and is not acknowledged, at most `window` events."""
+
+    __slots__ = ("_keep", "_lost", "_newest", "_sent", "_waker", "_window", "consumer")
+
+    def __init__(self, consumer: Consumer, window: int, keep: Callable[[Consumer], None]) -> None:
+        self.consumer = consumer
+        self._window = window
+        self._keep = keep
+        self._newest = consumer.seq  # nothing up to there may be passed over: it was sent, or acknowledged unsent
+        self._sent: list[int] = []  # what is not for sure acknowledged
+        self._waker: Waker | None = None
+        self._lost: Callable[[], None] | None = None
+
+    def attend(self, waker: Waker, lost: Callable[[], None]) -> None:
+        """Wake that when there may be room again; call `lost` when somebody else takes the consumer over."""
+        self._waker, self._lost = waker, lost
+
+    @property
+    def is_lost(self) -> bool:
+        """Somebody else has it, or nobody."""
+        return self.consumer.hold is not self
+
+    @property
+    def room(self) -> int:
+        """How many events may be sent now; after a failed acknowledgement it may be less than none."""
+        return self._window - len(self._sent) + bisect_right(self._sent, self.consumer.seq)
+
+    def skip(self, cursor: int) -> int:
+        """Where to read on: `cursor`, or behind what was acknowledged without being sent."""
+        if self.consumer.seq > cursor:
+            self._newest = cursor = self.consumer.seq
+        return cursor
+
+    def send(self, seqs: Sequence[int]) -> None:
+        """These are on their way, in order."""
+        if seqs:
+            del self._sent[: bisect_right(self._sent, self.consumer.sure)]
+            self._sent += seqs
+            self._newest = seqs[-1]
+
+    def look(self, through: int) -> None:
+        """What lies up to there was looked at, and sent if it is for the consumer."""
+        consumer = self.consumer
+        if self._newest <= consumer.seq < through and not self.is_lost:
+            consumer.seq = through
+            self._keep(consumer)
+
+    def stir(self) -> None:
+        """There may be room."""
+        if self._waker is not None:
+            self._waker.wake()
+
+    def lose(self) -> None:
+        """Somebody else has it now."""
+        if self._lost is not None:
+            self._lost()
+
+    def release(self) -> None:
+        """Nobody reads any more; what was sent and not acknowledged is sent again to the next one."""
+        if not self.is_lost:
+            self.consumer.hold = None
+            self._keep(self.consumer)
+
+
+class Consumers:
+    """All of a node, loaded at its start."""
+
+    def __init__(self, journal: Journal, runtime: Runtime, most: int) -> None:
+        """(Blocking.)"""
+        self._journal = journal
+        self._runtime = runtime
+        self._most = most
+        rows = journal.store.query("SELECT name, seq, filter, topic, seen FROM consumers")
+        self._all = {
+            name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), topic, seen)
+            for name, seq, wanted, topic, seen in rows
+        }
+        self._births: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
+        self._undo = Undo()
+
+    def __iter__(self) -> Iterator[Consumer]:
+        return iter([self._all[name] for name in sorted(self._all)])
+
+    def get(self, name: str) -> Consumer | None:
+        """The one of that name."""
+        return self._all.get(name)
+
+    def create(self, name: str, seq: int, wanted: Filter, topic: int | None) -> Batch:
+        """A new one, of a name that is free, behind `seq`; it is there when the batch is committed.
+
+        Raises ControlError rate_limited.
+        """
+        if len(self._all) >= self._most:
+            hint = "`chatctl consumer remove` one that nobody needs, or raise `consumers`"
+            raise ControlError("rate_limited", f"there are {self._most} consumers, as many as may be", hint)
+        consumer = Consumer(name, seq, wanted, topic, self._now())
+        consumer.born = seq
+        row = (name, seq, consumer.shown_filter.decode(), topic, consumer.seen)
+        self._all[name] = consumer
+        batch = self._journal.execute(ADD, *row)
+        self._births = {born: birth for born, birth in self._births.items() if not birth.done} | {consumer: batch}
+        return self._undo.add(batch, partial(self._all.pop, name, None))
+
+    def birth(self, consumer: Consumer) -> Batch | None:
+        """The commit that a consumer waits for before anybody may be told that it is there."""
+        batch = self._births.get(consumer)
+        return None if batch is None or batch.done else batch
+
+    def remove(self, consumer: Consumer) -> Batch:
+        """Forget it, when the batch is committed. Raises ControlError conflict while somebody holds it."""
+        if consumer.hold is not None:
+            raise _busy(consumer, "end its reader first")
+        del self._all[consumer.name]
+        self._journal.timeline.taken.drop(consumer)
+        undo = partial(self._all.__setitem__, consumer.name, consumer)
+        return self._undo.add(self._journal.execute(REMOVE, consumer.name), undo)
+
+    def hold(self, consumer: Consumer, window: int, *, takeover: bool) -> Hold:
+        """Read as it from now on. Raises ControlError conflict where somebody does, except for a `takeover`."""
+        held = consumer.hold
+        if held is not None and not takeover:
+            raise _busy(consumer, "end its reader, or take it over (--takeover)")
+        consumer.hold = Hold(consumer, window, self._keep)
+        self._keep(consumer)
+        if held is not None:
+            held.lose()
+        return consumer.hold
+
+    def ack(self, consumer: Consumer, seq: int) -> Batch:
+        """Everything up to `seq` was done; durable when the batch is committed. An older one changes nothing."""
+        consumer.seen = self._now()
+        batch = self._journal.execute(MOVE, seq, consumer.seen, consumer.name)
+        batch.size += ACK_BYTES
+        if seq > consumer.seq:
+            self._journal.timeline.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
+        consumer.move(seq, batch)
+        if consumer.hold is not None:
+            consumer.hold.stir()
+        return batch
+
+    def last_seen(self, consumer: Consumer) -> int:
+        """When somebody last read as it or acknowledged, in ms."""
+        return self._now() if consumer.hold is not None else consumer.seen
+
+    def _now(self) -> int:
+        return int(self._runtime.wall() * 1000)
+
+    def _keep(self, consumer: Consumer) -> None:
+        """Where it is goes with the next commit."""
+        consumer.seen = self._now()
+        self._journal.note(("consumer", consumer.name), partial(self._kept, consumer.name))
+
+    def _kept(self, name: str) -> Statement:
+        """By name: the one that was noted may have been removed since, and another one made."""
+        consumer = self._all.get(name)
+        return MOVE, (consumer.seq, consumer.seen, name) if consumer else (0, 0, name)
+
+
+def _busy(consumer: Consumer, hint: str) -> ControlError:
+    return ControlError("conflict", f"somebody reads as {consumer.name} already", hint, reason="consumer_busy")

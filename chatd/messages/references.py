@@ -1,0 +1,54 @@
+"""Claims: what a peer's frames say of messages of ours: answered, put into its place in a room, or refused.
+
+A peer may name any position of our journal. It is believed only about messages that went to that very peer, so each
+claim is looked up before the frames are taken: in memory, or on disk for older messages. Little is read and kept of a
+message, as a read of a link may name thousands of long ones.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from chatd.journal.batch import Entry
+from chatd.journal.global_id import parts
+from chatd.journal.journal import Journal
+from chatd.peers.peer import Peer
+
+CHUNK = 64  # messages that are looked up on disk at a time: 64 KiB
+_GLOBAL_ID = re.compile(rb'"global_id":"([^"]+)"')  # both come before the text, in which quotes are escaped
+_ROOM = re.compile(rb'"room":"([^"@]+)@')
+
+
+class Claimed(NamedTuple):
+    """A message of ours."""
+
+    seq: int
+    global_id: str
+    room: str | None  # its bare name
+
+
+Claims = Mapping[str, Claimed]  # by the position that a frame names: our message to the peer
+NONE: Claims = {}
+
+
+async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> Claims:
+    """The claims that are about messages of ours to that peer. What is not in the result is not to be believed."""
+    named = {position: parts(position) for position in positions}
+    wanted = {seq: position for position, (epoch, seq) in named.items() if journal.holds(epoch, seq)}
+    entries = {seq: entry for seq in wanted if (entry := journal.in_memory(seq)) is not None}
+    found = {wanted[seq]: _claimed(entry) for seq, entry in entries.items() if _is_to(entry, peer)}
+    missing = sorted(wanted.keys() - entries.keys())
+    for start in range(0, len(missing), CHUNK):
+        heads = await journal.heads(missing[start : start + CHUNK])
+        found |= {wanted[entry.seq]: _claimed(entry) for entry in heads if _is_to(entry, peer)}
+    return found
+
+
+def _is_to(entry: Entry, peer: Peer) -> bool:
+    return entry.type == "message" and entry.direction == "out" and entry.topic == peer.key
+
+
+def _claimed(entry: Entry) -> Claimed:
+    global_id, room = _GLOBAL_ID.search(entry.raw), _ROOM.search(entry.raw)
+    assert global_id is not None  # every message to a native peer has one
+    return Claimed(entry.seq, global_id[1].decode(), None if room is None else room[1].decode())

@@ -1,0 +1,250 @@
+"""Outcomes: what becomes of messages that go out, beside being delivered: cancelled, expired, rejected.
+
+A state is derived from positions (committed, written, acknowledged); only these exceptions are stored. One is final
+where nothing of the message can have been written; else it is tentative: the message stays "sent", and the peer's next
+`Hello` says whether it has it; if not, it is not sent again. An outcome is in the journal before anything behind its
+message is written: `Outbox.deciding` is that batch.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple, cast
+
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.api.events import Message, Receipt, is_in_room, is_settled
+from chatd.journal.batch import Batch, Entry, Statement
+from chatd.journal.journal import Journal
+from chatd.journal.store import Store
+from chatd.peers.peer import OPEN, Peer
+from chatd.peers.registry import Registry
+
+STORE = "INSERT OR REPLACE INTO outcomes (seq, topic, state, final) VALUES (?, ?, ?, ?)"
+UNEXPIRE = "DELETE FROM expiries WHERE seq = ?"
+OWED = "SELECT topic, first, messages, bytes, written FROM outboxes WHERE topic IN (SELECT id FROM peers)"
+TENTATIVE = "SELECT topic, seq, state FROM outcomes WHERE final = 0"
+EXPIRIES = "SELECT topic, seq, at, bytes FROM expiries WHERE seq NOT IN (SELECT seq FROM outcomes) ORDER BY at"
+CANCELLED, EXPIRED, REJECTED, DELIVERED = "cancelled", "expired", "rejected", "delivered"
+
+
+class Expiry(NamedTuple):
+    """When a message is past its ttl, on trio's clock; and its size."""
+
+    deadline: float
+    seq: int
+    size: int
+    topic: int
+
+
+class Outcomes:
+    """Those of all messages of one node."""
+
+    def __init__(self, journal: Journal, registry: Registry, *, now: float, wall: float) -> None:
+        """Read what was owed, given up and limited in time when the last run ended (blocking)."""
+        self._journal = journal
+        self._registry = registry
+        self._expiries: list[Expiry] = []
+        query, newest = journal.store.query, journal.committed
+        peers = {peer.key: peer for peer in registry if peer.kind == "native"}
+        for topic, first, messages, size, written in query(OWED):
+            peer = peers[topic]
+            peer.written = newest if written == OPEN else written
+            if messages > 0:
+                peer.outbox.recall(first, messages, size, newest)
+        for topic, seq, state in query(TENTATIVE):
+            if topic in peers:
+                peers[topic].outbox.tentative[seq] = state
+        for topic, seq, at_ms, size in query(EXPIRIES):
+            heappush(self._expiries, Expiry(now + at_ms / 1000 - wall, seq, size, topic))
+
+    # -- giving up
+
+    def give_up(self, peer: Peer, seq: int, size: int, state: str) -> tuple[str, Batch]:
+        """Do not send an owed message (again). Its state from then on: "sent" where the peer may have it."""
+        outbox = peer.outbox
+        if seq > max(peer.written, peer.reached):
+            return state, self.end(peer, seq, size, state)
+        outbox.tentative[seq] = state
+        batch = self._journal.execute(STORE, seq, peer.key, state, 0)
+        batch.if_failed(("tentative", seq), partial(_untake, outbox.tentative, seq))
+        return "sent", batch
+
+    def end(self, peer: Peer, seq: int, size: int, state: str) -> Batch:
+        """It is not owed any more, and everybody is told."""
+        outbox, journal = peer.outbox, self._journal
+        size = outbox.give_up(seq, size)
+        outbox.tentative.pop(seq, None)
+        batch = journal.append(Receipt(peer=peer.ref, state=state, id=journal.position(seq)), peer.key)
+        journal.execute(STORE, seq, peer.key, state, 1)
+        journal.note(("outbox", peer.key), peer.outbox_row)
+        outbox.deciding = batch
+        batch.if_failed(("outcome", seq), partial(outbox.put_back, seq, size))
+        peer.progress.notify()
+        return batch
+
+    async def cancel(self, peer: Peer, entry: Entry) -> str:
+        """Take back a message that goes out; its state, once that is on disk. Raises ControlError."""
+        seq = entry.seq
+        state = (await self.states([entry])).get(seq, "")
+        if state in ("queued", "sent") and self._is_owed(peer, seq):
+            state, batch = self.give_up(peer, seq, len(entry.raw), CANCELLED)
+            await batch.wait()
+            return state
+        if state == "queued":
+            state = await self.state(entry)  # somebody was quicker
+        if state != CANCELLED and seq not in peer.outbox.tentative:
+            raise _too_late(entry, state)
+        return state
+
+    def decide(self, peer: Peer, mark: int) -> None:
+        """The peer's `Hello` says that it has everything up to `mark`, and no more: what is tentative ends."""
+        for seq, state in sorted(peer.outbox.tentative.items()):
+            del peer.outbox.tentative[seq]
+            if seq > mark:
+                batch = self.end(peer, seq, 0, state)
+                batch.if_failed(("undecided", seq), partial(_undecide, peer, seq, state))
+
+    def acknowledged(self, peer: Peer, through: int) -> None:
+        """The peer has everything up to there: nothing of that can be given up any more."""
+        for seq in [seq for seq in peer.outbox.tentative if seq <= through]:
+            del peer.outbox.tentative[seq]
+            self._journal.execute("DELETE FROM outcomes WHERE seq = ? AND final = 0", seq)
+
+    # -- ttl
+
+    def limit(self, peer: Peer, seq: int, size: int, ttl: float, at_ms: int, batch: Batch) -> None:
+        """An appended message is not sent any more after `ttl` seconds."""
+        self._await(Expiry(trio.current_time() + ttl, seq, size, peer.key))
+        sql = "INSERT INTO expiries (seq, topic, at, bytes) VALUES (?, ?, ?, ?)"
+        self._journal.execute(sql, seq, peer.key, at_ms, size)
+        batch.if_failed(self._unlimit, self._unlimit)
+
+    def _await(self, expiry: Expiry) -> None:
+        heappush(self._expiries, expiry)
+
+    def _unlimit(self) -> None:
+        """What was not committed has no end."""
+        self._expiries = [expiry for expiry in self._expiries if expiry.seq <= self._journal.committed]
+        heapify(self._expiries)
+
+    @property
+    def next_expiry(self) -> float:
+        """When the next one is due, on trio's clock."""
+        return self._expiries[0].deadline if self._expiries else float("inf")
+
+    def expire(self) -> None:
+        """End every message that is past its ttl and not acknowledged."""
+        due: list[Expiry] = []  # first, because some of them come back at once
+        while self._expiries and self._expiries[0].deadline <= trio.current_time():
+            due.append(heappop(self._expiries))
+        for expiry in due:
+            peer = self._registry.by_key(expiry.topic)
+            if expiry.seq > self._journal.committed:
+                self._await(expiry)  # nothing can be said yet of what is not committed
+            elif peer is not None and self._is_owed(peer, expiry.seq):
+                self.give_up(peer, expiry.seq, expiry.size, EXPIRED)
+                # One that could not be written down is tried again, and nothing is sent behind it meanwhile.
+                batch = self._journal.execute(UNEXPIRE, expiry.seq)
+                batch.if_failed(("expiry", expiry.seq), partial(self._await, expiry))
+            else:
+                self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
+
+    def _is_owed(self, peer: Peer, seq: int) -> bool:
+        acked = self._journal.marks.acked.get(peer.node or "", 0)
+        return seq > acked and seq not in peer.outbox.tentative and peer.outbox.owes(seq)
+
+    # -- what former runs left
+
+    async def learn(self, peer: Peer, through: int) -> None:
+        """Read what is owed up to that seq; a start knows the number only."""
+        outbox = peer.outbox
+        while outbox.has_unread and outbox.learned < through:
+            await self.read(peer, *await self._journal.page(outbox.learned, peer.key))
+
+    async def read(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
+        """These are the entries of the peer behind what is known, up to `through`: note what is owed of them."""
+        outbox = peer.outbox
+        ours = [entry for entry in entries if entry.direction == "out"]
+        ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
+        if outbox.has_unread and outbox.learned < through:  # nobody else has done it meanwhile
+            # One that is in neither table by now was given up, and deleted since.
+            left = [entry for entry in ours if entry.seq > outbox.learned and not ended.get(entry.seq, ("", 1))[1]]
+            outbox.learn(through, [(entry.seq, len(entry.raw)) for entry in left])
+
+    # -- what they are now
+
+    async def states(self, entries: Sequence[Entry]) -> dict[int, str]:
+        """The present states of those of the entries that went out, by seq."""
+        ours = [entry for entry in entries if entry.direction == "out"]
+        if not ours:
+            return {}
+        ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
+        gone = [topic for topic in {entry.topic or 0 for entry in ours} if self._registry.by_key(topic) is None]
+        written = await self._journal.ask(partial(_written, topics=gone)) if gone else {}
+        return {entry.seq: self._state(entry, ended, written) for entry in ours}
+
+    async def state(self, entry: Entry) -> str:
+        """That of one."""
+        return (await self.states([entry]))[entry.seq]
+
+    def _state(self, entry: Entry, ended: dict[int, tuple[str, int]], written: dict[int, int]) -> str:
+        state, final = ended.get(entry.seq, ("", 0))
+        if final:
+            return state
+        if is_settled(entry.raw):
+            return DELIVERED
+        topic = entry.topic or 0
+        peer = self._registry.by_key(topic)
+        if peer is not None:
+            return self.state_now(peer, entry.seq, in_room=is_in_room(entry.raw))
+        arrived = entry.seq <= written.get(topic, 0)
+        if cast(Message, entry.event).peer.kind == "native":  # forgotten, and what was owed with it
+            return DELIVERED if arrived else CANCELLED
+        return "sent" if arrived else "failed"
+
+    def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
+        """That of a message which nobody gave up for good. In a room of the peer it has to come back."""
+        if peer.kind == "native" and seq <= self._journal.marks.acked.get(peer.node or "", 0):
+            return DELIVERED if not in_room or seq <= peer.echoed else "sent"
+        if seq <= max(peer.written, peer.reached):
+            return "sent"
+        return "queued" if peer.kind == "native" or peer.is_up else "failed"
+
+
+def _untake(tentative: dict[int, str], seq: int) -> None:
+    tentative.pop(seq, None)
+
+
+def _undecide(peer: Peer, seq: int, state: str) -> None:
+    """The disk is full: nothing behind it may be sent, and the `Hello` of another link decides."""
+    peer.outbox.tentative[seq] = state
+    for link in peer.links:
+        link.close("storage_full")
+
+
+def _too_late(entry: Entry, state: str) -> ControlError:
+    message = cast(Message, entry.event)
+    if entry.direction != "out":
+        return ControlError("conflict", f"message {message.id} came in", reason="not_ours")
+    if message.peer.kind == "plain":
+        return ControlError("conflict", f"what goes to {message.peer.name}, a plain peer, stays said", reason="plain")
+    return ControlError("conflict", f"message {message.id} is {state}", "it is too late to take it back", reason=state)
+
+
+def _unexpire(seq: int) -> Statement:
+    return UNEXPIRE, (seq,)
+
+
+def _outcomes(store: Store, *, seqs: Sequence[int]) -> dict[int, tuple[str, int]]:
+    sql = (
+        "SELECT events.seq, coalesce(state, ''), coalesce(final, 0) FROM events LEFT JOIN outcomes USING (seq) "
+        f"WHERE events.seq IN ({','.join('?' * len(seqs))})"
+    )
+    return {seq: (state, final) for seq, state, final in store.query(sql, *seqs)}
+
+
+def _written(store: Store, *, topics: Sequence[int]) -> dict[int, int]:
+    sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(topics))})"
+    return dict(store.query(sql, *topics))

@@ -1,0 +1,1 @@
+"""The trio tasks on the network side: listeners, dialer and links."""

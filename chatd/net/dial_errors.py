@@ -1,0 +1,46 @@
+"""What a `connect` is answered that does not end with a new link: errors that say what to do about it."""
+
+from chatd.api.errors import ControlError
+from chatd.net.native.handshake import Refused
+from chatd.peers.names import DECIDING_PREFIX
+from chatd.peers.peer import Peer
+
+
+def already(peer: Peer) -> ControlError:
+    """It has a link."""
+    message = f"{peer.shown} is connected already, slot {peer.slot}"
+    hint = "send to it, or terminate it first"
+    return ControlError("conflict", message, hint, reason="already_connected", slot=peer.slot)
+
+
+def connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool) -> ControlError:
+    """Nobody has answered; `attempts` has every address with its reason."""
+    tried = "; ".join(why if where == address else f"{where}: {why}" for where, why in attempts)
+    hint = "it is redialed from now on" if keep else "look whether it runs and can be reached, or add --keep"
+    shown = [{"address": where, "reason": why} for where, why in attempts]
+    return ControlError("connect_failed", f"cannot connect to {address}: {tried}", hint, attempts=shown)
+
+
+def refusal(address: str, refused: Refused, ours: str) -> ControlError:
+    """The answer to a `connect` that the other side refused; `ours` is the id of this node."""
+    if refused.reason == "self":
+        return ControlError("conflict", f"{address} is this node itself", "connect to another one", reason="self")
+    if refused.reason == "duplicate" and refused.peer is not None:
+        return already(refused.peer)
+    if refused.reason == "pending":
+        hint = f"say {_accept(refused, ours)}; it is redialed meanwhile"
+        return ControlError("forbidden", str(refused), hint)
+    if refused.reason == "denied":
+        return ControlError("forbidden", f"{address}: {refused}", f"{_accept(refused, ours)} changes that")
+    error = connect_failed(address, [(address, str(refused))], keep=False)
+    if not refused.theirs:
+        error.hint = "it may be no chatd: `connect --plain` is for nc and the like, `--dialect` for room servers"
+    return error
+
+
+def _accept(refused: Refused, ours: str) -> str:
+    """The command that lets the link be, and where it is given."""
+    if refused.theirs:
+        return f"`chatctl peer accept {ours[:DECIDING_PREFIX]}` there"
+    who = refused.node if refused.peer is None else refused.peer.slot
+    return f"`chatctl peer accept {who}` here"

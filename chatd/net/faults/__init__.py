@@ -1,0 +1,1 @@
+"""Faults made on purpose: delay, loss, rate limits and cuts of links."""

@@ -1,0 +1,208 @@
+"""Listener: the peer port. What is accepted is sniffed, bounded, and becomes a native or a plain link.
+
+Bounds: all links together, those that have not said who they are (the oldest is dropped for a new one), and those of
+one public source address, at a time and newly in ten minutes; loopback and private addresses are exempt from that.
+What is refused is told nothing but a FIN, and what it still sends is read for a moment: a reset would end the prompt of
+a plain program.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
+from ipaddress import ip_address
+
+import trio
+
+from chatd.acceptor import Acceptor
+from chatd.closing import Parting
+from chatd.config.settings import Config
+from chatd.config.values import format_address, parse_address
+from chatd.failures import AddressInUse
+from chatd.net.admission import Sources
+from chatd.net.links import Links, supervised
+from chatd.net.native import handshake
+from chatd.net.native.link import NativeLink
+from chatd.net.plain.link import PlainLink
+from chatd.net.sniff import SILENCE_S, sniff
+from chatd.runtime import prepare
+
+SPARES = 8  # descriptors to refuse with when there are no others
+REFUSE_WITHIN_S = 0.25
+NO_IPV6 = (EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL)
+log = logging.getLogger("chatd.listener")
+
+
+class Listener:
+    """The bound addresses and what comes in through them.
+
+    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; links live in `links`.
+    Error handling: AddressInUse out of `bind`; nothing out of `run`.
+    """
+
+    def __init__(self, config: Config, links: Links) -> None:
+        self._config = config
+        self._links = links
+        self._listeners: list[trio.SocketListener] = []
+        self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
+        self._open = 0
+        self._sources = Sources(config)
+        self._acceptor = Acceptor(links.runtime.descriptors, SPARES)
+        self._parting = Parting()
+        self.addresses: list[str] = []
+
+    async def bind(self) -> None:
+        """Bind all addresses. `[::]` may be missing where it stands beside `0.0.0.0`: there is no IPv6 then."""
+        addresses = [parse_address(text, lowest_port=0) for text in self._config.listen]
+        try:
+            for host, port in addresses:
+                await self._bind(host, port, optional=host == "::" and ("0.0.0.0", port) in addresses)
+        except BaseException:
+            self.close()
+            raise
+        self._warn_if_open()
+
+    async def _bind(self, host: str, port: int, *, optional: bool) -> None:
+        if port == 0 and self._listeners:
+            port = self._port_of(self._listeners[0]) if optional else 0
+        try:
+            listener = await self._links.runtime.listen(host, port)
+        except OSError as error:
+            if optional and error.errno in NO_IPV6:
+                return
+            raise in_use(host, port, error, "--listen") from None
+        self._listeners.append(listener)
+        self.addresses.append(format_address(*listener.socket.getsockname()[:2]))
+
+    def _port_of(self, listener: trio.SocketListener) -> int:
+        return int(listener.socket.getsockname()[1])
+
+    def _warn_if_open(self) -> None:
+        reachable = [text for text in self.addresses if not is_loopback(parse_address(text)[0])]
+        if reachable and self._config.trust == "open":
+            shown = ", ".join(reachable)
+            log.warning("whoever reaches %s may talk to this node; --trust known or pending closes it", shown)
+
+    async def run(self) -> None:
+        """Accept until cancelled."""
+        try:
+            with self._acceptor:
+                async with trio.open_nursery() as nursery:
+                    for listener in self._listeners:
+                        nursery.start_soon(self._acceptor.run, listener, self._take)
+        finally:
+            self.close()
+
+    @property
+    def is_full(self) -> bool:
+        """There are as many links as there may be: the next one is refused."""
+        return self._open >= self._config.max_links
+
+    def close(self) -> None:
+        """Free the addresses."""
+        for listener in self._listeners:
+            listener.socket.close()
+
+    # -- one connection
+
+    def _take(self, accepted: trio.SocketStream, *, short: bool) -> None:
+        """Links live in their own nursery: they outlast the intake."""
+        self._links.nursery.start_soon(self._refuse if short else self._serve, accepted)
+
+    async def _refuse(self, accepted: trio.SocketStream) -> None:
+        with accepted.socket:
+            await self._parting.part(accepted.socket, within=REFUSE_WITHIN_S)
+        self._acceptor.refill()
+
+    async def _serve(self, accepted: trio.SocketStream) -> None:
+        stream = self._links.faults.wrap(accepted)
+        with accepted.socket:
+            try:
+                await supervised("an accepted connection", lambda: self._admit(stream))
+            finally:
+                stream.socket.close()
+            await self._links.faults.finished(stream)  # what is accepted is closed as soon as this returns
+
+    async def _admit(self, stream: trio.SocketStream) -> None:
+        try:
+            host, port = stream.socket.getpeername()[:2]
+            prepare(stream)
+        except OSError:
+            return  # gone before we looked
+        if self.is_full or not self._sources.enter(host, trio.current_time()):
+            self._sources.complain(host)
+            await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
+            return
+        self._open += 1
+        try:
+            await self._welcome(stream, host, format_address(host, port))
+        finally:
+            self._open -= 1
+            self._sources.leave(host)
+
+    async def _welcome(self, stream: trio.SocketStream, host: str, address: str) -> None:
+        plain = self._config.plain == "on" or (self._config.plain == "loopback" and is_loopback(host))
+        kind: str = "gone"
+        with self._nameless():
+            kind = await sniff(stream, SILENCE_S if plain else self._config.handshake_timeout)
+        if plain and kind in ("plain", "silent"):
+            kind = await self._plain(stream, address, provisional=kind == "silent")
+        if kind == "native":
+            await self._native(stream, address)
+
+    @contextmanager
+    def _nameless(self) -> Iterator[None]:
+        """The part before we know who it is; of too many in it the oldest is dropped."""
+        scope = trio.CancelScope()
+        self._unknown[scope] = None
+        if len(self._unknown) > self._config.unauthenticated:
+            oldest = next(iter(self._unknown))
+            del self._unknown[oldest]  # at once: the next one that comes drops another one
+            oldest.cancel()
+        try:
+            with scope:
+                yield
+        finally:
+            self._unknown.pop(scope, None)
+
+    async def _plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
+        """Serve a plain link; answers "native" if it turned out to be one."""
+        links = self._links
+        peer = links.registry.plain(address)
+        links.faults.attach(stream, peer)
+        link = PlainLink(
+            *(stream, peer, links.chat, links.journal, self._config),
+            direction="in",
+            address=address,
+            provisional=provisional,
+        )
+        links.attach(peer, link)
+        await links.serve(peer, link, link.run)
+        return str(link.reason)
+
+    async def _native(self, stream: trio.SocketStream, address: str) -> None:
+        established = None
+        with self._nameless():
+            try:
+                established = await handshake.as_acceptor(self._links, stream, address)
+            except handshake.Refused as refused:
+                log.info("no link with %s: %s", address, refused)
+        if established is not None:
+            link = NativeLink(self._links, established, direction="in", address=address)
+            self._links.attach(established.peer, link)
+            await self._links.serve(established.peer, link, link.run)
+
+
+def in_use(host: str, port: int, error: OSError, flag: str) -> AddressInUse:
+    """What to say where an address cannot be bound; the flag chooses another one."""
+    shown, why = format_address(host, port), (error.strerror or str(error)).lower()
+    hint = f"another program has it: stop that, or choose another with {flag}"
+    return AddressInUse(f"cannot listen on {shown} ({why}); {hint}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of an address is this machine itself."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"

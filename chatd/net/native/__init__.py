@@ -1,0 +1,1 @@
+"""Links to other chatd nodes: TLS, frames in both directions."""

@@ -1,0 +1,1 @@
+"""Links to programs that speak plain text over TCP."""

@@ -1,0 +1,1 @@
+"""Room ports: TCP ports through which plain clients join hosted rooms."""

@@ -1,0 +1,285 @@
+"""Guest: one plain client of a room port, from its first byte to its end.
+
+The trio shell around wire/dialects.py: when to read, when a chunk is a line, which decision of the core a command asks
+for, and how to hang up. What is said in the room is brought to it by net/roomport/fanout.py, which writes to its
+outlet; what it asks for itself is answered there too, in order. Run, in its supervisor, by net/roomport/port.py.
+"""
+
+import fcntl
+import logging
+import socket
+import struct
+import termios
+from functools import partial
+from typing import Final, NamedTuple
+
+import trio
+
+from chatd.api.errors import ControlError
+from chatd.config.settings import Config
+from chatd.journal.journal import Journal
+from chatd.net.reasons import (
+    CLOSED,
+    LINE_TOO_LONG,
+    RESET,
+    SILENT,
+    STALLED,
+    STORAGE_FULL,
+    STORAGE_LOST,
+    TOO_SLOW,
+    broken,
+)
+from chatd.net.roomport.fanout import Fanout
+from chatd.net.roomport.writer import Outlet
+from chatd.rooms.hosted import LEFT, Rooms
+from chatd.rooms.posting import Talk
+from chatd.rooms.room import Member, Room
+from chatd.wire import dialects
+from chatd.wire.dialects import AddressServer, Command, Enter, Help, Leave, NameServer, Server, Speak, Users
+
+RECV_BYTES: Final = 4096  # small, so that what one read brings stays near the receive rate
+BURST_S: Final = 1.0  # of the receive rate may come at once
+FLOOD_BYTES: Final = 512  # so many count as a message, also if there is none in them
+LISTED: Final = 32  # so many names in a list of users cost as much as a message
+LAST_WORDS_S: Final = 0.2  # to write what waits, once it is not in the room any more
+UNSENT_STEP_S, UNSENT_LOOKS = 0.005, 40  # and to see it arrive
+DRAIN_S: Final = 1.0  # to read until EOF after our FIN
+KERNEL_BYTES: Final = 131072  # SO_SNDBUF, of which the kernel makes twice as much; left alone, it would hold 4 MiB
+NOW: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close with an RST
+log = logging.getLogger("chatd.rooms")
+
+
+class Entrance(NamedTuple):
+    """What leads a client into one room."""
+
+    room: Room
+    dialect: str
+    fanout: Fanout
+    rooms: Rooms
+    talk: Talk
+    journal: Journal
+    config: Config
+
+
+class Guest:
+    """One connection. `reason` is None while it is open, then why it ended; `member` is None unless it is in the room.
+
+    Resource handling: owns the stream from the call of `run` on, and closes it.
+    Error handling: whatever the client does ends in a `reason`, never in an exception.
+    """
+
+    def __init__(self, entrance: Entrance, stream: trio.SocketStream, address: str) -> None:
+        self.address = address
+        self.dialect = entrance.dialect
+        self.reason: str | None = None
+        self.member: Member | None = None
+        self.outlet: Outlet
+        self._entrance = entrance
+        self._config = entrance.config
+        self._sock = stream.socket
+        self._server = _server(entrance)
+        self._reading = trio.CancelScope()
+        self._name_by = trio.current_time() + entrance.config.handshake_timeout
+        self._next_read = 0.0
+
+    @property
+    def ends_lines(self) -> bool | None:
+        """Whether its own texts end in newlines; None: that is not known yet."""
+        return self._server.ends_lines
+
+    def close(self, reason: str) -> None:
+        """Hang up on it: it gets what waits for it, and nothing else. The first reason stays."""
+        if self.reason is None:
+            self.reason = reason
+            self._entrance.fanout.discard(self)
+            self._reading.cancel()
+
+    # -- its task
+
+    async def run(self) -> None:
+        """Serve the connection until it has ended."""
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+            async with trio.open_nursery() as nursery:
+                self.outlet = Outlet(self._sock.fileno(), self._config, nursery, self.close)
+                with self._reading:
+                    await self._serve()
+                self._leave()
+                patience = 0.0 if self.reason in (RESET, STALLED, TOO_SLOW) else LAST_WORDS_S
+                nursery.cancel_scope.deadline = trio.current_time() + patience
+            await self._hang_up()
+        finally:
+            self.close("cut")
+            self._leave()
+            self._sock.close()
+
+    def _leave(self) -> None:
+        member, self.member = self.member, None
+        if member is not None:
+            reason, room = self.reason or "cut", self._entrance.room
+            self._entrance.rooms.leave(room, member, reason)
+            log.info("%s (%s) is not in %s any more: %s", member.nick, self.address, room.label, reason)
+
+    async def _serve(self) -> None:
+        """Do what it asks for, until its end; how that came is in `reason`."""
+        try:
+            if self.dialect == dialects.ADDRESS:
+                self._enter(None)
+            while self.reason is None:
+                await self._pace_reading()
+                await self._listen()
+        except ControlError as error:
+            self._answer(error.message)
+            self.close(error.kind)
+        except trio.TooSlowError:
+            self.close(SILENT)
+        except OSError as error:  # reset, or the kernel's keepalive gave up
+            self.close(broken(error))
+
+    # -- reading
+
+    async def _listen(self) -> None:
+        """Take one chunk; where one waits and the line stays quiet, that is whole."""
+        chunk = await self._chunk()
+        if chunk != b"" and self._entrance.journal.lost:
+            self.close(STORAGE_LOST)
+            return
+        end = None if chunk or chunk is None else CLOSED
+        try:
+            commands = self._server.flush() if chunk is None else self._server.receive(chunk)
+        except dialects.TooLong as error:
+            commands, end = error.commands, LINE_TOO_LONG
+        self._spend(max(0, len(chunk or b"") / FLOOD_BYTES - len(commands)))
+        self.outlet.pace(self.dialect == dialects.ADDRESS and self._server.ends_lines is False)
+        await self._obey(commands)
+        if end is not None:
+            self.close(end)
+
+    async def _chunk(self) -> bytes | None:
+        """What is readable; None when an unfinished line waits, and stays so. Raises OSError, TooSlowError."""
+        if self.member is None:
+            with trio.fail_at(self._name_by):
+                return await self._sock.recv(RECV_BYTES)
+        if not self._server.pending:
+            # No deadline: who is in a room may be silent for ever. The kernel's keepalive notices when it is gone.
+            return await self._sock.recv(RECV_BYTES)
+        with trio.move_on_after(self._config.plain_quiet):
+            return await self._sock.recv(RECV_BYTES)
+        return None
+
+    async def _pace_reading(self) -> None:
+        """It is read at the receive rate, and only while the journal keeps up."""
+        await self._entrance.journal.room()
+        if self._next_read > trio.current_time() + BURST_S:
+            await trio.sleep_until(self._next_read - BURST_S)
+
+    def _spend(self, messages: float) -> None:
+        self._next_read = max(self._next_read, trio.current_time()) + messages / self._config.plain_rate
+
+    # -- what it asks for
+
+    async def _obey(self, commands: list[Command]) -> None:
+        """Do it in order; neighbouring texts to all are appended together. Raises ControlError: it may not enter."""
+        texts: list[str] = []
+        for command in commands:
+            if isinstance(command, Speak) and command.to is None:
+                texts.append(command.text)
+                continue
+            self._say(texts)
+            texts = []
+            await self._pace_reading()
+            self._do(command)
+            if self.reason is not None:
+                return
+        self._say(texts)
+
+    def _do(self, command: Command) -> None:
+        room = self._entrance.room
+        match command:
+            case Enter(name):
+                self._enter(name)
+            case Speak(text, to):
+                self._say_to(str(to), text)
+            case Users():
+                users = room.users()
+                self._spend(1 + len(users) / LISTED)
+                self._answer(dialects.user_list(user.nick for user in users))
+            case Help():
+                self._spend(1)
+                self._answer(dialects.HELP)
+            case Leave():
+                self.close(LEFT)
+
+    def _enter(self, name: str | None) -> None:
+        """Be in the room from now on; the welcome is the first thing that it gets. Raises ControlError."""
+        entrance = self._entrance
+        self.member, why = entrance.rooms.enter_plain(entrance.room, name, self.address, self.close)
+        if name is not None:
+            self._answer(dialects.welcome(self.member.nick, why))
+        entrance.fanout.add(self, self.member)
+        log.info("%s (%s) is in %s", self.member.nick, self.address, entrance.room.label)
+
+    def _say(self, texts: list[str], to: Member | None = None) -> None:
+        if texts and self.member is not None:
+            self._spend(len(texts))
+            _, batch = self._entrance.talk.say(self._entrance.room, self.member, texts, to)
+            # They were lost: the client can only be told by hanging up on it.
+            batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
+
+    def _say_to(self, nick: str, text: str) -> None:
+        to = self._entrance.room.named(nick)
+        if to is not None:
+            self._say([text], to)
+        else:
+            self._spend(1)
+            self._answer(dialects.UNKNOWN_USER)
+
+    def _answer(self, text: str) -> None:
+        """To it alone; of the other dialect nobody expects an answer."""
+        if self.dialect == dialects.NAME:
+            self.outlet.write(dialects.reply(text, ends_lines=self._server.ends_lines))
+
+    # -- the end
+
+    async def _hang_up(self) -> None:
+        """A FIN for who asked for it, and an RST for the programs of the seeds, which spin on a FIN that comes unasked.
+
+        Who ends its lines is a person with nc: that one would lose with an RST what it has not read yet.
+        """
+        self.outlet.end()
+        if self.reason in (CLOSED, RESET):
+            return
+        if self.reason == LEFT and self.dialect == dialects.ADDRESS:
+            await self._half_close(DRAIN_S)
+            return
+        if self.reason not in (STALLED, TOO_SLOW):
+            await (self._half_close(LAST_WORDS_S) if self.ends_lines else self._arrived())
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
+
+    async def _half_close(self, patience: float) -> None:
+        """Until they have closed too. What they still send is read: unread, it would make an RST of our FIN."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            with trio.move_on_after(patience):
+                while await self._sock.recv(RECV_BYTES):
+                    continue
+        except OSError:  # reset, or gone since long: there is nobody to be polite to
+            return
+
+    async def _arrived(self) -> None:
+        """Wait until what was written is at the other side, where an RST does not take it away any more."""
+        for _ in range(UNSENT_LOOKS):
+            if not _unsent(self._sock.fileno()):
+                return
+            await trio.sleep(UNSENT_STEP_S)
+
+
+def _server(entrance: Entrance) -> Server:
+    line_bytes = entrance.config.plain_line_bytes
+    return AddressServer(line_bytes) if entrance.dialect == dialects.ADDRESS else NameServer(line_bytes)
+
+
+def _unsent(descriptor: int) -> int:
+    """Bytes that the other side's kernel has not confirmed."""
+    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
+    return int(count)

@@ -1,0 +1,178 @@
+"""Room ports: where plain clients come into the rooms that this node hosts.
+
+Each port leads into one room, and speaks one dialect; several may lead into the same room. What is accepted is bounded
+and becomes a guest (net/roomport/client.py), in the nursery of the links, so that it outlasts the intake and can be
+told that the node stops. A client that has not said its name is no member yet, and delays nobody; where the room is
+full, the oldest of those makes way.
+"""
+
+import contextlib
+import logging
+import socket
+from functools import partial
+
+import trio
+
+from chatd.acceptor import Acceptor
+from chatd.api.errors import ControlError
+from chatd.closing import Parting
+from chatd.config.values import RoomPort, format_address, parse_room_port
+from chatd.net.admission import Sources
+from chatd.net.links import Links, supervised
+from chatd.net.listener import REFUSE_WITHIN_S, SPARES, in_use
+from chatd.net.reasons import SHUTDOWN, SILENT
+from chatd.net.roomport.client import NOW, Entrance, Guest
+from chatd.net.roomport.fanout import Fanout
+from chatd.rooms.room import Room
+from chatd.runtime import prepare
+
+GOODBYE_S = 0.5  # all guests together, when the node stops
+log = logging.getLogger("chatd.rooms")
+
+
+class RoomPorts:
+    """The bound room ports and who came in through them.
+
+    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; guests live in `links`.
+    Error handling: AddressInUse out of `bind`; nothing out of `run`.
+    """
+
+    def __init__(self, links: Links) -> None:
+        self.addresses: list[str] = []  # as bound, in the order of the settings
+        self._links = links
+        self._config = links.config
+        self._rooms = links.exchange.rooms
+        self._ports = [parse_room_port(text) for text in links.config.room_port]
+        self._listeners: list[trio.SocketListener] = []
+        self._sources = Sources(links.config)
+        self._acceptor = Acceptor(links.runtime.descriptors, SPARES if self._ports else 0)
+        self._parting = Parting()
+        self._fanouts: dict[Room, Fanout] = {}
+        self._guests: dict[str, dict[Guest, None]] = {port.room: {} for port in self._ports}  # oldest first
+        self._gone = trio.Event()
+        self._stopping = False
+
+    async def bind(self) -> None:
+        """Bind all addresses."""
+        try:
+            for port in self._ports:
+                await self._bind(port)
+        except BaseException:
+            self.close()
+            raise
+
+    async def _bind(self, port: RoomPort) -> None:
+        try:
+            listener = await self._links.runtime.listen(port.host, port.port)
+        except OSError as error:
+            raise in_use(port.host, port.port, error, "--room-port") from None
+        self._listeners.append(listener)
+        self.addresses.append(format_address(*listener.socket.getsockname()[:2]))
+
+    def close(self) -> None:
+        """Free the addresses."""
+        for listener in self._listeners:
+            listener.socket.close()
+
+    async def run(self) -> None:
+        """Host the rooms, and accept until cancelled."""
+        try:
+            with self._acceptor:
+                async with trio.open_nursery() as nursery:
+                    for port, listener, address in zip(self._ports, self._listeners, self.addresses, strict=True):
+                        if (room := self._host(port)) is not None:
+                            log.info("%s leads into %s (dialect %s)", address, room.label, port.dialect)
+                        nursery.start_soon(self._acceptor.run, listener, partial(self._take, port))
+        finally:
+            self.close()
+
+    def _host(self, port: RoomPort) -> Room | None:
+        """The room that the port leads into; this node need not be in it. None: there cannot be one."""
+        try:
+            room, _ = self._rooms.host(port.room)
+        except ControlError as error:
+            log.warning("the room port of %s leads nowhere: %s", port.room, error)
+            return None
+        room.ports = len([other for other in self._ports if other.room == port.room])
+        return room
+
+    # -- one connection
+
+    def _take(self, port: RoomPort, stream: trio.SocketStream, *, short: bool) -> None:
+        self._links.nursery.start_soon(self._serve, port, stream, short)
+
+    async def _serve(self, port: RoomPort, stream: trio.SocketStream, short: bool) -> None:
+        with stream.socket:
+            if short:
+                await self._refuse(stream)
+            else:
+                await supervised("a client of a room port", partial(self._admit, port, stream))
+        self._acceptor.refill()
+
+    async def _refuse(self, stream: trio.SocketStream) -> None:
+        """End it with a FIN and no bytes, and for the programs that spin on a FIN with a reset a moment later."""
+        await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
+        with contextlib.suppress(OSError):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
+
+    async def _admit(self, port: RoomPort, stream: trio.SocketStream) -> None:
+        try:
+            host, number = stream.socket.getpeername()[:2]
+            prepare(stream)
+        except OSError:
+            return  # gone before we looked
+        if self._stopping:
+            return
+        if not self._has_place(port) or not self._sources.enter(host, trio.current_time()):
+            self._sources.complain(host)
+            await self._refuse(stream)
+            return
+        try:
+            await self._welcome(port, stream, format_address(host, number))
+        finally:
+            self._sources.leave(host)
+
+    def _has_place(self, port: RoomPort) -> bool:
+        """Of too many, the oldest that has not said who it is makes way."""
+        guests = self._guests[port.room]
+        if len(guests) < self._config.room_members:
+            return True
+        silent = next((guest for guest in guests if guest.member is None and guest.reason is None), None)
+        if silent is None:
+            return False
+        silent.close(SILENT)
+        return True
+
+    async def _welcome(self, port: RoomPort, stream: trio.SocketStream, address: str) -> None:
+        room = self._host(port)
+        if room is None:
+            await self._refuse(stream)
+            return
+        links, guests = self._links, self._guests[port.room]
+        fanout = self._fanouts.get(room)
+        if fanout is None:
+            fanout = self._fanouts[room] = Fanout(room, links.journal, links.nursery)
+        entrance = Entrance(room, port.dialect, fanout, self._rooms, links.exchange.talk, links.journal, self._config)
+        guest = Guest(entrance, stream, address)
+        guests[guest] = None
+        try:
+            await guest.run()
+        finally:
+            del guests[guest]
+            self._gone.set()
+
+    # -- the end
+
+    def hang_up(self) -> None:
+        """Tell all guests that the node stops."""
+        self._stopping = True
+        for guests in self._guests.values():
+            for guest in guests:
+                guest.close(SHUTDOWN)
+
+    async def goodbye(self) -> None:
+        """Wait until they are gone, for GOODBYE_S at most."""
+        with trio.move_on_after(GOODBYE_S):
+            while any(self._guests.values()):
+                self._gone = trio.Event()
+                await self._gone.wait()

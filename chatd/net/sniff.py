@@ -1,0 +1,34 @@
+"""Sniffing: native or plain? A look at the first byte of an accepted connection, without consuming it.
+
+Knows one byte, the one that a TLS ClientHello begins with. It does not know policy, slots or what comes after.
+Called by `net/listener.py` for what it accepts, and by `net/plain/link.py` while a silent connection is plain
+only provisionally.
+"""
+
+import socket
+from typing import Final, Literal
+
+import trio
+
+TLS_HANDSHAKE: Final = b"\x16"
+SILENCE_S: Final = 1.0  # after this long without a byte a connection is listed as plain, provisionally
+
+First = Literal["native", "plain", "gone"]
+
+
+async def first(stream: trio.SocketStream) -> First:
+    """Wait for the first byte, which stays unread: `native`, `plain`, or `gone` (the end). Raises OSError."""
+    byte = await stream.socket.recv(1, socket.MSG_PEEK)
+    if not byte:
+        return "gone"
+    return "native" if byte == TLS_HANDSHAKE else "plain"
+
+
+async def sniff(stream: trio.SocketStream, patience: float = SILENCE_S) -> First | Literal["silent"]:
+    """`first`, a reset being `gone` too; `silent` when nothing came within `patience` seconds."""
+    with trio.move_on_after(patience):
+        try:
+            return await first(stream)
+        except OSError:
+            return "gone"
+    return "silent"

@@ -1,0 +1,137 @@
+"""Directory: which peer is meant by a slot, an address, a name or a node id. Knows nothing of what peers do.
+
+The order of a look-up is: slot, HOST:PORT, whole node id, exact name, beginning of a node id. A whole node id is never
+a name, and a name comes before the beginning of an id: a new node cannot change what an existing name means.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
+
+from chatd.api.errors import ControlError
+from chatd.peers.names import SHORTEST_PREFIX, STRANGER_PREFIX, is_node_id, starting
+from chatd.peers.peer import Peer
+
+SLOT_DIGITS = 19  # no slot has more, and Python does not read numbers of any length
+SHORT_PREFIX = "short_prefix"  # the reason of an unknown_peer: too short to find a stranger
+
+
+class Directory:
+    """All peers of one node, by what people call them."""
+
+    def __init__(self) -> None:
+        self._by_slot: dict[int, Peer] = {}
+        self._by_node: dict[str, Peer] = {}
+        self._by_key: dict[int, Peer] = {}
+        self._ids: list[str] = []  # the node ids, sorted
+        self._by_name: dict[str, list[Peer]] | None = None  # made when it is needed, gone with every change
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._by_slot.values())
+
+    def __contains__(self, peer: Peer) -> bool:
+        return self._by_slot.get(peer.slot) is peer
+
+    def put(self, peer: Peer) -> None:
+        """Add the peer, or note that it has another name or node id."""
+        self._by_slot[peer.slot] = self._by_key[peer.key] = peer
+        if peer.node is not None:
+            if peer.node not in self._by_node:
+                insort(self._ids, peer.node)
+            self._by_node[peer.node] = peer
+        self._by_name = None
+
+    def drop(self, peer: Peer) -> None:
+        """Remove the peer."""
+        self._by_slot.pop(peer.slot, None)
+        self._by_key.pop(peer.key, None)
+        if peer.node is not None and self._by_node.pop(peer.node, None) is not None:
+            del self._ids[bisect_left(self._ids, peer.node)]
+        self._by_name = None
+
+    def in_slot(self, slot: int) -> Peer | None:
+        """The peer in that slot."""
+        return self._by_slot.get(slot)
+
+    def with_key(self, key: int) -> Peer | None:
+        """The peer with that topic in the journal."""
+        return self._by_key.get(key)
+
+    def with_node(self, node: str) -> Peer | None:
+        """The peer with that node id."""
+        return self._by_node.get(node)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All node ids, sorted."""
+        return self._ids
+
+    def find(self, spec: int | str) -> Peer:
+        """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.
+
+        Raises ControlError unknown_peer, ambiguous_peer.
+        """
+        if isinstance(spec, str) and is_node_id(spec):
+            return self._by_node.get(spec) or self._one(spec, [])
+        if isinstance(spec, str) and spec.isascii() and spec.isdigit():
+            if len(spec) > SLOT_DIGITS:
+                return self._one(spec, [])
+            spec = int(spec)
+        if isinstance(spec, int):
+            return self._by_slot.get(spec) or self._one(spec, [])
+        return self._one(spec, self.at_address(spec) or self.named(spec) or self.found_by(spec))
+
+    def at_address(self, spec: str) -> list[Peer]:
+        """The peers that are closest to that address; of several, the plain ones that are up."""
+        if ":" not in spec:
+            return []
+        found: dict[int, list[Peer]] = {}
+        for peer in self:
+            found.setdefault(_closeness(peer, spec), []).append(peer)
+        found.pop(0, None)
+        closest = found[max(found)] if found else []
+        return [peer for peer in closest if peer.is_up and peer.kind == "plain"] or closest
+
+    def named(self, name: str) -> list[Peer]:
+        """All peers with exactly that name."""
+        if self._by_name is None:
+            self._by_name = {}
+            for peer in self:
+                self._by_name.setdefault(peer.name, []).append(peer)
+        return self._by_name.get(name, [])
+
+    def starting(self, start: str) -> list[Peer]:
+        """All peers with a node id that begins so, strangers too."""
+        return [self._by_node[node] for node in starting(self._ids, start)]
+
+    def found_by(self, start: str) -> list[Peer]:
+        """The peers that may be looked up by that beginning of their node ids."""
+        if len(start) < SHORTEST_PREFIX:
+            return []
+        return [peer for peer in self.starting(start) if peer.known or len(start) >= STRANGER_PREFIX]
+
+    def _one(self, spec: int | str, found: list[Peer]) -> Peer:
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise self._unknown(spec)
+        candidates = [f"slot {peer.slot}: {peer.shown}" for peer in found[:8]]
+        hint = "say the slot or the node id, or settle it with `chatctl peer rename` or `chatctl peer forget`"
+        raise ControlError(
+            "ambiguous_peer", f"{spec!r} may be {', '.join(candidates)}", hint, candidates=[peer.slot for peer in found]
+        )
+
+    def _unknown(self, spec: int | str) -> ControlError:
+        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.starting(spec)):
+            slots = ", ".join(str(peer.slot) for peer in begun[:8])
+            hint = f"the id of a stranger takes {STRANGER_PREFIX} characters or more; or say its slot: {slots}"
+            return ControlError("unknown_peer", f"no known peer is called {spec!r}", hint, reason=SHORT_PREFIX)
+        return ControlError("unknown_peer", f"there is no peer {spec!r}", "`chatctl list --all` shows all peers")
+
+
+def _closeness(peer: Peer, address: str) -> int:
+    """How much that address is the peer's: 3 where we dial it, 0 where it is not its address."""
+    if address in peer.wishes or any(link.direction == "out" and link.address == address for link in peer.links):
+        return 3
+    if peer.address == address and peer.known:
+        return 2
+    return int(peer.address == address or any(link.address == address for link in peer.links))

@@ -1,0 +1,94 @@
+"""Naming: what nodes are called here, and which node is meant by a name or an id, this node included.
+
+Holds no state besides our own id and name: peers are in the directory. Called by the registry for its peers, and by
+the explorer and `wait topo` for nodes that are known only through others.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from chatd.api.errors import ControlError
+from chatd.paths import valid_name
+from chatd.peers.directory import Directory
+from chatd.peers.names import begins_an_id, reads_as_other, unmet, with_id
+from chatd.peers.peer import Peer
+
+
+class Naming:
+    """The names of one node's network."""
+
+    def __init__(self, directory: Directory, node: str, name: str) -> None:
+        self._directory = directory
+        self._node = node
+        self._name = name
+
+    def node_of(self, spec: str) -> str | None:
+        """The node id of a peer or of this node; empty for a peer without one, None where no node is called that.
+
+        Raises ControlError ambiguous_peer.
+        """
+        if spec in (self._name, self._node):
+            return self._node
+        begins = not spec.isdigit() and begins_an_id(spec, [self._node])  # digits are a slot
+        try:
+            peer = self._directory.find(spec)
+        except ControlError as error:
+            if error.kind != "unknown_peer":
+                raise
+            return self._node if begins else None
+        if begins and peer.name != spec:
+            hint = "say the name or the whole node id, as `chatctl whoami` and `chatctl list` show them"
+            message = f"{spec!r} may be this node, slot {peer.slot}: {peer.shown}"
+            raise ControlError("ambiguous_peer", message, hint, candidates=[peer.slot])
+        return peer.node or ""
+
+    def is_taken(self, name: str) -> bool:
+        """Whether a peer is called that."""
+        return bool(self._directory.named(name))
+
+    def misleads(self, name: str, node: str) -> bool:
+        """Whether a name that the node announces reads as a slot, an address, this node or the beginning of an id.
+
+        Every id counts, also one that so few characters do not find: who types them means that id, and no name.
+        """
+        ours = name == self._name or any(begins_an_id(name, [one]) for one in (self._node, node))
+        return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)
+
+    def check(self, peer: Peer, name: str) -> None:
+        """Whether the peer can be given that name. Raises ControlError conflict where it means another node already."""
+        hint = "choose another name"
+        if name == self._name:
+            raise ControlError("conflict", f"{name!r} is the name of this node", hint)
+        for other in self._directory.named(name):
+            if other is not peer:
+                raise ControlError("conflict", f"{name!r} is the name of slot {other.slot}", hint)
+        for other in self._directory.found_by(name):
+            if other is not peer:
+                raise ControlError("conflict", f"the node id of slot {other.slot} begins with {name!r}", hint)
+
+    def names_of(self, claims: Mapping[str, str]) -> dict[str, str]:
+        """What nodes of the network are called here, by node id: as here if they are peers, else as `claims` has it.
+
+        A claim that misleads, that a peer has, or that two nodes make, is shown with the first characters of the id.
+        """
+        names = {node: name for node in claims if (name := self._own_name(node)) is not None}
+        claimed = {node: claim.partition("~")[0] for node, claim in claims.items() if node not in names}
+        ids, count, given = sorted(claims), Counter(claimed.values()), set(names.values())
+
+        def is_taken(name: str) -> bool:
+            return name in given or self.is_taken(name)
+
+        for node, claim in claimed.items():
+            if not valid_name(claim):
+                names[node] = unmet(node, is_taken)
+            elif count[claim] > 1 or is_taken(claim) or self.misleads(claim, node) or begins_an_id(claim, ids):
+                names[node] = with_id(claim, node, is_taken)
+            else:
+                names[node] = claim
+            given.add(names[node])
+        return names
+
+    def _own_name(self, node: str) -> str | None:
+        """Our name for this node or a peer."""
+        peer = self._directory.with_node(node)
+        return self._name if node == self._node else peer.name if peer is not None else None

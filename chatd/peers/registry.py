@@ -1,0 +1,364 @@
+"""Registry: all peers, by slot, node id, name and address; which of them are up.
+
+A journal topic is never given to another peer, and a slot is not within one run. Native peers that we dialed, decided
+about or got a message from are remembered in the journal's `peers` table and keep their slots across restarts. Others
+live as long as this run, and only so many of them that strangers cannot fill the memory; a later run may give their
+slots to other peers. Every change of a peer's state is told to `changed` and written to the journal with no await
+between. Knows no sockets: links are what `peers/peer.py` says.
+
+A peer is known when it was dialed, accepted, named or configured here, or sent to by a local client. Every other one
+that identified itself is a stranger. What a name may be is written in `peers/names.py`.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from chatd.api.events import PeerDown, PeerPending, PeerUp
+from chatd.api.results import PeerRecord
+from chatd.journal.batch import Batch, Statement
+from chatd.journal.journal import Journal
+from chatd.peers.directory import Directory
+from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
+from chatd.peers.naming import Naming
+from chatd.peers.outbox import Owed
+from chatd.peers.peer import ROW, Link, Peer
+from chatd.peers.persistent import WISHES, Wishes
+from chatd.runtime import Broadcast, Runtime
+
+GONE_PEERS = 256  # strangers and plain peers that are gone and still listed
+PENDING_PEERS = 256
+NEWEST_TOPIC = (
+    "SELECT max(topic) FROM (SELECT max(topic) AS topic FROM events WHERE topic IS NOT NULL "
+    "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
+    "UNION ALL SELECT max(topic) FROM consumers UNION ALL SELECT max(topic) FROM rooms)"
+)
+FORGET = ("DELETE FROM outcomes WHERE topic = ? AND NOT final", "DELETE FROM expiries WHERE topic = ?")
+SWEEP_EVERY = 64  # new peers
+log = logging.getLogger("chatd.peers")
+
+
+class Registry:
+    """All peers of one node."""
+
+    def __init__(
+        self, journal: Journal, runtime: Runtime, node: str = "", name: str = "", listed: Iterable[str] = ()
+    ) -> None:
+        """Read what is remembered (blocking). `node` and `name` are our own, `listed` is the setting `known`."""
+        self.node = node
+        self.changed = Broadcast()
+        self.owed = Owed()
+        self.wishes = Wishes(journal, self.changed)
+        self._journal = journal
+        self._runtime = runtime
+        self._listed = tuple(listed)
+        self._directory = Directory()
+        self.naming = Naming(self._directory, node, name)
+        query = journal.store.query
+        for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
+            self._recall(*row)
+        for row in query(WISHES):
+            self._recall_wish(*row)
+        newest_topic = query(NEWEST_TOPIC)[0][0] or 0
+        self._next_key = max([newest_topic, *(peer.key for peer in self)]) + 1
+        self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
+
+    def _recall(
+        self,
+        key: int,
+        slot: int,
+        node: str,
+        name: str,
+        pinned: int,
+        address: str,
+        trust: str,
+        terminated: int,
+        known: int,
+    ) -> None:
+        peer = Peer(key, slot, "native", name, node, address, self.owed)
+        peer.pinned, peer.trust, peer.terminated, peer.remembered = bool(pinned), trust, bool(terminated), True
+        peer.known = bool(known) or node.startswith(self._listed)
+        peer.reason = "terminated" if terminated else None
+        peer.since = self._runtime.wall()
+        self._directory.put(peer)
+
+    def _recall_wish(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
+        peer = self._directory.in_slot(slot)
+        if peer is None:  # plain, or nobody has ever answered there
+            peer = Peer(key, slot, "native" if kind == "native" else "plain", address, None, address, self.owed)
+            peer.since, peer.known = self._runtime.wall(), True
+            self._directory.put(peer)
+        self.wishes.recall(peer, address, kind, nick)
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._directory)
+
+    # -- finding
+
+    def find(self, spec: int | str) -> Peer:
+        """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.
+
+        Raises ControlError unknown_peer, ambiguous_peer.
+        """
+        return self._directory.find(spec)
+
+    def starting(self, start: str) -> list[Peer]:
+        """All peers with a node id that begins so, strangers too."""
+        return self._directory.starting(start)
+
+    def meant_by(self, spec: str) -> list[Peer]:
+        """All peers that could be meant by a name, an address or the beginning of a node id, strangers too."""
+        begun = self.starting(spec) if len(spec) >= SHORTEST_PREFIX else []
+        called = self._directory.named(spec) or self._directory.at_address(spec)
+        return [*begun, *(peer for peer in called if peer not in begun)]
+
+    def by_key(self, key: int) -> Peer | None:
+        """The peer with that topic in the journal."""
+        return self._directory.with_key(key)
+
+    def by_node(self, node: str) -> Peer | None:
+        """The peer with that node id."""
+        return self._directory.with_node(node)
+
+    def is_up(self, node: str) -> bool:
+        """Whether the node has a live link with us."""
+        peer = self.by_node(node)
+        return peer is not None and peer.is_up
+
+    def records(self, *, gone: bool = True) -> list[PeerRecord]:
+        """All peers in slot order; plain ones that are gone only with `gone`."""
+        shown = (peer for peer in self if gone or peer.kind == "native" or peer.is_up)
+        return [peer.record() for peer in sorted(shown, key=lambda peer: peer.slot)]
+
+    def up(self) -> list[Peer]:
+        """The peers with a live link, in slot order."""
+        return sorted((peer for peer in self if peer.is_up), key=lambda peer: peer.slot)
+
+    # -- making and forgetting
+
+    def plain(self, address: str) -> Peer:
+        """A new plain peer; its name is its address."""
+        return self._add("plain", address, None, address)
+
+    def wanted(self, address: str, kind: str = "native") -> Peer:
+        """The peer that is dialed at an address; who a native one is may not be known yet.
+
+        A known native peer is also found by where it was dialed last; a plain one only while it is up or wished for.
+        """
+        found = [
+            peer
+            for peer in self
+            if peer.kind == kind
+            and (
+                address in peer.wishes or (peer.known and peer.address == address and (kind == "native" or peer.is_up))
+            )
+        ]
+        peer = max(found, key=lambda peer: (address in peer.wishes, peer.is_up), default=None)
+        if peer is None:
+            peer = self._add(kind, address, None, address)
+            peer.known = True
+        return peer
+
+    def native(self, node: str, name: str, address: str, *, dialed: Peer | None = None) -> Peer:
+        """The peer with that node id, met just now under that name; `dialed` is the one whose address we dialed.
+
+        A name is pinned to the first id that had it. A stranger that claims it gets another one; a peer that we dialed
+        ourselves shares it, and the bare name is ambiguous until that is settled. A node that answers where another one
+        is dialed stays a stranger.
+        """
+        peer = self._directory.with_node(node)
+        if dialed is not None and dialed not in self._directory:
+            dialed = None  # forgotten while it was dialed
+        expected = dialed is not None and dialed.known and dialed.node in (None, node)
+        if peer is None:
+            if dialed is not None and dialed.node is None:
+                peer = dialed
+            else:
+                peer = self._add("native", name, node, address)
+            self._pin(peer, node, name, stranger=not expected)
+            peer.known = peer.known or node.startswith(self._listed)
+        elif not peer.pinned and node.startswith(peer.name):  # unmet
+            self._pin(peer, node, name, stranger=not expected)
+            self.remember(peer)
+        if dialed is not None:
+            peer.address = dialed.address
+            self.merge(dialed, peer)
+            if expected:
+                self.acquaint(peer)
+        elif not peer.wishes and not peer.remembered:
+            peer.address = address
+        return peer
+
+    def unmet(self, node: str) -> Peer:
+        """A peer of which only the id is known; it gets its name when it is met."""
+        return self._add("native", unmet(node, self.naming.is_taken), node, None)
+
+    def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
+        """Name a peer as it announces itself, where that misleads no one."""
+        shared = any(other.pinned for other in self._directory.named(name) if other is not peer)
+        peer.pinned = not (shared and stranger) and not self.naming.misleads(name, node)
+        peer.rename(name if peer.pinned else with_id(name, node, self.naming.is_taken), node)
+        self._directory.put(peer)
+        if shared and peer.pinned:
+            log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
+
+    def merge(self, dialed: Peer, peer: Peer) -> None:
+        """The address that was dialed turned out to be a peer that has a slot already: its wish goes there.
+
+        That peer is remembered with its wish. It is known by it only if no other node was expected at the address.
+        """
+        if dialed is peer:
+            return
+        peer.faults = peer.faults or dialed.faults
+        if peer.trust != "denied":
+            peer.known = peer.known or dialed.node is None
+            self.remember(peer)
+        if dialed.node is None:
+            self.wishes.move(dialed, peer)
+            self._directory.drop(dialed)
+            self.changed.notify()
+            return
+        self.wishes.move(dialed, peer, dialed.address)
+        if not dialed.is_up and not dialed.wishes:
+            self.set_state(dialed, "down", "another node answers at its address")
+
+    def _add(self, kind: str, name: str, node: str | None, address: str | None) -> Peer:
+        if self._next_slot % SWEEP_EVERY == 0:
+            self._make_room()
+        peer = Peer(self.new_topic(), self._next_slot, kind, name, node, address, self.owed)
+        self._next_slot += 1
+        peer.since = self._runtime.wall()
+        self._directory.put(peer)
+        return peer
+
+    def new_topic(self) -> int:
+        """A topic of the journal that nobody had, and nobody else gets."""
+        self._next_key += 1
+        return self._next_key - 1
+
+    def _make_room(self) -> None:
+        """Let go of the oldest of too many that are neither up, wanted nor remembered."""
+        passing = [peer for peer in self if not (peer.is_up or peer.wishes or peer.remembered)]
+        for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
+            for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
+                self._directory.drop(peer)
+                self._journal.timeline.writes.drop(peer.key)
+
+    def acquaint(self, peer: Peer) -> Batch | None:
+        """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
+        peer.known = True
+        return self.remember(peer) if peer.node is not None else None
+
+    def remember(self, peer: Peer) -> Batch:
+        """Write the native peer's row, with the next commit; on a full disk, with the first that there is room for."""
+        peer.remembered = True
+        return self._write(peer)
+
+    def _write(self, peer: Peer) -> Batch:
+        sql, params = peer.row()
+        batch = self._journal.execute(sql, *params)
+        batch.if_failed(("peer", peer.key), partial(self._journal.note, ("peer", peer.key), peer.row))
+        return batch
+
+    def rename(self, peer: Peer, name: str) -> Batch:
+        """Give the peer that name. Raises ControlError conflict where it means another node already."""
+        self.naming.check(peer, name)
+        peer.rename(name, peer.node)
+        peer.pinned = True
+        self._directory.put(peer)
+        self.changed.notify()
+        batch = self.acquaint(peer)
+        assert batch is not None  # it has a node id
+        return batch
+
+    def forget(self, peer: Peer) -> Batch | None:
+        """End name, slot, wish and what is owed; what was got from it stays in the journal, and so do its marks."""
+        batch = self.wishes.end(peer)
+        self._directory.drop(peer)
+        self.changed.notify()
+        if not peer.remembered:
+            return batch
+        peer.remembered = False
+        peer.outbox.clear()
+        peer.progress.notify()
+        peer.forgotten, peer.written = True, self._journal.marks.acked.get(peer.node or "", 0)
+        self._note_outbox(peer)
+        for sql in FORGET:
+            self._journal.note((sql, peer.key), partial(_forget, sql, peer.key))
+        return self._write(peer)
+
+    def terminate(self, peer: Peer) -> Batch | None:
+        """No wish for it any more; for a native peer that is remembered until a `connect` from either side."""
+        batch = self.wishes.end(peer)
+        if peer.node is None:
+            return batch
+        peer.terminated = True
+        return self.remember(peer)
+
+    def welcome(self, peer: Peer) -> None:
+        """There was a `connect`: forget that it was terminated."""
+        if peer.terminated:
+            peer.terminated = False
+            self.remember(peer)
+
+    # -- states
+
+    def set_state(self, peer: Peer, state: str, reason: str | None = None) -> None:
+        """Move a peer that has no link between down, dialing and pending. One that has is up, whoever fails to dial."""
+        if peer.is_up and state != "up":
+            return
+        if state != peer.state:
+            peer.state, peer.since = state, self._runtime.wall()
+        peer.reason = reason
+        self._tell(peer)
+
+    def _tell(self, peer: Peer) -> None:
+        peer.changed.notify()
+        self.changed.notify()
+
+    def ask(self, peer: Peer, address: str, reason: str) -> None:
+        """The peer is pending; told once a run."""
+        self.set_state(peer, "pending", reason)
+        if not peer.asked:
+            peer.asked = True
+            self._journal.append(PeerPending(peer=peer.ref, address=address), peer.key)
+
+    def link_up(self, peer: Peer, link: Link) -> None:
+        """The peer has one more live link."""
+        peer.links.append(link)
+        if len(peer.links) == 1:
+            self.set_state(peer, "up")
+            up = PeerUp(peer=peer.ref, address=link.address, direction=link.direction)
+            peer.opening = self._journal.append(up, peer.key)
+            self._note_outbox(peer)
+            log.info("%s is up (%s, %s)", peer.shown, link.address, link.direction)
+        if peer not in self._directory:
+            link.close("terminated")  # forgotten while it shook hands
+
+    def link_down(self, peer: Peer, link: Link) -> None:
+        """A link has ended; the peer is down with its last one."""
+        if link not in peer.links:
+            return
+        peer.links.remove(link)
+        if not peer.links:
+            reason = link.reason or "closed"
+            self.set_state(peer, "down", reason)
+            down = PeerDown(peer=peer.ref, address=link.address, reason=reason, unsent=link.unsent)
+            self._journal.append(down, peer.key)
+            self._note_outbox(peer)
+            log.info("%s is down: %s", peer.shown, reason)
+        peer.progress.notify()
+        self._tell(peer)
+
+    def _note_outbox(self, peer: Peer) -> None:
+        """Keep what may have been written; of strangers and silent connections nothing was."""
+        if peer.remembered or peer.reached or peer.forgotten:
+            self._journal.note(("outbox", peer.key), peer.outbox_row)
+
+    def all_links(self) -> Iterable[tuple[Peer, Link]]:
+        """Every live link with its peer."""
+        return [(peer, link) for peer in self for link in peer.links]
+
+
+def _forget(sql: str, topic: int) -> Statement:
+    return sql, (topic,)

@@ -1,0 +1,141 @@
+"""Trust: who may talk to this node, and what people decided about peers.
+
+The TLS handshake proves an id and says nothing about trust; a verdict is asked for before any frame is taken. What
+was decided with `peer accept` and `peer deny` is remembered and beats the node's mode; `deny` beats everything. A
+decision is about a node id, never about a name: the name was chosen by the stranger itself.
+"""
+
+from collections.abc import Iterable
+
+from chatd import paths
+from chatd.api.errors import ControlError
+from chatd.config.values import ID_PREFIX
+from chatd.peers.names import DECIDING_PREFIX, is_node_id, reads_as_other
+from chatd.peers.peer import Peer
+from chatd.peers.registry import Registry
+
+CANDIDATES_MOST = 8  # in a hint
+SENTENCES = {
+    "open": "open: whoever reaches the port may talk",
+    "known": "known: only the listed node ids may talk",
+    "pending": "pending: strangers wait for `chatctl peer accept SLOT`",
+}
+
+
+class Trust:
+    """The node's mode and its decisions.
+
+    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and it holds
+    until the node ends.
+    """
+
+    def __init__(self, mode: str, known: Iterable[str], registry: Registry) -> None:
+        self.mode = mode
+        self._known = tuple(known)
+        self._registry = registry
+
+    @property
+    def sentence(self) -> str:
+        """What `status` says about it."""
+        return SENTENCES[self.mode]
+
+    def verdict(self, node: str) -> str:
+        """`accepted`, `pending` or `denied`."""
+        peer = self._registry.by_node(node)
+        decided = peer.trust if peer else None
+        if decided is not None:
+            return decided
+        if self.mode == "open" or node.startswith(self._known):
+            return "accepted"
+        return "denied" if self.mode == "known" else "pending"
+
+    async def accept(self, spec: int | str) -> Peer:
+        """Let the node of that slot or id talk; one that waits is let in when it dials again, or we do."""
+        peer = self._find(spec, "accept")
+        peer.trust = "accepted"
+        if peer.state == "pending":
+            self._registry.set_state(peer, "down", "accepted")
+        self._registry.acquaint(peer)
+        await self._keep(peer)
+        return peer
+
+    async def deny(self, spec: int | str) -> Peer:
+        """Refuse the node of that slot or id, and cut its links."""
+        peer = self._find(spec, "deny")
+        peer.trust = "denied"
+        self._registry.wishes.end(peer)
+        self._cut(peer, "denied")
+        if not peer.is_up:
+            self._registry.set_state(peer, "down", "denied")
+        await self._keep(peer)
+        return peer
+
+    async def forget(self, spec: int | str) -> Peer:
+        """End name, slot, wish and what is owed to it; it may come back as a stranger."""
+        peer = self._registry.find(spec)
+        self._cut(peer, "terminated")
+        batch = self._registry.forget(peer)
+        if batch is not None:
+            await batch.wait()
+        return peer
+
+    async def rename(self, spec: int | str, name: str) -> Peer:
+        """Pin another name to it."""
+        if not paths.valid_name(name) or reads_as_other(name):
+            hint = f"{paths.NAME_RULE}, an IP address or a node id"
+            raise ControlError("conflict", f"{name!r} is not a name", hint, reason="bad_name")
+        peer = self._native(self._registry.find(spec))
+        await self._registry.rename(peer, name).wait()
+        return peer
+
+    def _find(self, spec: int | str, verb: str) -> Peer:
+        """The peer of a slot, a node id (also one that was never met), or 16 characters or more of one.
+
+        Raises ControlError conflict for this node itself.
+        """
+        if isinstance(spec, str) and ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):
+            raise _itself(verb)
+        if isinstance(spec, str) and is_node_id(spec):
+            return self._registry.by_node(spec) or self._registry.unmet(spec)
+        if isinstance(spec, int) or (spec.isascii() and spec.isdigit()):
+            return self._native(self._registry.find(spec))
+        begun = self._registry.starting(spec) if ID_PREFIX.fullmatch(spec) else []
+        if len(begun) == 1:
+            return begun[0]
+        raise self._undecided(spec, verb)
+
+    def _undecided(self, spec: str, verb: str) -> ControlError:
+        """The refusal of a name or of too few characters of an id: what to type instead."""
+        meant = [peer for peer in self._registry.meant_by(spec) if peer.node is not None]
+        if not meant:
+            hint = "`chatctl list --all` shows all peers; a node that was never met is given by its whole id"
+            return ControlError("unknown_peer", f"there is no peer {spec[:128]!r}", hint)
+        forms = " or ".join(
+            f"`chatctl peer {verb} {peer.slot}` ({(peer.node or '')[:DECIDING_PREFIX]})"
+            for peer in meant[:CANDIDATES_MOST]
+        )
+        message = f"a decision takes a slot, or {DECIDING_PREFIX} characters or more of a node id, not {spec[:128]!r}"
+        return ControlError(
+            "conflict", message, f"say {forms}", reason="not_exact", candidates=[peer.slot for peer in meant]
+        )
+
+    def _native(self, peer: Peer) -> Peer:
+        if peer.node is None:
+            hint = "a plain peer has no identity; `chatctl terminate` ends its connection"
+            if peer.kind == "native":
+                hint = "nobody has answered at its address yet"
+            raise ControlError("conflict", f"{peer.name} has no node id", hint, reason="no_identity")
+        return peer
+
+    def _cut(self, peer: Peer, reason: str) -> None:
+        for link in list(peer.links):
+            link.close(reason)
+
+    async def _keep(self, peer: Peer) -> None:
+        self._registry.changed.notify()
+        await self._registry.remember(peer).wait()
+
+
+def _itself(verb: str) -> ControlError:
+    hint = f"`chatctl peer {verb}` takes another node: `chatctl list --all` shows all"
+    return ControlError("conflict", f"that is this node itself: it cannot {verb} itself", hint, reason="self")

@@ -1,0 +1,95 @@
+"""Filters: where in the journal that stands what a filter asks for, and the test of an entry.
+
+Entries are judged by their columns, and by whether their JSON names a room; nothing is decoded. Names are resolved, and
+what a client gave is checked, in control/selection.py; here is what remains true of a consumer whose filter was taken.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chatd.api.events import IN_ROOM, mark_of
+from chatd.api.params import Filter
+from chatd.journal.batch import Entry, Topics, topics_of
+from chatd.journal.conditions import GAP, Where
+from chatd.messages.consumers import Consumer
+from chatd.peers.peer import Peer
+from chatd.peers.registry import Registry
+from chatd.rooms.joined import Memberships
+from chatd.rooms.joined_room import Membership
+from chatd.rooms.room import Room
+
+ALWAYS = GAP  # a hole in what was asked for is always told
+Match = Callable[[Entry], bool]
+
+
+class Place(NamedTuple):
+    """Where to read: the journal's topics, and of them only what passes the test, which has to see heads of bodies."""
+
+    topic: Topics = None
+    test: Match | None = None
+    membership: Membership | None = None  # the room that is read is another node's
+
+
+def former_place(registry: Registry, memberships: Memberships, consumer: Consumer) -> Place:
+    """That of a consumer: its peer or room is the one that was meant when it was made.
+
+    Of a room that is gone the topic is left, and what is on it.
+    """
+    if consumer.topic is None:
+        return Place()
+    for membership in memberships:
+        if membership.key == consumer.topic:
+            return in_room(registry, membership)
+    peer = registry.by_key(consumer.topic)
+    return at_peer(peer) if peer is not None else Place(consumer.topic)
+
+
+def at_peer(peer: Peer) -> Place:
+    """What is between us and a peer; what is said in its rooms lies there too, and is not."""
+    return Place(peer.key, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
+
+
+def in_room(registry: Registry, room: Room | Membership) -> Place:
+    """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
+    if isinstance(room, Room):
+        return Place(room.key)
+    key, host, mark = room.key, registry.by_node(room.host), mark_of(room.label)
+    return Place(
+        (key, host.key) if host is not None else key,
+        lambda entry: entry.topic == key or mark in entry.raw or entry.type == ALWAYS,
+        room,
+    )
+
+
+def tests_of(wanted: Filter) -> list[Match]:
+    """What a filter asks of an entry, beside its place."""
+    tests: list[Match] = []
+    if wanted.types is not None:
+        types = frozenset([*wanted.types, ALWAYS])
+        tests.append(lambda entry: entry.type in types)
+    direction = wanted.direction
+    if direction is not None:
+        tests.append(lambda entry: entry.direction == direction or entry.type == ALWAYS)
+    return tests
+
+
+def where_of(wanted: Filter | None, until_ms: int | None) -> Where:
+    """The same for the disk."""
+    if wanted is None:
+        return Where(before_ms=until_ms)
+    return Where(None if wanted.types is None else tuple(wanted.types), wanted.direction, until_ms)
+
+
+def all_of(tests: list[Match]) -> Match | None:
+    """Whether an entry passes every one of them; None: there is none."""
+    if len(tests) < 2:
+        return tests[0] if tests else None
+    first, second, *rest = tests  # a generator over all of them takes twice the time, of every event
+    return all_of([lambda entry: first(entry) and second(entry), *rest])
+
+
+def is_for(entry: Entry, place: Place, wanted: Filter) -> bool:
+    """Whether one entry is what is asked for there."""
+    if place.topic is not None and entry.topic not in topics_of(place.topic):
+        return False
+    return (place.test is None or place.test(entry)) and all(test(entry) for test in tests_of(wanted))

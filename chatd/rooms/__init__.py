@@ -1,0 +1,1 @@
+"""Hosted and joined rooms. No sockets, nurseries or timers."""

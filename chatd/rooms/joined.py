@@ -1,0 +1,229 @@
+"""Memberships: the rooms of other nodes that this node is in.
+
+What a membership is, its host is told as a whole whenever a link begins or something changes; the host answers. What
+happens in the room then comes in the order of the host's journal: rooms/following.py. Waits for nothing.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import cast
+
+from chatd.api.errors import TABLE, ControlError
+from chatd.api.events import RoomGone
+from chatd.journal.batch import Batch
+from chatd.journal.journal import Journal
+from chatd.journal.undo import Undo
+from chatd.peers.names import STRANGER_PREFIX
+from chatd.peers.peer import NativeLink, Peer
+from chatd.peers.registry import Registry
+from chatd.rooms import nicks
+from chatd.rooms.hosted import CLOSED, LEFT, Owner, Rooms
+from chatd.rooms.joined_room import IN, JOINING, OVER, Membership
+from chatd.rooms.room import Room
+from chatd.wire.frames import Gone, Roster, valid_name
+
+ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, nick, subject, since) VALUES (?, ?, ?, ?, ?, ?, ?)"
+CLOSE = "UPDATE rooms SET closed = 1 WHERE topic = ?"
+FORGET = "DELETE FROM rooms WHERE topic = ?"
+MOST = 256  # rooms of one host
+
+
+class Memberships:
+    """All of one node."""
+
+    def __init__(self, journal: Journal, registry: Registry, rooms: Rooms, owner: Owner) -> None:
+        """Read what the last run left (blocking)."""
+        self._journal = journal
+        self._registry = registry
+        self._rooms = rooms
+        self._owner = owner
+        self._all: dict[tuple[str, str], Membership] = {}  # (host, name)
+        self._topics: dict[tuple[str, str], int] = {}  # also of rooms that we left: who comes back finds its history
+        self.version = 0  # of what hosts are told: an older one is nothing to them
+        self._undo = Undo()
+        query = journal.store.query
+        for key, name, host, closed, *rest in query(
+            "SELECT topic, name, host, closed, label, nick, subject, since FROM rooms WHERE host <> '' ORDER BY topic"
+        ):
+            self._topics[host, name] = key
+            if closed:
+                continue
+            membership = self._all[host, name] = Membership(key, name, host, *rest)
+            membership.state = IN
+            membership.settled.set()
+        for topic, seq in query("SELECT topic, seq FROM echoes"):
+            if (peer := registry.by_key(topic)) is not None:
+                peer.echoed = seq
+
+    def __iter__(self) -> Iterator[Membership]:
+        return iter(sorted(self._all.values(), key=lambda one: (one.label, one.key)))
+
+    # -- finding
+
+    def find(self, spec: str) -> Room | Membership:
+        """The room that is meant by `lobby` or `lobby@alice`: one that is hosted here, or that we are in.
+
+        HOST is looked up as every peer is. Only where no node is called that, a label counts that was made under a
+        former name. Raises ControlError unknown_room, ambiguous_peer.
+        """
+        name, at, host = spec.partition("@")
+        found: list[Room | Membership] = [room for room in self._rooms if room.name == name]
+        found += [one for one in self if one.name == name and one.state == IN]
+        labelled = [one for one in found if at and one.label == spec]
+        if at:
+            node = self._registry.naming.node_of(host)
+            found = labelled if node is None else [one for one in found if one.host == node]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            hint = "`chatctl room list` shows all"
+            if labelled:  # its host has another name now
+                hint = f"the room of that label is {name}@{labelled[0].host[:STRANGER_PREFIX]}"
+            raise ControlError("unknown_room", f"there is no room {spec[:128]!r} here", hint)
+        labels = ", ".join(one.label for one in found[:8])
+        raise ControlError("unknown_room", f"{spec[:128]!r} may be {labels}", "say which, with its @HOST")
+
+    def get(self, node: str, name: str) -> Membership | None:
+        """That in the room of that name which the node hosts, also while it is not answered."""
+        return self._all.get((node, name))
+
+    def of(self, node: str) -> list[Membership]:
+        """Those in rooms of that node."""
+        return [one for (host, _), one in self._all.items() if host == node]
+
+    # -- joining and leaving
+
+    def join(self, peer: Peer, name: str, nick: str | None) -> Membership:
+        """Ask a host that is up to let us in; the answer is there when `settled`. Raises ControlError."""
+        if not valid_name(name):
+            raise ControlError("unknown_room", f"{name[:64]!r} is no name of a room", "as in lobby@alice")
+        node = peer.node or ""
+        known = self._all.get((node, name))
+        if known is not None:
+            if nick not in (None, known.nick):
+                hint = f"`chatctl room leave {known.label}` first"
+                raise ControlError(
+                    "conflict", f"this node is in {known.label} as {known.nick}", hint, reason="already_in"
+                )
+            return known
+        if peer.link is None:
+            hint = f"`chatctl wait peer {peer.name}`, then join"
+            raise ControlError("peer_offline", f"{peer.name}, the host of {name}, is not connected", hint)
+        if len(self.of(node)) >= MOST:
+            raise ControlError("rate_limited", f"this node is in {MOST} rooms of {peer.name}", "leave one")
+        nick = nicks.for_node(self._owner.name) if nick is None else nick
+        nicks.check(nick)
+        self._registry.acquaint(peer)
+        key = self._topics.get((node, name)) or self._registry.new_topic()
+        self._topics[node, name] = key
+        membership = self._all[node, name] = Membership(key, name, node, f"{name}@{peer.name}", nick)
+        self._tell(peer)
+        return membership
+
+    def abandon(self, membership: Membership) -> None:
+        """Nobody waits for the answer any more: if there is none yet, we are not in the room."""
+        if membership.state == JOINING:
+            self._end(membership, ControlError("peer_offline", f"the host of {membership.label} has not answered"))
+            self._tell(self._registry.by_node(membership.host))
+
+    def leave(self, membership: Membership, reason: str = LEFT) -> Batch:
+        """We are not in the room any more; its host is told as soon as it is there."""
+        batch = self.end(membership, reason)
+        self._tell(self._registry.by_node(membership.host))
+        return batch
+
+    def forget(self, peer: Peer) -> None:
+        """The host is forgotten, and with it its rooms."""
+        node = peer.node or ""
+        for membership in self.of(node):
+            self.end(membership, "forgotten")
+        for place in [place for place in self._topics if place[0] == node]:
+            self._journal.execute(FORGET, self._topics.pop(place))
+
+    def lost(self, peer: Peer) -> None:
+        """The last link with a host is gone: what it has not answered is no membership."""
+        for membership in self.of(peer.node or ""):
+            if membership.state == JOINING:
+                message = f"the link with the host of {membership.label} went down"
+                self._end(membership, ControlError("peer_offline", message, "join again once it is up"))
+
+    def wanted(self, node: str) -> list[tuple[str, str, bool]]:
+        """What to tell a host."""
+        return [(one.name, one.nick, one.state == JOINING) for one in self.of(node)]
+
+    def ask(self, membership: Membership) -> bool:
+        """Have the host tell who is in the room; False while it is away."""
+        return self._tell(self._registry.by_node(membership.host))
+
+    def _tell(self, peer: Peer | None) -> bool:
+        self.version += 1
+        links = [link for link in (peer.links if peer else []) if link.reason is None]
+        for link in cast(list[NativeLink], links):
+            link.declare()
+        return bool(links)
+
+    def _end(self, membership: Membership, error: ControlError) -> None:
+        """It is over; whoever waits for it is told why."""
+        self.version += 1
+        membership.state, membership.error = OVER, error
+        self._all.pop((membership.host, membership.name), None)
+        membership.settled.set()
+        membership.changed.notify()
+
+    def end(self, membership: Membership, reason: str) -> Batch:
+        """We are not in the room any more, and everybody here is told."""
+        before = membership.state
+        self._end(membership, ControlError("unknown_room", f"this node is not in {membership.label}: {reason}"))
+        batch = self._journal.append(RoomGone(room=membership.label, reason=reason), membership.key)
+        if reason == CLOSED:  # if there is one of that name again, it is another room
+            self._topics.pop((membership.host, membership.name), None)
+        self._journal.execute(FORGET if reason == CLOSED else CLOSE, membership.key)
+        return self._undo.add(batch, partial(self._back, membership, before))
+
+    def _back(self, membership: Membership, state: str) -> None:
+        """Its end could not be written down."""
+        if (membership.host, membership.name) not in self._all:
+            place = membership.host, membership.name
+            membership.state, membership.error = state, None
+            self._all[place], self._topics[place] = membership, membership.key
+
+    # -- what the host says of now
+
+    def roster(self, peer: Peer, roster: Roster) -> Batch | None:
+        """We are in that room; who else is. The batch with which it is so for good, where it is new."""
+        membership = self._all.get((peer.node or "", roster.room))
+        if membership is None:
+            return None
+        if not membership.learn(roster.users, more=roster.more):
+            return None
+        told = (roster.nick, roster.topic, roster.since)
+        if membership.state == IN and (membership.nick, membership.subject, membership.since) == told:
+            return None
+        membership.nick, membership.subject, membership.since = told
+        self.version += 1
+        batch = self.keep(membership)
+        if membership.state == JOINING:
+            batch.if_failed(("joined", membership), partial(self._end, membership, _full(membership)))
+        membership.state = IN
+        membership.settled.set()
+        return batch
+
+    def keep(self, membership: Membership) -> Batch:
+        """Write down what it is by now."""
+        one = membership
+        return self._journal.execute(ROOM, one.key, one.name, one.host, one.label, one.nick, one.subject, one.since)
+
+    def gone(self, peer: Peer, gone: Gone) -> None:
+        """We are not in that room."""
+        membership = self._all.get((peer.node or "", gone.room))
+        if membership is None:
+            return
+        if membership.state == IN:
+            self.end(membership, gone.reason)
+        else:
+            kind = gone.kind if gone.kind in TABLE else "rejected"
+            self._end(membership, ControlError(kind, f"{peer.name} does not let us in: {gone.reason}"))
+
+
+def _full(membership: Membership) -> ControlError:
+    return ControlError("storage_full", f"that this node is in {membership.label} could not be written down")

@@ -1,0 +1,136 @@
+"""Talk: what is said in the rooms that this node hosts, by its plain clients, by other nodes, and by itself.
+
+A message is stored once, on the room's topic; its position there is its place among all others. What a node says that
+the room does not take is refused, and the refusal is owed to that node. Waits for nothing.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from chatd.api.events import Message, RoomRefused
+from chatd.api.results import PeerRef
+from chatd.journal.batch import Batch
+from chatd.journal.journal import Journal
+from chatd.messages.text import check_lengths, check_texts
+from chatd.peers.peer import Peer
+from chatd.rooms.hosted import Owner, Rooms
+from chatd.rooms.room import OWN, Member, Room
+from chatd.wire.frames import Say
+
+REFUSALS = 10_000  # that may be owed to a peer beyond what else may be
+
+
+class Talk:
+    """What is said to one host."""
+
+    def __init__(self, journal: Journal, rooms: Rooms, owner: Owner) -> None:
+        self._journal = journal
+        self._rooms = rooms
+        self._owner = owner
+        self._self = PeerRef(None, owner.name, "native", owner.node)
+
+    def say(
+        self, room: Room, member: Member, texts: Sequence[str], to: Member | None = None
+    ) -> tuple[list[Message], Batch]:
+        """A plain client, or this node itself, says something; to one member alone, if `to`. Raises ControlError."""
+        own = member.kind == OWN
+        if own:
+            check_texts(texts)
+            check_lengths(texts, self._owner.text_bytes, self._owner.text_chars)
+        direction = "out" if own else "in"
+        state = "delivered" if own else msgspec.UNSET
+        ref = self._self if own else PeerRef(None, member.nick, "plain", None)
+        label, nick, ours = room.label, member.nick, f"{self._owner.node}/"
+        messages = [
+            Message(
+                direction=direction,
+                peer=ref,
+                room=label,
+                nick=nick,
+                room_position=position,
+                global_id=ours + position,
+                text=text,
+                state=state,
+            )
+            for position, text in zip(self._journal.next_positions(len(texts)), texts, strict=True)
+        ]
+        if to is not None:
+            for message in messages:
+                message.to, message.to_node = to.nick, to.node
+        batch = self._journal.append_all(messages, room.key, direction)
+        self._rooms.appended(room, batch)
+        return messages, batch
+
+    def take(self, peer: Peer, says: Sequence[Say]) -> int:
+        """What a node says in rooms of ours, in order; all of it is new. What a room does not take is refused.
+
+        Gives with how many of them that was done: not with all where the node takes none of its refusals.
+        """
+        start = 0
+        for index, say in enumerate(says):
+            refusal = self._refusal(peer, say)
+            last = index + 1 == len(says)
+            if refusal is not None:
+                self._take_run(peer, says[start:index])
+                if peer.outbox.count >= self._owner.owed + REFUSALS:
+                    return index
+                self._refuse(peer, say, refusal)
+                start = index + 1
+            elif last or says[index + 1].room != say.room:
+                self._take_run(peer, says[start : index + 1])
+                start = index + 1
+        return len(says)
+
+    def _take_run(self, peer: Peer, says: Sequence[Say]) -> None:
+        """Neighbours that go to one room, all taken."""
+        if not says:
+            return
+        room = self._rooms.get(says[0].room)
+        assert room is not None  # or it was refused
+        member = room.by_node[peer.node or ""]
+        messages = [
+            Message(
+                direction="in",
+                peer=peer.ref,
+                room=room.label,
+                nick=member.nick,
+                room_position=position,
+                global_id=f"{peer.node}/{say.epoch}:{say.seq}",
+                text=say.text,
+            )
+            for position, say in zip(self._journal.next_positions(len(says)), says, strict=True)
+        ]
+        for message, say in zip(messages, says, strict=True):
+            if say.to is not None:
+                message.to, message.to_node = say.to, say.to_node
+        self._rooms.appended(room, self._journal.append_all(messages, room.key, "in"))
+
+    def _refusal(self, peer: Peer, say: Say) -> str | None:
+        room = self._rooms.get(say.room)
+        if room is None:
+            return "there is no such room"
+        if peer.node not in room.by_node:
+            return "banned" if peer.node in room.bans else "not in the room"
+        if say.to is None:
+            return None
+        to = room.named(say.to)
+        if to is None:
+            return f"there is no {say.to}"
+        return None if to.node == say.to_node else f"{say.to} is somebody else by now"
+
+    def _refuse(self, peer: Peer, say: Say, reason: str) -> None:
+        """It is owed to who said it."""
+        label, said = f"{say.room}@{self._owner.name}", f"{peer.node}/{say.epoch}:{say.seq}"
+        event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
+        batch = self._journal.append(event, peer.key, "out")
+        if not batch.done:
+            outbox = peer.outbox
+            outbox.add([self._journal.appended], [len(batch.entries[-1].raw)], in_room=True)
+            batch.if_failed(peer, partial(_take_back, peer, self._journal))
+            self._journal.note(("outbox", peer.key), peer.outbox_row)
+
+
+def _take_back(peer: Peer, journal: Journal) -> None:
+    peer.take_back(journal.committed)

@@ -1,0 +1,19 @@
+from chatd.config import flags
+from chatd.config.settings import SETTINGS
+
+
+def test_help_and_version_win_over_what_else_is_wrong() -> None:
+    assert flags.parse_flags(["--help", "--bogus"]).action == "help"
+    assert flags.parse_flags(["--check-config", "--version"]).action == "version"
+    assert flags.parse_flags(["--check-config", "--max-links", "--help"]).texts == {"max_links": ["--help"]}
+
+
+def test_help_names_every_setting_with_its_variable_and_fits_into_90_columns() -> None:
+    text = flags.usage()
+    assert all(flags.flag_of(name) in text and f"CHATD_{name.upper()}" in text for name in SETTINGS)
+    assert max(map(len, text.splitlines())) <= 90
+    assert {setting.group for setting in SETTINGS.values()} <= {line.rstrip(":") for line in text.splitlines()}
+
+
+def test_a_switch_does_not_take_the_next_word() -> None:
+    assert flags.parse_flags(["--allow-faults", "-n", "bob"]).texts == {"allow_faults": ["yes"], "node": ["bob"]}

@@ -1,0 +1,335 @@
+"""A node without its network side: the real journal, registry, trust and chat behind a real control socket."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import trio
+
+from chatd.api.events import Message
+from chatd.api.results import Topology, TopologyLink, TopologyNode
+from chatd.config.settings import Config
+from chatd.control.server import ControlServer
+from chatd.journal.batch import Batch
+from chatd.journal.journal import Journal
+from chatd.journal.store import Store
+from chatd.messages.chat import Chat
+from chatd.messages.consumers import Consumers
+from chatd.net.faults.faults import Faults
+from chatd.node import Node
+from chatd.peers.clones import Clones
+from chatd.peers.peer import Peer
+from chatd.peers.registry import Registry
+from chatd.peers.trust import Trust
+from chatd.query.trace import Lives
+from chatd.rooms.router import Exchange
+from chatd.runtime import Runtime
+from chatd.wire.lines import check_text
+
+NODE_ID = "k3v" + "a" * 49
+BOB_ID = "b" * 52
+
+
+class Refused(Exception):
+    """The node answered with an error."""
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.code: int = error["code"]
+        self.data: dict[str, Any] = error["data"]
+
+    @property
+    def kind(self) -> str:
+        return str(self.data["kind"])
+
+
+class FakeLink:
+    """A live connection that leads nowhere."""
+
+    def __init__(self, direction: str = "out", address: str = "127.0.0.1:7421") -> None:
+        self.direction = direction
+        self.address = address
+        self.reason: str | None = None
+        self.unsent = 0
+        self.waiting = 0
+        self.full = False
+        self.declared = 0
+
+    def close(self, reason: str) -> None:
+        self.reason = reason
+
+    def check(self, text: str) -> None:
+        check_text(text, 1024)
+
+    def enqueue(self, seq: int, text: str, batch: Batch) -> None:
+        self.waiting += 1
+
+    def declare(self) -> None:
+        self.declared += 1
+
+
+class FakeDialer:
+    """Dials nobody; what `connect` was asked is kept, and it ends when `let_go` is set."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.asked: list[tuple[Any, ...]] = []
+        self.let_go = trio.Event()
+        self.failure: Exception | None = None
+
+    async def connect(
+        self,
+        host: str,
+        port: int,
+        *,
+        plain: bool,
+        keep: bool,
+        timeout: float | None,
+        dialect: str | None,
+        nick: str | None,
+    ) -> Peer:
+        self.asked.append(("connect", host, port, plain, keep, timeout, dialect, nick))
+        await self.let_go.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self._registry.find("bob")
+
+    async def terminate(self, peer: Peer) -> int:
+        self.asked.append(("terminate", peer.name))
+        await trio.lowlevel.checkpoint()
+        return 3
+
+
+class FakeExplorer:
+    """Finds alice and bob, and a link between them in a state of the test's choice; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float]] = []
+        self.state = "up"
+
+    async def explore(self, hops: int, timeout: float, enough: Callable[[Topology], bool] | None = None) -> Topology:
+        await trio.lowlevel.checkpoint()
+        self.asked.append((hops, timeout))
+        alice = TopologyNode(NODE_ID, "alice", "answered", 0, 0, [TopologyLink(BOB_ID, "bob", self.state, 0.5)])
+        bob = TopologyNode(BOB_ID, "bob", "answered", 1, 2, [TopologyLink(NODE_ID, "alice", self.state, 0.5)])
+        found = Topology([alice, bob], True, 1.0)
+        assert enough is None or isinstance(enough(found), bool)
+        return found
+
+
+class Client:
+    """One session, from the outside."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self.events: list[dict[str, Any]] = []
+        self.ended: list[dict[str, Any]] = []
+        self._held = b""
+        self._id = 0
+
+    async def line(self) -> dict[str, Any] | None:
+        """The next line; None at the end."""
+        while b"\n" not in self._held:
+            data = await self.stream.receive_some(65536)
+            if not data:
+                assert not self._held
+                return None
+            self._held += data
+        line, _, self._held = self._held.partition(b"\n")
+        return cast("dict[str, Any]", json.loads(line))
+
+    async def lines(self, count: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for _ in range(count):
+            line = await self.line()
+            assert line is not None, found
+            found.append(line)
+        return found
+
+    async def write(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def post(self, method: str, **params: Any) -> int:
+        """Send a request and do not wait for its answer; its id."""
+        self._id += 1
+        await self.write(request(method, self._id, **params))
+        return self._id
+
+    async def answer(self, id_: Any) -> dict[str, Any]:
+        """The answer with that id; notifications that come before it are kept."""
+        while True:
+            line = await self.line()
+            assert line is not None, "the session has ended"
+            if "method" in line:
+                kept = self.events if line["method"] == "event" else self.ended
+                kept.append(line["params"])
+                continue
+            assert line["id"] == id_
+            return line
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        """The result of a request. Raises Refused."""
+        return result_of(await self.answer(await self.post(method, **params)))
+
+    async def event(self) -> dict[str, Any]:
+        """The next event, as the parameters of its notification."""
+        if self.events:
+            return self.events.pop(0)
+        line = await self.line()
+        assert line is not None, "the session has ended"
+        assert line["method"] == "event", line
+        return cast("dict[str, Any]", line["params"])
+
+
+def request(method: str, id_: Any = None, **params: Any) -> bytes:
+    """A request as a line; without an id a notification. `from_` and `for_` are their words without the dash."""
+    named = {name.rstrip("_"): value for name, value in params.items()}
+    body: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": named}
+    if id_ is not None:
+        body["id"] = id_
+    return json.dumps(body).encode() + b"\n"
+
+
+def result_of(line: Mapping[str, Any]) -> Any:
+    """The result in an answer. Raises Refused."""
+    if "error" in line:
+        raise Refused(line["error"])
+    return line["result"]
+
+
+class Stand:
+    """The node, its control server, and who connects to it."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        given = {"node": "alice", "name": "alice", "socket": str(directory / "s"), "state": str(directory)}
+        self.config = msgspec.convert(given | settings, Config)
+        self.runtime = Runtime()
+        self.store = Store(str(directory / "journal.db"))
+        self.journal = Journal(
+            self.store,
+            self.runtime,
+            pending_bytes=self.config.journal_pending_bytes,
+            tail_bytes=self.config.tail_bytes,
+        )
+        self.registry = Registry(self.journal, self.runtime, NODE_ID, self.config.name, self.config.known)
+        self.trust = Trust(self.config.trust, self.config.known, self.registry)
+        self.exchange = exchange = Exchange(self.config, NODE_ID, self.journal, self.registry)
+        self.rooms, self.talk, self.memberships = exchange.rooms, exchange.talk, exchange.memberships
+        self.moderation = exchange.moderation
+        self.chat = Chat(
+            self.config,
+            NODE_ID,
+            self.journal,
+            self.registry,
+            self.runtime,
+            trio.current_time(),
+            self.rooms.acknowledged,
+        )
+        self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
+        self.dialer = FakeDialer(self.registry)
+        self.faults = Faults(self.config, self.runtime, self.registry)
+        self.explorer = FakeExplorer()
+        self.stops: list[str] = []
+        self.node = cast("Node", self._node())
+        self.server = ControlServer(self.node)
+        self.bob = self.registry.native(BOB_ID, "bob", "127.0.0.1:7421")
+        self.registry.link_up(self.bob, FakeLink())
+
+    def _node(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            config=self.config,
+            runtime=self.runtime,
+            identity=SimpleNamespace(node=NODE_ID),
+            journal=self.journal,
+            registry=self.registry,
+            trust=self.trust,
+            chat=self.chat,
+            rooms=self.rooms,
+            moderation=self.moderation,
+            talk=self.talk,
+            memberships=self.memberships,
+            consumers=self.consumers,
+            lives=Lives(self.journal, self.registry, self.chat, self.exchange, self.consumers),
+            faults=self.faults,
+            explorer=self.explorer,
+            dialer=self.dialer,
+            listen=["127.0.0.1:7420"],
+            links_full=False,
+            room_ports=["127.0.0.1:1234"],
+            socket=self.config.socket,
+            started=trio.current_time(),
+            version="0.0",
+            complaints={},
+            clones=Clones(self.journal, self.registry),
+            request_stop=self.stops.append,
+        )
+
+    async def connect(self) -> Client:
+        return Client(await trio.open_unix_socket(self.config.socket))
+
+    async def say(self, *texts: str, peer: Peer | None = None) -> list[str]:
+        """Commit inbound messages; their positions."""
+        messages, batch = [], Batch()
+        for text in texts:
+            who = peer or self.bob
+            messages.append(Message(direction="in", peer=who.ref, text=text))
+            batch = self.journal.append(messages[-1], who.key, "in")
+        await batch.wait()
+        return [message.position for message in messages]
+
+    def check_nothing_is_left(self) -> None:
+        assert not os.path.exists(self.config.socket)
+        assert not self.server._sessions
+        assert not self.journal._watchers
+
+    @contextmanager
+    def holding_commits(self) -> Iterator["HeldStore"]:
+        """Commits wait until `release`, at the latest at the end of the block."""
+        held = HeldStore(self.store)
+        try:
+            yield held
+        finally:
+            held.release()
+
+
+class HeldStore:
+    """A disk that takes its time, or fails."""
+
+    def __init__(self, store: Store) -> None:
+        self._write = store.write
+        self._let_go = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        store.write = self._wait  # type: ignore[method-assign]
+        self.failure: Exception | None = None
+
+    def _wait(self, batch: Batch) -> None:
+        trio.from_thread.run(self._let_go.wait, trio_token=self._token)
+        if self.failure is not None:
+            raise self.failure
+        self._write(batch)
+
+    def release(self) -> None:
+        self._let_go.set()
+
+
+@asynccontextmanager
+async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
+    """A stand that serves; at the end nothing of it is left."""
+    stand = Stand(directory, **settings)
+    async with trio.open_nursery() as core:
+        core.start_soon(stand.journal.run)
+        stand.faults.begin(core.start_soon)
+        await stand.journal.settled()
+        await stand.server.bind()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stand.server.serve)
+            yield stand
+            nursery.cancel_scope.cancel()
+        stand.check_nothing_is_left()
+        core.cancel_scope.cancel()
+    stand.journal.close()

@@ -1,0 +1,117 @@
+"""A native peer by hand: real TLS with an identity of its own, and exactly the frames (or bytes) that a test says."""
+
+import tempfile
+from typing import Any, Self, TypeVar
+
+import msgspec
+import trio
+
+from chatd.config.values import parse_address
+from chatd.peers.identity import Identity, load_or_create
+from chatd.wire.frames import Decoder, Frame, Hello, Resume, encode_many
+
+F = TypeVar("F", bound=Frame)
+EPOCH = "handmade"
+RECEIVE_BYTES = 65536
+
+
+def new_identity() -> Identity:
+    """One that nobody has seen before."""
+    with tempfile.TemporaryDirectory(prefix="chatd-") as directory:
+        return load_or_create(directory)
+
+
+def hello(**changes: Any) -> Hello:
+    """A good one, for a `connect`."""
+    usual = Hello(1, "handmade", EPOCH, None, 0, "connect", 16384, 0, 65536)
+    return msgspec.structs.replace(usual, **changes)
+
+
+class Handmade:
+    """One connection, from the side of the peer. `next` gives None at the end."""
+
+    def __init__(self, stream: "trio.SSLStream[trio.SocketStream]", node: str) -> None:
+        self.stream = stream
+        self.node = node
+        self.frames: list[Frame] = []
+        self.resumed: Resume | None = None  # where they said they go on, as far as a test has looked
+        self._decoder = Decoder()
+        self._ended = False
+
+    @classmethod
+    async def over(cls, stream: trio.SocketStream, identity: Identity, *, server_side: bool = False) -> "Handmade":
+        """TLS on an open connection."""
+        context = identity.server_context if server_side else identity.client_context
+        tls = trio.SSLStream(stream, context, server_side=server_side, https_compatible=False)
+        try:
+            await tls.do_handshake()
+        except BaseException:
+            stream.socket.close()
+            raise
+        return cls(tls, identity.node)
+
+    @classmethod
+    async def dial(cls, address: str, identity: Identity | None = None) -> "Handmade":
+        """Connect, TLS and no more."""
+        host, port = parse_address(address)
+        return await cls.over(await trio.open_tcp_stream(host, port), identity or new_identity())
+
+    @classmethod
+    async def linked(cls, address: str, identity: Identity | None = None, **changes: Any) -> "Handmade":
+        """Connect, say a good Hello and Resume, and wait for theirs."""
+        peer = await cls.dial(address, identity)
+        await peer.greet(**changes)
+        return peer
+
+    async def greet(self, **changes: Any) -> None:
+        """Say a good Hello and Resume, and wait for theirs."""
+        said = hello(**changes)
+        await self.send(said)
+        await self.until(Hello)
+        await self.send(Resume(said.epoch, 0))
+        await self.until(Resume)
+
+    async def send(self, *frames: Frame) -> None:
+        """In one write."""
+        await self.stream.send_all(encode_many(frames))
+
+    async def send_raw(self, data: bytes) -> None:
+        """Bytes inside of TLS."""
+        await self.stream.send_all(data)
+
+    async def next(self) -> Frame | None:
+        """The next frame; None once they have closed, or reset."""
+        while not self.frames and not self._ended:
+            try:
+                data = await self.stream.receive_some(RECEIVE_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                data = b""
+            if data:
+                self.frames = self._decoder.receive(data)
+            self._ended = not data
+        return self.frames.pop(0) if self.frames else None
+
+    async def until(self, kind: type[F]) -> F:
+        """The next frame of that kind."""
+        while True:
+            frame = await self.next()
+            assert frame is not None, f"the end came before {kind.__name__}"
+            if isinstance(frame, kind):
+                return frame
+
+    async def rest(self) -> list[Frame]:
+        """Everything up to the end."""
+        found = []
+        while (frame := await self.next()) is not None:
+            found.append(frame)
+        return found
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Without a word."""
+        await trio.aclose_forcefully(self.stream)

@@ -1,0 +1,102 @@
+"""Another node's room that the node of a stand is in: what bob, its host, would bring over his link."""
+
+from typing import Any
+
+import trio
+
+from chatd.messages.references import look_up
+from chatd.rooms.joined_room import Membership, User
+from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, Text
+from tests.harness.control_node import BOB_ID, NODE_ID, Client, Stand, result_of
+
+EPOCH = "bbbbbbbb"  # of bob's journal
+CAROL_ID = "c" * 52
+USERS: list[User] = [
+    ("bob", BOB_ID, True),
+    ("carol", CAROL_ID, False),
+    ("10.0.0.9:5000", None, True),
+    ("alice", NODE_ID, True),
+]
+
+
+class Lobby:
+    """`lobby@bob`. Every frame that is brought is at the next position of bob's journal."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        self.seq = 0
+
+    @property
+    def membership(self) -> Membership:
+        (membership,) = self._stand.memberships
+        return membership
+
+    async def asked(self) -> None:
+        """The node wants to be in it."""
+        while not list(self._stand.memberships):
+            await trio.lowlevel.checkpoint()
+
+    def roster(self, users: list[User] = USERS, *, topic: str = "") -> None:
+        """Bob says who is in it."""
+        roster = Roster("lobby", "alice", topic, self.seq, users, False)
+        self._stand.memberships.roster(self._stand.bob, roster)
+
+    async def join(self, client: Client) -> dict[str, Any]:
+        """What `room.join` is answered with."""
+        number = await client.post("room.join", room="lobby@bob")
+        await self.asked()
+        self.roster()
+        found: dict[str, Any] = result_of(await client.answer(number))["room"]
+        return found
+
+    def gone(self, kind: str, reason: str) -> None:
+        """Bob does not let the node in, or not any more."""
+        self._stand.memberships.gone(self._stand.bob, Gone("lobby", kind, reason))
+
+    async def _bring(self, *frames: Any) -> None:
+        link = self._stand.bob.links[0]
+        named = [frame.id for frame in frames if isinstance(frame, Said | Refused) and frame.id is not None]
+        claims = await look_up(self._stand.journal, self._stand.bob, named)
+        self._stand.exchange.take(self._stand.bob, link, frames, claims)
+        await self._stand.journal.settled()
+
+    def _next(self) -> tuple[str, int]:
+        self.seq += 1
+        return EPOCH, self.seq
+
+    async def says(self, *texts: str, nick: str = "carol", room: str = "lobby") -> None:
+        """Somebody else says something there."""
+        await self._bring(*[Said(*self._next(), room, nick, text) for text in texts])
+
+    async def echoes(self, *ids: str) -> None:
+        """What the node itself has said comes back."""
+        await self._bring(*[Said(*self._next(), "lobby", "alice", "", one) for one in ids])
+
+    async def refuses(self, one: str, reason: str) -> None:
+        """What the node has said is not taken."""
+        await self._bring(Refused(*self._next(), "lobby", one, reason))
+
+    async def happens(self, what: Any, **fields: Any) -> None:
+        """Somebody comes, goes, or the like."""
+        await self._bring(Happened(*self._next(), "lobby", what, **fields))
+
+    async def misses(self, count: int) -> None:
+        """So many positions are gone over there."""
+        after = f"{EPOCH}:{self.seq}"
+        self.seq += count - 1
+        epoch, seq = self._next()
+        await self._bring(Missing(epoch, seq, f"{epoch}:{seq}", [("lobby", after)]))
+
+    async def texts(self, *texts: str) -> None:
+        """Bob says something to the node alone, outside of his room."""
+        batch = self._stand.chat.receive(
+            self._stand.bob, self._stand.bob.links[0], [Text(*self._next(), text) for text in texts]
+        )
+        assert batch is not None
+        await batch.wait()
+
+    def acknowledges(self) -> None:
+        """Bob has everything that is committed here."""
+        stand = self._stand
+        stand.bob.reached = stand.journal.committed
+        assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)

@@ -1,0 +1,272 @@
+"""The core without its shells: a journal on disk and what stands on it, with a clock and faults of our own."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+import trio
+import trio.testing
+
+from chatd.api.events import Message
+from chatd.api.results import PeerRef
+from chatd.config.settings import Config
+from chatd.journal.batch import Batch, Entry
+from chatd.journal.journal import Journal
+from chatd.journal.store import Store
+from chatd.messages.chat import Chat
+from chatd.messages.references import Claims, look_up
+from chatd.net.links import Links
+from chatd.net.native.sending import Outgoing
+from chatd.net.room_updates import RoomFeed
+from chatd.peers.peer import Peer
+from chatd.peers.registry import Registry
+from chatd.peers.trust import Trust
+from chatd.rooms.router import Exchange
+from chatd.runtime import Runtime, Waker
+from chatd.wire.frames import Text
+from chatd.wire.lines import check_text
+
+T = TypeVar("T")
+BOB = "k3v7abcd" + "b" * 44
+CAROL = "c" * 52
+SELF = "s" * 52
+ELSEWHERE = PeerRef(0, "bob", "native", BOB)
+FILE = "journal.db"
+
+
+class World(Runtime):
+    """Time stands still, and the journal's thread can be held up or made to fail.
+
+    `inline`: there is no thread, for tests on a mock clock, which takes one that works for idle.
+    """
+
+    def __init__(self, *, inline: bool = False) -> None:
+        super().__init__()
+        self._inline = inline
+        self.now = 1_800_000_000.0
+        self.calls = 0
+        self.fault: Exception | None = None  # what the next call raises, instead of being made
+        self.fault_after = 0  # so many calls that go well before that
+        self._held: trio.Event | None = None
+
+    def wall(self) -> float:
+        return self.now
+
+    def hold(self) -> None:
+        """Calls wait until `let_go`."""
+        self._held = trio.Event()
+
+    def let_go(self) -> None:
+        assert self._held is not None
+        self._held.set()
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        self.calls += 1
+        if self._held is not None:
+            await self._held.wait()
+        if self.fault_after:
+            self.fault_after -= 1
+        elif self.fault is not None:
+            fault, self.fault = self.fault, None
+            await trio.lowlevel.checkpoint()
+            raise fault
+        if self._inline:
+            await trio.lowlevel.checkpoint()
+            return function(*args)
+        return await super().in_thread(function, *args)
+
+
+class FakeLink:
+    """A connection that leads nowhere, of either kind."""
+
+    def __init__(self, direction: str = "in", address: str = "10.0.0.2:5000", epoch: str = "aaaaaaaa") -> None:
+        self.direction = direction
+        self.address = address
+        self.epoch = epoch
+        self.lost = False
+        self.reason: str | None = None
+        self.unsent = 0
+        self.waiting = 0
+        self.full = False
+        self.enqueued: list[tuple[int, str, Batch]] = []
+        self.send_bytes = 1024
+        self.declared = 0
+
+    def declare(self) -> None:
+        self.declared += 1
+
+    def drop(self, reason: str) -> None:
+        self.lost = True
+        self.close(reason)
+
+    def close(self, reason: str) -> None:
+        self.reason = self.reason or reason
+
+    def check(self, text: str) -> None:
+        check_text(text, self.send_bytes)
+
+    def enqueue(self, seq: int, text: str, batch: Batch) -> None:
+        self.enqueued.append((seq, text, batch))
+
+
+def open_journal(
+    directory: Path, world: Runtime | None = None, *, pending_bytes: int = 8 << 20, tail_bytes: int = 8 << 20
+) -> Journal:
+    """The journal of a directory; the caller closes it."""
+    store = Store(str(directory / FILE))
+    try:
+        return Journal(store, world or World(), pending_bytes=pending_bytes, tail_bytes=tail_bytes)
+    except BaseException:
+        store.close()
+        raise
+
+
+@asynccontextmanager
+async def running(journal: Journal) -> AsyncIterator[Journal]:
+    """Its task, for as long as the block; then it is closed."""
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.run)
+            yield journal
+            nursery.cancel_scope.cancel()
+    finally:
+        journal.close()
+
+
+def copy_as_crashed(old: Path, new: Path) -> None:
+    """What a killed process would leave behind: the files as they are, without a checkpoint."""
+    new.mkdir()
+    for path in old.glob(FILE + "*"):
+        shutil.copy(path, new / path.name)
+
+
+def said(text: str, direction: str = "out") -> Message:
+    """A message of which only the text matters."""
+    return Message(direction=direction, peer=ELSEWHERE, text=text)
+
+
+def as_on_disk(entries: list[Entry]) -> list[Entry]:
+    """The same as they come back from the disk: without the events that memory keeps."""
+    assert all(entry.known in (None, entry.event) for entry in entries)
+    return [msgspec.structs.replace(entry, known=None) for entry in entries]
+
+
+def texts_of(entries: list[Entry] | None) -> list[str]:
+    assert entries is not None
+    return [entry.event.text for entry in entries if isinstance(entry.event, Message)]
+
+
+async def texts_written(outgoing: Outgoing) -> list[str]:
+    """What a link writes until it has looked at everything."""
+    written: list[str] = []
+    while True:
+        written += [text.text for text in cast(list[Text], await outgoing.next())]
+        if outgoing.at_tail:
+            return written
+
+
+async def is_woken(waker: Waker) -> bool:
+    """Whether it was woken since the last wait."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waker.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        woken = not nursery.child_tasks
+        nursery.cancel_scope.cancel()
+    return woken
+
+
+class Core:
+    """A node's decisions, over a journal that is running."""
+
+    def __init__(self, journal: Journal, world: World, us: str = SELF, **settings: Any) -> None:
+        given = {"node": "alice", "name": "alice", "socket": "/nowhere/s", "state": "/nowhere"}
+        self.config = msgspec.convert(given | settings, Config)
+        self.journal = journal
+        self.world = world
+        self.registry = Registry(journal, world, us, self.config.name, self.config.known)
+        self.trust = Trust(self.config.trust, self.config.known, self.registry)
+        self.exchange = Exchange(self.config, us, journal, self.registry)
+        self.roomfeed = RoomFeed(journal)
+        self.chat = Chat(
+            self.config, us, journal, self.registry, world, trio.current_time(), self.exchange.rooms.acknowledged
+        )
+
+    def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:
+        """A native peer with a live link."""
+        peer = self.registry.native(node, name, "10.0.0.2:5000")
+        link = FakeLink()
+        self.registry.link_up(peer, link)
+        return peer, link
+
+    async def linked(
+        self, node: str = BOB, name: str = "bob", *, epoch: str | None = None, mark: int = 0
+    ) -> tuple[Peer, FakeLink]:
+        """The same, and its link has begun: the peer's `Hello` had that mark of our journal."""
+        peer, link = self.up(node, name)
+        await self.commit()
+        assert await self.chat.begin(peer, link, epoch or (self.journal.epoch if mark else None), mark) is not None
+        return peer, link
+
+    def away(self, node: str = BOB, name: str = "bob") -> Peer:
+        """A native peer that was there, and is not."""
+        peer, link = self.up(node, name)
+        self.registry.link_down(peer, link)
+        return peer
+
+    def outgoing(self, peer: Peer, start: int = 0) -> Outgoing:
+        """What a link would write."""
+        made = self.outgoing_within(peer, peer.text_bytes or self.config.text_bytes, peer.text_chars)
+        made.start(start)
+        return made
+
+    def outgoing_within(self, peer: Peer, text_bytes: int, text_chars: int = 0) -> Outgoing:
+        """The same, to a side that takes texts up to there."""
+        return Outgoing(cast(Links, self), peer, Waker(), text_bytes, text_chars)
+
+    async def write(self, peer: Peer) -> list[str]:
+        """What a link that starts behind the last acknowledgement writes now, as texts."""
+        return await texts_written(self.outgoing(peer, self.journal.marks.acked.get(peer.node or "", 0)))
+
+    def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
+        """A plain peer with a live link."""
+        peer, link = self.registry.plain(address), FakeLink(address=address)
+        link.send_bytes = self.chat._config.plain_send_bytes
+        self.registry.link_up(peer, link)
+        return peer, link
+
+    async def claims(self, peer: Peer, *positions: str) -> Claims:
+        """What a link finds of our messages that the peer's frames name."""
+        return await look_up(self.journal, peer, positions)
+
+    def newest(self) -> str:
+        """The id of the newest event."""
+        return self.journal.position(self.journal.committed)
+
+    async def commit(self) -> None:
+        """Everything that was appended is on disk."""
+        await self.journal.settled()
+
+    async def flushed(self) -> None:
+        """What would ride with the next commit is on disk too."""
+        self.journal.flush()
+        await self.journal.responds()
+
+    async def state(self, message: Message | str) -> str:
+        """That which a message has now."""
+        entry = await self.chat.archive.find(message if isinstance(message, str) else message.position)
+        return await self.chat.outcomes.state(entry)
+
+    async def types(self) -> list[str]:
+        """The types of all events, oldest first."""
+        return [entry.type for entry in (await self.journal.page(0)).entries]
+
+
+@asynccontextmanager
+async def standing(directory: Path, world: World | None = None, **settings: Any) -> AsyncIterator[Core]:
+    """A core over the journal of that directory."""
+    world = world or World()
+    async with running(open_journal(directory, world)) as journal:
+        yield Core(journal, world, **settings)

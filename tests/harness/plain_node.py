@@ -1,0 +1,62 @@
+"""What a plain link stands on, for tests: a node that collects its texts, and both ends of real connections."""
+
+import socket
+import struct
+
+import trio
+
+from chatd.journal.batch import Batch
+from chatd.peers.peer import Peer
+
+
+class FakeNode:
+    """The parts of chat and journal that a plain link uses: texts are collected, room is a gate."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.told: list[int] = []  # seqs up to which everything is written
+        self.batch = Batch()
+        self.gate = trio.Event()
+        self.gate.set()
+        self._changed = trio.Event()
+
+    def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
+        self.texts += texts
+        self._changed.set()
+        self._changed = trio.Event()
+        self.batch = Batch()
+        return self.batch
+
+    def written(self, peer: Peer, seq: int) -> None:
+        self.told.append(seq)
+
+    lost = False
+
+    async def room(self) -> None:
+        await self.gate.wait()
+
+    async def wait_texts(self, count: int) -> list[str]:
+        while len(self.texts) < count:
+            await self._changed.wait()
+        return self.texts
+
+
+def committed() -> Batch:
+    """A batch that is on disk."""
+    batch = Batch()
+    batch.settle(None)
+    return batch
+
+
+async def pair() -> tuple[trio.SocketStream, trio.SocketStream]:
+    """Both ends of one real TCP connection."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
+        return await listener.accept(), theirs
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Close with an RST."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.socket.close()

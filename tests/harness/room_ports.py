@@ -1,0 +1,152 @@
+"""A node with room ports, and clients of them over real loopback sockets."""
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import trio
+import trio.testing
+
+from chatd.api.events import Message, RoomLeave
+from chatd.net.links import Links
+from chatd.net.roomport.port import RoomPorts
+from chatd.rooms.room import Member, Room
+from chatd.runtime import Runtime, Waker
+from tests.harness.chat_programs import RoomSeed
+from tests.harness.linked_node import linking
+
+NAME, ADDRESS = "127.0.0.1:0=lobby,dialect=name", "127.0.0.1:0=lobby,dialect=address"
+WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
+QUICK = {"plain_quiet": 0.02}
+
+
+class Inn:
+    """Bound room ports of a running node: one of each dialect into the lobby, unless settings say otherwise."""
+
+    def __init__(self, links: Links, ports: RoomPorts, nursery: trio.Nursery, streams: list[trio.SocketStream]) -> None:
+        self.links = links
+        self.ports = ports
+        self.nursery = nursery
+        self.streams = streams
+        self.rooms, self.talk = links.exchange.rooms, links.exchange.talk
+        self.moderation = links.exchange.moderation
+
+    @property
+    def room(self) -> Room:
+        room = self.rooms.get("lobby")
+        assert room is not None
+        return room
+
+    async def named(self, name: str) -> RoomSeed:
+        """A client of seed 004, once it is welcome."""
+        client = RoomSeed(await self.dial(), "004")
+        self.nursery.start_soon(client.read)
+        await client.send_raw(name.encode())
+        await client.wait_received(1)
+        return client
+
+    async def unnamed(self) -> RoomSeed:
+        """A client of seed 003, once it is in the room."""
+        client = RoomSeed(await self.dial(1), "003")
+        self.nursery.start_soon(client.read)
+        await self.users(client.address)
+        return client
+
+    async def dial(self, number: int = 0) -> trio.SocketStream:
+        """A connection to one of the ports."""
+        host, _, port = self.ports.addresses[number].rpartition(":")
+        self.streams.append(await trio.open_tcp_stream(host, int(port)))
+        return self.streams[-1]
+
+    async def nc(self, text: str = "nc\n") -> trio.SocketStream:
+        """An nc that has said its name, and read its welcome."""
+        stream = await self.dial()
+        await stream.send_all(text.encode())
+        await stream.receive_some()
+        return stream
+
+    async def users(self, *nicks: str, gone: bool = False) -> None:
+        """Wait until these are in the room, or are not."""
+        while any((self.room.named(nick) is not None) is gone for nick in nicks):
+            await self.room.changed.wait()
+
+    def say(self, text: str) -> None:
+        """The host says something."""
+        own: Member = self.rooms.enter_own(self.room, "alice")[0]
+        self.talk.say(self.room, own, [text])
+
+    async def texts(self) -> list[tuple[str | None, str]]:
+        """What was said so far: nick and text."""
+        return [(event.nick, event.text) for event in await self.events() if isinstance(event, Message)]
+
+    async def leaves(self) -> list[tuple[str, str]]:
+        """Who left so far: nick and reason."""
+        return [(event.nick, event.reason) for event in await self.events() if isinstance(event, RoomLeave)]
+
+    async def said(self, count: int) -> list[tuple[str | None, str]]:
+        """The texts, once there are so many."""
+        waker = Waker()
+        self.links.journal.watch(waker, self.room.key)
+        while len(texts := await self.texts()) < count:
+            await waker.wait()
+        self.links.journal.unwatch(waker, self.room.key)
+        return texts
+
+    async def events(self) -> list[object]:
+        """Everything that happened in the room so far."""
+        await self.links.journal.settled()
+        return [entry.event for entry in (await self.links.journal.read(0, self.room.key)).entries]
+
+
+@asynccontextmanager
+async def an_inn(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Inn]:
+    """At the end everybody is told that the node stops, and is gone in time."""
+    given = {"room_port": [NAME, ADDRESS], **QUICK, **settings}
+    async with linking(runtime, **given) as links:
+        ports = RoomPorts(links)
+        await ports.bind()
+        streams: list[trio.SocketStream] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ports.run)
+                await trio.testing.wait_all_tasks_blocked()
+                yield Inn(links, ports, nursery, streams)
+                ports.hang_up()
+                await ports.goodbye()
+                assert not any(ports._guests.values())
+                nursery.cancel_scope.cancel()
+        finally:
+            for stream in streams:
+                stream.socket.close()
+
+
+async def rest(stream: trio.SocketStream) -> tuple[bytes, str]:
+    """Everything that still comes, and how it ends: "eof" or "reset"."""
+    data = b""
+    with suppress(trio.BrokenResourceError):
+        while chunk := await stream.receive_some():
+            data += chunk
+        return data, "eof"
+    return data, "reset"
+
+
+async def exactly(stream: trio.SocketStream, expected: bytes) -> None:
+    """Read that, and nothing else."""
+    data = b""
+    while len(data) < len(expected):
+        data += await stream.receive_some()
+    assert data == expected
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Close with an RST."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.socket.close()
+
+
+def nick_of(client: RoomSeed, inn: Inn) -> str:
+    """The nick that a client has."""
+    (nick,) = [user.nick for user in inn.room.users() if user.address == client.address]
+    return nick

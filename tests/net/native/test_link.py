@@ -1,0 +1,443 @@
+"""Native links against a hand-made other side: the order of frames, marks, and every way to end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from chatd.api.errors import ControlError
+from chatd.journal.batch import Batch
+from chatd.journal.epochs import Epochs
+from chatd.journal.store import DiskFull
+from chatd.messages.chat import Options
+from chatd.net.links import Links
+from chatd.net.native import sending as texts_module
+from chatd.net.native.handshake import Established, as_acceptor
+from chatd.net.native.link import NativeLink
+from chatd.peers.identity import Identity
+from chatd.wire.frames import Ack, Bye, Decoder, Frame, Hello, Ping, Pong, Resume, Rooms, Text, encode_many
+from tests.harness.handmade_peer import Handmade, hello, new_identity
+from tests.harness.linked_node import linking, loopback
+from tests.harness.parts import World
+
+
+@asynccontextmanager
+async def linked(
+    links: Links, *frames: Frame, identity: Identity | None = None, **changes: object
+) -> AsyncIterator[tuple[Handmade, NativeLink]]:
+    """A running link, accepted from a hand-made peer that has said Hello and those frames."""
+    ours, theirs = await loopback()
+    made: list[NativeLink] = []
+
+    async def accept() -> None:
+        established = await as_acceptor(links, ours, "127.0.0.1:50000")
+        made.append(NativeLink(links, established, direction="in", address="127.0.0.1:50000"))
+        links.attach(established.peer, made[0])
+        await links.serve(established.peer, made[0], made[0].run)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        async with await Handmade.over(theirs, identity or new_identity()) as peer:
+            await peer.send(hello(**changes))
+            await peer.until(Hello)
+            peer.resumed = await peer.until(Resume)
+            await peer.send(*frames)
+            yield peer, made[0]
+    assert made[0].reason is not None
+    ours.socket.close()
+
+
+RESUME = Resume("handmade", 0)
+
+
+def texts_of(links: Links) -> list[str]:
+    """What was taken, and is committed."""
+    entries = links.journal.recent(0) or []
+    return [entry.event.text for entry in entries if entry.type == "message"]  # type: ignore[union-attr]
+
+
+async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
+    async with linking() as links, linked(links) as (peer, _):
+        assert links.registry.find(0).is_up
+        assert await peer.next() == Rooms(0, [])
+        assert isinstance(await peer.next(), Ping)
+
+
+@pytest.mark.parametrize(
+    ("frames", "complaint"),
+    [
+        ([Text("handmade", 1, "hi")], "Text before Resume"),
+        ([RESUME, RESUME], "a second Resume"),
+        ([RESUME, hello()], "a second Hello"),
+        ([RESUME, Text("handmade", 1, "x" * 101)], "over 100 bytes"),
+        ([RESUME, Text("handmade", 1, "ü" * 51)], "over 100 bytes"),
+        ([RESUME, Text("handmade", 1, "x" * 61)], "60 characters"),
+    ],
+)
+async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
+    frames: list[Frame], complaint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with linking(text_bytes=100, max_text=60) as links:
+        async with linked(links, *frames) as (peer, link):
+            assert (await peer.until(Bye)).reason == "protocol"
+            assert link.reason == "protocol"
+        assert texts_of(links) == []
+    assert complaint in caplog.text
+
+
+async def test_frames_of_a_later_version_are_skipped() -> None:
+    async with linking() as links, linked(links, RESUME) as (peer, _):
+        await peer.send_raw(b"\x00\x00\x00\x04\x93\x28\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
+        await peer.send(Text("handmade", 1, "hi"))
+        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert texts_of(links) == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("shutdown", "peer stopped"),
+        ("storage_full", "peer's disk is full"),
+        ("terminated", "terminated by peer"),
+        ("duplicate", "duplicate"),
+        ("denied", "denied by peer"),
+        ("pending", "peer waits for `peer accept`"),
+        ("protocol", "peer reports a protocol error"),
+        ("of_a_later_version", "peer reports a protocol error"),
+    ],
+)
+async def test_each_bye_has_its_reason_and_is_not_answered(said: str, reason: str) -> None:
+    async with linking() as links, linked(links, RESUME, Bye(said)) as (peer, link):
+        assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
+        assert link.reason == reason
+        assert link.bye == said
+
+
+async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
+    async with linking() as links:
+        async with linked(links, RESUME) as (peer, _):
+            _, batch = links.chat.send(links.registry.find(0), "question")
+            await batch.wait()
+            asked = await peer.until(Text)
+            await peer.send(Text("handmade", 1, "answer"), Ack(asked.epoch, asked.seq), Bye("shutdown"))
+            await peer.rest()
+        await links.journal.settled()
+        assert texts_of(links) == ["question", "answer"]
+        assert not links.registry.find(0).outbox.count
+
+
+async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
+    async with (
+        linking() as links,
+        linked(links, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
+            peer,
+            _,
+        ),
+    ):
+        assert await peer.until(Ack) == Ack("handmade", 4)
+        await peer.send(Text("handmade", 1, "1"))
+        assert await peer.until(Ack) == Ack("handmade", 4)
+        assert texts_of(links) == ["1", "4"]
+
+
+async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage_full() -> None:
+    async with linking() as links:
+        write = links.journal.store.write
+
+        def full(batch: object) -> None:
+            raise DiskFull
+
+        async with linked(links, RESUME) as (peer, link):
+            await links.journal.settled()
+            links.journal.store.write = full  # type: ignore[method-assign]
+            await peer.send(Text("handmade", 1, "1"))
+            assert (await peer.until(Bye)).reason == "storage_full"
+            await peer.send(Text("handmade", 2, "2"))
+            assert link.reason == "storage_full"
+        links.journal.store.write = write  # type: ignore[method-assign]
+        assert links.journal.marks.committed(link.peer.node or "") is None
+        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 0
+        assert texts_of(links) == []
+
+
+async def test_only_what_is_after_the_mark_of_hello_is_sent() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        node = links.registry.native(identity.node, "handmade", "")
+        assert node.slot == 0
+        async with linked(links, RESUME) as (peer, link):
+            for text in ("1", "2", "3"):
+                links.chat.send(link.peer, text)
+            await links.journal.settled()
+            texts = [await peer.until(Text) for _ in range(3)]
+        assert [text.text for text in texts] == ["1", "2", "3"]
+        assert texts[0].epoch == links.journal.epoch
+
+
+async def test_close_tells_the_reason_and_what_was_committed() -> None:
+    async with linking() as links, linked(links, RESUME, Text("handmade", 3, "hi")) as (peer, link):
+        assert await peer.until(Ack) == Ack("handmade", 3)
+        link.close("shutdown")
+        assert (await peer.rest())[-1] == Bye("shutdown")
+
+
+async def test_a_reason_without_a_word_of_its_own_is_not_made_up() -> None:
+    async with linking() as links, linked(links, RESUME) as (peer, link):
+        link.drop("replaced by a new link")
+        assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
+        assert link.reason == "replaced by a new link"
+
+
+async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
+    async with linking() as links, linked(links, RESUME, *(Ping(number) for number in range(1000))) as (peer, _):
+        tokens: list[int] = []
+        while not tokens or tokens[-1] != 999:
+            tokens.append((await peer.until(Pong)).token)
+        assert tokens == sorted(tokens)
+
+
+async def test_what_is_sent_to_a_closing_link_waits_for_the_next_one() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (peer, link):
+            link.close("shutdown")
+            with pytest.raises(ControlError) as refused:
+                links.chat.send(link.peer, "hi", Options(queue=False))
+            assert refused.value.kind == "peer_offline"
+            links.chat.send(link.peer, "hi")
+            assert Text not in [type(frame) for frame in await peer.rest()]
+        async with linked(links, RESUME, identity=identity) as (peer, _):
+            assert (await peer.until(Text)).text == "hi"
+
+
+async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: pytest.LogCaptureFixture) -> None:
+    async with linking() as links, linked(links, RESUME) as (peer, link):
+        links.chat.send(link.peer, "hi")
+        sent = await peer.until(Text)
+        await peer.send(Ack(sent.epoch, sent.seq + 1))
+        assert (await peer.until(Bye)).reason == "protocol"
+    assert f"an acknowledgement of {sent.epoch}:{sent.seq + 1}, which was never sent" in caplog.text
+
+
+async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_is_sent() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (_, link):
+            link.close("shutdown")
+            peer = link.peer
+        messages = [links.chat.send(peer, text)[0] for text in ("short", "x" * 200, "behind")]
+        await links.journal.settled()
+        async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
+            texts = [await handmade.until(Text), await handmade.until(Text)]
+            assert [text.text for text in texts] == ["short", "behind"]
+            assert links.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
+            await handmade.send(Ack(texts[1].epoch, texts[1].seq))
+            while peer.outbox.count:
+                await peer.progress.wait()
+            assert link.reason is None
+        states = [await links.chat.outcomes.state(await links.chat.archive.find(one.position)) for one in messages]
+        assert states == ["delivered", "rejected", "delivered"]
+
+
+async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (handmade, link):
+            one, two, three = (links.chat.send(link.peer, text)[0] for text in ("1", "2", "3"))
+            texts = [await handmade.until(Text) for _ in range(3)]
+            for message in (one, two):
+                entry = await links.chat.archive.find(message.position)
+                assert await links.chat.outcomes.cancel(link.peer, entry) == "sent"
+        mark = {"mark_epoch": texts[0].epoch, "mark_seq": texts[0].seq}
+        async with linked(links, RESUME, identity=identity, **mark) as (handmade, link):
+            assert await handmade.until(Text) == texts[2]
+            states = [
+                await links.chat.outcomes.state(await links.chat.archive.find(m.position)) for m in (one, two, three)
+            ]
+            assert states == ["delivered", "cancelled", "sent"]
+
+
+async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts_module, "AGAIN_S", 0.01)
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (_, link):
+            peer = link.peer
+        for text in ("x" * 200, "behind"):
+            links.chat.send(peer, text)
+        await links.journal.settled()
+        write = links.journal.store.write
+
+        def full(batch: Batch) -> None:
+            raise DiskFull
+
+        links.journal.store.write = full  # type: ignore[method-assign]
+        async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
+            for token in (5, 6, 7):
+                await handmade.send(Ping(token))
+                assert (await handmade.until(Pong)).token == token
+            assert (link.reason, peer.reached) == (None, 0)
+            links.journal.store.write = write  # type: ignore[method-assign]
+            assert (await handmade.until(Text)).text == "behind"
+            assert peer.outbox.count == 1
+
+
+async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard() -> None:
+    async with linking(ping_after=0.05, journal_pending_bytes=65536) as links, linked(links, RESUME) as (peer, link):
+        gate = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        write = links.journal.store.write
+
+        def slow(batch: object) -> None:
+            trio.from_thread.run(gate.wait, trio_token=token)
+            write(batch)  # type: ignore[arg-type]
+
+        await links.journal.settled()
+        links.journal.store.write = slow  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            texts = [Text("handmade", seq, "x" * 1000) for seq in range(1, 500)]
+            nursery.start_soon(lambda: peer.send(*texts))
+            try:
+                assert (await peer.until(Pong)).token == 0
+                assert link.reason is None
+            finally:
+                gate.set()
+            while (await peer.until(Ack)).seq < 499:
+                continue
+        assert len(texts_of(links)) == 499
+
+
+async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_still_count() -> None:
+    async with linking() as links, linked(links, RESUME, Text("handmade", 1, "kept")) as (peer, link):
+        assert await peer.until(Ack) == Ack("handmade", 1)
+        links.chat.send(link.peer, "owed")
+        owed = await peer.until(Text)
+        links.journal.store.location.lost = True
+        await peer.send(Text("handmade", 2, "lost"), Ack(owed.epoch, owed.seq), Ping(7))
+        assert (await peer.until(Pong)).token == 7
+        assert link.peer.outbox.count == 0
+        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 1
+        assert texts_of(links) == ["kept", "owed"]
+        assert link.reason is None
+
+
+async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_when_the_journal_is_back() -> None:
+    async with linking() as links:
+        async with linked(links, RESUME) as (peer, link):
+            location = links.journal.store.location
+            location.lost = True
+            await peer.send(Text("handmade", 1, "1"), Ping(7))
+            await peer.until(Pong)
+            location.lost = False
+            await peer.send(Text("handmade", 2, "2"), Ping(8))
+            assert (await peer.until(Bye)).reason == "storage_lost"
+            assert link.reason == "storage_lost"
+        assert texts_of(links) == []
+        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 0
+
+
+async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
+    async with linking() as links, linked(links, RESUME, Ping(6)) as (peer, link):
+        await peer.until(Pong)
+        location = links.journal.store.location
+        location.lost = True
+        await peer.send(Ping(7))
+        await peer.until(Pong)
+        location.lost = False
+        await peer.send(Text("handmade", 1, "1"))
+        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert link.reason is None
+
+
+async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either() -> None:
+    async with linking() as links:
+        links.exchange.rooms.host("lobby")
+        links.journal.store.location.lost = True
+        async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), Ping(7)) as (peer, link):
+            assert (await peer.until(Pong)).token == 7
+            room = links.exchange.rooms.get("lobby")
+            assert room is not None
+            assert link.peer.node not in room.by_node
+
+
+async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap() -> None:
+    async with linking() as links:
+        identity = new_identity()
+        async with linked(links, RESUME, identity=identity) as (peer, link):
+            _, batch = links.chat.send(link.peer, "first")
+            await batch.wait()
+            said = await peer.until(Text)
+            await peer.send(Ack(said.epoch, said.seq))
+            while link.peer.outbox.count:
+                await link.peer.progress.wait()
+            await peer.send(Bye("shutdown"))
+        first, present = said.seq + 1, links.journal.epoch
+        links.journal.epochs = Epochs([(first, "aaaaaaaa"), (links.journal.committed + 1, "bbbbbbbb")])
+        links.journal.epoch, links.journal._prefix = "bbbbbbbb", "bbbbbbbb:"
+        async with linked(links, RESUME, identity=identity, mark_epoch=present, mark_seq=said.seq) as (peer, link):
+            assert peer.resumed == Resume("aaaaaaaa", 0)
+            _, batch = links.chat.send(link.peer, "second")
+            await batch.wait()
+            said = await peer.until(Text)
+            assert (said.epoch, said.text) == ("bbbbbbbb", "second")
+            await peer.send(Ack("aaaaaaaa", 1), Ack(present, 2), Ack(said.epoch, said.seq), Bye("shutdown"))
+            await peer.rest()
+        assert link.reason == "peer stopped"
+        assert not link.peer.outbox.count
+
+
+class InMemory:
+    """One end of a connection in memory, in the place of TLS."""
+
+    def __init__(self, stream: "trio.StapledStream[Any, Any]") -> None:
+        self.transport_stream = stream
+        self.send_all = stream.send_all
+        self.receive_some = stream.receive_some
+        self.aclose = stream.aclose
+
+
+async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_hears_from_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(inline=True)
+    async with linking(world, journal_pending_bytes=65536) as links, trio.open_nursery() as nursery:
+        ours, theirs = trio.testing.memory_stream_pair()
+        peer = links.registry.native("b" * 52, "bob", "192.0.2.1:7420")
+        established = Established(cast(Any, InMemory(ours)), Decoder(), peer, hello(), [RESUME])
+        link = NativeLink(links, established, direction="in", address="192.0.2.1:7420")
+        links.attach(peer, link)
+        await links.journal.settled()
+        nursery.start_soon(links.serve, peer, link, link.run)
+        heard, all_acked = list[float](), trio.Event()
+
+        async def listen() -> None:
+            decoder = Decoder()
+            async for data in theirs:
+                heard.append(trio.current_time())
+                if Ack("handmade", 100) in decoder.receive(data):
+                    all_acked.set()
+
+        nursery.start_soon(listen)
+        await trio.testing.wait_all_tasks_blocked()
+        world.hold()
+        for seq in range(1, 101):
+            await theirs.send_all(encode_many([Text("handmade", seq, "x" * 2000)]))
+        start = trio.current_time()
+        await trio.sleep(10 * links.config.dead_after)
+        assert not links.journal.has_room
+        assert link.reason is None
+        times = [start, *(time for time in heard if time > start)]
+        assert max(later - earlier for earlier, later in pairwise(times)) <= links.config.ping_after + 1
+        assert times[-1] > trio.current_time() - links.config.ping_after - 1
+        world.let_go()
+        world._held = None
+        await all_acked.wait()
+        assert link.reason is None
+        await trio.sleep(links.config.dead_after + 1)  # now the peer is silent, and nothing else is in the way
+        assert link.reason == "no answer"
+        await theirs.aclose()
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,97 @@
+"""What the ends of a link tell each other of rooms that is true now: once, and when it is for sure."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chatd.net.native.room_sync import RoomTalk
+from chatd.rooms.room import Room
+from chatd.wire.frames import Gone, Rooms, Roster
+from tests.harness.parts import BOB, Core, FakeLink, World, standing
+
+
+@pytest.fixture
+async def core(tmp_path: Path) -> AsyncIterator[Core]:
+    async with standing(tmp_path, World(inline=True)) as stood:
+        yield stood
+
+
+async def lobby(core: Core) -> tuple[Room, RoomTalk]:
+    bob, _ = await core.linked()
+    room, _ = core.exchange.rooms.host("lobby")
+    return room, RoomTalk(core.exchange, bob)
+
+
+async def test_our_rooms_are_told_once_and_as_a_whole(core: Core) -> None:
+    bob, _ = await core.linked()
+    talk = RoomTalk(core.exchange, bob)
+    assert talk.due() == []
+    core.exchange.memberships.join(bob, "lobby", "owl")
+    core.exchange.memberships.join(bob, "attic", "owl")
+    talk.declare()
+    talk.declare()
+    assert talk.due() == [Rooms(2, [("lobby", "owl", True), ("attic", "owl", True)])]
+    assert talk.due() == []
+
+
+async def test_a_member_is_told_that_it_is_in_once_that_is_on_disk(core: Core) -> None:
+    _, talk = await lobby(core)
+    talk.take(Rooms(1, [("lobby", "bob", True), ("cellar", "bob", True)]), FakeLink())
+    (gone,) = talk.due()
+    assert isinstance(gone, Gone)
+    assert (gone.room, gone.kind) == ("cellar", "unknown_room")
+    await core.commit()
+    (roster,) = talk.due()
+    assert isinstance(roster, Roster)
+    assert (roster.nick, roster.users, roster.more) == ("bob", [("bob", BOB, True)], False)
+    assert talk.due() == []
+
+
+async def test_a_long_roster_comes_in_pages(core: Core) -> None:
+    room, talk = await lobby(core)
+    for port in range(1, 301):
+        core.exchange.rooms.enter_plain(room, None, f"10.0.0.9:{port}", lambda _: None)
+    talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
+    await core.commit()
+    pages = [frame for frame in talk.due() if isinstance(frame, Roster)]
+    assert [(len(page.users), page.more) for page in pages] == [(256, True), (45, False)]
+
+
+async def test_who_took_its_end_in_a_room_for_a_duplicate_is_told_that_it_is_gone(core: Core) -> None:
+    room, talk = await lobby(core)
+    talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
+    await core.commit()
+    assert len(talk.due()) == 1
+    core.exchange.moderation.kick(room, "bob")
+    await core.commit()
+    talk.take(Rooms(2, [("lobby", "bob", False)]), FakeLink())
+    assert talk.waits
+    assert talk.due() == []
+    core.exchange.rooms.acknowledged(BOB, core.journal.committed)
+    assert [type(frame) for frame in talk.due()] == [Gone]
+    assert not talk.waits
+
+
+async def test_an_older_list_that_comes_on_another_link_counts_for_nothing(core: Core) -> None:
+    room, talk = await lobby(core)
+    link = FakeLink()
+    talk.take(Rooms(2, [("lobby", "bob", True)]), link)
+    await core.commit()
+    talk.take(Rooms(1, []), FakeLink())
+    assert room.named("bob") is not None
+    talk.take(Rooms(3, []), link)
+    assert room.named("bob") is None
+    talk.take(Rooms(2, [("lobby", "bob", True)]), FakeLink())
+    assert room.named("bob") is None
+    talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink(epoch="bbbbbbbb"))  # another run of it
+    assert room.named("bob") is not None
+
+
+async def test_the_same_list_again_asks_for_nothing_new(core: Core) -> None:
+    room, talk = await lobby(core)
+    talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
+    await core.commit()
+    core.exchange.moderation.kick(room, "bob")
+    talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
+    assert room.named("bob") is None

@@ -1,0 +1,312 @@
+"""Links to room servers, over real loopback sockets whose other end is handmade."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from chatd.api.errors import ControlError
+from chatd.config.settings import Config
+from chatd.journal.batch import Batch
+from chatd.net.plain.room_server import VisitorLink
+from chatd.peers.peer import Peer
+from chatd.wire.lines import TextRefused
+from tests.harness.plain_node import FakeNode, committed, pair
+
+CONFIG = Config(node="default", name="alice", socket="/none", state="/none", plain_pace=0.001)
+WELCOME = b"Welcome to this chatroom, jane!"
+
+
+class Rig(msgspec.Struct):
+    """A running link and the other end of its connection."""
+
+    link: VisitorLink
+    node: FakeNode
+    stream: trio.SocketStream
+    ended: trio.Event
+    scope: trio.CancelScope
+
+    def say(self, *texts: str) -> None:
+        for number, text in enumerate(texts):
+            self.link.enqueue(number, text, committed())
+
+    async def reads(self, *chunks: bytes) -> None:
+        """What each of the next reads gives."""
+        for chunk in chunks:
+            assert await self.stream.receive_some() == chunk
+
+    async def quiet(self) -> bool:
+        """Whether there is nothing to read, and no end, once nothing moves any more."""
+        await trio.testing.wait_all_tasks_blocked()
+        with socket.fromfd(self.stream.socket.fileno(), socket.AF_INET, socket.SOCK_STREAM) as copy:
+            try:
+                copy.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+        return False
+
+    async def closed(self) -> str:
+        """How they close, in their own time."""
+        try:
+            return "said more" if await self.stream.receive_some() else "fin"
+        except trio.BrokenResourceError:
+            return "reset"
+
+    async def over(self) -> str | None:
+        """The reason, once the link has ended."""
+        await self.ended.wait()
+        return self.link.reason
+
+
+@asynccontextmanager
+async def visiting(dialect: str, config: Config = CONFIG, *, welcome: bytes = WELCOME) -> AsyncIterator[Rig]:
+    """A link in its own task, as jane where there are names, entered and welcomed; it has ended with the block."""
+    ours, theirs = await pair()
+    node, peer = FakeNode(), Peer(1, 0, "plain", "127.0.0.1:1234", None, "127.0.0.1:1234")
+    peer.dialect, peer.nick = dialect, "jane" if dialect == "name" else ""
+    link = VisitorLink(ours, peer, node, node, config, address="127.0.0.1:1234")
+    rig = Rig(link, node, theirs, trio.Event(), trio.CancelScope())
+
+    async def run() -> None:
+        with rig.scope:
+            await link.run()
+        rig.ended.set()
+
+    async with theirs, trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        if dialect == "name" and welcome:
+            await rig.reads(b"jane")
+            await theirs.send_all(welcome)
+            await node.wait_texts(1)
+        yield rig
+        link.close("terminated")
+        await theirs.aclose()
+        await rig.ended.wait()
+    assert ours.socket.fileno() == -1
+
+
+@pytest.fixture(params=["address", "name"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+FAREWELLS = {"address": b"QUIT", "name": b"*exit\n"}
+
+
+# -- coming
+
+
+async def test_the_name_is_said_at_once_and_alone_and_nothing_before_the_welcome() -> None:
+    async with visiting("name", welcome=b"") as rig:
+        rig.say("hello", "everybody")
+        await rig.reads(b"jane")
+        assert await rig.quiet()
+        assert rig.link.waiting == 2
+        await rig.stream.send_all(WELCOME)
+        await rig.reads(b"hello\n", b"everybody\n")
+        assert rig.node.texts == [WELCOME.decode()]
+    assert rig.link.sent == 2
+
+
+async def test_without_a_welcome_it_goes_on_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatd.net.plain.room_server.WELCOME_S", 0.05)
+    async with visiting("name", welcome=b"") as rig:
+        rig.say("hello")
+        await rig.reads(b"jane", b"hello\n")
+
+
+async def test_the_pace_is_kept_after_the_welcome_too() -> None:
+    async with visiting("name", msgspec.structs.replace(CONFIG, plain_pace=3600.0)) as rig:
+        rig.say("hello")
+        assert await rig.quiet()
+        rig.link.close("shutdown")
+        assert await rig.closed() == "said more"
+        assert rig.link.sent == 0
+
+
+async def test_nothing_is_said_on_coming_where_there_are_no_names() -> None:
+    async with visiting("address") as rig:
+        assert await rig.quiet()
+        rig.say("hello", "  two  spaces ")
+        await rig.reads(b"hello", b"  two  spaces ")
+
+
+# -- talking
+
+
+async def test_texts_are_never_glued_also_where_the_server_speaks_lines(dialect: str) -> None:
+    config = msgspec.structs.replace(CONFIG, plain_pace=3600.0, terminate_timeout=0.1)
+    async with visiting(dialect, config) as rig:
+        before = len(rig.node.texts)
+        await rig.stream.send_all(b"<bob> a line\n")
+        await rig.node.wait_texts(before + 1)
+        rig.say("one", "two", "three")
+        if dialect == "address":
+            await rig.reads(b"one")
+        assert await rig.quiet()
+        assert rig.link.waiting == (2 if dialect == "address" else 3)
+
+
+async def test_commands_and_private_texts_are_said_as_they_are() -> None:
+    async with visiting("name") as rig:
+        rig.say("@bob psst", "*users", "Close Connection")
+        await rig.reads(b"@bob psst\n", b"*users\n", b"Close Connection\n")
+
+
+@pytest.mark.parametrize("text", ["", "two\nlines", "a\ttab", "\ud800", "x" * 1025])
+async def test_what_cannot_be_said_is_refused(dialect: str, text: str) -> None:
+    async with visiting(dialect) as rig:
+        with pytest.raises(TextRefused):
+            rig.link.check(text)
+        rig.link.check("x" * 1024)
+
+
+async def test_what_would_leave_is_refused_and_what_would_elsewhere_is_not(dialect: str) -> None:
+    texts = {"address": "QUIT", "name": "*exit"}
+    async with visiting(dialect) as rig:
+        with pytest.raises(TextRefused) as refused:
+            rig.link.check(texts.pop(dialect))
+        assert "chatctl terminate" in refused.value.hint
+        for text in texts.values():
+            rig.link.check(text)
+
+
+async def test_chunks_and_lines_of_the_room_are_texts_kept_whole(dialect: str) -> None:
+    async with visiting(dialect) as rig:
+        before = len(rig.node.texts)
+        await rig.stream.send_all("('10.0.0.2', 5000): grüße".encode())
+        await rig.node.wait_texts(before + 1)
+        await rig.stream.send_all(b"<bob> one\n<bob> two\n")
+        await rig.node.wait_texts(before + 3)
+        assert rig.node.texts[before:] == ["('10.0.0.2', 5000): grüße", "<bob> one", "<bob> two"]
+
+
+async def test_two_members_who_speak_one_after_the_other_are_two_texts() -> None:
+    async with visiting("address") as rig:
+        for number in range(20):
+            await rig.stream.send_all(b"('10.0.0.2', %d): hello" % number)
+            await rig.node.wait_texts(number + 1)
+        assert rig.node.texts == [f"('10.0.0.2', {number}): hello" for number in range(20)]
+
+
+async def test_a_line_that_comes_in_two_is_one_text() -> None:
+    async with visiting("name") as rig:
+        await rig.stream.send_all("<bob> grü".encode()[:-1])
+        await rig.stream.send_all("grüße\n".encode()[3:])
+        await rig.node.wait_texts(2)
+        assert rig.node.texts[1] == "<bob> grüße"
+
+
+async def test_a_room_in_which_much_is_said_without_line_ends_is_not_left(dialect: str) -> None:
+    async with visiting(dialect, msgspec.structs.replace(CONFIG, plain_quiet=3600.0), welcome=b"hi\n") as rig:
+        before, said = len(rig.node.texts), "é" * 50_000
+        await rig.stream.send_all(said.encode() + b"\n" + said.encode() + b"\nend\n")
+        while rig.node.texts[-1] != "end":
+            await rig.node.wait_texts(len(rig.node.texts) + 1)
+        assert "".join(rig.node.texts[before:]) == said + said + "end"
+        assert max(map(len, rig.node.texts)) <= 8192
+        assert rig.link.reason is None
+
+
+async def test_a_message_whose_commit_failed_is_not_said(dialect: str) -> None:
+    async with visiting(dialect) as rig:
+        refused = Batch()
+        rig.link.enqueue(1, "refused", refused)
+        rig.say("kept")
+        refused.settle(ControlError("storage_full", "full"))
+        assert (await rig.stream.receive_some()).strip() == b"kept"
+    assert (rig.link.sent, rig.link.unsent) == (1, 0)
+
+
+# -- leaving
+
+
+@pytest.mark.parametrize("reason", ["terminated", "shutdown", "storage_full"])
+async def test_the_farewell_is_said_alone_and_we_close_only_after_them(dialect: str, reason: str) -> None:
+    async with visiting(dialect) as rig:
+        rig.link.close(reason)
+        await rig.reads(FAREWELLS[dialect])
+        assert await rig.quiet()
+        assert not rig.ended.is_set()
+        await rig.stream.aclose()
+        assert await rig.over() == reason
+
+
+async def test_what_waits_is_said_before_the_farewell_each_by_itself(dialect: str) -> None:
+    async with visiting(dialect) as rig:
+        rig.say("one", "two", "three")
+        rig.link.close("terminated")
+        end = b"\n" if dialect == "name" else b""
+        await rig.reads(b"one" + end, b"two" + end, b"three" + end, FAREWELLS[dialect])
+        await rig.stream.aclose()
+        assert await rig.over() == "terminated"
+    assert (rig.link.sent, rig.link.unsent) == (3, 0)
+
+
+async def test_who_is_not_welcomed_yet_has_nothing_to_leave() -> None:
+    async with visiting("name", welcome=b"") as rig:
+        await rig.reads(b"jane")
+        rig.say("never said")
+        rig.link.close("shutdown")
+        assert await rig.closed() == "fin"
+        assert await rig.over() == "shutdown"
+    assert (rig.link.sent, rig.link.unsent) == (0, 1)
+
+
+@pytest.mark.parametrize(("dialect", "how"), [("address", "reset"), ("name", "fin")])
+async def test_a_server_that_does_not_close_is_left_after_a_while(
+    dialect: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatd.net.plain.room_server.DRAIN_S", 0.05)
+    async with visiting(dialect) as rig:
+        rig.link.close("terminated")
+        await rig.reads(FAREWELLS[dialect])
+        assert await rig.closed() == how
+        assert await rig.over() == "terminated"
+
+
+async def test_who_is_cut_never_leaves_an_address_server_with_a_bare_fin() -> None:
+    async with visiting("address") as rig:
+        await rig.quiet()
+        rig.scope.cancel()
+        assert await rig.closed() == "reset"
+
+
+async def test_a_server_that_closes_first_is_not_told_anything_and_not_reset(dialect: str) -> None:
+    async with visiting(dialect) as rig:
+        await rig.quiet()
+        await rig.stream.send_eof()
+        assert await rig.over() == "closed by peer"
+        assert await rig.closed() == "fin"
+
+
+async def test_a_server_that_floods_while_we_leave_is_left_all_the_same(dialect: str) -> None:
+    async with visiting(dialect) as rig, trio.open_nursery() as nursery:
+
+        async def flood() -> None:
+            while True:
+                await rig.stream.send_all(b"('10.0.0.2', 5000): ")
+
+        nursery.start_soon(flood)
+        await rig.node.wait_texts(10)
+        rig.link.close("terminated")
+        assert await rig.stream.receive_some() == FAREWELLS[dialect]
+        nursery.cancel_scope.cancel()
+        await rig.stream.aclose()
+        assert await rig.over() == "terminated"
+
+
+async def test_a_server_that_reads_nothing_does_not_hold_us(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatd.net.plain.link.SHUTDOWN_S", 0.05)
+    monkeypatch.setattr("chatd.net.plain.room_server.DRAIN_S", 0.05)
+    async with visiting(dialect) as rig:
+        rig.say("x" * 20_000_000)
+        await rig.quiet()
+        rig.link.close("shutdown")
+        with trio.fail_after(1):
+            assert await rig.over() == "shutdown"
+    assert (rig.link.sent, rig.link.unsent) == (0, 1)

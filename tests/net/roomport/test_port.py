@@ -1,0 +1,108 @@
+"""Room ports: binding, and the bounds of what comes in."""
+
+import socket
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from chatd.api.errors import ControlError
+from chatd.failures import AddressInUse
+from chatd.net.roomport.port import RoomPorts
+from tests.harness.linked_node import linking
+from tests.harness.parts import World
+from tests.harness.room_ports import NAME, an_inn, rest
+
+# -- the port
+
+
+async def test_a_room_port_hosts_its_room_without_this_node_in_it() -> None:
+    async with an_inn() as inn:
+        assert inn.room.label == "lobby@alice"
+        assert inn.room.users() == []
+        assert inn.room.ports == 2
+        assert len(set(inn.ports.addresses)) == 2
+
+
+async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        async with linking(room_port=[NAME, f"{taken}=den,dialect=name"]) as links:
+            ports = RoomPorts(links)
+            with pytest.raises(AddressInUse, match=f"cannot listen on {taken} .*another with --room-port"):
+                await ports.bind()
+            assert ports._listeners[0].socket.fileno() == -1
+
+
+async def test_beyond_its_bound_a_room_is_full_and_those_without_a_name_make_way(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with an_inn(room_members=2) as inn:
+        first = await inn.named("first")
+        silent = await inn.dial()
+        second = await inn.named("second")
+        assert await rest(silent) == (b"", "reset")
+        for _ in range(3):
+            assert (await rest(await inn.dial()))[0] == b""
+        assert first.over is second.over is None
+    assert caplog.text.count("too many connections") == 1
+
+
+async def test_public_addresses_have_their_bounds_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatd.net.admission._is_exempt", lambda host: False)
+    async with an_inn(links_per_address=2) as inn:
+        await inn.named("one")
+        two = await inn.named("two")
+        assert (await rest(await inn.dial()))[0] == b""
+        await two.leave()
+        await inn.users("two", gone=True)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await inn.named("three")
+
+
+async def test_a_client_for_whom_there_is_no_place_gets_a_fin_and_then_a_reset() -> None:
+    async with an_inn(room_members=1) as inn:
+        await inn.named("one")
+        patient = await inn.dial()
+        await patient.send_all(b"bob\n")
+        assert await patient.receive_some() == b""
+        await patient.send_all(b"still there?\n")  # is read and dropped
+        with pytest.raises(trio.BrokenResourceError):
+            await talk_on(patient)
+        polite = await inn.dial()
+        assert await polite.receive_some() == b""
+        await polite.send_eof()
+        assert await polite.receive_some() == b""
+
+
+async def test_a_banned_address_is_not_let_in() -> None:
+    async with an_inn() as inn:
+        inn.moderation.ban(inn.room, (await inn.unnamed()).address)
+        for number in (0, 1):
+            stream = await inn.dial(number)
+            if number == 0:
+                await stream.send_all(b"bob\n")
+            expected = (b"", "reset") if number else (b"127.0.0.1 is banned from lobby@alice\n", "eof")
+            assert await rest(stream) == expected
+        assert inn.room.users() == []
+
+
+async def test_where_there_is_no_room_to_lead_into_connections_are_closed(caplog: pytest.LogCaptureFixture) -> None:
+    async with an_inn(World()) as inn:
+        inn.rooms.host = no_room  # type: ignore[method-assign]
+        assert (await rest(await inn.dial()))[0] == b""
+    assert "the room port of lobby leads nowhere: no room for rooms" in caplog.text
+
+
+async def talk_on(stream: trio.SocketStream) -> None:
+    while True:
+        await stream.send_all(b"x")
+        await trio.sleep(0.01)
+
+
+def no_room(name: str) -> Any:
+    """Instead of Rooms.host."""
+    raise ControlError("rate_limited", "no room for rooms")

@@ -1,0 +1,69 @@
+"""Filters: whether one entry is for a consumer, whatever has become of the peer or room that it was made for."""
+
+import pytest
+
+from chatd.api.events import Gap, Message
+from chatd.api.params import Filter
+from chatd.journal.batch import Entry
+from chatd.messages.consumers import Consumer
+from chatd.peers.peer import Peer
+from chatd.query.filters import former_place, is_for
+from tests.harness.parts import CAROL, Core
+
+
+async def entry_of(core: Core, event: Message | Gap, topic: int | None, direction: str | None = None) -> Entry:
+    batch = core.journal.append(event, topic, direction)
+    entry = batch.entries[-1]
+    await batch.wait()
+    return entry
+
+
+def is_wanted(core: Core, entry: Entry, topic: int | None = None, **wanted: object) -> bool:
+    """By a consumer whose filter that is, and whose peer or room was that topic."""
+    consumer = Consumer("bot", 0, Filter(**wanted), topic, 0)  # type: ignore[arg-type]
+    return is_for(entry, former_place(core.registry, core.exchange.memberships, consumer), consumer.filter)
+
+
+def heard(peer: Peer, **fields: object) -> Message:
+    return Message(direction="in", peer=peer.ref, text="hi", **fields)  # type: ignore[arg-type]
+
+
+async def test_types_and_direction_decide_for_everything_but_a_gap(core: Core) -> None:
+    bob, _ = core.up()
+    message = await entry_of(core, heard(bob), bob.key, "in")
+    gap = await entry_of(core, Gap(peer=bob.ref, after=None, through="aaaaaaaa:1"), bob.key)
+    for wanted, expected in (
+        ({}, True),
+        ({"types": ["message"]}, True),
+        ({"types": ["receipt", "peer.up"]}, False),
+        ({"types": []}, False),
+        ({"direction": "in"}, True),
+        ({"direction": "out"}, False),
+        ({"types": ["message"], "direction": "out"}, False),
+    ):
+        assert is_wanted(core, message, **wanted) is expected, wanted
+        assert is_wanted(core, gap, **wanted)
+
+
+async def test_what_is_said_in_rooms_of_a_peer_is_not_between_us_and_it(core: Core) -> None:
+    bob, _ = core.up()
+    carol, _ = core.up(CAROL, "carol")
+    direct = await entry_of(core, heard(bob), bob.key, "in")
+    in_room = await entry_of(core, heard(bob, room="hall@bob"), bob.key, "out")
+    assert is_wanted(core, direct, bob.key, peer="bob")
+    assert not is_wanted(core, in_room, bob.key, peer="bob")
+    assert not is_wanted(core, direct, carol.key, peer="carol")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_room_of_a_peer_is_what_was_said_there_by_others_and_by_us(core: Core, *, gone: bool) -> None:
+    bob, _ = core.up()
+    hall = core.exchange.memberships.join(bob, "hall", "al")
+    heard_there = await entry_of(core, heard(bob, room=hall.label), hall.key, "in")
+    said_there = await entry_of(core, heard(bob, room=hall.label), bob.key, "out")
+    elsewhere = await entry_of(core, heard(bob, room="attic@bob"), bob.key, "out")
+    if gone:
+        core.exchange.memberships.leave(hall)
+    assert is_wanted(core, heard_there, hall.key, room="hall@bob")
+    assert is_wanted(core, said_there, hall.key, room="hall@bob") is not gone
+    assert not is_wanted(core, elsewhere, hall.key, room="hall@bob")

@@ -1,0 +1,5 @@
+"""The fixtures of the core: a journal in a temporary directory, and what stands on it."""
+
+from tests.harness.fixtures import core, journal, path, stores, world
+
+__all__ = ["core", "journal", "path", "stores", "world"]

@@ -1,0 +1,52 @@
+"""Which parts of which rooms a node is owed."""
+
+from chatd.rooms.intervals import Feed, Feeds
+from chatd.rooms.room import Room
+
+NODE = "n" * 52
+LOBBY, ATTIC = Room(1, "lobby", "lobby@alice", "a" * 52), Room(2, "attic", "attic@alice", "a" * 52)
+
+
+def test_an_interval_holds_both_its_ends() -> None:
+    feed = Feed(LOBBY, 5, 9)
+    assert [seq for seq in range(12) if feed.holds(seq)] == [5, 6, 7, 8, 9]
+
+
+def test_what_a_node_is_owed_is_the_same_object_until_it_changes() -> None:
+    feeds, feed = Feeds(), Feed(LOBBY, 5)
+    assert feeds.of(NODE) == ()
+    feeds.add(NODE, feed)
+    shown = feeds.of(NODE)
+    assert shown == (feed,)
+    assert feeds.of(NODE) is shown
+    feeds.end(NODE, feed, 9)
+    assert feeds.of(NODE) is not shown
+
+
+def test_an_interval_is_owed_until_its_end_is_acknowledged() -> None:
+    feeds, first, second = Feeds(), Feed(LOBBY, 5), Feed(ATTIC, 6)
+    feeds.add(NODE, first)
+    feeds.add(NODE, second)
+    assert not feeds.ending(NODE, "lobby")
+    feeds.end(NODE, first, 9)
+    assert feeds.ending(NODE, "lobby")
+    assert not feeds.ending(NODE, "attic")
+    assert feeds.open(NODE, LOBBY) is None
+    assert feeds.open(NODE, ATTIC) is second
+    assert list(feeds.ended(NODE, 8)) == []
+    assert list(feeds.ended(NODE, 9)) == [first]
+
+
+def test_a_dropped_interval_leaves_nothing() -> None:
+    feeds, feed = Feeds(), Feed(LOBBY, 5)
+    feeds.add(NODE, feed)
+    feeds.drop(NODE, feed)
+    feeds.drop(NODE, feed)
+    assert feeds.of(NODE) == ()
+    assert list(feeds) == []
+
+
+def test_nothing_is_kept_of_a_node_that_is_owed_nothing() -> None:
+    feeds = Feeds()
+    assert feeds.of(NODE) == ()
+    assert feeds._shown == {}

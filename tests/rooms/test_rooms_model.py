@@ -1,0 +1,554 @@
+"""Hosted rooms against a model in plain Python: who is in, who may not be, what each node is owed, whatever happens.
+
+The model knows nothing of undoing: it keeps what is now and what is committed, and a commit that fails makes one the
+other. What is on disk is read back by a second `Rooms` at every commit, and the events on a room's topic have to tell
+the same story as its members.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar, cast
+
+import pytest
+import trio
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from chatd.api.errors import ControlError
+from chatd.api.events import AnyEvent, Message, RoomGone, RoomJoin, RoomLeave, RoomRefused, RoomTopic
+from chatd.journal.batch import Batch
+from chatd.journal.store import DiskFull
+from chatd.peers.outbox import NEVER
+from chatd.peers.registry import Registry
+from chatd.rooms import nicks
+from chatd.rooms.hosted import Owner, Rooms
+from chatd.rooms.moderation import Moderation
+from chatd.rooms.posting import Talk
+from chatd.rooms.room import Member, Room
+from chatd.wire.frames import Say
+from tests.harness.parts import World, copy_as_crashed, open_journal
+
+T = TypeVar("T")
+Interval = tuple[str, int, int, int]  # node, topic, since, until
+ALICE = "a" * 52
+NODES = ("b" * 52, "c" * 52)
+ADDRESSES = ("10.0.0.1:1001", "10.0.0.1:1002", "10.0.0.2:1001")
+NICKS = ("ann", "Ann", "bob", "cid", "straße", "STRASSE")  # of which some are the same
+NAMES = ("den", "lobby")
+PORT_ROOM = "lobby"  # it has a room port, and so plain clients
+MOST = 4  # members of a room
+
+names, nodes, places = st.sampled_from(NAMES), st.sampled_from(NODES), st.integers(0, MOST)
+some_nick = st.sampled_from(NICKS)
+
+
+class Inline(World):
+    """No threads: a thousand short runs of trio would each start one."""
+
+    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.checkpoint()
+        return function(*args)
+
+
+@dataclass
+class Someone:
+    """A member, by the model."""
+
+    nick: str
+    kind: str
+    who: str  # node id or address
+    since: int
+
+
+@dataclass
+class Lodge:
+    """A room, by the model."""
+
+    key: int
+    members: dict[str, Someone] = field(default_factory=dict)  # by fold
+    bans: dict[str, str] = field(default_factory=dict)
+    subject: str = ""
+
+    def of(self, who: str) -> Someone | None:
+        """Who is that node, or that client."""
+        return next((one for one in self.members.values() if one.who == who), None)
+
+
+@dataclass
+class Host:
+    """All rooms, by the model; `feeds` are what nodes are owed of them."""
+
+    rooms: dict[str, Lodge] = field(default_factory=dict)
+    feeds: list[Interval] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)  # of all rooms that ever were, by topic
+
+    def ending(self, node: str, name: str) -> bool:
+        """It has not got to the end of a former time in a room of that name."""
+        return any(one == node and self.names[key] == name and until != NEVER for one, key, _, until in self.feeds)
+
+
+class RoomsMachine(RuleBasedStateMachine):
+    """Model: the state as it is now, and as it was committed last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp())
+        self.world = Inline()
+        self.starts = 0
+        self.committed = Host()
+        self.marks = dict.fromkeys(NODES, 0)  # what each node has said so far, as its own seq
+        self.eager = False  # every change is committed at once
+        self.noted: list[Interval] = []  # what was acknowledged since: it is forgotten with the next commit
+
+    @property
+    def directory(self) -> Path:
+        return self.root / str(self.starts)
+
+    @initialize(eager=st.booleans())
+    def first_start(self, eager: bool) -> None:
+        self.eager = eager
+        self.directory.mkdir()
+        self.start()
+
+    def start(self) -> None:
+        self.journal = open_journal(self.directory, self.world)
+        self.registry = Registry(self.journal, self.world)
+        self.rooms = self.reader()
+        self.talk = Talk(self.journal, self.rooms, self.owner)
+        self.moderation = Moderation(self.journal, self.rooms)
+        self.peers = {node: self.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
+        self.hung_up: list[str] = []
+        self.noted = []
+        self.forget_plain(self.committed)
+        self.now = deepcopy(self.committed)
+        self.serve_port()
+
+    def serve_port(self) -> None:
+        """A room port hosts its room and keeps it open."""
+        room, batch = self.rooms.host(PORT_ROOM)
+        room.ports = 1
+        if batch is not None:
+            self.open(PORT_ROOM, room)
+        self.commit()
+
+    def forget_plain(self, host: Host) -> None:
+        for lodge in host.rooms.values():
+            for one in [one for one in lodge.members.values() if one.kind == "plain"]:
+                del lodge.members[nicks.fold(one.nick)]
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(ALICE, "alice", 1024, 0, MOST, 10_000)
+
+    @property
+    def waits(self) -> bool:
+        """Something is not on disk."""
+        return bool(self.journal._filling) or bool(self.noted)
+
+    def reader(self) -> Rooms:
+        """What a start would make of the disk."""
+        return Rooms(self.journal, self.registry, self.owner)
+
+    def teardown(self) -> None:
+        if self.directory.exists():
+            self.journal.close()
+        shutil.rmtree(self.root)
+
+    def with_journal(self, step: Callable[[], Awaitable[T]]) -> T:
+        """One step while the journal's task runs."""
+
+        async def main() -> T:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.journal.run)
+                result = await step()
+                nursery.cancel_scope.cancel()
+            return result
+
+        return trio.run(main)
+
+    def refused(self, step: Callable[[], object], *kinds: str) -> None:
+        """It is refused, and changes nothing: the invariants look."""
+        appended = self.journal.appended
+        try:
+            step()
+        except ControlError as error:
+            assert error.kind in kinds, error  # noqa: PT017  (which one is what matters)
+        else:
+            raise AssertionError(f"not refused: {kinds}")
+        assert self.journal.appended == appended
+
+    # -- rooms
+
+    @rule(name=names)
+    def host(self, name: str) -> None:
+        room, _ = self.rooms.host(name)
+        if name not in self.now.rooms:
+            self.open(name, room)
+
+    def open(self, name: str, room: Room) -> None:
+        self.now.rooms[name] = Lodge(room.key)
+        self.now.names[room.key] = name
+
+    @rule(name=names)
+    def close(self, name: str) -> None:
+        lodge = self.now.rooms.get(name)
+        if lodge is None:
+            return
+        if name == PORT_ROOM:
+            self.refused(lambda: self.rooms.close(self.room(name)), "conflict")
+            return
+        self.rooms.close(self.room(name))
+        for one in lodge.members.values():
+            self.end(lodge, one)
+        del self.now.rooms[name]
+
+    @rule(name=names, text=st.sampled_from(["", "tea", "cake"]))
+    def set_subject(self, name: str, text: str) -> None:
+        if name in self.now.rooms:
+            self.rooms.set_subject(self.room(name), text)
+            self.now.rooms[name].subject = text
+
+    def room(self, name: str) -> Room:
+        found = self.rooms.get(name)
+        assert found is not None
+        return found
+
+    # -- coming
+
+    def entry(self, lodge: Lodge, nick: str, kind: str, who: str) -> None:
+        lodge.members[nicks.fold(nick)] = Someone(nick, kind, who, self.journal.appended)
+        if kind != "plain":
+            self.now.feeds.append((who, lodge.key, self.journal.appended, NEVER))
+
+    def obstacle(self, lodge: Lodge, nick: str) -> str | None:
+        if len(lodge.members) >= MOST:
+            return "rate_limited"
+        return "conflict" if nicks.fold(nick) in lodge.members else None
+
+    @rule(name=names, nick=some_nick)
+    def enter_own(self, name: str, nick: str) -> None:
+        lodge = self.now.rooms.get(name)
+        if lodge is None:
+            return
+        own, room = lodge.of(ALICE), self.room(name)
+        kind = ("conflict" if own.nick != nick else None) if own else self.obstacle(lodge, nick)
+        if kind is not None:
+            self.refused(lambda: self.rooms.enter_own(room, nick), kind)
+            return
+        self.rooms.enter_own(room, nick)
+        if own is None:
+            self.entry(lodge, nick, "own", ALICE)
+
+    @rule(address=st.sampled_from(ADDRESSES), nick=st.sampled_from([*NICKS, "no good", "system", None]))
+    def enter_plain(self, address: str, nick: str | None) -> None:
+        lodge, room = self.now.rooms[PORT_ROOM], self.room(PORT_ROOM)
+        if lodge.of(address) is not None:
+            return
+        hung_up = self.hung_up
+
+        def come() -> tuple[Member, str | None]:
+            return self.rooms.enter_plain(room, nick, address, lambda reason: hung_up.append(address))
+
+        if address.partition(":")[0] in lodge.bans:
+            self.refused(come, "forbidden")
+        elif len(lodge.members) >= MOST:
+            self.refused(come, "rate_limited")
+        else:
+            member, why = come()
+            assert nicks.fold(member.nick) not in lodge.members
+            assert (why is None) == (member.nick == (address if nick is None else nick))
+            self.entry(lodge, member.nick, "plain", address)
+
+    @rule(node=nodes, wanted=st.dictionaries(names, st.tuples(some_nick, st.booleans()), max_size=2))
+    def declare(self, node: str, wanted: dict[str, tuple[str, bool]]) -> None:
+        gone, rooms = self.rooms.declare(self.peers[node], [(name, nick, new) for name, (nick, new) in wanted.items()])
+        kinds = {one.room: one.kind for one in gone}
+        # The model judges in the same order: who leaves makes room.
+        seq = self.journal.appended - self.count_joins(node, wanted, kinds)
+        seq -= self.leave_others(node, wanted, seq)
+        for name, (nick, new) in wanted.items():
+            lodge = self.now.rooms.get(name)
+            if lodge is not None and lodge.of(node) is not None:
+                assert self.room(name) in rooms
+            elif self.now.ending(node, name) and not new:
+                assert name not in kinds
+                assert self.rooms.get(name) not in rooms
+            elif lodge is None:
+                assert kinds.pop(name) == "unknown_room"
+            elif node in lodge.bans:
+                assert kinds.pop(name) == "forbidden"
+            elif (obstacle := self.obstacle(lodge, nick)) is not None:
+                assert kinds.pop(name) == obstacle
+            else:
+                assert self.room(name) in rooms
+                member = self.room(name).by_node[node]
+                lodge.members[nicks.fold(nick)] = Someone(nick, "native", node, member.since)
+                self.now.feeds.append((node, lodge.key, member.since, NEVER))
+        assert not kinds
+
+    def count_joins(self, node: str, wanted: dict[str, tuple[str, bool]], kinds: dict[str, str]) -> int:
+        """How many of them it has just come into: the events of its leaving are before those."""
+        joined = 0
+        for name in wanted:
+            lodge, room = self.now.rooms.get(name), self.rooms.get(name)
+            joined += bool(room and lodge and node in room.by_node and lodge.of(node) is None)
+        return joined
+
+    def leave_others(self, node: str, wanted: dict[str, tuple[str, bool]], last: int) -> int:
+        """It leaves what it does not name; the last one it left at that seq."""
+        left = [lodge for name, lodge in self.now.rooms.items() if name not in wanted and lodge.of(node)]
+        for lodge in left:
+            one = lodge.of(node)
+            assert one is not None
+            ends = [feed.until for feed in self.rooms.feeds.of(node) if feed.since == one.since]
+            assert ends
+            assert last - len(left) < ends[0] <= last
+            self.end(lodge, one, ends[0])
+            del lodge.members[nicks.fold(one.nick)]
+        return len(left)
+
+    # -- going
+
+    def end(self, lodge: Lodge, one: Someone, until: int | None = None) -> None:
+        """What it is owed ends; for the host itself there is nothing to be owed."""
+        feed = (one.who, lodge.key, one.since, NEVER)
+        if one.kind != "plain":
+            place = self.now.feeds.index(feed)
+            rest = [(*feed[:3], self.journal.appended if until is None else until)]
+            self.now.feeds[place : place + 1] = rest if one.kind == "native" else []
+
+    @rule(name=names, place=places, what=st.sampled_from(["leave", "kick", "ban"]))
+    def go(self, name: str, place: int, what: str) -> None:
+        lodge = self.now.rooms.get(name)
+        if lodge is None:
+            return
+        nick = pick([one.nick for one in lodge.members.values()], place)
+        room, one = self.room(name), lodge.members.get(nicks.fold(nick))
+        if one is None:
+            if what != "leave":
+                self.refused(lambda: getattr(self.moderation, what)(room, nick), "unknown_peer")
+            return
+        if what == "ban" and one.kind == "own":
+            self.refused(lambda: self.moderation.ban(room, nick), "conflict")
+            return
+        going = {nicks.fold(nick): one}
+        if what == "leave":
+            self.rooms.leave(room, room.by_fold[nicks.fold(nick)])
+        else:
+            before = len(self.hung_up)
+            getattr(self.moderation, what)(room, nick)
+            if what == "ban":
+                going |= self.banned_with(lodge, one)
+            assert set(self.hung_up[before:]) == {each.who for each in going.values() if each.kind == "plain"}
+        for fold, each in going.items():
+            self.end(lodge, each)
+            del lodge.members[fold]
+            if each.kind == "plain":
+                self.gone_for_good(name, each)
+
+    def banned_with(self, lodge: Lodge, one: Someone) -> dict[str, Someone]:
+        """Whoever else comes from that address."""
+        who = one.who.partition(":")[0] if one.kind == "plain" else one.who
+        lodge.bans[who] = one.nick
+        return {
+            fold: other
+            for fold, other in lodge.members.items()
+            if other.kind == "plain" and other.who.partition(":")[0] == who
+        }
+
+    def gone_for_good(self, name: str, one: Someone) -> None:
+        """A plain client has gone, whether or not that can be written down."""
+        lodge = self.committed.rooms.get(name)
+        if lodge is not None and one in lodge.members.values():
+            del lodge.members[nicks.fold(one.nick)]
+
+    @rule(name=names, place=places)
+    def unban(self, name: str, place: int) -> None:
+        lodge = self.now.rooms.get(name)
+        if lodge is None:
+            return
+        nick = pick([*lodge.bans.values()], place).upper()
+        found = [who for who, was in lodge.bans.items() if nicks.fold(was) == nicks.fold(nick)]
+        if not found:
+            self.refused(lambda: self.moderation.unban(self.room(name), nick), "unknown_peer")
+            return
+        if len(found) > 1:
+            self.refused(lambda: self.moderation.unban(self.room(name), nick), "ambiguous_peer")
+        for who in found:
+            self.moderation.unban(self.room(name), who)
+            del lodge.bans[who]
+
+    @rule(node=nodes, back=st.integers(0, 4))
+    def acknowledge(self, node: str, back: int) -> None:
+        """Only what is committed can have been sent."""
+        through = max(self.journal.committed - back, 0)
+        self.rooms.acknowledged(node, through)
+        over = [feed for feed in self.now.feeds if feed[0] == node and feed[3] <= through]
+        self.now.feeds = [feed for feed in self.now.feeds if feed not in over]
+        self.noted += over
+
+    # -- speaking
+
+    @rule(name=names, place=places, to=st.one_of(st.none(), some_nick))
+    def say(self, name: str, place: int, to: str | None) -> None:
+        lodge = self.now.rooms.get(name)
+        there = [one for one in lodge.members.values() if one.kind != "native"] if lodge is not None else []
+        if place >= len(there):
+            return
+        room, one = self.room(name), there[place]
+        addressee = room.named(to) if to is not None else None
+        messages, _ = self.talk.say(room, room.by_fold[nicks.fold(one.nick)], ["hi", "there"], addressee)
+        for message in messages:
+            assert (message.global_id, message.nick) == (f"{ALICE}/{message.room_position}", one.nick)
+            assert message.direction == ("out" if one.kind == "own" else "in")
+
+    @rule(node=nodes, name=names, to=st.one_of(st.none(), st.tuples(some_nick, st.sampled_from([*NODES, None]))))
+    def hear(self, node: str, name: str, to: tuple[str, str | None] | None) -> None:
+        """A node says something: it is taken if it is in the room, and so is whom it is for; else that is refused."""
+        self.marks[node] += 1
+        before, lodge = self.journal.appended, self.now.rooms.get(name)
+        to_nick, to_node = to or (None, None)
+        self.talk.take(self.peers[node], [Say("eeeeeeee", self.marks[node], name, "hi", to_nick, to_node)])
+        one = lodge.of(node) if lodge else None
+        if to_nick is not None and lodge is not None and one is not None:
+            other = lodge.members.get(nicks.fold(to_nick))
+            if other is None or (other.who if other.kind != "plain" else None) != to_node:
+                one = None
+        (event,) = self.events_after(before)
+        if one is None:
+            assert isinstance(event, RoomRefused)
+            assert event.global_id == f"{node}/eeeeeeee:{self.marks[node]}"
+            assert self.peers[node].outbox.owes(self.journal.appended)
+        else:
+            assert isinstance(event, Message)
+            assert (event.global_id, event.nick) == (f"{node}/eeeeeeee:{self.marks[node]}", one.nick)
+
+    def events_after(self, seq: int) -> list[AnyEvent]:
+        """What is appended behind that and not committed: it can be seen in the filling batch only."""
+        return [entry.event for entry in self.journal._filling.entries if entry.seq > seq]
+
+    # -- the journal
+
+    @rule()
+    def commit(self) -> None:
+        if self.waits:
+            self.journal.flush()
+            self.with_journal(self.journal.responds)
+        assert self.journal.appended == self.journal.committed
+        self.committed, self.noted = deepcopy(self.now), []
+
+    @rule()
+    def disk_full(self) -> None:
+        """Nothing of what waits is taken. Who came in with it is told; a plain client that went is gone."""
+        write = self.journal.store.write
+        self.journal.store.write = no_room  # type: ignore[method-assign]
+        self.with_journal(self.journal.settled)
+        self.journal.store.write = write  # type: ignore[method-assign]
+        came = {one.who for one in self.plain(self.now)} - {one.who for one in self.plain(self.committed)}
+        assert came <= set(self.hung_up)
+        self.now = deepcopy(self.committed)
+        self.now.feeds = [feed for feed in self.now.feeds if feed not in self.noted]
+
+    def plain(self, host: Host) -> list[Someone]:
+        return [one for lodge in host.rooms.values() for one in lodge.members.values() if one.kind == "plain"]
+
+    @rule()
+    def restart(self) -> None:
+        self.commit()
+        self.journal.close()
+        self.start()
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with the files as they are now; what was not committed is gone."""
+        old = self.directory
+        self.starts += 1
+        copy_as_crashed(old, self.directory)
+        self.journal.close()
+        self.start()
+
+    # -- what must hold
+
+    @invariant()
+    @precondition(lambda self: self.eager)
+    def nothing_waits(self) -> None:
+        self.commit()
+
+    @invariant()
+    def the_rooms_are_those_of_the_model(self) -> None:
+        if self.directory.exists():
+            agree(self.rooms, self.now)
+
+    @invariant()
+    @precondition(lambda self: self.directory.exists() and not self.waits)
+    def the_disk_holds_the_same(self) -> None:
+        on_disk = deepcopy(self.now)
+        self.forget_plain(on_disk)
+        agree(self.reader(), on_disk)
+
+    @invariant()
+    @precondition(lambda self: self.directory.exists() and not self.waits)
+    def the_events_tell_the_same(self) -> None:
+        for lodge in self.now.rooms.values():
+            entries = self.journal.store.page(0, self.journal.committed, lodge.key, 10_000)[0]
+            inside, subject = dict[str, str | None](), ""
+            for entry in entries:
+                event = entry.event
+                position = getattr(event, "room_position", event.position)
+                assert position == event.position
+                if isinstance(event, RoomJoin):
+                    inside[nicks.fold(event.nick)] = event.node
+                elif isinstance(event, RoomLeave):
+                    inside.pop(nicks.fold(event.nick), None)
+                elif isinstance(event, RoomTopic):
+                    subject = event.text
+                else:
+                    assert isinstance(event, Message)
+                    assert not isinstance(event, RoomGone)
+                    assert nicks.fold(cast(str, event.nick)) in inside
+            nodes_in = {fold: node for fold, node in inside.items() if node is not None}
+            model = {fold: one.who for fold, one in lodge.members.items() if one.kind != "plain"}
+            assert (nodes_in, subject) == (model, lodge.subject)
+
+
+def agree(rooms: Rooms, model: Host) -> None:
+    """Rooms, members, bans and intervals are those of the model, and nobody has the nick of another."""
+    assert {room.name: room.key for room in rooms} == {name: lodge.key for name, lodge in model.rooms.items()}
+    for room in rooms:
+        lodge = model.rooms[room.name]
+        members = [(one.nick, one.kind, one.node or one.address, one.since) for one in room.users()]
+        expected = sorted((one.since, one.nick, one.kind, one.who) for one in lodge.members.values())
+        assert members == [(nick, kind, who, since) for since, nick, kind, who in expected]
+        assert {nicks.fold(one.nick) for one in room.users()} == room.by_fold.keys()
+        assert {one.who for one in lodge.members.values() if one.kind != "plain"} == room.by_node.keys()
+        assert (room.bans, room.subject) == (lodge.bans, lodge.subject)
+        assert rooms.by_topic(room.key) is room
+    feeds = sorted((node, feed.room.key, feed.since, feed.until) for node, feed in rooms.feeds)
+    assert feeds == sorted(model.feeds)
+    assert all(rooms.by_topic(key) is not None for _, key, _, _ in feeds)
+
+
+def pick(nicks_: list[str], place: int) -> str:
+    """One of them, or somebody who is not there."""
+    return nicks_[place] if place < len(nicks_) else "nobody"
+
+
+def no_room(batch: Batch) -> None:
+    raise DiskFull("no room")
+
+
+TestRooms = RoomsMachine.TestCase
+TestRooms.settings = settings(max_examples=20, stateful_step_count=40)
+
+
+@pytest.mark.long
+@pytest.mark.deadline(600)
+class TestRoomsAtLength(RoomsMachine.TestCase):  # type: ignore[misc,valid-type]
+    """The same, more often."""
+
+    settings = settings(max_examples=150, stateful_step_count=40)
