@@ -23,7 +23,7 @@ HINT = "raise the limit (ulimit -n, LimitNOFILE), or lower max_links and session
 log = logging.getLogger("chatd.acceptor")
 
 
-class Take(Protocol):
+class OnAccept(Protocol):
     """Start to serve a connection. `short`: it has a spare descriptor, there was no other."""
 
     def __call__(self, stream: trio.SocketStream, /, *, short: bool) -> None: ...
@@ -95,7 +95,7 @@ class Acceptor:
         if self._spares:
             os.close(self._spares.pop())
 
-    async def run(self, listener: trio.SocketListener, take: Take) -> None:
+    async def run(self, listener: trio.SocketListener, take: OnAccept) -> None:
         """Accept until the listener is closed."""
         while True:
             try:
@@ -103,7 +103,7 @@ class Acceptor:
             except trio.ClosedResourceError:
                 return
 
-    async def _accept(self, listener: trio.SocketListener, take: Take) -> None:
+    async def _accept(self, listener: trio.SocketListener, take: OnAccept) -> None:
         try:
             stream = await listener.accept()
         except OSError as error:
@@ -114,7 +114,7 @@ class Acceptor:
             take(stream, short=False)
             self.refill()
 
-    async def _accept_if_possible(self, listener: trio.SocketListener, take: Take) -> None:
+    async def _accept_if_possible(self, listener: trio.SocketListener, take: OnAccept) -> None:
         """Accept the client that waits, with a descriptor that was held back if there still is no other."""
         for short in (False, True):
             if short and not self._spares:

@@ -16,7 +16,7 @@ MOST_BYTES = 4 << 20  # that are dropped of one connection: a session may have p
 READ_BYTES = 64 * 1024
 
 
-class Parting:
+class GracefulClose:
     """The connections that one listener is parting from: of too many, the oldest is left at once.
 
     Resource handling: the caller closes the socket, after `part`. Error handling: nothing comes out of `part`.

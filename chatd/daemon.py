@@ -35,7 +35,7 @@ from chatd.node import Node
 from chatd.peers.identity import KEY_FILE, Identity, load_or_create, prepare_state_dir
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
-from chatd.rooms.router import Exchange
+from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime
 
 JOURNAL_FILE = "journal.db"
@@ -103,7 +103,7 @@ def _put_together(
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime, identity.node, config.name, config.known)
     trust = Trust(config.trust, config.known, registry)
-    exchange = Exchange(config, identity.node, journal, registry)
+    exchange = RoomRouter(config, identity.node, journal, registry)
     chat = Chat(config, identity.node, journal, registry, runtime, now, exchange.rooms.acknowledged)
     consumers = Consumers(journal, runtime, config.consumers)
     links = Links(config, runtime, identity, journal, registry, trust, chat, exchange, consumers)

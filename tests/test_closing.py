@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from chatd import closing
-from chatd.closing import Parting
+from chatd.closing import GracefulClose
 
 Pair = tuple[trio.socket.SocketType, trio.socket.SocketType]
 
@@ -40,7 +40,7 @@ async def test_who_has_written_more_than_was_read_gets_the_last_words_and_a_fin(
 
     async def leave() -> None:
         with ours:
-            await Parting().part(ours, b"goodbye\n")
+            await GracefulClose().part(ours, b"goodbye\n")
 
     nursery.start_soon(leave)
     assert await theirs.recv(100) == b"goodbye\n"
@@ -57,7 +57,7 @@ async def test_who_neither_reads_nor_closes_is_left_in_time(
     pair: Pair, autojump_clock: trio.testing.MockClock, last_words: bytes
 ) -> None:
     began = trio.current_time()
-    await Parting().part(pair[0], last_words, within=5)
+    await GracefulClose().part(pair[0], last_words, within=5)
     assert trio.current_time() - began == 5
 
 
@@ -75,7 +75,7 @@ async def test_who_never_stops_to_write_is_left(
             return
 
     nursery.start_soon(write)
-    await Parting().part(ours, within=float("inf"))
+    await GracefulClose().part(ours, within=float("inf"))
     ours.close()
 
 
@@ -83,14 +83,14 @@ async def test_who_has_gone_already_is_no_error(pair: Pair) -> None:
     ours, theirs = pair
     await theirs.send(b"x")
     theirs.close()
-    await Parting().part(ours, b"goodbye")
+    await GracefulClose().part(ours, b"goodbye")
 
 
 async def test_of_too_many_the_oldest_is_left_at_once(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(closing, "MOST", 2)
-    leaving, left = Parting(), []
+    leaving, left = GracefulClose(), []
     pairs = [trio.socket.socketpair() for _ in range(3)]
 
     async def leave(number: int) -> None:

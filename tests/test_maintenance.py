@@ -12,11 +12,11 @@ from trio.testing import MockClock
 
 from chatd import maintenance
 from chatd.failures import StartupFailure
-from chatd.journal.files import Location
+from chatd.journal.files import JournalFiles
 from chatd.journal.journal import Journal
 from chatd.node import Node
 from chatd.peers.identity import CERTIFICATE_FILE, KEY_FILE
-from chatd.peers.outbox import Owed
+from chatd.peers.outbox import OutboxTotals
 from tests.harness.parts import World, open_journal, running, said
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Kept:
         for name in (KEY_FILE, CERTIFICATE_FILE):
             (self.state / name).touch()
         self.config = SimpleNamespace(retain_age=3600.0, retain_bytes=1 << 30, state=str(self.state))
-        self.owed = Owed()
+        self.owed = OutboxTotals()
         self.stops: list[str] = []
         self.bound: list[float] = []
         self.socket_failure: Exception | None = None
@@ -82,7 +82,7 @@ class Kept:
 async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     world = InlineWorld()
     async with running(open_journal(tmp_path, world)) as journal:
-        journal.store.location = Location(
+        journal.store.location = JournalFiles(
             journal.store.path, clock=trio.current_time
         )  # all of it is in one thread here
         yield Kept(journal, world)

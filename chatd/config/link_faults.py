@@ -40,7 +40,7 @@ class LinkSetting(NamedTuple):
     in_: Changes
 
 
-class Fault(NamedTuple):
+class FaultSpec(NamedTuple):
     """One fault: how it is read (ValueError), how it is shown, its bounds besides 0, what completes "expected …"."""
 
     parse: Callable[[str], Amount]
@@ -88,24 +88,24 @@ def format_share(share: Amount) -> str:
 
 _SPAN = "like 200ms, 5s, 2m or bare seconds"
 FAULTS = {
-    "delay": Fault(parse_duration, format_duration, 0, 600, f"a duration from 0s to 10m, {_SPAN}"),
-    "jitter": Fault(parse_duration, format_duration, 0, 600, f"a duration from 0s to 10m, {_SPAN}"),
-    "loss": Fault(
+    "delay": FaultSpec(parse_duration, format_duration, 0, 600, f"a duration from 0s to 10m, {_SPAN}"),
+    "jitter": FaultSpec(parse_duration, format_duration, 0, 600, f"a duration from 0s to 10m, {_SPAN}"),
+    "loss": FaultSpec(
         parse_share,
         format_share,
         0,
         math.nextafter(1, 0),
         "a share of less than 100%, like 5% or 0.05; where nothing is to get through, use cut",
     ),
-    "rate": Fault(
+    "rate": FaultSpec(
         parse_rate,
         format_rate,
         100,
         1e12,
         "bytes a second, 100 or more, like 64k, 64KiB, 1M, or bits like 512kbit; 0: no limit",
     ),
-    "cut": Fault(parse_yes_no, format_yes_no, 1, 1, "yes or no"),
-    "flap": Fault(parse_duration, format_duration, 0.05, 3600, f"a duration from 50ms to 1h, {_SPAN}; 0: not"),
+    "cut": FaultSpec(parse_yes_no, format_yes_no, 1, 1, "yes or no"),
+    "flap": FaultSpec(parse_duration, format_duration, 0.05, 3600, f"a duration from 50ms to 1h, {_SPAN}; 0: not"),
 }
 KNOWN = ", ".join(FAULTS)
 KEYS = [*FAULTS, *(f"{direction}.{name}" for direction in DIRECTIONS for name in FAULTS)]

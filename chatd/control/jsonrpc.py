@@ -32,7 +32,7 @@ class Request(msgspec.Struct, gc=False):
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class Reply(msgspec.Struct, gc=False):
+class RpcReply(msgspec.Struct, gc=False):
     """The answer of a request that was done."""
 
     jsonrpc: str
@@ -40,7 +40,7 @@ class Reply(msgspec.Struct, gc=False):
     result: msgspec.Struct
 
 
-class Fault(Exception):
+class RpcError(Exception):
     """A request that is not what the protocol or its method asks for; or a bug of ours."""
 
     KINDS: ClassVar[dict[int, str]] = {
@@ -61,7 +61,7 @@ class Fault(Exception):
         self.details: dict[str, object] = {}
 
 
-class BadLine(Fault):
+class BadLine(RpcError):
     """A line that is no request at all. `id` is the one it names, where that can be found out; `blank`: it is empty."""
 
     def __init__(self, code: int, message: str, hint: str, line: bytes) -> None:
@@ -101,27 +101,27 @@ def parse_all(lines: Sequence[bytes | None]) -> list[Request] | None:
 
 
 def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
-    """The parameters of a request, checked. Raises Fault."""
+    """The parameters of a request, checked. Raises RpcError."""
     try:
         return decoder.decode(request.params)
     except (ValueError, RecursionError) as error:
         problem = str(error)
     fields = [field.encode_name for field in msgspec.structs.fields(cast(type[msgspec.Struct], decoder.type))]
     hint = f"{request.method} takes an object of: {', '.join(fields)}" if fields else f"{request.method} takes nothing"
-    raise Fault(INVALID_PARAMS, f"{request.method}: {problem}", hint)
+    raise RpcError(INVALID_PARAMS, f"{request.method}: {problem}", hint)
 
 
-def encode(answers: list[Reply | msgspec.Raw]) -> bytes:
+def encode(answers: list[RpcReply | msgspec.Raw]) -> bytes:
     """A line each. (Of anything but a list msgspec before 0.23 leaks an iterator.)"""
     return _encoder.encode_lines(answers)
 
 
-def result_line(reply: Reply) -> msgspec.Raw:
+def result_line(reply: RpcReply) -> msgspec.Raw:
     """The same for one."""
     return msgspec.Raw(_encoder.encode(reply))
 
 
-def error_line(id_: Id | msgspec.Raw, error: ControlError | Fault) -> msgspec.Raw:
+def error_line(id_: Id | msgspec.Raw, error: ControlError | RpcError) -> msgspec.Raw:
     """The answer to a request that was refused."""
     return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "id": id_, "error": _error(error)}))
 
@@ -132,7 +132,7 @@ def ended_line(number: int, error: ControlError) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "method": "ended", "params": params}))
 
 
-def _error(error: ControlError | Fault) -> dict[str, object]:
+def _error(error: ControlError | RpcError) -> dict[str, object]:
     data = {"kind": error.kind, "hint": error.hint, "retryable": error.retryable, **error.details}
     message = error.message if len(error.message) <= MESSAGE_CHARACTERS else error.message[:MESSAGE_CHARACTERS] + "…"
     return {"code": error.code, "message": message, "data": data}

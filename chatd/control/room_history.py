@@ -15,7 +15,7 @@ from chatd.journal.batch import Entry
 from chatd.journal.journal import PAGE_ROWS
 from chatd.journal.store import HEAD, Store
 from chatd.node import Node
-from chatd.rooms.joined_room import Membership
+from chatd.rooms.joined_room import JoinedRoom
 
 SKIP = "SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT 1 OFFSET ?"
 HEADS = f"SELECT seq, at, type, direction, topic, {HEAD} FROM events WHERE topic = ? AND seq > ? AND seq <= ?"
@@ -33,10 +33,10 @@ def has_own(wanted: Filter | None) -> bool:
     return wanted is None or wanted.direction != "in"
 
 
-class Conversation:
+class RoomHistory:
     """That of one membership, on its way to one reader."""
 
-    def __init__(self, node: Node, membership: Membership, selection: Selection, shown: int) -> None:
+    def __init__(self, node: Node, membership: JoinedRoom, selection: Selection, shown: int) -> None:
         """`shown`: what we said up to that seq the reader has got already, in its place or at the end."""
         self.shown = shown
         self._node = node

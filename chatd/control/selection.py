@@ -13,16 +13,16 @@ import msgspec
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import EVENT_TYPES, Gap
 from chatd.api.params import Filter, From
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.journal.batch import Entry, Topics, topics_of
-from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Journal, Page
 from chatd.journal.search import seek_last, seek_time
 from chatd.messages.consumers import Consumer
 from chatd.node import Node
 from chatd.query.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of, where_of
-from chatd.rooms.joined_room import Membership
-from chatd.rooms.room import Room
+from chatd.rooms.joined_room import JoinedRoom
+from chatd.rooms.room import HostedRoom
 from chatd.runtime import Runtime, parse_stamp, stamp
 
 STARTS = 'from is "now", "start", or one of {"position":…}, {"since":…}, {"last":…}'
@@ -38,7 +38,7 @@ class Selection:
     __slots__ = ("heads", "match", "membership", "topic", "where")
 
     def __init__(self, place: Place, wanted: Filter | None, until_ms: int | None = None) -> None:
-        """Raises Fault."""
+        """Raises RpcError."""
         self.topic = place.topic
         self.membership = place.membership
         self.heads = place.test is not None  # `match` looks at the heads of bodies
@@ -52,7 +52,7 @@ class Selection:
 
     @classmethod
     def new(cls, node: Node, wanted: Filter | None, until_ms: int | None = None) -> Self:
-        """What a client asks for now. Raises Fault, and ControlError for a peer or room that there is not."""
+        """What a client asks for now. Raises RpcError, and ControlError for a peer or room that there is not."""
         return cls(place_of(node, wanted), wanted, until_ms)
 
     @classmethod
@@ -75,13 +75,15 @@ class Selection:
 
 
 def place_of(node: Node, wanted: Filter | None) -> Place:
-    """Where what a filter asks for stands. Raises Fault, ControlError unknown_peer, ambiguous_peer, unknown_room."""
+    """Where what a filter asks for stands. Raises RpcError, ControlError unknown_peer, ambiguous_peer, unknown_room."""
     if wanted is None or (wanted.peer is None and wanted.room is None):
         return Place()
     if wanted.peer is None:
         return in_room(node.registry, node.memberships.find(wanted.room or ""))
     if wanted.room is not None:
-        raise Fault(INVALID_PARAMS, "filter has a peer and a room", "a room's messages are those of all who are in it")
+        raise RpcError(
+            INVALID_PARAMS, "filter has a peer and a room", "a room's messages are those of all who are in it"
+        )
     try:
         return at_peer(node.registry.find(wanted.peer))
     except ControlError as error:
@@ -94,7 +96,7 @@ def place_of(node: Node, wanted: Filter | None) -> Place:
         raise ControlError(error.kind, f"there is no peer or room {wanted.peer[:64]!r}", hint) from None
 
 
-def _room_called(node: Node, spec: int | str) -> Room | Membership | None:
+def _room_called(node: Node, spec: int | str) -> HostedRoom | JoinedRoom | None:
     """The room of that name, where it is that of one. Raises ControlError where it may be several."""
     names = {room.name for room in node.rooms} | {one.name for one in node.memberships}
     if isinstance(spec, str) and ("@" in spec or spec in names):
@@ -103,11 +105,11 @@ def _room_called(node: Node, spec: int | str) -> Room | Membership | None:
 
 
 def _checked(wanted: Filter) -> Filter:
-    """The same. Raises Fault for types or a direction that there are not."""
+    """The same. Raises RpcError for types or a direction that there are not."""
     for name in wanted.types or ():
         _check_type(name)
     if wanted.direction not in (None, "in", "out"):
-        raise Fault(INVALID_PARAMS, f"filter.direction: {wanted.direction!r} is neither in nor out")
+        raise RpcError(INVALID_PARAMS, f"filter.direction: {wanted.direction!r} is neither in nor out")
     return wanted
 
 
@@ -116,26 +118,26 @@ def _check_type(name: str) -> None:
         return
     near = difflib.get_close_matches(name[:64], EVENT_TYPES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(EVENT_TYPES)}"
-    raise Fault(INVALID_PARAMS, f"filter.types: there are no events of the type {name[:64]!r}", hint)
+    raise RpcError(INVALID_PARAMS, f"filter.types: there are no events of the type {name[:64]!r}", hint)
 
 
 def known_start(journal: Journal, start: str | From) -> int | None:
-    """The seq after which to read; None if it has to be sought. Raises Fault, ControlError cursor_gone.
+    """The seq after which to read; None if it has to be sought. Raises RpcError, ControlError cursor_gone.
 
     Only a position may lie below the journal's floor: whoever names one has been there, and is told of the gap.
     """
     if isinstance(start, From):
         if [start.position, start.since, start.last].count(None) != 2:
-            raise Fault(INVALID_PARAMS, "from names more or less than one start", STARTS)
+            raise RpcError(INVALID_PARAMS, "from names more or less than one start", STARTS)
         if start.position is not None:
             return journal.resolve(start.position)
         if start.since is not None:
             seconds_of("from.since", start.since)
         elif start.last is not None and start.last < 0:
-            raise Fault(INVALID_PARAMS, "from.last is negative", STARTS)
+            raise RpcError(INVALID_PARAMS, "from.last is negative", STARTS)
         return None
     if start not in ("now", "start"):
-        raise Fault(INVALID_PARAMS, f"from: {start[:64]!r} is no start", STARTS)
+        raise RpcError(INVALID_PARAMS, f"from: {start[:64]!r} is no start", STARTS)
     return journal.committed if start == "now" else journal.floor
 
 
@@ -152,7 +154,7 @@ async def sought_start(journal: Journal, start: From, selection: Selection) -> i
 
 
 async def read_on(
-    journal: Journal, runtime: Runtime, after: int, topic: Topics, limit: int = PAGE_ROWS, where: Where = ANYTHING
+    journal: Journal, runtime: Runtime, after: int, topic: Topics, limit: int = PAGE_ROWS, where: Condition = ANYTHING
 ) -> Page:
     """The next entries; for a reader below the floor the gap instead, behind which it goes on.
 
@@ -169,9 +171,9 @@ def _gap(journal: Journal, runtime: Runtime, after: int) -> Entry:
 
 
 def seconds_of(field: str, moment: str) -> float:
-    """A point in time. Raises Fault."""
+    """A point in time. Raises RpcError."""
     try:
         return parse_stamp(moment)
     except (ValueError, OverflowError):
         hint = "RFC 3339, as 2026-11-21T03:00:00.000Z"
-        raise Fault(INVALID_PARAMS, f"{field}: {moment[:64]!r} is no point in time", hint) from None
+        raise RpcError(INVALID_PARAMS, f"{field}: {moment[:64]!r} is no point in time", hint) from None

@@ -1,7 +1,7 @@
 """ControlServer: the listener on the control socket, and one supervisor for each session.
 
-Every session that the daemon ends is ended in one way, by `Parting`: the client can read why, also when it has written
-more than was read.
+Every session that the daemon ends is ended in one way, by `GracefulClose`: the client can read why, also when it has
+written more than was read.
 """
 
 import logging
@@ -12,12 +12,12 @@ import trio
 
 from chatd.acceptor import Acceptor
 from chatd.api.errors import INTERNAL_ERROR, ControlError
-from chatd.closing import Parting
+from chatd.closing import GracefulClose
 from chatd.control import jsonrpc, unix
-from chatd.control.jsonrpc import Fault, Id
+from chatd.control.jsonrpc import Id, RpcError
 from chatd.control.methods.table import METHODS
 from chatd.control.session import Session
-from chatd.control.session_limit import ONLY_OPERATORS, RESERVED, Places
+from chatd.control.session_limit import ONLY_OPERATORS, RESERVED, SessionLimit
 from chatd.node import Node
 from chatd.runtime import Broadcast
 
@@ -36,9 +36,9 @@ class ControlServer:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._acceptor = Acceptor(node.runtime.descriptors, SPARES)
-        self._sessions: Places[Session] = Places(node.config.sessions, self._acceptor.refill)
+        self._sessions: SessionLimit[Session] = SessionLimit(node.config.sessions, self._acceptor.refill)
         self._hangups = unix.Hangups()
-        self._parting = Parting()
+        self._parting = GracefulClose()
         self._told = float("-inf")  # when the log last said that a client was refused
         self._ended = Broadcast()
         self._bound: unix.BoundSocket | None = None
@@ -153,7 +153,7 @@ class ControlServer:
         if session.mid_line:
             return b""
         if failed:
-            return _line(None, Fault(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
+            return _line(None, RpcError(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
         if session.farewell is None:
             return b""
         if self._sessions.full:  # else the acceptor has logged why
@@ -182,5 +182,5 @@ def _listener_of(bound: unix.BoundSocket) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound.sock))
 
 
-def _line(id_: Id | msgspec.Raw, error: ControlError | Fault) -> bytes:
+def _line(id_: Id | msgspec.Raw, error: ControlError | RpcError) -> bytes:
     return jsonrpc.encode([jsonrpc.error_line(id_, error)])

@@ -19,14 +19,14 @@ import trio
 from chatd.api.errors import METHOD_NOT_FOUND, ControlError
 from chatd.api.results import Subscribed
 from chatd.control import jsonrpc, unix
-from chatd.control.jsonrpc import BadLine, Fault, Id, LineBuffer, Reply, Request
+from chatd.control.jsonrpc import BadLine, Id, LineBuffer, Request, RpcError, RpcReply
 from chatd.control.methods.method import Method, patience
-from chatd.control.responses import AnswerQueue, Answers
-from chatd.control.session_limit import OPERATOR_METHODS, Places
+from chatd.control.responses import ResponseQueue, Responses
+from chatd.control.session_limit import OPERATOR_METHODS, SessionLimit
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
 from chatd.journal.journal import LOST
 from chatd.node import Node
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 from chatd.runtime import Broadcast, Waker
 
 READ_BYTES = 64 * 1024
@@ -53,7 +53,7 @@ class Session:
         node: Node,
         methods: Mapping[str, Method],
         sock: trio.socket.SocketType,
-        places: "Places[Session]",
+        places: "SessionLimit[Session]",
         hangups: unix.Hangups,
         *,
         reserved: bool = False,
@@ -73,7 +73,7 @@ class Session:
         self._lines = LineBuffer(node.config.control_line_bytes)
         self._open: set[trio.CancelScope] = set()  # requests that are answered when they are done
         self._waker = Waker()  # of the writer
-        self._answers = AnswerQueue(self._waker)
+        self._answers = ResponseQueue(self._waker)
         self.subscriptions = Subscriptions(node.journal, node.runtime, self._waker, self._answers)
         self._room = Broadcast()  # of the reader
         self._eof = False
@@ -193,7 +193,7 @@ class Session:
         while True:
             try:
                 return self._start_many(method, requests)
-            except NotYet as notyet:
+            except NoCapacity as notyet:
                 await patience(notyet)
 
     async def _begin(self, request: Request | BadLine | None) -> _Begun:
@@ -201,7 +201,7 @@ class Session:
         while True:
             try:
                 return self._start(request)
-            except NotYet as notyet:
+            except NoCapacity as notyet:
                 await patience(notyet)
 
     def _start_many(self, method: Method, requests: Sequence[Any]) -> bool:
@@ -217,7 +217,9 @@ class Session:
             return False
         results, batch = outcomes
         pairs = zip(requests, results, strict=True)
-        self._answers.add_after(batch, [Reply("2.0", one.id, result) for one, result in pairs if one.id is not UNSET])
+        self._answers.add_after(
+            batch, [RpcReply("2.0", one.id, result) for one, result in pairs if one.id is not UNSET]
+        )
         return True
 
     async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
@@ -240,7 +242,7 @@ class Session:
         return False
 
     def _start(self, request: Request | BadLine | None) -> _Begun:
-        """Do what a line asks for; what takes longer is given back, begun by nobody yet. Raises NotYet."""
+        """Do what a line asks for; what takes longer is given back, begun by nobody yet. Raises NoCapacity."""
         if request is None:
             limit = self.node.config.control_line_bytes
             self._refuse(None, ControlError("too_large", f"the line is over {limit} bytes and was skipped"))
@@ -257,12 +259,12 @@ class Session:
             if self.node.journal.lost and method.writes(params):
                 raise LOST.again()
             outcome = method.handler(self.node, self, params)
-        except (ControlError, Fault) as error:
+        except (ControlError, RpcError) as error:
             self._refuse(request.id, error)
             return None
         if type(outcome) is tuple:
             if request.id is not UNSET:
-                self._answers.add_after(outcome[1], [Reply("2.0", request.id, outcome[0])])
+                self._answers.add_after(outcome[1], [RpcReply("2.0", request.id, outcome[0])])
         elif isinstance(outcome, msgspec.Struct):
             self._answer(request.id, outcome)
         else:
@@ -272,7 +274,7 @@ class Session:
     def _unknown(self, name: str) -> NoReturn:
         near = difflib.get_close_matches(name[:64], self.methods, n=1)
         hint = f"did you mean {near[0]}?" if near else "rpc.discover lists all methods"
-        raise Fault(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}", hint)
+        raise RpcError(METHOD_NOT_FOUND, f"there is no method {name[:64]!r}", hint)
 
     async def _serve(
         self,
@@ -288,7 +290,7 @@ class Session:
             task_status.started()
             try:
                 self._answer(id_, await work, loose=True)
-            except (ControlError, Fault) as error:
+            except (ControlError, RpcError) as error:
                 self._refuse(id_, error, loose=True)
         self._open.discard(scope)
         if scope.cancelled_caught:
@@ -301,13 +303,13 @@ class Session:
     def _answer(self, id_: Id | msgspec.UnsetType, result: msgspec.Struct, *, loose: bool = False) -> None:
         number = result.subscription if type(result) is Subscribed else None
         if id_ is not UNSET:
-            self._answers.add(jsonrpc.result_line(Reply("2.0", id_, result)), loose=loose, announces=number)
+            self._answers.add(jsonrpc.result_line(RpcReply("2.0", id_, result)), loose=loose, announces=number)
         elif number is not None:
             self.subscriptions.announce(number)
             self._waker.wake()
 
     def _refuse(
-        self, id_: Id | msgspec.Raw | msgspec.UnsetType, error: ControlError | Fault, *, loose: bool = False
+        self, id_: Id | msgspec.Raw | msgspec.UnsetType, error: ControlError | RpcError, *, loose: bool = False
     ) -> None:
         if id_ is not UNSET:
             self._answers.add(jsonrpc.error_line(id_, error), loose=loose)
@@ -337,7 +339,7 @@ class Session:
             return False
         return self._ending or (self._eof and not self.subscriptions)
 
-    def _parts_of(self, taken: Sequence[Answers]) -> list[bytes]:
+    def _parts_of(self, taken: Sequence[Responses]) -> list[bytes]:
         """Answers as they are written; events of a subscription may follow once its number is told."""
         for answers in taken:
             if answers.announces is not None:

@@ -37,7 +37,7 @@ class Seat(Protocol):
 S = TypeVar("S", bound=Seat)
 
 
-class Places(Generic[S]):
+class SessionLimit(Generic[S]):
     """All sessions of one control socket, oldest first. `has_descriptors`: whether the process has free ones."""
 
     def __init__(self, most: int, has_descriptors: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 from chatd.api.errors import ControlError
 from chatd.control import jsonrpc
-from chatd.control.responses import AnswerQueue
+from chatd.control.responses import ResponseQueue
 from chatd.control.selection import Selection, read_on
 from chatd.journal.batch import Entry, topics_of
 from chatd.journal.journal import PAGE_ROWS, Journal, Page
@@ -104,7 +104,7 @@ class Subscriptions:
 
     __slots__ = ("_answers", "_by_number", "_given", "_journal", "_runtime", "_waker")
 
-    def __init__(self, journal: Journal, runtime: Runtime, waker: Waker, answers: AnswerQueue) -> None:
+    def __init__(self, journal: Journal, runtime: Runtime, waker: Waker, answers: ResponseQueue) -> None:
         self._journal = journal
         self._runtime = runtime
         self._waker = waker

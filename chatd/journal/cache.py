@@ -11,7 +11,7 @@ _topic = attrgetter("topic")
 BLOCK = 256  # entries that go together, at most
 
 
-class Tail:
+class EventCache:
     """Entries in seq order without a hole, whole and by topic."""
 
     __slots__ = ("_blocks", "_bound", "_by_topic", "_entries", "_size", "floor")

@@ -10,7 +10,7 @@ GAP: Final = "gap"
 MESSAGE: Final = "message"
 
 
-class Where(NamedTuple):
+class Condition(NamedTuple):
     """Conditions; None: any."""
 
     types: tuple[str, ...] | None = None
@@ -40,4 +40,4 @@ class Where(NamedTuple):
         return sql, tuple(params)
 
 
-ANYTHING: Final = Where()
+ANYTHING: Final = Condition()

@@ -27,7 +27,7 @@ Row = tuple[int | None, str, str | None, bytes, int]
 Kinds = Counter[tuple[str, str | None, bytes]]
 
 
-class Asked(NamedTuple):
+class CountRequest(NamedTuple):
     """Events after `seq`, of those topics, for which `match` is true (None: every one).
 
     `match` sees the columns of an entry (the topic, unless it asks for all), and with `heads` what its body tells of a
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
     heads: bool = False
 
 
-async def count(journal: Journal, asked: Sequence[Asked]) -> list[int]:
+async def count(journal: Journal, asked: Sequence[CountRequest]) -> list[int]:
     """How many committed events each asks for, in that order. What lies below the floor is gone."""
     found = [0] * len(asked)
     kinds: defaultdict[int | None, Kinds] = defaultdict(Counter)  # by topic; None: of all

@@ -18,7 +18,7 @@ log = logging.getLogger("chatd.journal")
 Inode = tuple[int, int]
 
 
-class Location:
+class JournalFiles:
     """Of some files, which are open. `lost`: at least one of them was not at its path in MISSES looks in a row."""
 
     def __init__(self, *paths: str, clock: Callable[[], float] = time.monotonic) -> None:

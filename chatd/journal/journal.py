@@ -16,13 +16,13 @@ from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message
 from chatd.failures import StorageFailure
 from chatd.journal.batch import ENTRY_COST, Batch, Entry, Statement, Topics, topics_of
-from chatd.journal.cache import Tail
-from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.cache import EventCache
+from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.epochs import Epochs
-from chatd.journal.read_queue import Reads
+from chatd.journal.read_queue import ReadQueue
 from chatd.journal.store import DiskFull, Store
-from chatd.journal.timings import Timeline
-from chatd.journal.watermarks import Marks
+from chatd.journal.timings import Timings
+from chatd.journal.watermarks import Watermarks
 from chatd.runtime import Broadcast, Runtime, Waker, stamp
 
 T = TypeVar("T")
@@ -70,21 +70,21 @@ class Journal:
         self.epoch = "".join(runtime.random.choices(EPOCH_LETTERS, k=8))
         store.add_epoch(self.epoch, self.committed + 1)
         self.epochs = Epochs(store.query("SELECT first_seq, epoch FROM epochs ORDER BY ord"))
-        self.marks = Marks(
+        self.marks = Watermarks(
             store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
         )
         self.floor: int = store.query("SELECT seq FROM floor")[0][0]  # what lies up to there is gone: retention
-        self.timeline = Timeline()
+        self.timeline = Timings()
         self.full = False
         self.broken = False
         self._prefix = self.epoch + ":"
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._at_ms, self._at = 0, ""
-        self._tail = Tail(self.committed, tail_bytes)
+        self._tail = EventCache(self.committed, tail_bytes)
         self._filling = Batch()
         self._writing: Batch | None = None
         self._urgent = False  # somebody waits for the commit of what is in `_filling`
-        self._reads = Reads()
+        self._reads = ReadQueue()
         self._work = Waker()
         self._roomy = Broadcast()
         self._watchers: dict[int | None, set[Waker]] = {}
@@ -309,7 +309,7 @@ class Journal:
         """The committed entry of that seq, where memory still has it."""
         return self._tail.at(seq)
 
-    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING) -> Page:
         """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them.
 
         With `where`, only what it asks for; and only so many rows are looked at that there may be more after them.
@@ -333,7 +333,7 @@ class Journal:
         """The same, with 1,024 bytes of each body: all that stands before the text."""
         return await self.ask(lambda store: store.entries(seqs, heads=True))
 
-    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING) -> Page:
         """The same from wherever they are; out of memory also others than `where` asks for."""
         entries = self.recent(after, topic, limit)
         if entries is None:

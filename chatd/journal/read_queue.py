@@ -18,7 +18,7 @@ class _Read:
         self.abandoned = False
 
 
-class Reads:
+class ReadQueue:
     """First come, first served."""
 
     __slots__ = ("_waiting",)

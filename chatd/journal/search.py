@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from chatd.journal.batch import Entry, Topics
-from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Journal
 from chatd.journal.store import Store
 
@@ -24,7 +24,7 @@ async def seek_last(
     topic: Topics = None,
     *,
     heads: bool = False,
-    where: Where = ANYTHING,
+    where: Condition = ANYTHING,
 ) -> int:
     """The seq after which the newest `n` matching entries are. `match` sees the columns, and the `heads` of bodies.
 
@@ -45,6 +45,6 @@ async def seek_last(
 
 
 def _page_back(
-    store: Store, *, after: int, before: int, topic: Topics, rows: int, heads: bool, where: Where
+    store: Store, *, after: int, before: int, topic: Topics, rows: int, heads: bool, where: Condition
 ) -> tuple[list[Entry], int]:
     return store.page_back(after, before, topic, rows, heads=heads, where=where)

@@ -13,8 +13,8 @@ from typing import Any
 
 from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
 from chatd.journal.batch import Batch, Entry, Topics
-from chatd.journal.conditions import ANYTHING, Where
-from chatd.journal.files import Location
+from chatd.journal.conditions import ANYTHING, Condition
+from chatd.journal.files import JournalFiles
 from chatd.journal.schema import NewerSchema, migrate
 
 APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
@@ -64,7 +64,7 @@ class Store:
             raise _refusal(path, error) from None
         try:
             self._prepare()
-            self.location = Location(*self._files())
+            self.location = JournalFiles(*self._files())
         except NewerSchema as error:
             self._db.close()
             raise StorageFailure(f"{path} was written by a newer chatd ({error}): start that version") from None
@@ -169,7 +169,7 @@ class Store:
             return  # it stays full; the next write tries again
 
     def page(
-        self, after: int, through: int, topic: Topics, limit: int, where: Where = ANYTHING
+        self, after: int, through: int, topic: Topics, limit: int, where: Condition = ANYTHING
     ) -> tuple[list[Entry], int]:
         """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error.
 
@@ -186,7 +186,7 @@ class Store:
         whole = len(entries) < limit and size < PAGE_BYTES
         return entries, end if whole else entries[-1].seq
 
-    def _end_of_look(self, after: int, through: int, topic: Topics, where: Where, *, back: bool = False) -> int:
+    def _end_of_look(self, after: int, through: int, topic: Topics, where: Condition, *, back: bool = False) -> int:
         """The other end of a look that begins at `after`, or `back` at `through`."""
         if where == ANYTHING or (where.indexed and topic is None and where.before_ms is None):
             return after if back else through  # nothing is looked at that is not wanted
@@ -206,7 +206,7 @@ class Store:
         return [Entry(*row) for row in self._db.execute(sql, seqs)]
 
     def page_back(
-        self, after: int, before: int, topic: Topics, limit: int, *, heads: bool, where: Where = ANYTHING
+        self, after: int, before: int, topic: Topics, limit: int, *, heads: bool, where: Condition = ANYTHING
     ) -> tuple[list[Entry], int]:
         """The newest entries between those two seqs, newest first, with the `heads` of their bodies or without bodies.
 
@@ -262,7 +262,7 @@ class Store:
 
 
 def _selection(
-    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = "", where: Where = ANYTHING
+    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = "", where: Condition = ANYTHING
 ) -> tuple[str, tuple[Any, ...]]:
     """The query for entries in (after, through]. Of several topics or types each is read by its index."""
     more, params = where.sql()

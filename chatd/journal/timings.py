@@ -86,7 +86,7 @@ class Times:
                     del tracks[0]
 
 
-class Timeline:
+class Timings:
     """That of one node, in this run."""
 
     __slots__ = ("_began", "_committed", "taken", "writes")

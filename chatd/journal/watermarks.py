@@ -7,7 +7,7 @@ duplicates are judged, and as *committed*, which is what `Hello` and `Ack` say. 
 from collections.abc import Iterable
 
 
-class Marks:
+class Watermarks:
     """The marks of all nodes. Positions of other nodes are (epoch, seq)."""
 
     __slots__ = ("_appended", "_committed", "_newest", "acked")

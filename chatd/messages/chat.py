@@ -19,12 +19,12 @@ from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.messages.keys import Keys
-from chatd.messages.lookup import Archive
-from chatd.messages.references import NONE, Claims
-from chatd.messages.states import Outcomes
+from chatd.messages.lookup import MessageLookup
+from chatd.messages.references import NONE, References
+from chatd.messages.states import MessageStates
 from chatd.messages.text import check_characters, check_length, check_lengths, check_texts
-from chatd.peers.outbox import NotYet
-from chatd.peers.peer import Link, NativeLink, Peer, PlainLink
+from chatd.peers.outbox import NoCapacity
+from chatd.peers.peer import NativeLink, Peer, PeerLink, PlainLink
 from chatd.peers.registry import Registry
 from chatd.runtime import Runtime, stamp
 from chatd.wire.frames import Text
@@ -80,9 +80,9 @@ class Chat:
         `node` is our own id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
         acknowledged everything up to and including seq.
         """
-        self.outcomes = Outcomes(journal, registry, now=now, wall=runtime.wall())
+        self.outcomes = MessageStates(journal, registry, now=now, wall=runtime.wall())
         self.keys = Keys(journal)
-        self.archive = Archive(journal, registry, node)
+        self.archive = MessageLookup(journal, registry, node)
         self._config = config
         self._journal = journal
         self._registry = registry
@@ -93,14 +93,14 @@ class Chat:
     # -- out
 
     def said(self, peer: Peer, text: str, key: str) -> int | None:
-        """The seq of the message that was sent with that key. Raises ControlError, and NotYet."""
+        """The seq of the message that was sent with that key. Raises ControlError, and NoCapacity."""
         check_characters(text)
         return self.keys.find(key, peer.key, text)
 
     def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
         """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
 
-        Raises ControlError, and NotYet where the caller has to be slowed.
+        Raises ControlError, and NoCapacity where the caller has to be slowed.
         """
         if peer.kind == "native" and not (text and text.isprintable()):
             check_characters(text)
@@ -139,7 +139,7 @@ class Chat:
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
-        """Whether so many more may be owed to it. Raises ControlError, NotYet."""
+        """Whether so many more may be owed to it. Raises ControlError, NoCapacity."""
         away = peer.link is None
         if peer.terminated or peer.node is None or (away and not options.queue):
             raise _offline(peer)
@@ -152,7 +152,7 @@ class Chat:
             return
         if away or not outbox.count or trio.current_time() >= outbox.moved_at + STALL_S:
             raise _full(peer, away=away, full=full)
-        raise NotYet(partial(self._room, peer, count), outbox.moved_at + STALL_S)
+        raise NoCapacity(partial(self._room, peer, count), outbox.moved_at + STALL_S)
 
     async def _room(self, peer: Peer, count: int) -> None:
         """Wait until there is room for so many more, and some more than that; or the peer is away."""
@@ -223,7 +223,7 @@ class Chat:
 
     # -- in
 
-    def receive(self, peer: Peer, link: Link, texts: Sequence[Text], claims: Claims = NONE) -> Batch | None:
+    def receive(self, peer: Peer, link: PeerLink, texts: Sequence[Text], claims: References = NONE) -> Batch | None:
         """Take a native peer's messages, in order; None if all of them were duplicates.
 
         `claims` has the messages of ours that the texts may answer.
@@ -252,7 +252,7 @@ class Chat:
             self._registry.remember(peer)
         return batch
 
-    def _answer(self, message: Message, position: str, claims: Claims) -> None:
+    def _answer(self, message: Message, position: str, claims: References) -> None:
         """It answers a message of ours, or claims so. That message keeps its global id, whatever our key is today."""
         if (answered := claims.get(position)) is not None:
             message.re, message.re_global_id = position, answered.global_id
@@ -267,7 +267,7 @@ class Chat:
 
     # -- positions
 
-    async def begin(self, peer: Peer, link: Link, epoch: str | None, seq: int) -> int | None:
+    async def begin(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
         """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote.
 
         The mark is an acknowledgement. Of an only link it says also what of former ones has not arrived, and will not;
@@ -344,12 +344,12 @@ class Chat:
         peer.progress.notify()
 
 
-def hang_up(batch: Batch, peer: Peer, link: Link) -> None:
+def hang_up(batch: Batch, peer: Peer, link: PeerLink) -> None:
     """End the peer's links if that is not committed, which a link has brought."""
     batch.if_failed(("in", link), partial(_hang_up, peer, link))
 
 
-def _hang_up(peer: Peer, *links: Link) -> None:
+def _hang_up(peer: Peer, *links: PeerLink) -> None:
     """What was read from a link is lost: nothing more may be taken, or a mark would pass it.
 
     Not from another link of the peer either: on that one the same may have been dropped as a duplicate.

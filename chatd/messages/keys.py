@@ -1,7 +1,7 @@
 """Keys: `send --key K` says a message once, however often it is asked for.
 
 A key lives as long as its message. The newest are in memory; another one is looked up on disk before the message is
-appended, and the caller waits for that (`NotYet`), so that the order of its requests stays.
+appended, and the caller waits for that (`NoCapacity`), so that the order of its requests stays.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -13,14 +13,14 @@ from chatd.api.errors import ControlError
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.journal.store import Store
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 
 KNOWN = 32_768  # keys in memory: more than all sessions together look up for one turn of theirs
 LONGEST = 256  # characters of a key
 INSERT = "INSERT OR REPLACE INTO keys (key, seq, topic, digest) VALUES (?, ?, ?, ?)"
 
 
-class Said(NamedTuple):
+class KeyedMessage(NamedTuple):
     """What was said under a key."""
 
     seq: int
@@ -34,15 +34,15 @@ class Keys:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         # What was found (None: nothing), and the journal's floor then: what lies below a later one may be gone.
-        self._known: dict[str, tuple[Said | None, int]] = {}
+        self._known: dict[str, tuple[KeyedMessage | None, int]] = {}
 
     def find(self, key: str, topic: int, text: str) -> int | None:
-        """The seq of the message under that key; None if there is none. Raises NotYet, ControlError."""
+        """The seq of the message under that key; None if there is none. Raises NoCapacity, ControlError."""
         if not _is_key(key):
             raise ControlError("bad_text", "the key is no key", f"1 to {LONGEST} printable characters")
         said, floor = self._known.pop(key, (None, -1))
         if floor < 0 or (said is not None and floor < said.seq <= self._journal.floor):
-            raise NotYet(partial(self._look_up, {key}))
+            raise NoCapacity(partial(self._look_up, {key}))
         if said is None or said.seq > self._journal.floor:  # else its message is only owed, and may go any time
             self._known[key] = said, floor  # used last
         if said is None:
@@ -51,12 +51,12 @@ class Keys:
             hint = "a key is for one message: take another one"
             raise ControlError("conflict", f"key {key!r} has another peer or text", hint, reason="key")
         if said.seq > self._journal.committed:  # it may fail yet, and its seq be another message's
-            raise NotYet(self._journal.settled)
+            raise NoCapacity(self._journal.settled)
         return said.seq
 
     def add(self, key: str, seq: int, topic: int, text: str, batch: Batch) -> None:
         """An appended message has that key."""
-        said = Said(seq, topic, _digest(text))
+        said = KeyedMessage(seq, topic, _digest(text))
         self._remember(key, said)
         self._journal.execute(INSERT, key, *said)
         batch.if_failed(("key", key), partial(self._forget, key))
@@ -65,17 +65,17 @@ class Keys:
         self._known.pop(key, None)
 
     def prefetch(self, keys: Iterable[str]) -> None:
-        """They will be asked for: all that are not in memory in one look. Raises NotYet."""
+        """They will be asked for: all that are not in memory in one look. Raises NoCapacity."""
         missing = {key for key in keys if key not in self._known and _is_key(key)}
         if missing:
-            raise NotYet(partial(self._look_up, missing))
+            raise NoCapacity(partial(self._look_up, missing))
 
     async def _look_up(self, keys: Set[str]) -> None:
         found = await self._journal.ask(partial(_rows, keys=[*keys]))
         for key in keys - self._known.keys():  # else somebody has said it meanwhile
             self._remember(key, found.get(key))
 
-    def _remember(self, key: str, said: Said | None) -> None:
+    def _remember(self, key: str, said: KeyedMessage | None) -> None:
         self._known.pop(key, None)
         self._known[key] = said, self._journal.floor
         if len(self._known) > KNOWN:
@@ -86,9 +86,9 @@ def _is_key(key: str) -> bool:
     return 0 < len(key) <= LONGEST and key.isprintable()
 
 
-def _rows(store: Store, *, keys: Sequence[str]) -> dict[str, Said]:
+def _rows(store: Store, *, keys: Sequence[str]) -> dict[str, KeyedMessage]:
     sql = f"SELECT key, seq, topic, digest FROM keys WHERE key IN ({','.join('?' * len(keys))})"
-    return {key: Said(*said) for key, *said in store.query(sql, *keys)}
+    return {key: KeyedMessage(*said) for key, *said in store.query(sql, *keys)}
 
 
 def _digest(text: str) -> bytes:

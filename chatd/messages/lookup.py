@@ -15,7 +15,7 @@ from chatd.journal.batch import Entry
 from chatd.journal.global_id import GlobalId, parts, position_in
 from chatd.journal.journal import Journal
 from chatd.journal.store import Store
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.wire.fields import valid_id
@@ -28,7 +28,7 @@ ROWS = 8192  # looked at in one turn at the store: a few milliseconds
 STEP = 16  # rows that a step of a search costs besides
 
 
-class Archive:
+class MessageLookup:
     """The messages of one node."""
 
     def __init__(self, journal: Journal, registry: Registry, node: str) -> None:
@@ -39,9 +39,9 @@ class Archive:
         self._looked_up: dict[str, Entry | None] = {}  # for `found`, until it is asked for again
 
     def found(self, message_id: str) -> Entry:
-        """`find` for those who must keep their turn. Raises NotYet before it was looked up, and ControlError."""
+        """`find` for those who must keep their turn. Raises NoCapacity before it was looked up, and ControlError."""
         if message_id not in self._looked_up:
-            raise NotYet(partial(self._look_up, message_id))
+            raise NoCapacity(partial(self._look_up, message_id))
         entry = self._looked_up.pop(message_id)
         if entry is None:
             raise _unknown(message_id)

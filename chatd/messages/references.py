@@ -1,4 +1,4 @@
-"""Claims: what a peer's frames say of messages of ours: answered, put into its place in a room, or refused.
+"""References: what a peer's frames say of messages of ours: answered, put into its place in a room, or refused.
 
 A peer may name any position of our journal. It is believed only about messages that went to that very peer, so each
 claim is looked up before the frames are taken: in memory, or on disk for older messages. Little is read and kept of a
@@ -19,7 +19,7 @@ _GLOBAL_ID = re.compile(rb'"global_id":"([^"]+)"')  # both come before the text,
 _ROOM = re.compile(rb'"room":"([^"@]+)@')
 
 
-class Claimed(NamedTuple):
+class Reference(NamedTuple):
     """A message of ours."""
 
     seq: int
@@ -27,11 +27,11 @@ class Claimed(NamedTuple):
     room: str | None  # its bare name
 
 
-Claims = Mapping[str, Claimed]  # by the position that a frame names: our message to the peer
-NONE: Claims = {}
+References = Mapping[str, Reference]  # by the position that a frame names: our message to the peer
+NONE: References = {}
 
 
-async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> Claims:
+async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> References:
     """The claims that are about messages of ours to that peer. What is not in the result is not to be believed."""
     named = {position: parts(position) for position in positions}
     wanted = {seq: position for position, (epoch, seq) in named.items() if journal.holds(epoch, seq)}
@@ -48,7 +48,7 @@ def _is_to(entry: Entry, peer: Peer) -> bool:
     return entry.type == "message" and entry.direction == "out" and entry.topic == peer.key
 
 
-def _claimed(entry: Entry) -> Claimed:
+def _claimed(entry: Entry) -> Reference:
     global_id, room = _GLOBAL_ID.search(entry.raw), _ROOM.search(entry.raw)
     assert global_id is not None  # every message to a native peer has one
-    return Claimed(entry.seq, global_id[1].decode(), None if room is None else room[1].decode())
+    return Reference(entry.seq, global_id[1].decode(), None if room is None else room[1].decode())

@@ -38,7 +38,7 @@ class Expiry(NamedTuple):
     topic: int
 
 
-class Outcomes:
+class MessageStates:
     """Those of all messages of one node."""
 
     def __init__(self, journal: Journal, registry: Registry, *, now: float, wall: float) -> None:

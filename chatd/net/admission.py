@@ -18,7 +18,7 @@ COMPLAIN_EVERY_S = 60.0
 log = logging.getLogger("chatd.sources")
 
 
-class Sources:
+class SourceLimits:
     """How many links each public source address has, and how many new ones it had in the last ten minutes."""
 
     def __init__(self, config: Config) -> None:

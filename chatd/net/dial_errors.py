@@ -1,7 +1,7 @@
 """What a `connect` is answered that does not end with a new link: errors that say what to do about it."""
 
 from chatd.api.errors import ControlError
-from chatd.net.native.handshake import Refused
+from chatd.net.native.handshake import HandshakeRefused
 from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import Peer
 
@@ -21,7 +21,7 @@ def connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool)
     return ControlError("connect_failed", f"cannot connect to {address}: {tried}", hint, attempts=shown)
 
 
-def refusal(address: str, refused: Refused, ours: str) -> ControlError:
+def refusal(address: str, refused: HandshakeRefused, ours: str) -> ControlError:
     """The answer to a `connect` that the other side refused; `ours` is the id of this node."""
     if refused.reason == "self":
         return ControlError("conflict", f"{address} is this node itself", "connect to another one", reason="self")
@@ -38,7 +38,7 @@ def refusal(address: str, refused: Refused, ours: str) -> ControlError:
     return error
 
 
-def _accept(refused: Refused, ours: str) -> str:
+def _accept(refused: HandshakeRefused, ours: str) -> str:
     """The command that lets the link be, and where it is given."""
     if refused.theirs:
         return f"`chatctl peer accept {ours[:DECIDING_PREFIX]}` there"

@@ -17,7 +17,7 @@ from chatd.net.links import Links
 from chatd.net.native import handshake
 from chatd.net.native.link import NativeLink
 from chatd.net.plain.link import PlainLink
-from chatd.net.plain.room_server import VisitorLink
+from chatd.net.plain.room_server import RoomServerLink
 from chatd.peers.peer import Peer
 from chatd.rooms.nicks import for_node
 from chatd.runtime import DialFailed
@@ -126,7 +126,7 @@ class Dialer:
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
-        except handshake.Refused as refused:
+        except handshake.HandshakeRefused as refused:
             peer = self._heed(wanted, address, refused)
             if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
                 keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
@@ -217,7 +217,7 @@ class Dialer:
     def _plain_link(self, stream: trio.SocketStream, peer: Peer, address: str) -> PlainLink:
         links, config = self._links, self._config
         if peer.dialect is not None:
-            return VisitorLink(stream, peer, links.chat, links.journal, config, address=address)
+            return RoomServerLink(stream, peer, links.chat, links.journal, config, address=address)
         return PlainLink(stream, peer, links.chat, links.journal, config, direction="out", address=address)
 
     async def _open(self, wanted: Peer, address: str) -> trio.SocketStream:
@@ -228,7 +228,7 @@ class Dialer:
             return faults.wrap(await self._links.runtime.dial(host, port), wanted)
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 
-    def _heed(self, wanted: Peer, address: str, refused: handshake.Refused) -> Peer:
+    def _heed(self, wanted: Peer, address: str, refused: handshake.HandshakeRefused) -> Peer:
         """What a refusal means for the peer and its wishes; gives the peer that it turned out to be."""
         registry, peer = self._registry, refused.peer or wanted
         registry.merge(wanted, peer)
@@ -283,7 +283,7 @@ class Dialer:
                 found = peer
                 if address in peer.wishes:
                     self._registry.set_state(peer, "dialing", failed.attempts[0][1])
-            except handshake.Refused as refused:
+            except handshake.HandshakeRefused as refused:
                 found = self._heed(peer, address, refused)
             if not found.is_up and address in found.wishes:
                 wishes.put_last(found, address)

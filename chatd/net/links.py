@@ -15,15 +15,15 @@ from chatd.journal.journal import Journal
 from chatd.messages.chat import Chat
 from chatd.messages.consumers import Consumers
 from chatd.net.faults.faults import Faults
-from chatd.net.room_updates import RoomFeed
+from chatd.net.room_updates import RoomUpdates
 from chatd.net.topology.explorer import Explorer
 from chatd.peers.clones import Clones
 from chatd.peers.identity import Identity
-from chatd.peers.peer import Link, Peer
+from chatd.peers.peer import Peer, PeerLink
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
-from chatd.query.trace import Lives
-from chatd.rooms.router import Exchange
+from chatd.query.trace import MessageTraces
+from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime
 
 GOODBYE_S = 2.0  # all links together, when the node stops
@@ -45,7 +45,7 @@ class Links:
         registry: Registry,
         trust: Trust,
         chat: Chat,
-        exchange: Exchange,
+        exchange: RoomRouter,
         consumers: Consumers,
     ) -> None:
         self.config = config
@@ -56,9 +56,9 @@ class Links:
         self.trust = trust
         self.chat = chat
         self.exchange = exchange
-        self.lives = Lives(journal, registry, chat, exchange, consumers)
+        self.lives = MessageTraces(journal, registry, chat, exchange, consumers)
         self.clones = Clones(journal, registry)
-        self.roomfeed = RoomFeed(journal)
+        self.roomfeed = RoomUpdates(journal)
         self.explorer = Explorer(config, identity.node, registry, runtime.random)
         self.faults = Faults(config, runtime, registry)
         self.nursery: trio.Nursery
@@ -76,13 +76,13 @@ class Links:
     def _start(self, what: str, run: Callable[[], Awaitable[object]]) -> None:
         self.nursery.start_soon(supervised, what, run)
 
-    def attach(self, peer: Peer, link: Link) -> None:
+    def attach(self, peer: Peer, link: PeerLink) -> None:
         """The link is up from now on; `serve` has to follow. Nothing is awaited in here."""
         self.registry.link_up(peer, link)
         if self.stopping:
             link.close("shutdown")
 
-    async def serve(self, peer: Peer, link: Link, run: Callable[[], Awaitable[object]]) -> None:
+    async def serve(self, peer: Peer, link: PeerLink, run: Callable[[], Awaitable[object]]) -> None:
         """Run an attached link; it is down when that has ended."""
         try:
             await supervised(f"the link to {peer.shown}", run)

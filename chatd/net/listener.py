@@ -15,11 +15,11 @@ from ipaddress import ip_address
 import trio
 
 from chatd.acceptor import Acceptor
-from chatd.closing import Parting
+from chatd.closing import GracefulClose
 from chatd.config.settings import Config
 from chatd.config.values import format_address, parse_address
 from chatd.failures import AddressInUse
-from chatd.net.admission import Sources
+from chatd.net.admission import SourceLimits
 from chatd.net.links import Links, supervised
 from chatd.net.native import handshake
 from chatd.net.native.link import NativeLink
@@ -46,9 +46,9 @@ class Listener:
         self._listeners: list[trio.SocketListener] = []
         self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
         self._open = 0
-        self._sources = Sources(config)
+        self._sources = SourceLimits(config)
         self._acceptor = Acceptor(links.runtime.descriptors, SPARES)
-        self._parting = Parting()
+        self._parting = GracefulClose()
         self.addresses: list[str] = []
 
     async def bind(self) -> None:
@@ -185,7 +185,7 @@ class Listener:
         with self._nameless():
             try:
                 established = await handshake.as_acceptor(self._links, stream, address)
-            except handshake.Refused as refused:
+            except handshake.HandshakeRefused as refused:
                 log.info("no link with %s: %s", address, refused)
         if established is not None:
             link = NativeLink(self._links, established, direction="in", address=address)

@@ -9,7 +9,7 @@ import trio
 OPEN: Final = 64  # questions that may be open; an older one is given up
 
 
-class Asked:
+class PendingPing:
     """One question: `answered` is set by its Pong, the other fields together with it."""
 
     __slots__ = ("_at", "_wall", "answered", "clock_s", "rtt_s")
@@ -37,16 +37,16 @@ class Pings:
         self._random = random
         self._wall = wall
         self._due: list[int] = []
-        self._open: dict[int, Asked] = {}
+        self._open: dict[int, PendingPing] = {}
         self.last_asked = 0.0
 
-    def ask(self) -> Asked:
+    def ask(self) -> PendingPing:
         """Have one more Ping sent."""
         token = self._random.getrandbits(48)
         while len(self._open) >= OPEN:
             del self._open[next(iter(self._open))]
         self.last_asked = trio.current_time()
-        self._open[token] = asked = Asked(self._wall())
+        self._open[token] = asked = PendingPing(self._wall())
         self._due.append(token)
         return asked
 

@@ -12,7 +12,7 @@ from chatd.journal.batch import Entry
 from chatd.journal.global_id import position_in
 from chatd.journal.journal import Journal
 from chatd.messages.text_limits import is_over
-from chatd.rooms.room import Room
+from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Happened, Missing, Said, encode_many
 
 NOBODY = "guest"  # a nick that is not known any more
@@ -20,7 +20,7 @@ KEPT = 4096  # frames: what the slowest of several members that keep up has behi
 NO_LIMIT = 1 << 62  # a frame fits wherever its text does
 
 
-class RoomFeed:
+class RoomUpdates:
     """The frames of one host."""
 
     __slots__ = ("_encoded", "_journal")
@@ -29,7 +29,9 @@ class RoomFeed:
         self._journal = journal
         self._encoded: dict[int, bytes] = {}
 
-    def frame(self, entry: Entry, room: Room, node: str, text_bytes: int, text_chars: int) -> bytes | Missing | None:
+    def frame(
+        self, entry: Entry, room: HostedRoom, node: str, text_bytes: int, text_chars: int
+    ) -> bytes | Missing | None:
         """What that node is told of an entry of the room's topic; None if it is not for it."""
         if entry.type == "message":
             message = cast(Message, entry.event)
@@ -52,11 +54,11 @@ class RoomFeed:
         lost = [(name, position(after)) for name, after in rooms.items()]
         return Missing(self._journal.epoch_of(seq), seq, position(through), lost)
 
-    def ended(self, seq: int, room: Room, node: str) -> Happened:
+    def ended(self, seq: int, room: HostedRoom, node: str) -> Happened:
         """That the node is not in the room any more since that seq, where it cannot be told why."""
         return Happened(self._journal.epoch_of(seq), seq, room.name, "leave", NOBODY, node, "it ended long ago")
 
-    def _made(self, entry: Entry, room: Room) -> Said | Happened:
+    def _made(self, entry: Entry, room: HostedRoom) -> Said | Happened:
         epoch, event = self._journal.epoch_of(entry.seq), entry.event
         if isinstance(event, Message):
             return self._said(entry, room, None)
@@ -68,7 +70,7 @@ class RoomFeed:
             return Happened(epoch, entry.seq, room.name, "topic", text=event.text)
         return Happened(epoch, entry.seq, room.name, "closed")
 
-    def _said(self, entry: Entry, room: Room, said_at: str | None) -> Said:
+    def _said(self, entry: Entry, room: HostedRoom, said_at: str | None) -> Said:
         """A message of the room; for its author with the position in the author's journal."""
         message = cast(Message, entry.event)
         to = None if message.to is msgspec.UNSET else message.to

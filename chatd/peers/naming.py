@@ -14,7 +14,7 @@ from chatd.peers.names import begins_an_id, reads_as_other, unmet, with_id
 from chatd.peers.peer import Peer
 
 
-class Naming:
+class NodeNames:
     """The names of one node's network."""
 
     def __init__(self, directory: Directory, node: str, name: str) -> None:

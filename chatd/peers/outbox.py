@@ -14,7 +14,7 @@ from chatd.runtime import Broadcast
 NEVER = (1 << 63) - 1  # no seq is so high
 
 
-class NotYet(Exception):
+class NoCapacity(Exception):
     """Nothing was done, and the caller is to be slowed: `await wait()`, then ask for the same again.
 
     At `until`, on trio's clock, it is to be asked for again in any case.
@@ -26,7 +26,7 @@ class NotYet(Exception):
         self.until = until
 
 
-class Owed:
+class OutboxTotals:
     """What all outboxes of a node hold together."""
 
     __slots__ = ("changed", "messages", "size")
@@ -110,7 +110,7 @@ class Outbox:
         *("_in_rooms", "count", "deciding", "learned", "moved_at", "size", "tentative"),
     )
 
-    def __init__(self, owed: Owed) -> None:
+    def __init__(self, owed: OutboxTotals) -> None:
         self.count = 0
         self.size = 0  # bytes of JSON
         self.deciding: Batch | None = None

@@ -7,7 +7,7 @@ import trio
 from chatd.api.results import LinkFaults, PeerRecord, PeerRef
 from chatd.journal.batch import Batch, Statement
 from chatd.peers.names import SHORT_ID
-from chatd.peers.outbox import Lane, Outbox, Owed
+from chatd.peers.outbox import Lane, Outbox, OutboxTotals
 from chatd.runtime import Broadcast, stamp
 
 OUTBOX = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
@@ -22,7 +22,7 @@ RETURNS: Final = (
 CLONED_FOR_S: Final = 600.0  # after the last return
 
 
-class Link(Protocol):
+class PeerLink(Protocol):
     """What the core may do with a live connection: nothing here waits."""
 
     direction: str  # "in" | "out": who dialed
@@ -34,7 +34,7 @@ class Link(Protocol):
         """End it: say goodbye where the protocol has a word for it, then close."""
 
 
-class NativeLink(Link, Protocol):
+class NativeLink(PeerLink, Protocol):
     """A link to another chatd."""
 
     epoch: str  # the peer's
@@ -47,7 +47,7 @@ class NativeLink(Link, Protocol):
         """Tell the peer in which of its rooms we are."""
 
 
-class PlainLink(Link, Protocol):
+class PlainLink(PeerLink, Protocol):
     """A link without acknowledgements: messages are handed to it."""
 
     waiting: int  # messages handed over and not written
@@ -60,7 +60,7 @@ class PlainLink(Link, Protocol):
         """Write the text once the batch is committed."""
 
 
-class Epochs:
+class PeerEpochs:
     """The epochs that a peer has said Hello with in this run."""
 
     __slots__ = ("_known", "_last", "_returns")
@@ -143,7 +143,14 @@ class Peer:
     )
 
     def __init__(
-        self, key: int, slot: int, kind: str, name: str, node: str | None, address: str | None, owed: Owed | None = None
+        self,
+        key: int,
+        slot: int,
+        kind: str,
+        name: str,
+        node: str | None,
+        address: str | None,
+        owed: OutboxTotals | None = None,
     ) -> None:
         self.key = key
         self.slot = slot
@@ -156,7 +163,7 @@ class Peer:
         self.state = "down"
         self.since = 0.0  # wall time
         self.reason: str | None = None
-        self.links: list[Link] = []
+        self.links: list[PeerLink] = []
         self.wishes: list[str] = []  # addresses that are redialed, the next one first; peers/persistent.py writes it
         self.trust: str | None = None
         self.known = False  # dialed, accepted, named or configured here, or sent to; else a stranger
@@ -170,12 +177,12 @@ class Peer:
         self.received = 0
         self.sent = 0
         self.text_bytes = self.text_chars = 0  # what it takes, by its last Hello; 0 is not known, or no limit
-        self.outbox = Outbox(owed or Owed())  # native: what it has not acknowledged
+        self.outbox = Outbox(owed or OutboxTotals())  # native: what it has not acknowledged
         self.written = 0  # seq up to which former links may have written
         self.reached = 0  # seq up to which links of this run may have, or from where one started
         self.unheard = Lane()  # what was said in its rooms in this run, and has not come back; without sizes
         self.echoed = 0  # our seq up to which it has dealt with everything that we said in its rooms
-        self.epochs = Epochs()
+        self.epochs = PeerEpochs()
         self.opening: Batch | None = None  # says in the journal that a link is open
         self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
         self.changed = Broadcast()  # its state, its links or its wishes; told beside the registry's
@@ -217,7 +224,7 @@ class Peer:
         return bool(self.links)
 
     @property
-    def link(self) -> Link | None:
+    def link(self) -> PeerLink | None:
         """The newest link that is open: what is sent takes that one. One that is closing may still be in `links`."""
         for link in reversed(self.links):
             if link.reason is None:

@@ -20,7 +20,7 @@ WISH = "INSERT OR REPLACE INTO wishes (kind, address, topic, slot, nick) VALUES 
 log = logging.getLogger("chatd.wishes")
 
 
-class Wishes:
+class PersistentPeers:
     """All wishes of one node. Every change is told to `changed`; batches are None where nothing is to be written."""
 
     def __init__(self, journal: Journal, changed: Broadcast) -> None:

@@ -20,10 +20,10 @@ from chatd.journal.batch import Batch, Statement
 from chatd.journal.journal import Journal
 from chatd.peers.directory import Directory
 from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
-from chatd.peers.naming import Naming
-from chatd.peers.outbox import Owed
-from chatd.peers.peer import ROW, Link, Peer
-from chatd.peers.persistent import WISHES, Wishes
+from chatd.peers.naming import NodeNames
+from chatd.peers.outbox import OutboxTotals
+from chatd.peers.peer import ROW, Peer, PeerLink
+from chatd.peers.persistent import WISHES, PersistentPeers
 from chatd.runtime import Broadcast, Runtime
 
 GONE_PEERS = 256  # strangers and plain peers that are gone and still listed
@@ -47,13 +47,13 @@ class Registry:
         """Read what is remembered (blocking). `node` and `name` are our own, `listed` is the setting `known`."""
         self.node = node
         self.changed = Broadcast()
-        self.owed = Owed()
-        self.wishes = Wishes(journal, self.changed)
+        self.owed = OutboxTotals()
+        self.wishes = PersistentPeers(journal, self.changed)
         self._journal = journal
         self._runtime = runtime
         self._listed = tuple(listed)
         self._directory = Directory()
-        self.naming = Naming(self._directory, node, name)
+        self.naming = NodeNames(self._directory, node, name)
         query = journal.store.query
         for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
             self._recall(*row)
@@ -323,7 +323,7 @@ class Registry:
             peer.asked = True
             self._journal.append(PeerPending(peer=peer.ref, address=address), peer.key)
 
-    def link_up(self, peer: Peer, link: Link) -> None:
+    def link_up(self, peer: Peer, link: PeerLink) -> None:
         """The peer has one more live link."""
         peer.links.append(link)
         if len(peer.links) == 1:
@@ -335,7 +335,7 @@ class Registry:
         if peer not in self._directory:
             link.close("terminated")  # forgotten while it shook hands
 
-    def link_down(self, peer: Peer, link: Link) -> None:
+    def link_down(self, peer: Peer, link: PeerLink) -> None:
         """A link has ended; the peer is down with its last one."""
         if link not in peer.links:
             return
@@ -355,7 +355,7 @@ class Registry:
         if peer.remembered or peer.reached or peer.forgotten:
             self._journal.note(("outbox", peer.key), peer.outbox_row)
 
-    def all_links(self) -> Iterable[tuple[Peer, Link]]:
+    def all_links(self) -> Iterable[tuple[Peer, PeerLink]]:
         """Every live link with its peer."""
         return [(peer, link) for peer in self for link in peer.links]
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from chatd.api.events import IN_ROOM, mark_of
 from chatd.api.params import Filter
 from chatd.journal.batch import Entry, Topics, topics_of
-from chatd.journal.conditions import GAP, Where
+from chatd.journal.conditions import GAP, Condition
 from chatd.messages.consumers import Consumer
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
-from chatd.rooms.joined import Memberships
-from chatd.rooms.joined_room import Membership
-from chatd.rooms.room import Room
+from chatd.rooms.joined import JoinedRooms
+from chatd.rooms.joined_room import JoinedRoom
+from chatd.rooms.room import HostedRoom
 
 ALWAYS = GAP  # a hole in what was asked for is always told
 Match = Callable[[Entry], bool]
@@ -27,10 +27,10 @@ class Place(NamedTuple):
 
     topic: Topics = None
     test: Match | None = None
-    membership: Membership | None = None  # the room that is read is another node's
+    membership: JoinedRoom | None = None  # the room that is read is another node's
 
 
-def former_place(registry: Registry, memberships: Memberships, consumer: Consumer) -> Place:
+def former_place(registry: Registry, memberships: JoinedRooms, consumer: Consumer) -> Place:
     """That of a consumer: its peer or room is the one that was meant when it was made.
 
     Of a room that is gone the topic is left, and what is on it.
@@ -49,9 +49,9 @@ def at_peer(peer: Peer) -> Place:
     return Place(peer.key, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
 
 
-def in_room(registry: Registry, room: Room | Membership) -> Place:
+def in_room(registry: Registry, room: HostedRoom | JoinedRoom) -> Place:
     """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
-    if isinstance(room, Room):
+    if isinstance(room, HostedRoom):
         return Place(room.key)
     key, host, mark = room.key, registry.by_node(room.host), mark_of(room.label)
     return Place(
@@ -73,11 +73,11 @@ def tests_of(wanted: Filter) -> list[Match]:
     return tests
 
 
-def where_of(wanted: Filter | None, until_ms: int | None) -> Where:
+def where_of(wanted: Filter | None, until_ms: int | None) -> Condition:
     """The same for the disk."""
     if wanted is None:
-        return Where(before_ms=until_ms)
-    return Where(None if wanted.types is None else tuple(wanted.types), wanted.direction, until_ms)
+        return Condition(before_ms=until_ms)
+    return Condition(None if wanted.types is None else tuple(wanted.types), wanted.direction, until_ms)
 
 
 def all_of(tests: list[Match]) -> Match | None:

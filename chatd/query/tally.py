@@ -19,7 +19,7 @@ _ID: Final = b'"global_id":"'
 _NODE: Final = 53
 
 
-class Tally:
+class RangeTally:
     """A count under way: of what lies on that topic in (after, through], the messages from `epoch` within the range."""
 
     def __init__(self, topic: int, after: int, through: int, epoch: str, first: int, last: int) -> None:

@@ -20,7 +20,7 @@ from chatd.messages.states import REJECTED
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.query.filters import former_place, is_for
-from chatd.rooms.router import Exchange
+from chatd.rooms.router import RoomRouter
 
 ACCEPTED, ARRIVED, COMMITTED, SENT, TAKEN = "accepted", "arrived", "committed", "sent", "taken"
 ACKNOWLEDGED, DELIVERED, FAILED = "acknowledged", "delivered", "failed"
@@ -36,7 +36,7 @@ class Moment(NamedTuple):
     consumer: str = ""  # that has taken it, or is to
 
 
-class Life(NamedTuple):
+class MessageTrace(NamedTuple):
     """What is known of a message here: its steps in order; its state, if it goes out; its place in another's room."""
 
     moments: list[Moment]
@@ -44,11 +44,11 @@ class Life(NamedTuple):
     place: str | None = None
 
 
-class Lives:
+class MessageTraces:
     """Those of all messages of one node."""
 
     def __init__(
-        self, journal: Journal, registry: Registry, chat: Chat, exchange: Exchange, consumers: Consumers
+        self, journal: Journal, registry: Registry, chat: Chat, exchange: RoomRouter, consumers: Consumers
     ) -> None:
         self._journal = journal
         self._registry = registry
@@ -57,19 +57,19 @@ class Lives:
         self._memberships = exchange.memberships
         self._consumers = consumers
 
-    async def of(self, entry: Entry) -> Life:
+    async def of(self, entry: Entry) -> MessageTrace:
         """That of a message in our journal."""
         out, timeline = entry.direction == "out", self._journal.timeline
         begun = timeline.appended_at(entry.seq, entry.at_ms)
         moments = [Moment(ACCEPTED if out else ARRIVED, at=begun)]
         moments.append(Moment(COMMITTED, at=timeline.committed_at(entry.seq)))
         if not out or is_settled(entry.raw):
-            return Life([*moments, *self._taken(entry)])
+            return MessageTrace([*moments, *self._taken(entry)])
         state = await self._chat.outcomes.state(entry)
         end = await self._end(entry, state)
         place = end.event.room_position if end is not None and isinstance(end.event, Receipt) else None
         moments += self._way(entry, state, timeline.appended_at(end.seq, end.at_ms) if end is not None else None)
-        return Life([*moments, *self._taken(entry)], state, place)
+        return MessageTrace([*moments, *self._taken(entry)], state, place)
 
     def _way(self, entry: Entry, state: str, ended: float | None) -> Iterator[Moment]:
         """How it went out, and how that ended."""

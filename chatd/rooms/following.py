@@ -11,29 +11,29 @@ from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTop
 from chatd.journal.batch import Statement
 from chatd.journal.global_id import parts
 from chatd.journal.journal import Journal
-from chatd.messages.references import NONE, Claims
+from chatd.messages.references import NONE, References
 from chatd.messages.states import REJECTED, STORE
 from chatd.peers.peer import Peer
 from chatd.rooms.hosted import CLOSED
-from chatd.rooms.joined import Memberships
-from chatd.rooms.joined_room import IN, Membership
+from chatd.rooms.joined import JoinedRooms
+from chatd.rooms.joined_room import IN, JoinedRoom
 from chatd.wire.frames import Happened, Missing, Refused, Said
 
 ECHO = "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
 FromHost = Said | Happened | Missing | Refused
 
 
-class Hearing:
+class RoomFollowing:
     """What one node is told by its hosts."""
 
-    def __init__(self, journal: Journal, memberships: Memberships, node: str) -> None:
+    def __init__(self, journal: Journal, memberships: JoinedRooms, node: str) -> None:
         """`node` is our id."""
         self._journal = journal
         self._memberships = memberships
         self._node = node
         self._echoes: dict[int, tuple[int, int]] = {}  # of each peer: what was dealt with before the last two batches
 
-    def take(self, peer: Peer, frames: Sequence[FromHost], claims: Claims = NONE) -> None:
+    def take(self, peer: Peer, frames: Sequence[FromHost], claims: References = NONE) -> None:
         """All of it is new. What is of a room that we are not in is nothing, except that our own has arrived.
 
         `claims` has the messages that the frames may name as ours.
@@ -48,7 +48,7 @@ class Hearing:
                 self._happened(peer, frame, claims)
             start = index + 1
 
-    def _said(self, peer: Peer, frames: Sequence[Said], claims: Claims) -> None:
+    def _said(self, peer: Peer, frames: Sequence[Said], claims: References) -> None:
         """Neighbours in one room."""
         membership = self._memberships.get(peer.node or "", frames[0].room)
         heard = list[Message]()
@@ -61,7 +61,7 @@ class Hearing:
                 heard.append(self._message(peer, membership, frame))
         self._hear(peer, membership, heard)
 
-    def _message(self, peer: Peer, membership: Membership, frame: Said) -> Message:
+    def _message(self, peer: Peer, membership: JoinedRoom, frame: Said) -> Message:
         message = Message(
             direction="in",
             peer=peer.ref,
@@ -75,12 +75,12 @@ class Hearing:
             message.to = frame.to
         return message
 
-    def _hear(self, peer: Peer, membership: Membership | None, messages: list[Message]) -> None:
+    def _hear(self, peer: Peer, membership: JoinedRoom | None, messages: list[Message]) -> None:
         if membership is not None and messages:
             self._journal.append_all(messages, membership.key, "in")
             peer.received += len(messages)
 
-    def _echo(self, peer: Peer, membership: Membership | None, frame: Said, claims: Claims) -> None:
+    def _echo(self, peer: Peer, membership: JoinedRoom | None, frame: Said, claims: References) -> None:
         """Our own message is in its place."""
         seq = self._awaited(peer, frame, claims)
         if not seq:
@@ -93,7 +93,7 @@ class Hearing:
             self._journal.append(receipt, membership.key)
         self._dealt_with(peer, seq)
 
-    def _awaited(self, peer: Peer, frame: Said | Refused, claims: Claims) -> int:
+    def _awaited(self, peer: Peer, frame: Said | Refused, claims: References) -> int:
         """Our seq of what we said in that room of the peer and has not come back; 0: no host speaks for others.
 
         Of a message that is in the journal no more, only that it was said in some room of the peer is known.
@@ -118,7 +118,7 @@ class Hearing:
         self._journal.note(key, partial(_echoed, peer))
         peer.progress.notify()
 
-    def _happened(self, peer: Peer, frame: FromHost, claims: Claims) -> None:
+    def _happened(self, peer: Peer, frame: FromHost, claims: References) -> None:
         if isinstance(frame, Missing):
             for room, after in frame.rooms:
                 if (membership := self._memberships.get(peer.node or "", room)) is not None:
@@ -131,7 +131,7 @@ class Hearing:
         elif isinstance(frame, Happened) and membership is not None:
             self._change(membership, frame)
 
-    def _change(self, membership: Membership, frame: Happened) -> None:
+    def _change(self, membership: JoinedRoom, frame: Happened) -> None:
         room, position = membership.label, f"{frame.epoch}:{frame.seq}"
         event: RoomJoin | RoomLeave | RoomTopic
         match frame.what:
@@ -154,18 +154,18 @@ class Hearing:
                 return
         self._journal.append(event, membership.key)
 
-    def _ended(self, membership: Membership, seq: int, reason: str) -> None:
+    def _ended(self, membership: JoinedRoom, seq: int, reason: str) -> None:
         """The host says that we are not in the room any more; or were not: a former time in it ends there."""
         if membership.state == IN and seq > membership.since:
             self._memberships.end(membership, reason)
 
-    def _set_subject(self, membership: Membership, text: str) -> None:
+    def _set_subject(self, membership: JoinedRoom, text: str) -> None:
         membership.subject = text
         membership.changed.notify()
         if membership.state == IN:
             self._memberships.keep(membership)
 
-    def _refused(self, peer: Peer, membership: Membership | None, frame: Refused, claims: Claims) -> None:
+    def _refused(self, peer: Peer, membership: JoinedRoom | None, frame: Refused, claims: References) -> None:
         """What we said is not in the room, and will not be."""
         seq = self._awaited(peer, frame, claims)
         if not seq:

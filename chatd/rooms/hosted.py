@@ -20,8 +20,8 @@ from chatd.peers.outbox import NEVER
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.rooms import nicks
-from chatd.rooms.intervals import Feed, Feeds
-from chatd.rooms.room import NATIVE, OWN, PLAIN, Member, Room
+from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
+from chatd.rooms.room import NATIVE, OWN, PLAIN, HostedRoom, Member
 from chatd.wire.frames import Gone, valid_name
 
 ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, subject, closed) VALUES (?, ?, '', ?, ?, ?)"
@@ -38,7 +38,7 @@ MOST_PAST = 256  # former times in rooms that one node has not acknowledged the 
 LEFT, CLOSED = "left", "closed"
 
 
-class Owner(NamedTuple):
+class HostSettings(NamedTuple):
     """Who hosts: this node, and how large rooms may be."""
 
     node: str
@@ -49,17 +49,17 @@ class Owner(NamedTuple):
     owed: int  # to one peer, at most: messages
 
 
-class Rooms:
+class HostedRooms:
     """All rooms of one host."""
 
-    def __init__(self, journal: Journal, registry: Registry, owner: Owner) -> None:
+    def __init__(self, journal: Journal, registry: Registry, owner: HostSettings) -> None:
         """Read what the last run left (blocking)."""
-        self.feeds = Feeds()
+        self.feeds = MembershipIntervals()
         self._journal = journal
         self._registry = registry
         self.owner = owner
-        self._by_name: dict[str, Room] = {}
-        self._by_key: dict[int, Room] = {}
+        self._by_name: dict[str, HostedRoom] = {}
+        self._by_key: dict[int, HostedRoom] = {}
         self._undo = Undo()
         self._recall()
 
@@ -68,7 +68,7 @@ class Rooms:
         for key, name, label, subject, closed in query(
             "SELECT topic, name, label, subject, closed FROM rooms WHERE host = ''"
         ):
-            room = self._by_key[key] = Room(key, name, label, self.owner.node, subject)
+            room = self._by_key[key] = HostedRoom(key, name, label, self.owner.node, subject)
             room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", key)[0][0]
             if not closed:
                 self._by_name[name] = room
@@ -76,26 +76,26 @@ class Rooms:
             self._by_key[key].bans[who] = nick
         for key, node, nick, since, until in query("SELECT room, node, nick, since, until FROM members"):
             room = self._by_key[key]
-            self.feeds.add(node, Feed(room, since, until or NEVER))
+            self.feeds.add(node, MembershipInterval(room, since, until or NEVER))
             if not until:
                 room.put(Member(nick, OWN if node == self.owner.node else NATIVE, since, node=node))
 
     # -- finding
 
-    def __iter__(self) -> Iterator[Room]:
+    def __iter__(self) -> Iterator[HostedRoom]:
         return iter([self._by_name[name] for name in sorted(self._by_name)])
 
-    def get(self, name: str) -> Room | None:
+    def get(self, name: str) -> HostedRoom | None:
         """The open room of that name."""
         return self._by_name.get(name)
 
-    def by_topic(self, key: int) -> Room | None:
+    def by_topic(self, key: int) -> HostedRoom | None:
         """The room, open or closed, with that topic in the journal."""
         return self._by_key.get(key)
 
     # -- hosting
 
-    def host(self, name: str) -> tuple[Room, Batch | None]:
+    def host(self, name: str) -> tuple[HostedRoom, Batch | None]:
         """The room of that name; a new one is there when the batch is committed. Raises ControlError."""
         room = self._by_name.get(name)
         if room is not None:
@@ -106,11 +106,11 @@ class Rooms:
         if len(self._by_name) >= MOST_ROOMS:
             hint = "`chatctl room close` one that nobody needs"
             raise ControlError("rate_limited", f"{MOST_ROOMS} rooms are hosted here, as many as may be", hint)
-        room = Room(self._registry.new_topic(), name, f"{name}@{self.owner.name}", self.owner.node)
+        room = HostedRoom(self._registry.new_topic(), name, f"{name}@{self.owner.name}", self.owner.node)
         self._by_name[name] = self._by_key[room.key] = room
         return room, self._undo.add(self._write(room), partial(self._unhost, room))
 
-    def close(self, room: Room) -> Batch:
+    def close(self, room: HostedRoom) -> Batch:
         """End the room: who is in it is told, and gets everything up to the end. Raises ControlError conflict."""
         if room.ports:
             hint = "start chatd without that --room-port"
@@ -126,18 +126,18 @@ class Rooms:
         self._forget_if_over(room)
         return batch
 
-    def _write(self, room: Room) -> Batch:
+    def _write(self, room: HostedRoom) -> Batch:
         return self._journal.execute(ROOM, room.key, room.name, room.label, room.subject, 0)
 
-    def _unhost(self, room: Room) -> None:
+    def _unhost(self, room: HostedRoom) -> None:
         del self._by_name[room.name], self._by_key[room.key]
 
-    def _reopen(self, room: Room, members: dict[str, Member]) -> None:
+    def _reopen(self, room: HostedRoom, members: dict[str, Member]) -> None:
         self._by_name[room.name] = self._by_key[room.key] = room
         for member in members.values():
             self._back(room, member)
 
-    def set_subject(self, room: Room, text: str) -> Batch:
+    def set_subject(self, room: HostedRoom, text: str) -> Batch:
         """The room has that topic from now on; empty: none. Raises ControlError."""
         if text:
             check_characters(text)
@@ -152,7 +152,7 @@ class Rooms:
 
     # -- coming
 
-    def enter_own(self, room: Room, nick: str | None) -> tuple[Member, Batch | None]:
+    def enter_own(self, room: HostedRoom, nick: str | None) -> tuple[Member, Batch | None]:
         """This node is in its own room from now on. Raises ControlError bad_text, conflict."""
         own = room.own
         if own is not None:
@@ -162,7 +162,7 @@ class Rooms:
         return self._enter(room, nicks.for_node(self.owner.name) if nick is None else nick, OWN, node=self.owner.node)
 
     def enter_plain(
-        self, room: Room, nick: str | None, address: str, hang_up: Callable[[str], None]
+        self, room: HostedRoom, nick: str | None, address: str, hang_up: Callable[[str], None]
     ) -> tuple[Member, str | None]:
         """A plain client is in the room; and why it has another nick than it wished. None: it goes by its address.
 
@@ -180,7 +180,7 @@ class Rooms:
 
     def _enter(
         self,
-        room: Room,
+        room: HostedRoom,
         nick: str,
         kind: str,
         *,
@@ -199,25 +199,25 @@ class Rooms:
         member = Member(nick, kind, self._journal.appended, node=node, address=address, hang_up=hang_up)
         room.put(member)
         if node is not None:
-            self.feeds.add(node, Feed(room, member.since))
+            self.feeds.add(node, MembershipInterval(room, member.since))
             self._journal.execute(MEMBER, room.key, node, nick, member.since, 0)
         return member, self._undo.add(batch, partial(self._unenter, room, member))
 
-    def _unenter(self, room: Room, member: Member) -> None:
+    def _unenter(self, room: HostedRoom, member: Member) -> None:
         room.drop(member)
         if member.node is not None and (feed := self.feeds.open(member.node, room)) is not None:
             self.feeds.drop(member.node, feed)
         if member.hang_up is not None:
             member.hang_up("storage_full")
 
-    def _check_room(self, room: Room) -> None:
+    def _check_room(self, room: HostedRoom) -> None:
         if len(room.by_fold) >= self.owner.members:
             hint = "raise --room-members there"
             raise ControlError("rate_limited", f"{self.owner.members} are in {room.label}, as many as may be", hint)
 
     # -- going
 
-    def leave(self, room: Room, member: Member, reason: str = LEFT) -> Batch | None:
+    def leave(self, room: HostedRoom, member: Member, reason: str = LEFT) -> Batch | None:
         """It is not in the room any more; a node gets what was said before. None: it was gone already."""
         if room.by_fold.get(member.fold) is not member:
             return None
@@ -229,7 +229,7 @@ class Rooms:
         self._end_feed(room, member, self._journal.appended)
         return self._undo.add(batch, partial(self._back, room, member))
 
-    def _end_feed(self, room: Room, member: Member, seq: int) -> None:
+    def _end_feed(self, room: HostedRoom, member: Member, seq: int) -> None:
         feed = self.feeds.open(member.node or "", room)
         if member.node is None or feed is None:
             return
@@ -240,7 +240,7 @@ class Rooms:
             self.feeds.end(member.node, feed, seq)
             self._journal.execute(MEMBER, room.key, member.node, member.nick, feed.since, seq)
 
-    def _back(self, room: Room, member: Member) -> None:
+    def _back(self, room: HostedRoom, member: Member) -> None:
         """Its leaving could not be written down."""
         room.put(member)
         if member.node is None:
@@ -249,9 +249,9 @@ class Rooms:
             if feed.room is room and feed.since == member.since:
                 self.feeds.end(member.node, feed, NEVER)
                 return
-        self.feeds.add(member.node, Feed(room, member.since))
+        self.feeds.add(member.node, MembershipInterval(room, member.since))
 
-    def find_member(self, room: Room, nick: str) -> Member:
+    def find_member(self, room: HostedRoom, nick: str) -> Member:
         """Who is called that. Raises ControlError unknown_peer."""
         member = room.named(nick)
         if member is None:
@@ -261,7 +261,7 @@ class Rooms:
 
     # -- what member nodes say of themselves
 
-    def declare(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> tuple[list[Gone], list[Room]]:
+    def declare(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> tuple[list[Gone], list[HostedRoom]]:
         """The rooms that a node is in, or wants to be in: all of them. Those that it cannot be in, and the others.
 
         Its joining and leaving are appended, and not committed yet.
@@ -269,7 +269,7 @@ class Rooms:
         node, names = peer.node or "", {name for name, _, _ in wanted}
         for room in [room for room in self._by_name.values() if node in room.by_node and room.name not in names]:
             self.leave(room, room.by_node[node])
-        gone, rooms = list[Gone](), list[Room]()
+        gone, rooms = list[Gone](), list[HostedRoom]()
         for name, nick, new in wanted:
             known = self._by_name.get(name)
             if not new and (known is None or node not in known.by_node) and self.feeds.ending(node, name):
@@ -283,7 +283,7 @@ class Rooms:
                 gone.append(Gone(name, error.kind, error.message))
         return gone, rooms
 
-    def _wanted(self, name: str, node: str) -> Room:
+    def _wanted(self, name: str, node: str) -> HostedRoom:
         room = self._by_name.get(name)
         if room is None:
             raise ControlError("unknown_room", f"{self.owner.name} hosts no room {name[:64]!r}")
@@ -302,7 +302,7 @@ class Rooms:
             self._journal.note(("past", key, node, feed.since), partial(_past, key, node, feed.since))
             self._forget_if_over(feed.room)
 
-    def _forget_if_over(self, room: Room) -> None:
+    def _forget_if_over(self, room: HostedRoom) -> None:
         """A closed room of which nothing is owed to anybody is gone."""
         if self._by_name.get(room.name) is not room and all(feed.room is not room for _, feed in self.feeds):
             self._by_key.pop(room.key, None)
@@ -311,7 +311,7 @@ class Rooms:
 
     # -- the journal
 
-    def _append(self, room: Room, events: list[RoomJoin | RoomLeave | RoomTopic | RoomGone]) -> Batch:
+    def _append(self, room: HostedRoom, events: list[RoomJoin | RoomLeave | RoomTopic | RoomGone]) -> Batch:
         for position, event in zip(self._journal.next_positions(len(events)), events, strict=True):
             if not isinstance(event, RoomGone):
                 event.room_position = position
@@ -319,13 +319,13 @@ class Rooms:
         self.appended(room, batch)
         return batch
 
-    def appended(self, room: Room, batch: Batch) -> None:
+    def appended(self, room: HostedRoom, batch: Batch) -> None:
         """Something was put on the room's topic."""
         if not batch.done:
             room.newest = self._journal.appended
             batch.if_failed(("newest", room.key), partial(self._lower, room))
 
-    def _lower(self, room: Room) -> None:
+    def _lower(self, room: HostedRoom) -> None:
         room.newest = min(room.newest, self._journal.committed)
 
 
@@ -337,6 +337,6 @@ def _forget(sql: str, room: int) -> Statement:
     return sql, (room,)
 
 
-def _already(room: Room, own: Member) -> ControlError:
+def _already(room: HostedRoom, own: Member) -> ControlError:
     hint = f"`chatctl room leave {room.name}` first"
     return ControlError("conflict", f"this node is in {room.label} as {own.nick}", hint, reason="already_in")

@@ -17,9 +17,9 @@ from chatd.peers.names import STRANGER_PREFIX
 from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
 from chatd.rooms import nicks
-from chatd.rooms.hosted import CLOSED, LEFT, Owner, Rooms
-from chatd.rooms.joined_room import IN, JOINING, OVER, Membership
-from chatd.rooms.room import Room
+from chatd.rooms.hosted import CLOSED, LEFT, HostedRooms, HostSettings
+from chatd.rooms.joined_room import IN, JOINING, OVER, JoinedRoom
+from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Gone, Roster, valid_name
 
 ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, nick, subject, since) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -28,16 +28,16 @@ FORGET = "DELETE FROM rooms WHERE topic = ?"
 MOST = 256  # rooms of one host
 
 
-class Memberships:
+class JoinedRooms:
     """All of one node."""
 
-    def __init__(self, journal: Journal, registry: Registry, rooms: Rooms, owner: Owner) -> None:
+    def __init__(self, journal: Journal, registry: Registry, rooms: HostedRooms, owner: HostSettings) -> None:
         """Read what the last run left (blocking)."""
         self._journal = journal
         self._registry = registry
         self._rooms = rooms
         self._owner = owner
-        self._all: dict[tuple[str, str], Membership] = {}  # (host, name)
+        self._all: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
         self._topics: dict[tuple[str, str], int] = {}  # also of rooms that we left: who comes back finds its history
         self.version = 0  # of what hosts are told: an older one is nothing to them
         self._undo = Undo()
@@ -48,26 +48,26 @@ class Memberships:
             self._topics[host, name] = key
             if closed:
                 continue
-            membership = self._all[host, name] = Membership(key, name, host, *rest)
+            membership = self._all[host, name] = JoinedRoom(key, name, host, *rest)
             membership.state = IN
             membership.settled.set()
         for topic, seq in query("SELECT topic, seq FROM echoes"):
             if (peer := registry.by_key(topic)) is not None:
                 peer.echoed = seq
 
-    def __iter__(self) -> Iterator[Membership]:
+    def __iter__(self) -> Iterator[JoinedRoom]:
         return iter(sorted(self._all.values(), key=lambda one: (one.label, one.key)))
 
     # -- finding
 
-    def find(self, spec: str) -> Room | Membership:
+    def find(self, spec: str) -> HostedRoom | JoinedRoom:
         """The room that is meant by `lobby` or `lobby@alice`: one that is hosted here, or that we are in.
 
         HOST is looked up as every peer is. Only where no node is called that, a label counts that was made under a
         former name. Raises ControlError unknown_room, ambiguous_peer.
         """
         name, at, host = spec.partition("@")
-        found: list[Room | Membership] = [room for room in self._rooms if room.name == name]
+        found: list[HostedRoom | JoinedRoom] = [room for room in self._rooms if room.name == name]
         found += [one for one in self if one.name == name and one.state == IN]
         labelled = [one for one in found if at and one.label == spec]
         if at:
@@ -83,17 +83,17 @@ class Memberships:
         labels = ", ".join(one.label for one in found[:8])
         raise ControlError("unknown_room", f"{spec[:128]!r} may be {labels}", "say which, with its @HOST")
 
-    def get(self, node: str, name: str) -> Membership | None:
+    def get(self, node: str, name: str) -> JoinedRoom | None:
         """That in the room of that name which the node hosts, also while it is not answered."""
         return self._all.get((node, name))
 
-    def of(self, node: str) -> list[Membership]:
+    def of(self, node: str) -> list[JoinedRoom]:
         """Those in rooms of that node."""
         return [one for (host, _), one in self._all.items() if host == node]
 
     # -- joining and leaving
 
-    def join(self, peer: Peer, name: str, nick: str | None) -> Membership:
+    def join(self, peer: Peer, name: str, nick: str | None) -> JoinedRoom:
         """Ask a host that is up to let us in; the answer is there when `settled`. Raises ControlError."""
         if not valid_name(name):
             raise ControlError("unknown_room", f"{name[:64]!r} is no name of a room", "as in lobby@alice")
@@ -116,17 +116,17 @@ class Memberships:
         self._registry.acquaint(peer)
         key = self._topics.get((node, name)) or self._registry.new_topic()
         self._topics[node, name] = key
-        membership = self._all[node, name] = Membership(key, name, node, f"{name}@{peer.name}", nick)
+        membership = self._all[node, name] = JoinedRoom(key, name, node, f"{name}@{peer.name}", nick)
         self._tell(peer)
         return membership
 
-    def abandon(self, membership: Membership) -> None:
+    def abandon(self, membership: JoinedRoom) -> None:
         """Nobody waits for the answer any more: if there is none yet, we are not in the room."""
         if membership.state == JOINING:
             self._end(membership, ControlError("peer_offline", f"the host of {membership.label} has not answered"))
             self._tell(self._registry.by_node(membership.host))
 
-    def leave(self, membership: Membership, reason: str = LEFT) -> Batch:
+    def leave(self, membership: JoinedRoom, reason: str = LEFT) -> Batch:
         """We are not in the room any more; its host is told as soon as it is there."""
         batch = self.end(membership, reason)
         self._tell(self._registry.by_node(membership.host))
@@ -151,7 +151,7 @@ class Memberships:
         """What to tell a host."""
         return [(one.name, one.nick, one.state == JOINING) for one in self.of(node)]
 
-    def ask(self, membership: Membership) -> bool:
+    def ask(self, membership: JoinedRoom) -> bool:
         """Have the host tell who is in the room; False while it is away."""
         return self._tell(self._registry.by_node(membership.host))
 
@@ -162,7 +162,7 @@ class Memberships:
             link.declare()
         return bool(links)
 
-    def _end(self, membership: Membership, error: ControlError) -> None:
+    def _end(self, membership: JoinedRoom, error: ControlError) -> None:
         """It is over; whoever waits for it is told why."""
         self.version += 1
         membership.state, membership.error = OVER, error
@@ -170,7 +170,7 @@ class Memberships:
         membership.settled.set()
         membership.changed.notify()
 
-    def end(self, membership: Membership, reason: str) -> Batch:
+    def end(self, membership: JoinedRoom, reason: str) -> Batch:
         """We are not in the room any more, and everybody here is told."""
         before = membership.state
         self._end(membership, ControlError("unknown_room", f"this node is not in {membership.label}: {reason}"))
@@ -180,7 +180,7 @@ class Memberships:
         self._journal.execute(FORGET if reason == CLOSED else CLOSE, membership.key)
         return self._undo.add(batch, partial(self._back, membership, before))
 
-    def _back(self, membership: Membership, state: str) -> None:
+    def _back(self, membership: JoinedRoom, state: str) -> None:
         """Its end could not be written down."""
         if (membership.host, membership.name) not in self._all:
             place = membership.host, membership.name
@@ -208,7 +208,7 @@ class Memberships:
         membership.settled.set()
         return batch
 
-    def keep(self, membership: Membership) -> Batch:
+    def keep(self, membership: JoinedRoom) -> Batch:
         """Write down what it is by now."""
         one = membership
         return self._journal.execute(ROOM, one.key, one.name, one.host, one.label, one.nick, one.subject, one.since)
@@ -225,5 +225,5 @@ class Memberships:
             self._end(membership, ControlError(kind, f"{peer.name} does not let us in: {gone.reason}"))
 
 
-def _full(membership: Membership) -> ControlError:
+def _full(membership: JoinedRoom) -> ControlError:
     return ControlError("storage_full", f"that this node is in {membership.label} could not be written down")

@@ -12,7 +12,7 @@ MOST_USERS = 65536  # that are known; what a host tells beyond them is not kept
 User = tuple[str, str | None, bool]  # nick, node id or None, is here
 
 
-class Membership:
+class JoinedRoom:
     """One of them. `key` is its topic in our journal; `host` the node that hosts the room."""
 
     __slots__ = (

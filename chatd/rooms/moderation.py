@@ -11,8 +11,8 @@ from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.journal.undo import Undo
 from chatd.rooms import nicks
-from chatd.rooms.hosted import Rooms
-from chatd.rooms.room import OWN, Room
+from chatd.rooms.hosted import HostedRooms
+from chatd.rooms.room import OWN, HostedRoom
 
 BAN = "INSERT OR REPLACE INTO bans (room, who, nick) VALUES (?, ?, ?)"
 UNBAN = "DELETE FROM bans WHERE room = ? AND who = ?"
@@ -23,12 +23,12 @@ KICKED, BANNED = "kicked", "banned"
 class Moderation:
     """What the host may do to members."""
 
-    def __init__(self, journal: Journal, rooms: Rooms) -> None:
+    def __init__(self, journal: Journal, rooms: HostedRooms) -> None:
         self._journal = journal
         self._rooms = rooms
         self._undo = Undo()
 
-    def kick(self, room: Room, nick: str, reason: str = KICKED) -> Batch:
+    def kick(self, room: HostedRoom, nick: str, reason: str = KICKED) -> Batch:
         """Somebody has to go. Raises ControlError unknown_peer."""
         member = self._rooms.find_member(room, nick)
         batch = self._rooms.leave(room, member, reason)
@@ -37,7 +37,7 @@ class Moderation:
         assert batch is not None
         return batch
 
-    def ban(self, room: Room, nick: str) -> Batch:
+    def ban(self, room: HostedRoom, nick: str) -> Batch:
         """The same, and for good: the node, or the IP address. Raises ControlError unknown_peer, conflict."""
         member = self._rooms.find_member(room, nick)
         if member.kind == OWN:
@@ -50,7 +50,7 @@ class Moderation:
                 self.kick(room, other.nick, BANNED)
         return self.kick(room, nick, BANNED)
 
-    def unban(self, room: Room, nick: str) -> Batch:
+    def unban(self, room: HostedRoom, nick: str) -> Batch:
         """Lift the ban of that node id or IP address, else that of the only member with that nick.
 
         Raises ControlError unknown_peer, ambiguous_peer.
@@ -65,17 +65,17 @@ class Moderation:
             raise _ambiguous(room, nick, found)
         return self._unban(room, found[0])
 
-    def _unban(self, room: Room, who: str) -> Batch:
+    def _unban(self, room: HostedRoom, who: str) -> Batch:
         name = room.bans.pop(who)
         return self._undo.add(self._journal.execute(UNBAN, room.key, who), partial(room.bans.__setitem__, who, name))
 
 
-def _ambiguous(room: Room, nick: str, found: list[str]) -> ControlError:
+def _ambiguous(room: HostedRoom, nick: str, found: list[str]) -> ControlError:
     """Several were banned under that nick: a nick that a ban has freed is anyone's."""
     hint = " or ".join(f"`chatctl room unban {room.name} {who}`" for who in found[:CANDIDATES_MOST])
     message = f"{len(found)} members called {nick[:64]!r} are banned from {room.label}"
     return ControlError("ambiguous_peer", message, f"say {hint}", candidates=found)
 
 
-def _lift(room: Room, who: str) -> None:
+def _lift(room: HostedRoom, who: str) -> None:
     room.bans.pop(who, None)

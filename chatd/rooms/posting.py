@@ -15,24 +15,24 @@ from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.messages.text import check_lengths, check_texts
 from chatd.peers.peer import Peer
-from chatd.rooms.hosted import Owner, Rooms
-from chatd.rooms.room import OWN, Member, Room
+from chatd.rooms.hosted import HostedRooms, HostSettings
+from chatd.rooms.room import OWN, HostedRoom, Member
 from chatd.wire.frames import Say
 
 REFUSALS = 10_000  # that may be owed to a peer beyond what else may be
 
 
-class Talk:
+class RoomPosting:
     """What is said to one host."""
 
-    def __init__(self, journal: Journal, rooms: Rooms, owner: Owner) -> None:
+    def __init__(self, journal: Journal, rooms: HostedRooms, owner: HostSettings) -> None:
         self._journal = journal
         self._rooms = rooms
         self._owner = owner
         self._self = PeerRef(None, owner.name, "native", owner.node)
 
     def say(
-        self, room: Room, member: Member, texts: Sequence[str], to: Member | None = None
+        self, room: HostedRoom, member: Member, texts: Sequence[str], to: Member | None = None
     ) -> tuple[list[Message], Batch]:
         """A plain client, or this node itself, says something; to one member alone, if `to`. Raises ControlError."""
         own = member.kind == OWN

@@ -36,7 +36,7 @@ class Member:
         self.hang_up = hang_up  # ends the connection of a plain one, for a reason
 
 
-class Room:
+class HostedRoom:
     """One of them. `key` is its topic in the journal."""
 
     __slots__ = ("bans", "by_fold", "by_node", "changed", "host", "key", "label", "name", "newest", "ports", "subject")

@@ -12,47 +12,48 @@ from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.messages.chat import hang_up
-from chatd.messages.references import NONE, Claims
-from chatd.peers.peer import Link, NativeLink, Peer
+from chatd.messages.references import NONE, References
+from chatd.peers.peer import NativeLink, Peer, PeerLink
 from chatd.peers.registry import Registry
-from chatd.rooms.following import FromHost, Hearing
-from chatd.rooms.hosted import Owner
-from chatd.rooms.hosted import Rooms as HostedRooms
-from chatd.rooms.joined import Memberships
+from chatd.rooms.following import FromHost, RoomFollowing
+from chatd.rooms.hosted import HostedRooms, HostSettings
+from chatd.rooms.joined import JoinedRooms
 from chatd.rooms.moderation import Moderation
-from chatd.rooms.posting import Talk
-from chatd.rooms.room import Room
+from chatd.rooms.posting import RoomPosting
+from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Gone, Rooms, Roster, Say
 from chatd.wire.room_frames import USERS_MOST as PAGE
 
 MOST_DECLARED = 4096  # nodes whose newest list is remembered
 
 
-class Answer(NamedTuple):
+class DeclarationAnswer(NamedTuple):
     """To what a peer declared: the rooms that it cannot be in, and those that it is in."""
 
     gone: list[Gone]
-    rooms: list[Room]
+    rooms: list[HostedRoom]
 
 
-class Exchange:
+class RoomRouter:
     """That of one node."""
 
     def __init__(self, config: Config, node: str, journal: Journal, registry: Registry) -> None:
         """`node` is our id. Reads what the last run left (blocking)."""
-        owner = Owner(
+        owner = HostSettings(
             node, config.name, config.text_bytes, config.max_text, config.room_members, config.outbox_messages
         )
         self.rooms = HostedRooms(journal, registry, owner)
         self.moderation = Moderation(journal, self.rooms)
-        self.talk = Talk(journal, self.rooms, owner)
-        self.memberships = Memberships(journal, registry, self.rooms, owner)
-        self._hearing = Hearing(journal, self.memberships, node)
+        self.talk = RoomPosting(journal, self.rooms, owner)
+        self.memberships = JoinedRooms(journal, registry, self.rooms, owner)
+        self._hearing = RoomFollowing(journal, self.memberships, node)
         self._journal = journal
         self._registry = registry
         self._declared: dict[str, tuple[str, int]] = {}  # of each node: its epoch, and the number of its newest list
 
-    def take(self, peer: Peer, link: Link, frames: Sequence[Say | FromHost], claims: Claims = NONE) -> Batch | None:
+    def take(
+        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], claims: References = NONE
+    ) -> Batch | None:
         """Frames at positions of the peer's journal, in order; None if all of them were duplicates.
 
         `claims` has the messages that the frames may name as ours.
@@ -82,7 +83,7 @@ class Exchange:
                 new.append(frame)
         return new
 
-    def _hand_over(self, peer: Peer, frames: Sequence[Say | FromHost], claims: Claims) -> int:
+    def _hand_over(self, peer: Peer, frames: Sequence[Say | FromHost], claims: References) -> int:
         """To the rooms here, or to our memberships; with how many that was done."""
         done = 0
         for said, run in groupby(frames, lambda frame: type(frame) is Say):
@@ -98,7 +99,7 @@ class Exchange:
                 break
         return done
 
-    def declared(self, peer: Peer, link: NativeLink, frame: Rooms) -> Answer | None:
+    def declared(self, peer: Peer, link: NativeLink, frame: Rooms) -> DeclarationAnswer | None:
         """The peer says in which rooms of ours it is, or wants to be. It counts once that is committed.
 
         None: that is older than what it said on another link. The same again is nothing new.
@@ -112,19 +113,19 @@ class Exchange:
         if len(self._declared) > MOST_DECLARED:
             del self._declared[next(iter(self._declared))]
         wanted = [(name, nick, new and not again) for name, nick, new in frame.rooms]
-        answer = Answer(*self.rooms.declare(peer, wanted))
+        answer = DeclarationAnswer(*self.rooms.declare(peer, wanted))
         if self._journal.appended != before:
             hang_up(self._journal.filling, peer, link)
             if not peer.remembered:
                 self._registry.remember(peer)
         return answer
 
-    def is_in_for_sure(self, node: str, room: Room) -> bool:
+    def is_in_for_sure(self, node: str, room: HostedRoom) -> bool:
         """Whether the node is in the room, and that is committed."""
         member = room.by_node.get(node)
         return member is not None and member.since <= self._journal.committed
 
-    def rosters(self, node: str, room: Room) -> list[Roster]:
+    def rosters(self, node: str, room: HostedRoom) -> list[Roster]:
         """Who is in the room, for a node that is in it."""
         member, records = room.by_node[node], room.user_records(self._registry.is_up)
         users = [(user.nick, user.node, user.here) for user in records]

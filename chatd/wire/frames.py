@@ -22,11 +22,11 @@ from chatd.wire.query_frames import (
     Counted,
     Explore,
     Explored,
-    Found,
+    FoundLinks,
     Inquire,
+    MessageTraced,
     QueryFrame,
     Token,
-    Traced,
     Wall,
 )
 from chatd.wire.room_frames import (
@@ -48,7 +48,7 @@ __all__ = [
     "HEADER",
     "TEXT_OVERHEAD",
     "VERSION",
-    "Ack",
+    "AckFrame",
     "Bye",
     "Cloned",
     "Count",
@@ -56,17 +56,18 @@ __all__ = [
     "Decoder",
     "Explore",
     "Explored",
-    "Found",
+    "FoundLinks",
     "Frame",
     "Gone",
     "Happened",
     "Hello",
     "Inquire",
     "LocalError",
+    "MessageTraced",
     "Missing",
     "Ordered",
-    "Ping",
-    "Pong",
+    "PingFrame",
+    "PongFrame",
     "QueryFrame",
     "Refused",
     "RemoteError",
@@ -76,7 +77,6 @@ __all__ = [
     "Said",
     "Say",
     "Text",
-    "Traced",
     "encode",
     "encode_many",
     "valid_name",
@@ -147,20 +147,20 @@ class Text(msgspec.Struct, array_like=True, tag=3, frozen=True, gc=False):
     re: str | None = None
 
 
-class Ack(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
+class AckFrame(msgspec.Struct, array_like=True, tag=4, frozen=True, gc=False):
     """Everything of the receiver's journal up to and with this position is committed at the sender of this."""
 
     epoch: str
     seq: Seq
 
 
-class Ping(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
+class PingFrame(msgspec.Struct, array_like=True, tag=5, frozen=True, gc=False):
     """Answer with a Pong of the same token."""
 
     token: Token
 
 
-class Pong(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
+class PongFrame(msgspec.Struct, array_like=True, tag=6, frozen=True, gc=False):
     """The answer to a Ping; `at` is the wall clock of who answers, in seconds since 1970 (0: it does not say)."""
 
     token: Token
@@ -180,7 +180,7 @@ class Cloned(msgspec.Struct, array_like=True, tag=23, frozen=True, gc=False):
 
 
 Ordered = Text | Say | Said | Happened | Refused | Missing  # these are at a position of the sender's journal
-Frame = Hello | Resume | Text | Ack | Ping | Pong | Bye | Cloned | RoomFrame | QueryFrame
+Frame = Hello | Resume | Text | AckFrame | PingFrame | PongFrame | Bye | Cloned | RoomFrame | QueryFrame
 
 
 class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -315,7 +315,7 @@ def _text_fault(text: Text) -> str:
     return "" if text.re is None or valid_id(text.re) else "no such id"
 
 
-def _epoch_fault(frame: Resume | Ack | Cloned) -> str:
+def _epoch_fault(frame: Resume | AckFrame | Cloned) -> str:
     return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
@@ -323,7 +323,7 @@ def _bye_fault(bye: Bye) -> str:
     return "" if valid_kind(bye.reason) else "no such reason"
 
 
-def _no_fault(_: Ping | Pong) -> str:
+def _no_fault(_: PingFrame | PongFrame) -> str:
     return ""
 
 
@@ -332,9 +332,9 @@ _FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
     Hello: _hello_fault,
     Resume: _epoch_fault,
     Text: _text_fault,
-    Ack: _epoch_fault,
-    Ping: _no_fault,
-    Pong: _no_fault,
+    AckFrame: _epoch_fault,
+    PingFrame: _no_fault,
+    PongFrame: _no_fault,
     Bye: _bye_fault,
     Cloned: _epoch_fault,
     **ROOM_FAULTS,

@@ -12,13 +12,13 @@ import trio
 
 from chatd.peers.identity import Identity
 from chatd.wire.frames import (
-    Ack,
+    AckFrame,
     Frame,
     Happened,
     Hello,
     Missing,
-    Ping,
-    Pong,
+    PingFrame,
+    PongFrame,
     Refused,
     Resume,
     Rooms,
@@ -54,7 +54,7 @@ class Line:
         """Read until the end, and answer what an honest node would answer."""
         try:
             while (frame := await self._hand.next()) is not None:
-                if isinstance(frame, Pong):
+                if isinstance(frame, PongFrame):
                     self._pongs += frame.token == TOKEN
                 else:
                     self.frames.append(frame)
@@ -67,12 +67,12 @@ class Line:
 
     async def _answer(self, frame: Frame) -> None:
         answers: list[Frame] = []
-        if isinstance(frame, Ping):
-            answers.append(Pong(frame.token))
+        if isinstance(frame, PingFrame):
+            answers.append(PongFrame(frame.token))
         elif isinstance(frame, Rooms):
             answers += [self.liar.roster(room, nick) for room, nick, _ in frame.rooms if room in self.liar.hosts]
         elif isinstance(frame, ORDERED) and self.acknowledges:
-            answers.append(Ack(frame.epoch, frame.seq))
+            answers.append(AckFrame(frame.epoch, frame.seq))
         elif type(frame) in self.answers:
             answers += self.answers[type(frame)](frame)
         if answers:
@@ -92,7 +92,7 @@ class Line:
     async def say(self, *frames: Frame) -> None:
         """Send frames and wait until the node has taken them, or has ended the link."""
         pongs = self._pongs
-        await self._send(*frames, Ping(TOKEN))
+        await self._send(*frames, PingFrame(TOKEN))
         while self._pongs == pongs and not self.ended:
             await self._changed.wait()
 

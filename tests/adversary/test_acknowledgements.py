@@ -1,11 +1,11 @@
-"""Lies about what has arrived: by `Ack` and by the mark in a `Hello`, of other nodes' messages and of old epochs.
+"""Lies about what has arrived: by `AckFrame` and by the mark in a `Hello`, of other nodes' messages and of old epochs.
 
 Messages wait for bob, who is offline. Whatever the liar acknowledges, they still wait, and bob gets each of them once.
 """
 
 from collections.abc import Awaitable, Callable
 
-from chatd.wire.frames import Ack, Bye
+from chatd.wire.frames import AckFrame, Bye
 from tests.adversary.honest import epoch_of, newest, of_node, record, unharmed, until_heard
 from tests.adversary.liar import Liar, Line
 from tests.integration.conftest import TwoNodes
@@ -21,25 +21,27 @@ async def dialed(liar: Liar, node: LiveNode, epoch: str | None, seq: int) -> Lin
     return await liar.dial(node, mark_epoch=epoch, mark_seq=seq)
 
 
-async def acked(liar: Liar, node: LiveNode, *acks: Ack) -> Line:
+async def acked(liar: Liar, node: LiveNode, *acks: AckFrame) -> Line:
     line = await liar.dial(node)
     await line.say(*acks)
     return line
 
 
 LIES: dict[str, Lie] = {
-    "an Ack of the newest message for bob": lambda liar, a, at: acked(liar, a, Ack(at["ours"], newest(a))),
-    "an Ack of all that will ever be": lambda liar, a, at: acked(liar, a, Ack(at["ours"], LAST)),
-    "an Ack of the first position": lambda liar, a, at: acked(liar, a, Ack(at["ours"], 0)),
+    "an Ack of the newest message for bob": lambda liar, a, at: acked(liar, a, AckFrame(at["ours"], newest(a))),
+    "an Ack of all that will ever be": lambda liar, a, at: acked(liar, a, AckFrame(at["ours"], LAST)),
+    "an Ack of the first position": lambda liar, a, at: acked(liar, a, AckFrame(at["ours"], 0)),
     "Acks of every position one by one": lambda liar, a, at: acked(
-        liar, a, *(Ack(at["ours"], seq) for seq in range(1, newest(a) + 1))
+        liar, a, *(AckFrame(at["ours"], seq) for seq in range(1, newest(a) + 1))
     ),
-    "an Ack of the old epoch": lambda liar, a, at: acked(liar, a, Ack(at["old"], 3)),
+    "an Ack of the old epoch": lambda liar, a, at: acked(liar, a, AckFrame(at["old"], 3)),
     "an Ack of all of the old epoch": lambda liar, a, at: acked(
-        liar, a, Ack(at["old"], newest(a)), Ack(at["old"], LAST)
+        liar, a, AckFrame(at["old"], newest(a)), AckFrame(at["old"], LAST)
     ),
-    "an Ack of an epoch of bob's": lambda liar, a, at: acked(liar, a, Ack(at["bob"], newest(a)), Ack(at["bob"], LAST)),
-    "an Ack of no epoch": lambda liar, a, at: acked(liar, a, Ack("aaaaaaaa", newest(a))),
+    "an Ack of an epoch of bob's": lambda liar, a, at: acked(
+        liar, a, AckFrame(at["bob"], newest(a)), AckFrame(at["bob"], LAST)
+    ),
+    "an Ack of no epoch": lambda liar, a, at: acked(liar, a, AckFrame("aaaaaaaa", newest(a))),
     "a mark at the newest message for bob": lambda liar, a, at: dialed(liar, a, at["ours"], newest(a)),
     "a mark at the end of the old epoch": lambda liar, a, at: dialed(liar, a, at["old"], newest(a)),
     "a mark beyond the old epoch": lambda liar, a, at: dialed(liar, a, at["old"], LAST),
@@ -117,7 +119,7 @@ async def test_acknowledgements_of_a_member_are_those_of_no_other_member(two_nod
     for number in range(10):
         await a.ask("room.say", room="lobby", text=f"said {number}")
     line.acknowledges = False
-    await line.say(Ack(await epoch_of(a), newest(a)))
+    await line.say(AckFrame(await epoch_of(a), newest(a)))
     await line.close()
     for mark in (newest(a), 1):
         line = await liar.dial(a, mark_epoch=await epoch_of(a), mark_seq=mark)
@@ -143,7 +145,7 @@ async def test_acknowledgements_of_what_a_restored_journal_has_lost_take_nothing
     await a.start()
     waiting = [await a.send("bob", f"waits {number}") for number in range(10)]
     line = await liar.dial(a, mark_epoch=epoch, mark_seq=int(lost[-1].partition(":")[2]))
-    await line.say(Ack(epoch, LAST), Ack(epoch, int(lost[-1].partition(":")[2])))
+    await line.say(AckFrame(epoch, LAST), AckFrame(epoch, int(lost[-1].partition(":")[2])))
     assert await a.states(*waiting) == ["queued"] * 10
     diverged = await a.history(types=["peer.diverged"])
     assert {one["peer"]["node"] for one in diverged} == {liar.id}

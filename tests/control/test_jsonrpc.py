@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chatd.api.errors import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, ControlError
 from chatd.api.params import List, Nothing, Send
-from chatd.control.jsonrpc import BadLine, Fault, LineBuffer, Reply, decode_params, encode, error_line, parse
+from chatd.control.jsonrpc import BadLine, LineBuffer, RpcError, RpcReply, decode_params, encode, error_line, parse
 
 LIMIT = 64
 
@@ -130,7 +130,7 @@ def test_no_object_raises_anything_else(body: dict[str, Any], params: Any) -> No
     for line in (json.dumps(body), json.dumps({"jsonrpc": "2.0", "method": "send", "params": params})):
         try:
             decode_params(msgspec.json.Decoder(Send), parse(line.encode()))
-        except Fault as fault:
+        except RpcError as fault:
             error_line(1, fault)
 
 
@@ -146,7 +146,7 @@ def test_no_object_raises_anything_else(body: dict[str, Any], params: Any) -> No
 )
 def test_params_that_do_not_fit_are_named(params: Any, said: str) -> None:
     line = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "send", "params": params}).encode()
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(RpcError) as caught:
         decode_params(msgspec.json.Decoder(Send), parse(line))
     assert caught.value.code == INVALID_PARAMS
     assert said in caught.value.message
@@ -160,7 +160,7 @@ def test_unknown_fields_of_params_are_ignored() -> None:
 
 def test_answers_are_a_line_each() -> None:
     error = error_line(2, ControlError("unknown_peer", "no\nbob", "hint", near=["bo"]))
-    lines = encode([Reply("2.0", 1, List(all=True)), error]).splitlines()
+    lines = encode([RpcReply("2.0", 1, List(all=True)), error]).splitlines()
     assert json.loads(lines[0]) == {"jsonrpc": "2.0", "id": 1, "result": {"all": True}}
     assert json.loads(lines[1]) == {
         "jsonrpc": "2.0",

@@ -6,8 +6,8 @@ import trio
 import trio.testing
 
 from chatd.api.results import Empty
-from chatd.control.jsonrpc import Reply
-from chatd.control.responses import REPLY_COST, Answers
+from chatd.control.jsonrpc import RpcReply
+from chatd.control.responses import REPLY_COST, Responses
 from chatd.journal.batch import Batch
 from chatd.journal.journal import UNKNOWN
 from tests.harness.control_node import Client, Stand, request
@@ -48,8 +48,8 @@ async def test_a_client_that_sends_and_reads_no_answers_is_not_read_any_more(sta
 
 def test_answers_are_due_once_their_batch_is_done_and_tell_how_it_went() -> None:
     batch = Batch()
-    answers = Answers(batch)
-    answers.add([Reply("2.0", 1, Empty()), Reply("2.0", 2, Empty())])
+    answers = Responses(batch)
+    answers.add([RpcReply("2.0", 1, Empty()), RpcReply("2.0", 2, Empty())])
     assert (answers.is_due, answers.size) == (False, 2 * REPLY_COST)
     batch.settle(UNKNOWN)
     assert answers.is_due

@@ -210,9 +210,9 @@ async def test_what_comes_back_while_a_page_is_made_is_on_it_once(
 ) -> None:
     """Before or behind the moment in which it is found out what has not come back."""
     ids = await say(client, "mine 1", "mine 2")
-    find = room_history.Conversation.waiting
+    find = room_history.RoomHistory.waiting
 
-    async def waiting(self: room_history.Conversation) -> list[int]:
+    async def waiting(self: room_history.RoomHistory) -> list[int]:
         if before:
             await lobby.echoes(ids[0])
         found = await find(self)
@@ -220,7 +220,7 @@ async def test_what_comes_back_while_a_page_is_made_is_on_it_once(
             await lobby.echoes(ids[0])
         return found
 
-    monkeypatch.setattr(room_history.Conversation, "waiting", waiting)
+    monkeypatch.setattr(room_history.RoomHistory, "waiting", waiting)
     page = await client.ask("history", from_="start", filter=ONLY)
     assert (texts(page["events"]), page["next"]) == (["mine 1", "mine 2"], None)
 

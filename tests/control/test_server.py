@@ -224,8 +224,8 @@ async def test_the_log_counts_the_sessions_that_are_set_and_not_the_reserve(
 async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_that_are_set(
     stand: Stand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_limit.Places, "full", True)
-    monkeypatch.setattr(session_limit.Places, "make_way", lambda self: False)
+    monkeypatch.setattr(session_limit.SessionLimit, "full", True)
+    monkeypatch.setattr(session_limit.SessionLimit, "make_way", lambda self: False)
     async with (client := await stand.connect()).stream:
         assert (await client.line() or {})["error"]["data"]["kind"] == "rate_limited"
     assert f"all {stand.config.sessions} sessions are taken: a client was refused" in caplog.text

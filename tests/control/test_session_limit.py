@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from chatd.api.errors import ControlError
-from chatd.control.session_limit import EVICT_AFTER_S, RESERVED, Places
+from chatd.control.session_limit import EVICT_AFTER_S, RESERVED, SessionLimit
 
 
 class Seat:
@@ -24,8 +24,8 @@ class Seat:
         self.told.append("give way")
 
 
-def places_of(*seats: Seat, most: int = 2, descriptors: bool = True) -> Places[Seat]:
-    places = Places[Seat](most, lambda: descriptors)
+def places_of(*seats: Seat, most: int = 2, descriptors: bool = True) -> SessionLimit[Seat]:
+    places = SessionLimit[Seat](most, lambda: descriptors)
     for seat in seats:
         places.add(seat)
     return places

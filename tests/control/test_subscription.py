@@ -12,7 +12,7 @@ from chatd.api.events import Gap, PeerUp
 from chatd.control.selection import Selection
 from chatd.control.subscription import CHUNK_BYTES, Subscription
 from chatd.journal.batch import Topics
-from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Page
 from chatd.runtime import parse_stamp, stamp
 from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of, standing
@@ -334,7 +334,7 @@ async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, cli
     positions = await stand.say("one", "two", "three")
     read = stand.journal.read
 
-    async def slow_read(after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Where = ANYTHING) -> Page:
+    async def slow_read(after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING) -> Page:
         page = await read(after, topic, limit, where)
         stand.journal.read = read  # type: ignore[method-assign]
         await lose(stand, positions[1])

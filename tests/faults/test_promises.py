@@ -7,7 +7,7 @@ import trio
 from chatd.net.links import Links
 from chatd.net.native.handshake import as_acceptor
 from chatd.net.native.link import NativeLink
-from chatd.wire.frames import Ack, Frame, Hello, Ping, Pong, Resume, Text
+from chatd.wire.frames import AckFrame, Frame, Hello, PingFrame, PongFrame, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking, loopback
 from tests.harness.parts import FakeLink, World, standing, texts_written
@@ -26,9 +26,9 @@ async def serve(links: Links, stream: trio.SocketStream) -> None:
 
 async def up_to_pong(peer: Handmade, token: int) -> list[Frame]:
     """What comes up to the answer to a Ping."""
-    await peer.send(Ping(token))
+    await peer.send(PingFrame(token))
     frames: list[Frame] = []
-    while not isinstance(frame := await peer.next(), Pong):
+    while not isinstance(frame := await peer.next(), PongFrame):
         assert frame is not None
         frames.append(frame)
     assert frame.token == token
@@ -48,9 +48,9 @@ async def test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does(
             world.hold()
             await peer.send(Text("handmade", 1, "one"))
             for token in (1, 2):
-                assert [frame for frame in await up_to_pong(peer, token) if isinstance(frame, Ack)] == []
+                assert [frame for frame in await up_to_pong(peer, token) if isinstance(frame, AckFrame)] == []
             world.let_go()
-            assert await peer.until(Ack) == Ack("handmade", 1)
+            assert await peer.until(AckFrame) == AckFrame("handmade", 1)
 
 
 async def test_each_of_two_links_sends_everything_from_its_own_start(tmp_path: Path) -> None:

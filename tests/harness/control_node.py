@@ -26,8 +26,8 @@ from chatd.peers.clones import Clones
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
-from chatd.query.trace import Lives
-from chatd.rooms.router import Exchange
+from chatd.query.trace import MessageTraces
+from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime
 from chatd.wire.lines import check_text
 
@@ -218,7 +218,7 @@ class Stand:
         )
         self.registry = Registry(self.journal, self.runtime, NODE_ID, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.exchange = exchange = Exchange(self.config, NODE_ID, self.journal, self.registry)
+        self.exchange = exchange = RoomRouter(self.config, NODE_ID, self.journal, self.registry)
         self.rooms, self.talk, self.memberships = exchange.rooms, exchange.talk, exchange.memberships
         self.moderation = exchange.moderation
         self.chat = Chat(
@@ -254,7 +254,7 @@ class Stand:
             talk=self.talk,
             memberships=self.memberships,
             consumers=self.consumers,
-            lives=Lives(self.journal, self.registry, self.chat, self.exchange, self.consumers),
+            lives=MessageTraces(self.journal, self.registry, self.chat, self.exchange, self.consumers),
             faults=self.faults,
             explorer=self.explorer,
             dialer=self.dialer,

@@ -11,14 +11,14 @@ import msgspec
 import trio
 
 from chatd.config.settings import Config
-from chatd.net.pings import Asked
+from chatd.net.pings import PendingPing
 from chatd.net.topology.explorer import Explorer
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
-from chatd.wire.frames import Explore, Explored, Found, encode
+from chatd.wire.frames import Explore, Explored, FoundLinks, encode
 from tests.harness.linked_node import config_of
 
-Told = Explore | Found | Explored
+Told = Explore | FoundLinks | Explored
 
 
 def node_id(name: str) -> str:
@@ -55,8 +55,8 @@ class FakeLink:
             self._due.send_nowait((trio.current_time() + self.delay, frame))
         return True
 
-    def ping(self) -> Asked:
-        asked = Asked(0.0)
+    def ping(self) -> PendingPing:
+        asked = PendingPing(0.0)
         if not self.muted:
             self._due.send_nowait((trio.current_time() + 2 * self.delay, cast(Any, asked)))
         return asked
@@ -64,7 +64,7 @@ class FakeLink:
     async def run(self) -> None:
         async for due, frame in self._waiting:
             await trio.sleep_until(due)
-            if isinstance(frame, Asked):
+            if isinstance(frame, PendingPing):
                 frame.settle(0.0, 0.0)
                 self.peer.rtt_ms = round(frame.rtt_s * 1000, 3)
             elif self.far.reason is None:

@@ -5,7 +5,7 @@ from typing import Any
 import trio
 
 from chatd.messages.references import look_up
-from chatd.rooms.joined_room import Membership, User
+from chatd.rooms.joined_room import JoinedRoom, User
 from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, Text
 from tests.harness.control_node import BOB_ID, NODE_ID, Client, Stand, result_of
 
@@ -27,7 +27,7 @@ class Lobby:
         self.seq = 0
 
     @property
-    def membership(self) -> Membership:
+    def membership(self) -> JoinedRoom:
         (membership,) = self._stand.memberships
         return membership
 

@@ -18,7 +18,7 @@ from chatd.net.links import Links
 from chatd.peers.identity import load_or_create, prepare_state_dir
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
-from chatd.rooms.router import Exchange
+from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime
 
 
@@ -36,7 +36,7 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
     journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
     registry = Registry(journal, runtime, identity.node, config.name, config.known)
     trust = Trust(config.trust, config.known, registry)
-    exchange = Exchange(config, identity.node, journal, registry)
+    exchange = RoomRouter(config, identity.node, journal, registry)
     return Links(
         config,
         runtime,

@@ -17,14 +17,14 @@ from chatd.journal.batch import Batch, Entry
 from chatd.journal.journal import Journal
 from chatd.journal.store import Store
 from chatd.messages.chat import Chat
-from chatd.messages.references import Claims, look_up
+from chatd.messages.references import References, look_up
 from chatd.net.links import Links
-from chatd.net.native.sending import Outgoing
-from chatd.net.room_updates import RoomFeed
+from chatd.net.native.sending import SendCursor
+from chatd.net.room_updates import RoomUpdates
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
-from chatd.rooms.router import Exchange
+from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime, Waker
 from chatd.wire.frames import Text
 from chatd.wire.lines import check_text
@@ -159,7 +159,7 @@ def texts_of(entries: list[Entry] | None) -> list[str]:
     return [entry.event.text for entry in entries if isinstance(entry.event, Message)]
 
 
-async def texts_written(outgoing: Outgoing) -> list[str]:
+async def texts_written(outgoing: SendCursor) -> list[str]:
     """What a link writes until it has looked at everything."""
     written: list[str] = []
     while True:
@@ -188,8 +188,8 @@ class Core:
         self.world = world
         self.registry = Registry(journal, world, us, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.exchange = Exchange(self.config, us, journal, self.registry)
-        self.roomfeed = RoomFeed(journal)
+        self.exchange = RoomRouter(self.config, us, journal, self.registry)
+        self.roomfeed = RoomUpdates(journal)
         self.chat = Chat(
             self.config, us, journal, self.registry, world, trio.current_time(), self.exchange.rooms.acknowledged
         )
@@ -216,15 +216,15 @@ class Core:
         self.registry.link_down(peer, link)
         return peer
 
-    def outgoing(self, peer: Peer, start: int = 0) -> Outgoing:
+    def outgoing(self, peer: Peer, start: int = 0) -> SendCursor:
         """What a link would write."""
         made = self.outgoing_within(peer, peer.text_bytes or self.config.text_bytes, peer.text_chars)
         made.start(start)
         return made
 
-    def outgoing_within(self, peer: Peer, text_bytes: int, text_chars: int = 0) -> Outgoing:
+    def outgoing_within(self, peer: Peer, text_bytes: int, text_chars: int = 0) -> SendCursor:
         """The same, to a side that takes texts up to there."""
-        return Outgoing(cast(Links, self), peer, Waker(), text_bytes, text_chars)
+        return SendCursor(cast(Links, self), peer, Waker(), text_bytes, text_chars)
 
     async def write(self, peer: Peer) -> list[str]:
         """What a link that starts behind the last acknowledgement writes now, as texts."""
@@ -237,7 +237,7 @@ class Core:
         self.registry.link_up(peer, link)
         return peer, link
 
-    async def claims(self, peer: Peer, *positions: str) -> Claims:
+    async def claims(self, peer: Peer, *positions: str) -> References:
         """What a link finds of our messages that the peer's frames name."""
         return await look_up(self.journal, peer, positions)
 

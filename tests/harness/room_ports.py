@@ -12,7 +12,7 @@ import trio.testing
 from chatd.api.events import Message, RoomLeave
 from chatd.net.links import Links
 from chatd.net.roomport.port import RoomPorts
-from chatd.rooms.room import Member, Room
+from chatd.rooms.room import HostedRoom, Member
 from chatd.runtime import Runtime, Waker
 from tests.harness.chat_programs import RoomSeed
 from tests.harness.linked_node import linking
@@ -34,7 +34,7 @@ class Inn:
         self.moderation = links.exchange.moderation
 
     @property
-    def room(self) -> Room:
+    def room(self) -> HostedRoom:
         room = self.rooms.get("lobby")
         assert room is not None
         return room

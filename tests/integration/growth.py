@@ -23,7 +23,7 @@ import trio
 
 from chatd.api.events import PeerPending
 from chatd.api.params import List
-from chatd.control.jsonrpc import Reply, encode
+from chatd.control.jsonrpc import RpcReply, encode
 from chatd.net import admission
 from chatd.net.links import Links
 from chatd.net.listener import Listener
@@ -48,7 +48,7 @@ async def events(links: Links, count: int) -> None:
     peer = links.registry.plain("192.0.2.9:1")
     for number in range(count):
         links.journal.append(PeerPending(peer=peer.ref, address="192.0.2.9:1"), peer.key)
-        encode([Reply("2.0", number, List())])
+        encode([RpcReply("2.0", number, List())])
         if number % TURN == 0:
             await links.journal.settled()
     await links.journal.settled()

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
+from chatd.wire.frames import AckFrame, Bye, Hello, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
@@ -103,7 +103,7 @@ async def test_a_second_link_of_the_same_side_means_that_it_lost_the_first(two_n
     events = await a.feed()
     first = await Handmade.linked(a.address, identity)
     await first.send(Text("handmade", 1, "one"))
-    await first.until(Ack)
+    await first.until(AckFrame)
     second = await Handmade.dial(a.address, identity)
     await second.send(hello())
     answer = await second.until(Hello)
@@ -125,9 +125,9 @@ async def test_the_first_link_is_dropped_before_anything_is_read_from_the_second
     await second.until(Hello)
     with suppress(trio.BrokenResourceError):
         await first.send(Text("handmade", 5, "too late"))
-    assert not [frame for frame in await first.rest() if isinstance(frame, Ack)]
+    assert not [frame for frame in await first.rest() if isinstance(frame, AckFrame)]
     await second.send(Resume("zzzzzzzz", 0), Text("zzzzzzzz", 1, "in time"))
-    while (await second.until(Ack)) != Ack("zzzzzzzz", 1):
+    while (await second.until(AckFrame)) != AckFrame("zzzzzzzz", 1):
         continue
     assert await a.texts() == ["in time"]
     await first.close()

@@ -17,21 +17,21 @@ import trio
 from chatd.net.native.link import PONGS, NativeLink
 from chatd.net.native.queries import TOLD_MOST
 from chatd.wire.frames import (
-    Ack,
+    AckFrame,
     Bye,
     Count,
     Counted,
     Explore,
     Explored,
-    Found,
+    FoundLinks,
     Frame,
     Hello,
     Inquire,
-    Ping,
-    Pong,
+    MessageTraced,
+    PingFrame,
+    PongFrame,
     Resume,
     Text,
-    Traced,
     encode_many,
 )
 from tests.harness.handmade_peer import EPOCH, Handmade, hello
@@ -137,8 +137,8 @@ async def test_silent_connections_beyond_the_bound_drop_the_oldest_and_keep_nobo
         for stream in silent[: 200 - 64]:
             await ended(stream)
         async with await Handmade.linked(a.address) as peer:
-            await peer.send(Ping(1))
-            await peer.until(Pong)
+            await peer.send(PingFrame(1))
+            await peer.until(PongFrame)
     for stream in silent:
         await stream.aclose()
 
@@ -203,14 +203,14 @@ async def test_a_native_peer_that_never_reads_and_pings_all_the_time(two_nodes: 
         await a.client.send_many("handmade", ["x" * 8000] * 1500)
         with trio.move_on_after(1.0):
             while True:
-                await peer.send(*(Ping(number) for number in range(500)))
+                await peer.send(*(PingFrame(number) for number in range(500)))
         for link in a.runtime.links.registry.find("handmade").links:
             assert isinstance(link, NativeLink)
             assert len(link._pongs) <= PONGS + 1
 
 
-FAULTS: dict[str, Callable[[str], list[Text | Ack | Resume | Hello]]] = {
-    "an Ack of the present epoch that was never sent": lambda epoch: [Ack(epoch, 10**9)],
+FAULTS: dict[str, Callable[[str], list[Text | AckFrame | Resume | Hello]]] = {
+    "an Ack of the present epoch that was never sent": lambda epoch: [AckFrame(epoch, 10**9)],
     "a second Hello": lambda epoch: [hello()],
     "a second Resume": lambda epoch: [Resume("handmade", 0)],
 }
@@ -232,7 +232,7 @@ async def test_acks_of_epochs_that_never_were_acknowledge_nothing(two_nodes: Two
     a, b = await two_nodes()
     async with chatting(a, b), await Handmade.linked(a.address) as peer:
         await a.send("handmade", "hi")
-        await peer.send(Ack("neverwas", 10**9), Ping(1))
+        await peer.send(AckFrame("neverwas", 10**9), PingFrame(1))
         await peer.until(Text)
         assert (await a.peer("handmade"))["queued"] == 1
 
@@ -283,9 +283,9 @@ FLOODS: dict[str, Callable[[int], Frame]] = {
     "counts": lambda number: Count(number, EPOCH, 1, 9_000_000),
     "counts from the end": lambda number: Count(number, EPOCH, 2**63 - 1, 0),
     "answers to nothing": lambda number: (
-        Found(number, NODE, "nobody", private=False, plain=0, links=[(NODE, "x", "up", None)] * 20, more=True),
+        FoundLinks(number, NODE, "nobody", private=False, plain=0, links=[(NODE, "x", "up", None)] * 20, more=True),
         Explored(number),
-        Traced(number, True, [("sent", 1.0, "")]),
+        MessageTraced(number, True, [("sent", 1.0, "")]),
         Counted(number, 1, 1),
     )[number % 4],
 }
@@ -302,8 +302,8 @@ async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: 
         assert isinstance(link, NativeLink)
         assert len(link.queries._told) <= TOLD_MOST
         assert not link.queries._waiting or len(link.queries._waiting) < 10
-        await peer.send(Ping(1))
-        await peer.until(Pong)
+        await peer.send(PingFrame(1))
+        await peer.until(PongFrame)
     assert (await a.ask("topo", timeout=1))["nodes"][0]["name"] == "alice"
 
 
@@ -345,11 +345,11 @@ async def test_one_who_asks_and_reads_nothing_in_league_with_one_who_answers_wit
 
         async def lie(token: int) -> float:
             nodes = ("".join(some) + "x" * 48 for some in product(letters, repeat=4))
-            frames = [Found(token, node, "liar", False, 0, [], True) for node in islice(nodes, 10_000)]
+            frames = [FoundLinks(token, node, "liar", False, 0, [], True) for node in islice(nodes, 10_000)]
             data, began = encode_many(frames), process_time()
             await liar.send_raw(data)
-            await liar.send(Ping(1))
-            await liar.until(Pong)
+            await liar.send(PingFrame(1))
+            await liar.until(PongFrame)
             return process_time() - began
 
         nobody_asked = await lie(1)
@@ -365,7 +365,7 @@ async def _lie_without_end(peer: Handmade) -> None:
     with suppress(*GONE):
         for node in ids:
             links = [(f"{node}{other}" + "x" * 44, "x", "up", 1e9) for other in ids[:256]]
-            await peer.send(Found(asked.token, f"{node:y<52}", "liar", False, 2**63 - 1, links, True))  # type: ignore[arg-type]
+            await peer.send(FoundLinks(asked.token, f"{node:y<52}", "liar", False, 2**63 - 1, links, True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("clock", [0.0, 0.001, 1e11])
@@ -375,10 +375,10 @@ async def test_a_peer_whose_clock_is_not_of_this_world(two_nodes: TwoNodes, cloc
 
     async def answer(peer: Handmade) -> None:
         while (frame := await peer.next()) is not None:
-            if isinstance(frame, Ping):
-                await peer.send(Pong(frame.token, clock))
+            if isinstance(frame, PingFrame):
+                await peer.send(PongFrame(frame.token, clock))
             elif isinstance(frame, Inquire):
-                await peer.send(Traced(frame.token, True, steps), Traced(frame.token, True, steps))
+                await peer.send(MessageTraced(frame.token, True, steps), MessageTraced(frame.token, True, steps))
             elif isinstance(frame, Count):
                 await peer.send(Counted(frame.token, 2**63 - 1, 0))
 

@@ -2,7 +2,7 @@
 
 import trio
 
-from chatd.wire.frames import Ping, Pong
+from chatd.wire.frames import PingFrame, PongFrame
 from tests.harness.handmade_peer import Handmade
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
@@ -53,9 +53,9 @@ async def test_a_peer_that_takes_nothing_is_dead_whatever_waits_for_it(two_nodes
 async def test_a_ping_is_answered_at_once_and_the_round_trip_is_shown(two_nodes: TwoNodes) -> None:
     a, _ = await two_nodes(connected=False)
     async with await Handmade.linked(a.address) as peer:
-        asked = await peer.until(Ping)
-        await peer.send(Ping(7), Ping(8), Pong(asked.token), Pong(12345))
-        assert [(await peer.until(Pong)).token for _ in range(2)] == [7, 8]
+        asked = await peer.until(PingFrame)
+        await peer.send(PingFrame(7), PingFrame(8), PongFrame(asked.token), PongFrame(12345))
+        assert [(await peer.until(PongFrame)).token for _ in range(2)] == [7, 8]
         assert (await a.peer("handmade"))["rtt_ms"] > 0
 
 
@@ -64,8 +64,8 @@ async def test_a_peer_that_says_nothing_but_pings_is_alive(two_nodes: TwoNodes) 
     async with await Handmade.linked(a.address) as peer:
         begun = trio.current_time()
         while trio.current_time() < begun + 2 * BRISK["dead_after"]:
-            await peer.send(Ping(1))
-            await peer.until(Pong)
+            await peer.send(PingFrame(1))
+            await peer.until(PongFrame)
             await trio.sleep(BRISK["dead_after"] / 8)
         assert is_up(a)
 

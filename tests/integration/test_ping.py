@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.wire.frames import Ping, Pong
+from chatd.wire.frames import PingFrame, PongFrame
 from tests.harness.handmade_peer import Handmade
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
@@ -60,13 +60,13 @@ async def test_a_silent_line_is_a_timeout_and_a_cut_one_is_offline(two_nodes: Tw
 async def test_a_clock_that_is_ahead_is_told(two_nodes: TwoNodes) -> None:
     a, _ = await two_nodes(connected=False)
     async with await Handmade.linked(a.address) as peer:
-        asked = await peer.until(Ping)  # the link's own
-        await peer.send(Pong(asked.token))
+        asked = await peer.until(PingFrame)  # the link's own
+        await peer.send(PongFrame(asked.token))
         async with trio.open_nursery() as nursery:
 
             async def answer() -> None:
-                token = (await peer.until(Ping)).token
-                await peer.send(Pong(token, a.runtime.wall() + 3600))
+                token = (await peer.until(PingFrame)).token
+                await peer.send(PongFrame(token, a.runtime.wall() + 3600))
 
             nursery.start_soon(answer)
             pinged = await a.ask("ping", peer="handmade")

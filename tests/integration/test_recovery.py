@@ -2,7 +2,7 @@
 
 import trio
 
-from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
+from chatd.wire.frames import AckFrame, Bye, Hello, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode
@@ -209,11 +209,11 @@ async def test_duplicates_of_another_link_are_dropped_and_acknowledged_again(two
     texts = [Text("handmade", seq, f"{seq}") for seq in (3, 4, 9)]
     first = await Handmade.linked(a.address, identity)
     await first.send(*texts)
-    assert await first.until(Ack) == Ack("handmade", 9)
+    assert await first.until(AckFrame) == AckFrame("handmade", 9)
     await first.close()
     second = await Handmade.linked(a.address, identity)
     await second.send(*texts, Text("handmade", 10, "10"))
-    while (await second.until(Ack)).seq != 10:
+    while (await second.until(AckFrame)).seq != 10:
         continue
     await second.close()
     assert await a.texts() == ["3", "4", "9", "10"]
@@ -224,7 +224,7 @@ async def test_a_hello_names_the_newest_mark_and_a_resume_beyond_it_is_a_gap(two
     identity = new_identity()
     first = await Handmade.linked(a.address, identity)
     await first.send(Text("handmade", 3, "three"))
-    await first.until(Ack)
+    await first.until(AckFrame)
     await first.close()
     second = await Handmade.dial(a.address, identity)
     await second.send(hello())

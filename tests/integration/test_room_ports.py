@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from chatd.rooms.room import Room
+from chatd.rooms.room import HostedRoom
 from chatd.runtime import Broadcast
 from tests.harness.chat_programs import RoomSeed
 from tests.integration.client import Refused
@@ -20,7 +20,7 @@ PORTS = ["127.0.0.1:0=lobby,dialect=name", "127.0.0.1:0=lobby,dialect=address"]
 WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
 
 
-def room_of(node: LiveNode) -> Room:
+def room_of(node: LiveNode) -> HostedRoom:
     room = node.runtime.node.rooms.get("lobby")
     assert room is not None
     return room

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from chatd.wire.frames import Ack, Bye, Hello, Resume, Text
+from chatd.wire.frames import AckFrame, Bye, Hello, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
@@ -69,7 +69,7 @@ async def test_a_redial_is_refused_while_a_terminate_is_remembered_and_a_connect
         await a.send("handmade", "hi")
         assert (await third.until(Text)).text == "hi"
     async with await Handmade.linked(a.address, identity, dial="redial") as fourth:
-        await fourth.send(Ack((await a.ask("status"))["epoch"], 1))
+        await fourth.send(AckFrame((await a.ask("status"))["epoch"], 1))
 
 
 async def test_acknowledgements_are_still_taken_after_bye_and_texts_are_not(two_nodes: TwoNodes) -> None:
@@ -84,7 +84,7 @@ async def test_acknowledgements_are_still_taken_after_bye_and_texts_are_not(two_
 
         nursery.start_soon(terminate)
         assert (await peer.until(Bye)).reason == "terminated"
-        await peer.send(Text("handmade", 1, "too late"), Ack(epoch, int(seq)), Bye("terminated"))
+        await peer.send(Text("handmade", 1, "too late"), AckFrame(epoch, int(seq)), Bye("terminated"))
         await peer.close()
     assert queued == [0]
     assert await a.texts() == []

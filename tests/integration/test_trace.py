@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.wire.frames import Ack, Inquire, Ping, Pong, Text, Traced
+from chatd.wire.frames import AckFrame, Inquire, MessageTraced, PingFrame, PongFrame, Text
 from tests.harness.handmade_peer import Handmade
 from tests.integration.client import Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
@@ -242,17 +242,17 @@ async def test_a_peer_that_says_nonsense_changes_nothing_of_what_is_known_here(n
     async with await Handmade.linked(a.address) as peer, trio.open_nursery() as nursery:
         message_id = await a.send("handmade", "hi")
         text = await peer.until(Text)
-        await peer.send(Ack(text.epoch, text.seq))
+        await peer.send(AckFrame(text.epoch, text.seq))
         await a.drained("handmade")
         said = [("arrived", 9e10, ""), ("sat_on", 5.0, ""), ("taken", 1.0, "\x20x" * 40), ("acknowledged", 3.0, "")]
 
         async def answer() -> None:
             while True:
                 frame = await peer.next()
-                if isinstance(frame, Ping):
-                    await peer.send(Pong(frame.token, 9.5e10))
+                if isinstance(frame, PingFrame):
+                    await peer.send(PongFrame(frame.token, 9.5e10))
                 elif isinstance(frame, Inquire):
-                    await peer.send(Traced(frame.token, True, said))
+                    await peer.send(MessageTraced(frame.token, True, said))
 
         nursery.start_soon(answer)
         found = await traced(a, message_id)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.journal.batch import ENTRY_COST, Entry
-from chatd.journal.cache import Tail
+from chatd.journal.cache import EventCache
 
 
 def entry(seq: int, topic: int | None = None, size: int = 50) -> Entry:
@@ -10,7 +10,7 @@ def entry(seq: int, topic: int | None = None, size: int = 50) -> Entry:
 
 
 def test_a_new_tail_knows_nothing_before_its_floor() -> None:
-    tail = Tail(10, 1000)
+    tail = EventCache(10, 1000)
     assert tail.after(10, None, 5) == []
     assert tail.after(10, 1, 5) == []
     assert tail.after(9, None, 5) is None
@@ -18,7 +18,7 @@ def test_a_new_tail_knows_nothing_before_its_floor() -> None:
 
 
 def test_a_reader_gets_at_most_what_it_asked_for() -> None:
-    tail = Tail(0, 100_000)
+    tail = EventCache(0, 100_000)
     entries = [entry(seq, seq % 2) for seq in range(1, 11)]
     tail.extend(entries)
     assert tail.after(0, None, 3) == entries[:3]
@@ -31,7 +31,7 @@ def test_a_reader_gets_at_most_what_it_asked_for() -> None:
 
 
 def test_the_oldest_go_when_there_are_too_many_bytes() -> None:
-    tail = Tail(0, 10 * (50 + ENTRY_COST))
+    tail = EventCache(0, 10 * (50 + ENTRY_COST))
     entries = [entry(seq, 1 if seq < 3 else 2) for seq in range(1, 12)]
     for each in entries:
         tail.extend([each])
@@ -43,7 +43,7 @@ def test_the_oldest_go_when_there_are_too_many_bytes() -> None:
 
 
 def test_an_entry_that_is_too_large_alone_is_not_kept() -> None:
-    tail = Tail(0, 1000)
+    tail = EventCache(0, 1000)
     tail.extend([entry(1, 1, size=5000)])
     assert tail.floor == 1
     assert tail.after(1, None, 5) == []
@@ -57,7 +57,7 @@ TOPIC = st.sampled_from([None, 1, 2])
 
 @given(st.lists(st.lists(st.tuples(TOPIC, st.integers(0, 900)), max_size=4), max_size=20), st.integers(0, 4000))
 def test_what_is_given_is_whole_and_within_the_bound(batches: list[list[tuple[int | None, int]]], bound: int) -> None:
-    tail, everything = Tail(0, bound), list[Entry]()
+    tail, everything = EventCache(0, bound), list[Entry]()
     for batch in batches:
         fresh = [entry(len(everything) + n, topic, size) for n, (topic, size) in enumerate(batch, start=1)]
         everything += fresh

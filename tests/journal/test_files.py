@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatd.journal import files as location_module
-from chatd.journal.files import LOOK_S, WARN_S, Location, inode
+from chatd.journal.files import LOOK_S, WARN_S, JournalFiles, inode
 
 
 class Place:
@@ -18,7 +18,7 @@ class Place:
         self.path = path
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
-        self.location = Location(str(path), clock=lambda: self.now)
+        self.location = JournalFiles(str(path), clock=lambda: self.now)
 
     def look(self, times: int = 1) -> bool:
         for _ in range(times):
@@ -79,7 +79,7 @@ def test_any_of_several_files_may_be_the_one_that_is_lost(tmp_path: Path) -> Non
     now = 0.0
     first.write_text("")
     second.write_text("")
-    location = Location(str(first), str(second), clock=lambda: now)
+    location = JournalFiles(str(first), str(second), clock=lambda: now)
     second.unlink()
     for _ in range(3):
         now += LOOK_S

@@ -11,7 +11,7 @@ import trio.testing
 from chatd.api.errors import ControlError
 from chatd.failures import StorageFailure
 from chatd.journal.batch import Batch
-from chatd.journal.files import LOOK_S, Location
+from chatd.journal.files import LOOK_S, JournalFiles
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
 from chatd.runtime import Waker
@@ -181,7 +181,7 @@ async def test_an_unknown_outcome_is_settled_by_the_next_start(tmp_path: Path, w
 async def test_commits_notice_that_the_file_is_gone_and_go_on_in_what_is_open(tmp_path: Path) -> None:
     now = 0.0
     async with running(open_journal(tmp_path)) as journal:
-        journal.store.location = Location(journal.store.path, clock=lambda: now)
+        journal.store.location = JournalFiles(journal.store.path, clock=lambda: now)
         os.unlink(journal.store.path)
         for number in range(3):
             assert not journal.lost

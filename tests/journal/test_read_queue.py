@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.journal.read_queue import Reads
+from chatd.journal.read_queue import ReadQueue
 
 
 async def at_once(function: Callable[[], Any]) -> Any:
@@ -13,7 +13,7 @@ async def at_once(function: Callable[[], Any]) -> Any:
 
 
 async def test_reads_are_served_in_the_order_in_which_they_were_asked_for() -> None:
-    reads, done = Reads(), list[int]()
+    reads, done = ReadQueue(), list[int]()
 
     async def ask(number: int) -> None:
         assert await reads.ask(lambda: number) == number
@@ -31,7 +31,7 @@ async def test_reads_are_served_in_the_order_in_which_they_were_asked_for() -> N
 
 
 async def test_a_read_that_nobody_waits_for_any_more_is_not_done() -> None:
-    reads, done = Reads(), list[str]()
+    reads, done = ReadQueue(), list[str]()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reads.ask, lambda: done.append("done"))
         await trio.testing.wait_all_tasks_blocked()
@@ -41,7 +41,7 @@ async def test_a_read_that_nobody_waits_for_any_more_is_not_done() -> None:
 
 
 async def test_what_comes_of_a_read_is_told_though_nobody_waits_for_it_any_more() -> None:
-    reads, told = Reads(), list[int]()
+    reads, told = ReadQueue(), list[int]()
 
     async def slowly(function: Callable[[], Any]) -> Any:
         asking.cancel()
@@ -61,7 +61,7 @@ async def test_what_comes_of_a_read_is_told_though_nobody_waits_for_it_any_more(
 
 
 async def test_what_goes_wrong_comes_out_where_it_is_served() -> None:
-    reads = Reads()
+    reads = ReadQueue()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reads.ask, lambda: 1 // 0)
         await trio.testing.wait_all_tasks_blocked()

@@ -8,7 +8,7 @@ from chatd.api.errors import ControlError
 from chatd.api.params import Filter
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
-from chatd.journal.timings import Timeline, Times
+from chatd.journal.timings import Times, Timings
 from chatd.messages.consumers import Consumers
 from tests.harness.parts import Core, World, said
 
@@ -83,7 +83,7 @@ def test_what_is_counted_is_what_is_kept() -> None:
 
 
 def test_what_is_appended_is_so_when_its_commit_begins_to_fill_or_later() -> None:
-    timeline = Timeline()
+    timeline = Timings()
     timeline.committed(0, 3, 5.0004, 5.2)
     assert [timeline.appended_at(seq, 5000) for seq in (1, 3)] == [5.0004, 5.0004]
     assert timeline.appended_at(2, 5100) == 5.1

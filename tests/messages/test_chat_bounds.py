@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from chatd.api.errors import ControlError
 from chatd.messages.chat import STALL_S
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import Peer
 from tests.harness.parts import CAROL, Core, World, standing
 
@@ -17,9 +17,9 @@ HALF = 1 << 19  # of the smallest retain_bytes
 FOUR = ["1", "2", "3", "4"]
 
 
-def slowed(core: Core, peer: Peer, *texts: str) -> NotYet:
+def slowed(core: Core, peer: Peer, *texts: str) -> NoCapacity:
     before = core.journal.appended
-    with pytest.raises(NotYet) as notyet:
+    with pytest.raises(NoCapacity) as notyet:
         core.chat.send_all(peer, texts or ("more",))
     assert core.journal.appended == before
     return notyet.value
@@ -50,7 +50,7 @@ async def fill_bytes(core: Core, peer: Peer, size: int) -> None:
     await core.commit()
 
 
-async def patience(notyet: NotYet) -> None:
+async def patience(notyet: NoCapacity) -> None:
     """What a session does."""
     with trio.move_on_at(notyet.until):
         await notyet.wait()
@@ -59,12 +59,12 @@ async def patience(notyet: NotYet) -> None:
 class Waiting:
     """Somebody who was slowed."""
 
-    def __init__(self, nursery: trio.Nursery, notyet: NotYet) -> None:
+    def __init__(self, nursery: trio.Nursery, notyet: NoCapacity) -> None:
         self.done = False
         self.at = 0.0
         nursery.start_soon(self._wait, notyet)
 
-    async def _wait(self, notyet: NotYet) -> None:
+    async def _wait(self, notyet: NoCapacity) -> None:
         await patience(notyet)
         self.done, self.at = True, trio.current_time()
 

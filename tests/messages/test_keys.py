@@ -10,7 +10,7 @@ from chatd.api.errors import ControlError
 from chatd.journal.store import DiskFull
 from chatd.messages import keys as keys_module
 from chatd.messages.chat import Options
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import Peer
 from tests.harness.parts import CAROL, Core, standing
 
@@ -24,7 +24,7 @@ async def send(core: Core, peer: Peer, text: str, key: str) -> tuple[int, bool]:
                 return seq, False
             core.chat.send(peer, text, Options(key=key))
             return core.journal.appended, True
-        except NotYet as notyet:
+        except NoCapacity as notyet:
             await notyet.wait()
 
 
@@ -46,7 +46,7 @@ async def test_the_same_key_is_the_same_message(core: Core) -> None:
 
 
 async def test_one_that_was_not_asked_for_in_this_run_is_looked_up_first(core: Core) -> None:
-    with pytest.raises(NotYet):
+    with pytest.raises(NoCapacity):
         core.chat.said(core.away(), "hi", "new")
     assert core.journal.appended == 2  # up and down: nothing was said
 
@@ -79,7 +79,7 @@ async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Cor
     core.chat.keys._known["k"] = None, 0
     core.world.fault = DiskFull("no room")
     seq, _ = await send(core, bob, "hi", "k")
-    with pytest.raises(NotYet) as notyet:
+    with pytest.raises(NoCapacity) as notyet:
         core.chat.said(bob, "hi", "k")
     await notyet.value.wait()
     await core.chat.send(bob, "another message")[1].wait()
@@ -93,7 +93,7 @@ async def test_keys_that_will_be_asked_for_are_looked_up_together(core: Core) ->
     await core.commit()
     core.chat.keys._known.clear()
     keys = [f"key {number}" for number in range(256)]
-    with pytest.raises(NotYet) as notyet:
+    with pytest.raises(NoCapacity) as notyet:
         core.chat.keys.prefetch([*keys, "", "no\nkey", "x" * 300])
     calls = core.world.calls
     await notyet.value.wait()
@@ -107,7 +107,7 @@ async def test_what_is_said_while_it_is_looked_up_is_not_forgotten(core: Core) -
     bob = core.away()
     await core.commit()
     core.world.hold()
-    with pytest.raises(NotYet) as notyet:
+    with pytest.raises(NoCapacity) as notyet:
         core.chat.keys.prefetch(["k", "other"])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(notyet.value.wait)
@@ -169,7 +169,7 @@ async def test_a_key_may_have_every_script(core: Core) -> None:
 async def test_a_key_whose_message_was_not_committed_is_free(core: Core) -> None:
     bob = core.away()
     await core.commit()
-    with pytest.raises(NotYet) as notyet:
+    with pytest.raises(NoCapacity) as notyet:
         core.chat.said(bob, "hi", "k")
     await notyet.value.wait()
     core.world.fault = DiskFull("no room")
@@ -207,7 +207,7 @@ async def test_below_the_floor_a_key_lives_as_long_as_its_message_is_owed(core: 
 
 async def test_a_key_that_nobody_had_is_not_asked_for_again(core: Core) -> None:
     bob = core.away()
-    with pytest.raises(NotYet) as notyet:
+    with pytest.raises(NoCapacity) as notyet:
         core.chat.said(bob, "hi", "k")
     await notyet.value.wait()
     for _ in range(3):

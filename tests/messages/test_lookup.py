@@ -6,7 +6,7 @@ import pytest
 
 from chatd.api.errors import ControlError
 from chatd.api.events import Message
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 from chatd.wire.frames import Text
 from tests.harness.parts import BOB, CAROL, SELF, Core, standing
 
@@ -235,7 +235,7 @@ async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> No
     await core.commit()
     known = core.newest()
     for message_id in (known, "aaaaaaaa:2") * 2:
-        with pytest.raises(NotYet) as notyet:
+        with pytest.raises(NoCapacity) as notyet:
             core.chat.archive.found(message_id)
         await notyet.value.wait()
         if message_id == known:
@@ -248,7 +248,7 @@ async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> No
 
 async def test_what_nobody_asks_for_any_more_is_let_go(core: Core) -> None:
     for number in range(300):
-        with pytest.raises(NotYet) as notyet:
+        with pytest.raises(NoCapacity) as notyet:
             core.chat.archive.found(f"aaaaaaaa:{number}")
         await notyet.value.wait()
     assert len(core.chat.archive._looked_up) == 256

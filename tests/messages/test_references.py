@@ -1,4 +1,4 @@
-"""Claims: what a peer says of messages of ours is believed of messages to that very peer, wherever they are kept."""
+"""References: a peer may name only our messages to that very peer, wherever they are kept."""
 
 import tracemalloc
 from pathlib import Path

@@ -2,12 +2,12 @@
 
 import pytest
 
-from chatd.net.admission import MOST_HOSTS, WINDOW_S, Sources
+from chatd.net.admission import MOST_HOSTS, WINDOW_S, SourceLimits
 from tests.harness.linked_node import config_of
 
 
 def test_a_public_address_has_so_many_links_at_a_time() -> None:
-    sources = Sources(config_of(links_per_address=2, dials_per_address=100))
+    sources = SourceLimits(config_of(links_per_address=2, dials_per_address=100))
     assert [sources.enter("8.8.8.8", 0) for _ in range(3)] == [True, True, False]
     assert sources.enter("8.8.4.4", 0)
     sources.leave("8.8.8.8")
@@ -16,7 +16,7 @@ def test_a_public_address_has_so_many_links_at_a_time() -> None:
 
 
 def test_a_public_address_has_so_many_new_links_in_ten_minutes() -> None:
-    sources = Sources(config_of(links_per_address=100, dials_per_address=2))
+    sources = SourceLimits(config_of(links_per_address=100, dials_per_address=2))
     for now in (0.0, 100.0):
         assert sources.enter("2001:4860::1", now)
         sources.leave("2001:4860::1")
@@ -27,7 +27,7 @@ def test_a_public_address_has_so_many_new_links_in_ten_minutes() -> None:
 
 
 def test_addresses_are_forgotten_with_their_last_link_and_the_ten_minutes() -> None:
-    sources = Sources(config_of())
+    sources = SourceLimits(config_of())
     for number in range(200):
         host = f"8.8.0.{number}"
         assert sources.enter(host, 0.0)
@@ -37,7 +37,7 @@ def test_addresses_are_forgotten_with_their_last_link_and_the_ten_minutes() -> N
 
 
 def test_of_too_many_addresses_the_one_that_was_quiet_for_longest_is_forgotten() -> None:
-    sources = Sources(config_of(links_per_address=100, dials_per_address=2))
+    sources = SourceLimits(config_of(links_per_address=100, dials_per_address=2))
     for host in ("8.8.8.8", "8.8.4.4", "8.8.8.8"):
         assert sources.enter(host, 0.0)
     for number in range(MOST_HOSTS - 1):
@@ -51,7 +51,7 @@ def test_of_too_many_addresses_the_one_that_was_quiet_for_longest_is_forgotten()
     "host", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "fd00::1", "fe80::1%eth0"]
 )
 def test_this_machine_and_private_networks_have_no_such_bound(host: str) -> None:
-    sources = Sources(config_of(links_per_address=1, dials_per_address=1))
+    sources = SourceLimits(config_of(links_per_address=1, dials_per_address=1))
     assert all(sources.enter(host, 0.0) for _ in range(50))
     sources.leave(host)
     assert not sources._open

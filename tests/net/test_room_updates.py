@@ -7,8 +7,8 @@ import pytest
 
 from chatd.journal.retention import Retention
 from chatd.peers.peer import Peer
-from chatd.rooms.hosted import Rooms
-from chatd.rooms.room import Room
+from chatd.rooms.hosted import HostedRooms
+from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Decoder, Frame, Happened, Missing, Ordered, Said, Text, encode_many
 from tests.harness.parts import BOB, CAROL, Core, World, standing
 
@@ -24,8 +24,8 @@ class Lobby:
 
     def __init__(self, core: Core, name: str = "lobby") -> None:
         self.core = core
-        self.rooms: Rooms = core.exchange.rooms
-        self.room: Room = self.rooms.host(name)[0]
+        self.rooms: HostedRooms = core.exchange.rooms
+        self.room: HostedRoom = self.rooms.host(name)[0]
         self.own = self.rooms.enter_own(self.room, None)[0]
 
     async def join(self, node: str = BOB, name: str = "bob") -> Peer:

@@ -6,7 +6,7 @@ import trio.testing
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from chatd.peers.outbox import Lane, Outbox, Owed
+from chatd.peers.outbox import Lane, Outbox, OutboxTotals
 
 FIRST = 10  # the first seq of the journal that the model has rows in
 SIZES = st.integers(1, 500)
@@ -56,7 +56,7 @@ def test_a_lane_of_a_million_is_cut_in_small_pieces_without_copying_it_each_time
 
 
 async def test_who_waits_for_room_is_told_when_something_is_not_owed_any_more() -> None:
-    owed, told = Owed(), trio.Event()
+    owed, told = OutboxTotals(), trio.Event()
     outbox = Outbox(owed)
 
     async def wait() -> None:
@@ -75,7 +75,7 @@ async def test_who_waits_for_room_is_told_when_something_is_not_owed_any_more() 
 
 
 def test_all_outboxes_of_a_node_are_counted_together() -> None:
-    owed = Owed()
+    owed = OutboxTotals()
     one, other = Outbox(owed), Outbox(owed)
     one.add([1, 3], [10, 30])
     other.add([2], [20])
@@ -86,7 +86,7 @@ def test_all_outboxes_of_a_node_are_counted_together() -> None:
 
 
 def test_what_could_not_be_given_up_of_a_forgotten_peer_is_not_owed_again() -> None:
-    outbox = Outbox(Owed())
+    outbox = Outbox(OutboxTotals())
     outbox.add([1, 2], [10, 20])
     outbox.give_up(1, 10)
     outbox.clear()
@@ -95,7 +95,7 @@ def test_what_could_not_be_given_up_of_a_forgotten_peer_is_not_owed_again() -> N
 
 
 def test_what_could_not_be_given_up_is_owed_again_also_where_it_was_read_meanwhile() -> None:
-    outbox = Outbox(Owed())
+    outbox = Outbox(OutboxTotals())
     outbox.recall(10, 3, 33, 100)
     outbox.give_up(20, 11)
     outbox.learn(50, [(10, 10), (20, 11)])
@@ -107,7 +107,7 @@ def test_what_could_not_be_given_up_is_owed_again_also_where_it_was_read_meanwhi
 
 
 def test_what_could_not_be_given_up_and_was_acknowledged_meanwhile_is_not_owed_again() -> None:
-    outbox = Outbox(Owed())
+    outbox = Outbox(OutboxTotals())
     outbox.add([1, 2], [10, 20])
     outbox.give_up(1, 10)
     outbox.acknowledge(2)
@@ -117,7 +117,7 @@ def test_what_could_not_be_given_up_and_was_acknowledged_meanwhile_is_not_owed_a
 
 @pytest.mark.parametrize("numbers", [(3, 30), (5, 90)], ids=["too high", "too low"])
 def test_numbers_that_were_wrong_are_put_right_once_everything_is_read(numbers: tuple[int, int]) -> None:
-    owed = Owed()
+    owed = OutboxTotals()
     outbox = Outbox(owed)
     outbox.recall(1, *numbers, 100)
     outbox.learn(50, [(10, 11), (20, 12)])
@@ -132,7 +132,7 @@ class Model(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.all = Owed()
+        self.all = OutboxTotals()
         self.outbox = Outbox(self.all)
         self.rows: dict[int, int] = {}  # of former runs
         self.owed: dict[int, int] = {}
@@ -230,7 +230,7 @@ TestModel = Model.TestCase
 
 
 def test_an_acknowledgement_says_whether_more_than_talk_in_rooms_was_owed() -> None:
-    outbox = Outbox(Owed())
+    outbox = Outbox(OutboxTotals())
     outbox.add([1, 2], [10, 10], in_room=True)
     outbox.add([3], [10])
     outbox.add([4], [10], in_room=True)

@@ -5,7 +5,7 @@ import pytest
 from chatd.api.events import Message
 from chatd.peers.peer import Peer
 from chatd.query import tally as tally_module
-from chatd.query.tally import PAGE, Tally
+from chatd.query.tally import PAGE, RangeTally
 from chatd.wire.frames import Text
 from tests.harness.parts import BOB, Core
 
@@ -15,7 +15,7 @@ EPOCH, OLDER = "aaaaaaaa", "bbbbbbbb"
 async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EPOCH, after: int = 0) -> tuple[int, int]:
     """Messages, and how many different ones."""
     await core.commit()
-    tally = Tally(peer.key, after, core.journal.committed, epoch, first, last)
+    tally = RangeTally(peer.key, after, core.journal.committed, epoch, first, last)
     while not await core.journal.ask(tally.go_on):
         continue
     return tally.messages, tally.distinct

@@ -12,7 +12,7 @@ from chatd.messages.chat import Options, Saying
 from chatd.messages.consumers import Consumers
 from chatd.peers.peer import Peer
 from chatd.query import trace as lives_module
-from chatd.query.trace import Lives, Moment
+from chatd.query.trace import MessageTraces, Moment
 from chatd.wire.frames import Refused, Roster, Said, Say, Text
 from tests.harness.parts import BOB, CAROL, SELF, Core, standing
 
@@ -25,7 +25,7 @@ class Living(NamedTuple):
 
     core: Core
     consumers: Consumers
-    lives: Lives
+    lives: MessageTraces
 
     async def steps(self, message_id: str) -> list[str]:
         """Each step as a word: not done yet with a question mark, without a time with a tilde."""
@@ -56,7 +56,7 @@ def shown(moment: Moment) -> str:
 
 def living_on(core: Core) -> Living:
     consumers = Consumers(core.journal, core.world, 100)
-    return Living(core, consumers, Lives(core.journal, core.registry, core.chat, core.exchange, consumers))
+    return Living(core, consumers, MessageTraces(core.journal, core.registry, core.chat, core.exchange, consumers))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from chatd.api.errors import ControlError
 from chatd.journal.store import DiskFull
 from chatd.rooms.hosted import MOST_PAST
-from chatd.rooms.room import Member, Room
+from chatd.rooms.room import HostedRoom, Member
 from tests.harness.parts import BOB, CAROL, SELF, Core, World, standing
 
 
@@ -19,17 +19,17 @@ async def core(tmp_path: Path) -> AsyncIterator[Core]:
         yield stood
 
 
-async def lobby(core: Core) -> Room:
+async def lobby(core: Core) -> HostedRoom:
     room, _ = core.exchange.rooms.host("lobby")
     await core.commit()
     return room
 
 
-def nicks(room: Room) -> list[str]:
+def nicks(room: HostedRoom) -> list[str]:
     return [member.nick for member in room.users()]
 
 
-def plain(core: Core, room: Room, nick: str | None, port: int = 5000, host: str = "10.0.0.9") -> Member:
+def plain(core: Core, room: HostedRoom, nick: str | None, port: int = 5000, host: str = "10.0.0.9") -> Member:
     return core.exchange.rooms.enter_plain(room, nick, f"{host}:{port}", lambda _: None)[0]
 
 

@@ -1,19 +1,19 @@
 """Which parts of which rooms a node is owed."""
 
-from chatd.rooms.intervals import Feed, Feeds
-from chatd.rooms.room import Room
+from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
+from chatd.rooms.room import HostedRoom
 
 NODE = "n" * 52
-LOBBY, ATTIC = Room(1, "lobby", "lobby@alice", "a" * 52), Room(2, "attic", "attic@alice", "a" * 52)
+LOBBY, ATTIC = HostedRoom(1, "lobby", "lobby@alice", "a" * 52), HostedRoom(2, "attic", "attic@alice", "a" * 52)
 
 
 def test_an_interval_holds_both_its_ends() -> None:
-    feed = Feed(LOBBY, 5, 9)
+    feed = MembershipInterval(LOBBY, 5, 9)
     assert [seq for seq in range(12) if feed.holds(seq)] == [5, 6, 7, 8, 9]
 
 
 def test_what_a_node_is_owed_is_the_same_object_until_it_changes() -> None:
-    feeds, feed = Feeds(), Feed(LOBBY, 5)
+    feeds, feed = MembershipIntervals(), MembershipInterval(LOBBY, 5)
     assert feeds.of(NODE) == ()
     feeds.add(NODE, feed)
     shown = feeds.of(NODE)
@@ -24,7 +24,7 @@ def test_what_a_node_is_owed_is_the_same_object_until_it_changes() -> None:
 
 
 def test_an_interval_is_owed_until_its_end_is_acknowledged() -> None:
-    feeds, first, second = Feeds(), Feed(LOBBY, 5), Feed(ATTIC, 6)
+    feeds, first, second = MembershipIntervals(), MembershipInterval(LOBBY, 5), MembershipInterval(ATTIC, 6)
     feeds.add(NODE, first)
     feeds.add(NODE, second)
     assert not feeds.ending(NODE, "lobby")
@@ -38,7 +38,7 @@ def test_an_interval_is_owed_until_its_end_is_acknowledged() -> None:
 
 
 def test_a_dropped_interval_leaves_nothing() -> None:
-    feeds, feed = Feeds(), Feed(LOBBY, 5)
+    feeds, feed = MembershipIntervals(), MembershipInterval(LOBBY, 5)
     feeds.add(NODE, feed)
     feeds.drop(NODE, feed)
     feeds.drop(NODE, feed)
@@ -47,6 +47,6 @@ def test_a_dropped_interval_leaves_nothing() -> None:
 
 
 def test_nothing_is_kept_of_a_node_that_is_owed_nothing() -> None:
-    feeds = Feeds()
+    feeds = MembershipIntervals()
     assert feeds.of(NODE) == ()
     assert feeds._shown == {}

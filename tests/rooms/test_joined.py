@@ -12,7 +12,7 @@ from chatd.api.events import Message
 from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options, Saying
 from chatd.peers.peer import Peer
-from chatd.rooms.joined_room import Membership
+from chatd.rooms.joined_room import JoinedRoom
 from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, Say
 from tests.harness.parts import BOB, CAROL, SELF, Core, FakeLink, World, standing
 
@@ -29,7 +29,7 @@ def roster(*users: tuple[str, str | None, bool], topic: str = "", since: int = 1
     return Roster("lobby", "owl", topic, since, [("owl", SELF, True), *users], more)
 
 
-async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer, FakeLink, Membership]:
+async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer, FakeLink, JoinedRoom]:
     bob, link = await core.linked()
     membership = core.exchange.memberships.join(bob, "lobby", "owl")
     core.exchange.memberships.roster(bob, roster(*users))
@@ -37,12 +37,12 @@ async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer
     return bob, link, membership
 
 
-async def events(core: Core, membership: Membership) -> list[dict[str, Any]]:
+async def events(core: Core, membership: JoinedRoom) -> list[dict[str, Any]]:
     await core.commit()
     return [msgspec.json.decode(entry.raw) for entry in (await core.journal.page(0, membership.key)).entries]
 
 
-def say(core: Core, peer: Peer, membership: Membership, text: str) -> Message:
+def say(core: Core, peer: Peer, membership: JoinedRoom, text: str) -> Message:
     options = Options(saying=Saying(membership.label, membership.nick))
     return core.chat.send(peer, text, options)[0]
 

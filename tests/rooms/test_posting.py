@@ -11,7 +11,7 @@ from chatd.api.errors import ControlError
 from chatd.messages import lookup
 from chatd.peers.peer import Peer
 from chatd.rooms import posting
-from chatd.rooms.room import Room
+from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Decoder, Refused, Said, Say, encode_many
 from tests.harness.parts import BOB, CAROL, SELF, Core, FakeLink, World, standing
 
@@ -24,7 +24,7 @@ async def core(tmp_path: Path) -> AsyncIterator[Core]:
         yield stood
 
 
-async def lobby(core: Core, *members: tuple[str, str]) -> tuple[Room, list[Peer]]:
+async def lobby(core: Core, *members: tuple[str, str]) -> tuple[HostedRoom, list[Peer]]:
     room, _ = core.exchange.rooms.host("lobby")
     peers = []
     for node, name in members:
@@ -35,7 +35,7 @@ async def lobby(core: Core, *members: tuple[str, str]) -> tuple[Room, list[Peer]
     return room, peers
 
 
-async def said(core: Core, room: Room) -> list[dict[str, Any]]:
+async def said(core: Core, room: HostedRoom) -> list[dict[str, Any]]:
     await core.commit()
     entries = (await core.journal.page(0, room.key)).entries
     return [msgspec.json.decode(entry.raw) for entry in entries if entry.type == "message"]

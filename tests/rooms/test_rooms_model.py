@@ -1,8 +1,8 @@
 """Hosted rooms against a model in plain Python: who is in, who may not be, what each node is owed, whatever happens.
 
 The model knows nothing of undoing: it keeps what is now and what is committed, and a commit that fails makes one the
-other. What is on disk is read back by a second `Rooms` at every commit, and the events on a room's topic have to tell
-the same story as its members.
+other. What is on disk is read back by a second `HostedRooms` at every commit, and the events on a room's topic have to
+tell the same story as its members.
 """
 
 import shutil
@@ -26,10 +26,10 @@ from chatd.journal.store import DiskFull
 from chatd.peers.outbox import NEVER
 from chatd.peers.registry import Registry
 from chatd.rooms import nicks
-from chatd.rooms.hosted import Owner, Rooms
+from chatd.rooms.hosted import HostedRooms, HostSettings
 from chatd.rooms.moderation import Moderation
-from chatd.rooms.posting import Talk
-from chatd.rooms.room import Member, Room
+from chatd.rooms.posting import RoomPosting
+from chatd.rooms.room import HostedRoom, Member
 from chatd.wire.frames import Say
 from tests.harness.parts import World, copy_as_crashed, open_journal
 
@@ -119,7 +119,7 @@ class RoomsMachine(RuleBasedStateMachine):
         self.journal = open_journal(self.directory, self.world)
         self.registry = Registry(self.journal, self.world)
         self.rooms = self.reader()
-        self.talk = Talk(self.journal, self.rooms, self.owner)
+        self.talk = RoomPosting(self.journal, self.rooms, self.owner)
         self.moderation = Moderation(self.journal, self.rooms)
         self.peers = {node: self.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
         self.hung_up: list[str] = []
@@ -142,17 +142,17 @@ class RoomsMachine(RuleBasedStateMachine):
                 del lodge.members[nicks.fold(one.nick)]
 
     @property
-    def owner(self) -> Owner:
-        return Owner(ALICE, "alice", 1024, 0, MOST, 10_000)
+    def owner(self) -> HostSettings:
+        return HostSettings(ALICE, "alice", 1024, 0, MOST, 10_000)
 
     @property
     def waits(self) -> bool:
         """Something is not on disk."""
         return bool(self.journal._filling) or bool(self.noted)
 
-    def reader(self) -> Rooms:
+    def reader(self) -> HostedRooms:
         """What a start would make of the disk."""
-        return Rooms(self.journal, self.registry, self.owner)
+        return HostedRooms(self.journal, self.registry, self.owner)
 
     def teardown(self) -> None:
         if self.directory.exists():
@@ -190,7 +190,7 @@ class RoomsMachine(RuleBasedStateMachine):
         if name not in self.now.rooms:
             self.open(name, room)
 
-    def open(self, name: str, room: Room) -> None:
+    def open(self, name: str, room: HostedRoom) -> None:
         self.now.rooms[name] = Lodge(room.key)
         self.now.names[room.key] = name
 
@@ -213,7 +213,7 @@ class RoomsMachine(RuleBasedStateMachine):
             self.rooms.set_subject(self.room(name), text)
             self.now.rooms[name].subject = text
 
-    def room(self, name: str) -> Room:
+    def room(self, name: str) -> HostedRoom:
         found = self.rooms.get(name)
         assert found is not None
         return found
@@ -516,7 +516,7 @@ class RoomsMachine(RuleBasedStateMachine):
             assert (nodes_in, subject) == (model, lodge.subject)
 
 
-def agree(rooms: Rooms, model: Host) -> None:
+def agree(rooms: HostedRooms, model: Host) -> None:
     """Rooms, members, bans and intervals are those of the model, and nobody has the nick of another."""
     assert {room.name: room.key for room in rooms} == {name: lodge.key for name, lodge in model.rooms.items()}
     for room in rooms:

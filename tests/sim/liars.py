@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 
 from chatd.wire.frames import (
-    Ack,
+    AckFrame,
     Bye,
     Cloned,
     Count,
     Counted,
     Explore,
     Explored,
-    Found,
+    FoundLinks,
     Frame,
     Gone,
     Happened,
     Hello,
     Inquire,
+    MessageTraced,
     Missing,
     Refused,
     Resume,
@@ -34,7 +35,6 @@ from chatd.wire.frames import (
     Said,
     Say,
     Text,
-    Traced,
 )
 from tests.adversary.liar import Line
 from tests.harness.handmade_peer import Handmade, hello
@@ -235,8 +235,8 @@ def _answer(liar: Liar, machine: Machine) -> list[Frame]:
 def _acks(liar: Liar, machine: Machine) -> list[Frame]:
     other = liar.other(machine)
     return [
-        Ack(liar.former(machine), liar.near(machine)),
-        Ack(liar.present(other), liar.near(other)),
+        AckFrame(liar.former(machine), liar.near(machine)),
+        AckFrame(liar.present(other), liar.near(other)),
     ]
 
 
@@ -298,9 +298,9 @@ def _tells(liar: Liar, machine: Machine) -> list[Frame]:
     token, other = liar.random.getrandbits(40), liar.other(machine)
     links: list[Any] = [(machine.node_id, machine.name, "down", None)]
     return [
-        Traced(token, True, [("arrived", 1.0, "")]),
+        MessageTraced(token, True, [("arrived", 1.0, "")]),
         Counted(token, 9, 9),
-        Found(token, other.node_id, other.name, private=False, plain=0, links=links, more=False),
+        FoundLinks(token, other.node_id, other.name, private=False, plain=0, links=links, more=False),
         Explored(token),
     ]
 
@@ -327,7 +327,7 @@ LIES: Mapping[str, Callable[[Liar, Machine], Sequence[Frame]]] = {
 ENDING: Mapping[str, Callable[[Liar, Machine], Sequence[Frame]]] = {
     "at the present epoch of that machine": _texts(lambda liar, machine: liar.present(machine)),
     "an acknowledgement of what was not sent to it": lambda liar, machine: [
-        Ack(liar.present(machine), liar.near(machine))
+        AckFrame(liar.present(machine), liar.near(machine))
     ],
     "goodbye": lambda liar, machine: [Bye(liar.random.choice(("terminated", "denied", "duplicate", "protocol")))],
 }

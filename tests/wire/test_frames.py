@@ -15,13 +15,13 @@ from chatd.config.loading import FRAME_ROOM
 from chatd.wire.frames import (
     FRAME_BYTES,
     TEXT_OVERHEAD,
-    Ack,
+    AckFrame,
     Bye,
     Decoder,
     Frame,
     LocalError,
-    Ping,
-    Pong,
+    PingFrame,
+    PongFrame,
     RemoteError,
     Said,
     Say,
@@ -87,7 +87,7 @@ def test_unknown_trailing_elements_are_ignored(frame: Frame, more: list[Any]) ->
 
 @given(st.integers(24, 2**63 - 1) | st.just(0), st.lists(values, max_size=4))
 def test_frames_with_an_unknown_tag_are_skipped(tag: int, elements: list[Any]) -> None:
-    assert Decoder().receive(packed(tag, *elements) + encode(Ping(1))) == [Ping(1)]
+    assert Decoder().receive(packed(tag, *elements) + encode(PingFrame(1))) == [PingFrame(1)]
 
 
 @pytest.mark.parametrize("size", [0, FRAME_BYTES + 1, 2**31, 2**32 - 1])
@@ -136,16 +136,16 @@ def test_what_is_encoded_already_goes_between_the_others_as_it_is(sent: list[Fra
 
 def test_an_end_between_frames_is_none_of_the_decoders_business() -> None:
     decoder = Decoder()
-    decoder.receive(encode(Ping(1)))
+    decoder.receive(encode(PingFrame(1)))
     assert decoder.receive(b"") == []
     with pytest.raises(LocalError):
-        decoder.receive(encode(Ping(1)))
+        decoder.receive(encode(PingFrame(1)))
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5])
 def test_an_end_in_the_middle_of_a_frame_is_a_remote_error(cut: int) -> None:
     decoder = Decoder()
-    decoder.receive(encode(Ping(1))[:cut])
+    decoder.receive(encode(PingFrame(1))[:cut])
     with pytest.raises(RemoteError, match="middle of a frame"):
         decoder.receive(b"")
 
@@ -155,7 +155,7 @@ def test_after_an_error_every_call_raises_it_again() -> None:
     with pytest.raises(RemoteError) as first:
         decoder.receive(b"\xff" * 8)
     with pytest.raises(RemoteError) as second:
-        decoder.receive(encode(Ping(1)))
+        decoder.receive(encode(PingFrame(1)))
     assert first.value is second.value
 
 
@@ -166,7 +166,7 @@ def test_deep_nesting_is_a_remote_error() -> None:
 
 
 def test_the_pong_of_an_earlier_version_says_no_time() -> None:
-    assert Decoder().receive(packed(6, 7)) == [Pong(7, 0.0)]
+    assert Decoder().receive(packed(6, 7)) == [PongFrame(7, 0.0)]
 
 
 def test_an_array_that_declares_more_than_it_has_is_a_remote_error() -> None:
@@ -232,7 +232,7 @@ def test_what_is_no_frame_is_refused(elements: tuple[object, ...]) -> None:
 
 
 def test_two_values_in_one_frame_are_refused() -> None:
-    body = encode(Ping(1))[4:]
+    body = encode(PingFrame(1))[4:]
     with pytest.raises(RemoteError):
         Decoder().receive(framed(body + body))
 
@@ -242,7 +242,7 @@ def test_a_bye_reason_of_a_later_version_is_taken() -> None:
 
 
 def test_what_the_receiver_would_refuse_is_not_encoded() -> None:
-    for frame in (Text("nope", 1, "x"), Bye("Not A Reason"), Ack("", 0), Text(EPOCH, 1, "\ud800")):
+    for frame in (Text("nope", 1, "x"), Bye("Not A Reason"), AckFrame("", 0), Text(EPOCH, 1, "\ud800")):
         with pytest.raises(LocalError):
             encode(frame)
     with pytest.raises(LocalError):

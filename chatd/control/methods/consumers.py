@@ -5,12 +5,12 @@ import msgspec
 from chatd.api.errors import INVALID_PARAMS
 from chatd.api.params import Ack, ByConsumer, Nothing
 from chatd.api.results import Acked, ConsumerList, ConsumerRecord
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.selection import Selection
 from chatd.control.session import Session
 from chatd.journal import counting
 from chatd.journal.batch import Batch
-from chatd.journal.counting import Asked
+from chatd.journal.counting import CountRequest
 from chatd.messages.consumers import Consumer
 from chatd.node import Node
 from chatd.paths import NAME_RULE, valid_name
@@ -40,8 +40,8 @@ async def consumers(node: Node, _session: Session, _params: Nothing) -> Consumer
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
 
 
-def _asked(seq: int, selection: Selection) -> Asked:
-    return Asked(seq, selection.topic, selection.match, selection.heads)
+def _asked(seq: int, selection: Selection) -> CountRequest:
+    return CountRequest(seq, selection.topic, selection.match, selection.heads)
 
 
 def _record(node: Node, consumer: Consumer) -> ConsumerRecord:
@@ -56,14 +56,14 @@ def _record(node: Node, consumer: Consumer) -> ConsumerRecord:
 
 
 def check_name(name: str) -> None:
-    """Raises Fault for what cannot be the name of a consumer."""
+    """Raises RpcError for what cannot be the name of a consumer."""
     if not valid_name(name):
-        raise Fault(INVALID_PARAMS, f"{name[:64]!r} is no name for a consumer", f"a name is {NAME_RULE}")
+        raise RpcError(INVALID_PARAMS, f"{name[:64]!r} is no name for a consumer", f"a name is {NAME_RULE}")
 
 
 def _find(node: Node, name: str) -> Consumer:
     check_name(name)
     consumer = node.consumers.get(name)
     if consumer is None:
-        raise Fault(INVALID_PARAMS, f"there is no consumer {name}", "`chatctl consumers` lists them")
+        raise RpcError(INVALID_PARAMS, f"there is no consumer {name}", "`chatctl consumers` lists them")
     return consumer

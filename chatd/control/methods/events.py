@@ -6,7 +6,7 @@ from typing import Any
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.params import Filter, From, Subscribe, Unsubscribe
 from chatd.api.results import Empty, PeerList, Subscribed
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.consumers import check_name
 from chatd.control.selection import Selection, known_start, place_of, sought_start
 from chatd.control.session import Session
@@ -60,7 +60,7 @@ def _check_room(node: Node, session: Session) -> None:
 def _subscribe_as(node: Node, session: Session, params: Subscribe, name: str) -> Subscribing:
     check_name(name)
     if not 0 < params.window <= MOST_WINDOW:
-        raise Fault(INVALID_PARAMS, f"window is not within 1 to {MOST_WINDOW}")
+        raise RpcError(INVALID_PARAMS, f"window is not within 1 to {MOST_WINDOW}")
     consumer = node.consumers.get(name)
     if consumer is None or node.consumers.birth(consumer) is not None:
         return _subscribe_new(node, session, params, name)
@@ -120,5 +120,5 @@ def unsubscribe(_node: Node, session: Session, params: Unsubscribe) -> Empty:
     try:
         session.subscriptions.remove(params.subscription)
     except KeyError:
-        raise Fault(INVALID_PARAMS, f"this session has no subscription {params.subscription}") from None
+        raise RpcError(INVALID_PARAMS, f"this session has no subscription {params.subscription}") from None
     return Empty()

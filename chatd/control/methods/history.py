@@ -9,13 +9,13 @@ import trio
 from chatd.api.errors import INVALID_PARAMS
 from chatd.api.params import From, History
 from chatd.api.results import HistoryPage
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.messages import present
-from chatd.control.room_history import FEW, Conversation, has_own
+from chatd.control.room_history import FEW, RoomHistory, has_own
 from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
 from chatd.control.session import Session
 from chatd.journal.batch import Entry, Topics
-from chatd.journal.conditions import ANYTHING, Where
+from chatd.journal.conditions import ANYTHING, Condition
 from chatd.node import Node
 
 PAGE_BYTES = 256 * 1024
@@ -32,7 +32,7 @@ class Teller(Protocol):
 async def history(node: Node, _session: Session, params: History) -> HistoryPage:
     """A page, and where to go on."""
     if params.n < 0:
-        raise Fault(INVALID_PARAMS, "n is negative")
+        raise RpcError(INVALID_PARAMS, "n is negative")
     until = None if params.until is None else int(seconds_of("until", params.until) * 1000)
     selection = Selection.new(node, params.filter, until)
     if selection.membership is not None and has_own(params.filter):
@@ -53,7 +53,7 @@ def _goes_on(params: History, entries: Sequence[Entry]) -> bool:
 
 
 async def _collect(
-    node: Node, teller: Teller, topic: Topics, after: int, end: int, n: int, where: Where = ANYTHING
+    node: Node, teller: Teller, topic: Topics, after: int, end: int, n: int, where: Condition = ANYTHING
 ) -> tuple[list[Entry], int]:
     """At most `n` events that are shown and about PAGE_BYTES; and the seq up to which all was looked at."""
     found: list[Entry] = []
@@ -82,7 +82,7 @@ async def _converse(node: Node, selection: Selection, params: History) -> Histor
     assert selection.membership is not None
     journal = node.journal
     wanted, shown = _split(params.from_ if params.from_ is not None else From(last=params.n))
-    told = Conversation(node, selection.membership, selection, shown)
+    told = RoomHistory(node, selection.membership, selection, shown)
     after, end = known_start(journal, wanted), journal.committed
     waiting: list[int] | None = [] if params.from_ == "now" else None
     if after is None and isinstance(wanted, From) and wanted.last is not None:

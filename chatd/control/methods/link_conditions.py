@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.results import Topology, TopologyNode
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.peers.names import STRANGER_PREFIX, is_node_id
 
 TERMS_MOST: Final = 256
@@ -47,10 +47,10 @@ class _Found(NamedTuple):
 
 
 def parse(text: str) -> list[Term]:
-    """The terms of a list. Raises Fault."""
+    """The terms of a list. Raises RpcError."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > TERMS_MOST:
-        raise Fault(INVALID_PARAMS, f"more than {TERMS_MOST} links", HINT)
+        raise RpcError(INVALID_PARAMS, f"more than {TERMS_MOST} links", HINT)
     return [_term(part) for part in parts]
 
 
@@ -59,7 +59,7 @@ def _term(part: str) -> Term:
     splits = _splits(link) if len(part) <= TERM_LONGEST else ()
     pairs = tuple((left, right) for left, right in splits if _END.fullmatch(left) and _END.fullmatch(right))
     if not pairs:
-        raise Fault(INVALID_PARAMS, f"{part[:64]!r} is no link between two nodes", HINT)
+        raise RpcError(INVALID_PARAMS, f"{part[:64]!r} is no link between two nodes", HINT)
     return Term(link == part, pairs)
 
 

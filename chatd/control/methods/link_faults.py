@@ -4,7 +4,7 @@ from chatd.api.errors import INVALID_PARAMS
 from chatd.api.params import Link
 from chatd.api.results import LinkList
 from chatd.config.link_faults import FAULTS, Changes
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.session import Session
 from chatd.node import Node
 from chatd.peers.peer import Peer
@@ -32,28 +32,28 @@ def _worth_telling(node: Node) -> list[Peer]:
 
 
 def _changes(params: Link) -> Changes:
-    """The faults that are named. Raises Fault for an amount that cannot be."""
+    """The faults that are named. Raises RpcError for an amount that cannot be."""
     changes: Changes = {name: amount for name in FAULTS if (amount := getattr(params, name)) is not None}
     for name, amount in changes.items():
         if not FAULTS[name].allows(amount):
             shown = f"{amount:g}" if isinstance(amount, float) else str(amount)[:64]  # an int may have 4,000 digits
-            raise Fault(INVALID_PARAMS, f"{name} is out of bounds: {shown}", f"expected {FAULTS[name].allowed}")
+            raise RpcError(INVALID_PARAMS, f"{name} is out of bounds: {shown}", f"expected {FAULTS[name].allowed}")
     return changes
 
 
 def _check(params: Link, *, changing: bool) -> None:
-    """Raises Fault for what does not go together."""
+    """Raises RpcError for what does not go together."""
     if params.direction not in DIRECTIONS:
-        raise Fault(INVALID_PARAMS, f"{params.direction!r} is no direction", "it is out, in or both")
+        raise RpcError(INVALID_PARAMS, f"{params.direction!r} is no direction", "it is out, in or both")
     if params.peer is not None and params.all:
-        raise Fault(INVALID_PARAMS, "a peer and all exclude each other", "name one of them")
+        raise RpcError(INVALID_PARAMS, "a peer and all exclude each other", "name one of them")
     if params.for_ is not None and not 0 < params.for_ <= LONGEST_S:
-        raise Fault(
+        raise RpcError(
             INVALID_PARAMS, f"for is out of bounds: {params.for_:g}", "it is more than nothing, and a year at most"
         )
     if not changing and (params.for_ is not None or params.direction != "both"):
-        raise Fault(INVALID_PARAMS, "direction and for belong to a change, and there is none", NO_CHANGE)
+        raise RpcError(INVALID_PARAMS, "direction and for belong to a change, and there is none", NO_CHANGE)
     if params.all and not (changing or params.reset):
-        raise Fault(INVALID_PARAMS, "there is nothing to change", NO_CHANGE)
+        raise RpcError(INVALID_PARAMS, "there is nothing to change", NO_CHANGE)
     if (changing or params.reset) and params.peer is None and not params.all:
-        raise Fault(INVALID_PARAMS, "nobody is named whose links are to change", "name a peer, or all")
+        raise RpcError(INVALID_PARAMS, "nobody is named whose links are to change", "name a peer, or all")

@@ -12,7 +12,7 @@ from chatd.node import Node
 from chatd.peers.peer import Peer
 
 
-class Fate:
+class MessageStateWatch:
     """That of the message to `peer` with that seq; or of one that was said in its room of that label."""
 
     def __init__(self, node: Node, peer: Peer, seq: int, room: str | None = None) -> None:
@@ -23,7 +23,7 @@ class Fate:
         self._outcomes = node.chat.outcomes
 
     @classmethod
-    def of(cls, node: Node, peer: Peer, message_id: str) -> "Fate":
+    def of(cls, node: Node, peer: Peer, message_id: str) -> "MessageStateWatch":
         """By the id that `send` gave."""
         return cls(node, peer, node.journal.resolve(message_id))
 

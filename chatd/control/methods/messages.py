@@ -10,15 +10,15 @@ from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import QUEUED, Message, Receipt, is_in_room, is_settled, with_state
 from chatd.api.params import Ask, ById, Reply, Send
 from chatd.api.results import Answer, Cancelled, Found, Sent
-from chatd.control.jsonrpc import Fault
-from chatd.control.methods.message_state import Fate
+from chatd.control.jsonrpc import RpcError
+from chatd.control.methods.message_state import MessageStateWatch
 from chatd.control.methods.method import patience
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Batch, Entry
 from chatd.messages.chat import Answered, Options
 from chatd.node import Node
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import Peer
 from chatd.runtime import Waker
 
@@ -32,7 +32,7 @@ def send(node: Node, _session: Session, params: Send) -> Sending:
 
 
 def send_many(node: Node, params: Sequence[Send]) -> tuple[list[Sent], Batch] | None:
-    """Neighbours, if they all go to one native peer plainly, and nothing is wrong with any of them. Raises NotYet."""
+    """Neighbours, if they all go to one native peer plainly and all are valid. Raises NoCapacity."""
     node.chat.keys.prefetch([one.key for one in params if one.key is not None])
     specs = {one.peer for one in params}
     try:
@@ -55,33 +55,33 @@ def _send(node: Node, peer: Peer, params: Send | Reply, re: Answered | None) -> 
         return Sent(message.position, "queued", message.peer), batch
     _check(peer, params)
     if params.key is not None and (seq := node.chat.said(peer, params.text, params.key)) is not None:
-        return _said(Fate(node, peer, seq), params)
+        return _said(MessageStateWatch(node, peer, seq), params)
     options = Options(ttl=params.ttl, key=params.key, queue=params.queue, re=re)
     message, batch = node.chat.send(peer, params.text, options)
     if params.wait is None:
         return Sent(message.position, "queued", message.peer), batch
-    return _wait(Fate(node, peer, node.journal.appended), batch, params.wait, params.timeout)
+    return _wait(MessageStateWatch(node, peer, node.journal.appended), batch, params.wait, params.timeout)
 
 
 def _check(peer: Peer, params: Send | Reply | Ask) -> None:
-    """Raises Fault, and ControlError for what a plain peer cannot do."""
+    """Raises RpcError, and ControlError for what a plain peer cannot do."""
     check_timeout(params.timeout)
     if params.ttl is not None and not 0 < params.ttl <= MOST_TTL_S:
-        raise Fault(INVALID_PARAMS, "ttl is not within 0 s to 10 years")
+        raise RpcError(INVALID_PARAMS, "ttl is not within 0 s to 10 years")
     wait = getattr(params, "wait", None)
     if wait not in (None, "sent", "delivered"):
-        raise Fault(INVALID_PARAMS, f"wait: {str(wait)[:64]!r} is neither sent nor delivered")
+        raise RpcError(INVALID_PARAMS, f"wait: {str(wait)[:64]!r} is neither sent nor delivered")
     if wait == "delivered" and peer.kind == "plain":
         hint = "sent is all that can be known there: wait for that"
         raise ControlError("conflict", f"{peer.name} is a plain peer: it acknowledges nothing", hint, reason="plain")
 
 
-async def _wait(fate: Fate, batch: Batch, state: str, timeout: float | None) -> Sent:
+async def _wait(fate: MessageStateWatch, batch: Batch, state: str, timeout: float | None) -> Sent:
     await batch.wait()
     return fate.sent(await fate.wait(state, timeout))
 
 
-async def _said(fate: Fate, params: Send | Reply) -> Sent:
+async def _said(fate: MessageStateWatch, params: Send | Reply) -> Sent:
     """The answer for a key that was used before, with the state of now."""
     if params.wait is not None:
         return fate.sent(await fate.wait(params.wait, params.timeout))
@@ -93,7 +93,7 @@ async def _accepted(begin: Callable[[], Sending]) -> Sent:
     while True:
         try:
             begun = begin()
-        except NotYet as notyet:
+        except NoCapacity as notyet:
             await patience(notyet)
             continue
         if not isinstance(begun, tuple):
@@ -129,7 +129,7 @@ async def ask(node: Node, _session: Session, params: Ask) -> Answer:
     question = await _accepted(lambda: _send(node, peer, request, None))
     with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):
         return Answer(question.id, msgspec.Raw((await _answer(node, peer, question.id)).raw))
-    hint = f"the question is {await Fate.of(node, peer, question.id).state()}: `chatctl msg {question.id}`"
+    hint = f"the question is {await MessageStateWatch.of(node, peer, question.id).state()}: `chatctl msg {question.id}`"
     message = f"{peer.name} has not answered within {params.timeout:g} s"
     raise ControlError("timeout", message, hint, id=question.id)
 
@@ -145,7 +145,7 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
                 if entry.direction == "in" and cast(Message, entry.event).re == question:
                     return entry
                 if entry.type == "receipt" and (receipt := cast(Receipt, entry.event)).id == question:
-                    raise Fate.of(node, peer, question).ended(receipt.state)
+                    raise MessageStateWatch.of(node, peer, question).ended(receipt.state)
             if cursor >= journal.committed:
                 await waker.wait()
     finally:

@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from chatd.journal.batch import Batch
-from chatd.peers.outbox import NotYet
+from chatd.peers.outbox import NoCapacity
 
 # The result; a result and the batch that has to be committed before it is told; or work that takes longer, whose
 # result is told when it is done.
@@ -18,7 +18,7 @@ Outcome = msgspec.Struct | tuple[msgspec.Struct, Batch] | Coroutine[Any, Any, ms
 Outcomes = tuple[Sequence[msgspec.Struct], Batch] | None
 
 
-async def patience(notyet: NotYet) -> None:
+async def patience(notyet: NoCapacity) -> None:
     """Wait until it is to be asked for again."""
     with trio.move_on_at(notyet.until):
         await notyet.wait()

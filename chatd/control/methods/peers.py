@@ -3,7 +3,7 @@
 from chatd.api.errors import INVALID_PARAMS
 from chatd.api.params import ByPeer, Connect, List, Rename
 from chatd.api.results import PeerList, PeerResult, Terminated
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.session import Session
 from chatd.node import Node
 from chatd.rooms.nicks import MOST as MOST_NICK
@@ -13,9 +13,9 @@ from chatd.wire.dialects import ADDRESS, NAME
 async def connect(node: Node, _session: Session, params: Connect) -> PeerResult:
     """Answered when the link is up, or every address has failed."""
     if not params.host:
-        raise Fault(INVALID_PARAMS, "host is empty")
+        raise RpcError(INVALID_PARAMS, "host is empty")
     if not 0 < params.port < 65536:
-        raise Fault(INVALID_PARAMS, "port is not within 1 to 65535")
+        raise RpcError(INVALID_PARAMS, "port is not within 1 to 65535")
     check_timeout(params.timeout)
     _check_dialect(params.dialect, params.nick)
     peer = await node.dialer.connect(
@@ -64,21 +64,21 @@ async def rename(node: Node, _session: Session, params: Rename) -> PeerResult:
 
 
 def _check_dialect(dialect: str | None, nick: str | None) -> None:
-    """Raises Fault for a room server of no known kind, and for a nick that none is told or could be told."""
+    """Raises RpcError for a room server of no known kind, and for a nick that none is told or could be told."""
     if dialect not in (None, ADDRESS, NAME):
-        raise Fault(INVALID_PARAMS, f"{dialect!r} is no dialect", f"it is {ADDRESS} or {NAME}")
+        raise RpcError(INVALID_PARAMS, f"{dialect!r} is no dialect", f"it is {ADDRESS} or {NAME}")
     if nick is None:
         return
     if dialect is None:
-        raise Fault(INVALID_PARAMS, "a nick is for a room server", f"give its dialect too: {NAME}")
+        raise RpcError(INVALID_PARAMS, "a nick is for a room server", f"give its dialect too: {NAME}")
     if dialect == ADDRESS:
-        raise Fault(INVALID_PARAMS, f"dialect {ADDRESS} has no nicks", "leave it out: addresses are shown there")
+        raise RpcError(INVALID_PARAMS, f"dialect {ADDRESS} has no nicks", "leave it out: addresses are shown there")
     if not 0 < len(nick) <= MOST_NICK or " " in nick or not nick.isprintable():
         hint = f"it has 1 to {MOST_NICK} characters, without blanks and control characters"
-        raise Fault(INVALID_PARAMS, "the nick cannot be told to a room server", hint)
+        raise RpcError(INVALID_PARAMS, "the nick cannot be told to a room server", hint)
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Raises Fault for one that lies in the past."""
+    """Raises RpcError for one that lies in the past."""
     if timeout is not None and timeout < 0:
-        raise Fault(INVALID_PARAMS, "timeout is negative")
+        raise RpcError(INVALID_PARAMS, "timeout is negative")

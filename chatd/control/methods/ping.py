@@ -8,7 +8,7 @@ from chatd.api.results import Pinged
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.net.native.link import NativeLink
-from chatd.net.pings import Asked
+from chatd.net.pings import PendingPing
 from chatd.node import Node
 from chatd.peers.peer import Peer
 
@@ -29,7 +29,7 @@ async def ping(node: Node, _session: Session, params: Ping) -> Pinged:
     raise ControlError("timeout", f"{peer.name} has not answered within {timeout:g} s", hint)
 
 
-async def _answered(peer: Peer) -> Asked:
+async def _answered(peer: Peer) -> PendingPing:
     """Ask on the newest link, and again on the next one if it ends. Raises ControlError peer_offline."""
     while True:
         link = peer.link
@@ -52,6 +52,6 @@ async def _until_gone(peer: Peer, link: NativeLink, scope: trio.CancelScope) -> 
     scope.cancel()
 
 
-def _pinged(peer: Peer, asked: Asked) -> Pinged:
+def _pinged(peer: Peer, asked: PendingPing) -> Pinged:
     clock_ms = None if asked.clock_s is None else round(asked.clock_s * 1000, 3)
     return Pinged(peer.ref, round(asked.rtt_s * 1000, 3), clock_ms)

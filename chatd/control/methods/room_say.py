@@ -7,8 +7,8 @@ from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import Message
 from chatd.api.params import RoomSay
 from chatd.api.results import Sent
-from chatd.control.jsonrpc import Fault
-from chatd.control.methods.message_state import Fate
+from chatd.control.jsonrpc import RpcError
+from chatd.control.methods.message_state import MessageStateWatch
 from chatd.control.methods.peers import check_timeout
 from chatd.control.methods.rooms import own_in
 from chatd.control.session import Session
@@ -16,8 +16,8 @@ from chatd.journal.batch import Batch
 from chatd.messages.chat import Options, Saying
 from chatd.node import Node
 from chatd.peers.peer import Peer
-from chatd.rooms.joined_room import Membership
-from chatd.rooms.room import Room
+from chatd.rooms.joined_room import JoinedRoom
+from chatd.rooms.room import HostedRoom
 
 Said = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
 
@@ -26,14 +26,14 @@ def say(node: Node, _session: Session, params: RoomSay) -> Said:
     """Append a message to a room, or to one who is in it; it is accepted with its commit."""
     check_timeout(params.timeout)
     if params.wait not in (None, "sent", "delivered"):
-        raise Fault(INVALID_PARAMS, f"wait: {params.wait[:64]!r} is neither sent nor delivered")
+        raise RpcError(INVALID_PARAMS, f"wait: {params.wait[:64]!r} is neither sent nor delivered")
     room = node.memberships.find(params.room)
     to, text = _addressed(params)
     (message,), batch = _say(node, room, [text], to)
     sent = _sent(room, message)
-    if params.wait is None or isinstance(room, Room):
+    if params.wait is None or isinstance(room, HostedRoom):
         return sent, batch
-    return _wait(Fate(node, _host(node, room), node.journal.appended, room.label), batch, params)
+    return _wait(MessageStateWatch(node, _host(node, room), node.journal.appended, room.label), batch, params)
 
 
 def say_many(node: Node, params: Sequence[RoomSay]) -> tuple[list[Sent], Batch] | None:
@@ -64,16 +64,18 @@ def _addressed(params: RoomSay) -> tuple[str | None, str]:
     return (nick, rest) if nick else (None, text)
 
 
-def _say(node: Node, room: Room | Membership, texts: Sequence[str], to: str | None) -> tuple[list[Message], Batch]:
+def _say(
+    node: Node, room: HostedRoom | JoinedRoom, texts: Sequence[str], to: str | None
+) -> tuple[list[Message], Batch]:
     """Append it where it belongs. Raises ControlError, NotYet."""
-    if isinstance(room, Room):
+    if isinstance(room, HostedRoom):
         member = None if to is None else node.rooms.find_member(room, to)
         return node.talk.say(room, own_in(room), texts, member)
     saying = Saying(room.label, room.nick, None if to is None else _resolve(room, to))
     return node.chat.send_all(_host(node, room), texts, Options(saying=saying))
 
 
-def _resolve(room: Membership, nick: str) -> tuple[str, str | None]:
+def _resolve(room: JoinedRoom, nick: str) -> tuple[str, str | None]:
     """The nick and the node of who is called that. Raises ControlError unknown_peer, peer_offline."""
     found = room.named(nick)
     if found is not None:
@@ -85,18 +87,18 @@ def _resolve(room: Membership, nick: str) -> tuple[str, str | None]:
     raise ControlError("unknown_peer", f"there is no {nick[:64]!r} in {room.label}", hint)
 
 
-def _host(node: Node, room: Membership) -> Peer:
+def _host(node: Node, room: JoinedRoom) -> Peer:
     peer = node.registry.by_node(room.host)
     if peer is None:
         raise ControlError("peer_offline", f"the host of {room.label} is not known any more", "leave the room")
     return peer
 
 
-def _sent(room: Room | Membership, message: Message) -> Sent:
+def _sent(room: HostedRoom | JoinedRoom, message: Message) -> Sent:
     """As it is told: in a room of ours it is in its place at once."""
-    return Sent(message.position, "delivered" if isinstance(room, Room) else "queued", message.peer, room.label)
+    return Sent(message.position, "delivered" if isinstance(room, HostedRoom) else "queued", message.peer, room.label)
 
 
-async def _wait(fate: Fate, batch: Batch, params: RoomSay) -> Sent:
+async def _wait(fate: MessageStateWatch, batch: Batch, params: RoomSay) -> Sent:
     await batch.wait()
     return fate.sent(await fate.wait(params.wait or "", params.timeout))

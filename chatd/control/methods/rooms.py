@@ -9,14 +9,14 @@ import trio
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.params import ByRoom, Join, Nothing, RoomHost, RoomMember, RoomUsers, Topic
 from chatd.api.results import RoomList, RoomRecord, RoomResult, UserList
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Batch
 from chatd.node import Node
 from chatd.rooms import nicks
-from chatd.rooms.joined_room import IN, OVER, Membership
-from chatd.rooms.room import Member, Room
+from chatd.rooms.joined_room import IN, OVER, JoinedRoom
+from chatd.rooms.room import HostedRoom, Member
 
 JOIN_S = 10.0  # for the host to answer, unless a request says otherwise
 ASK_S = 2.0  # for the host to say who is there; then it is told as it was known
@@ -27,7 +27,7 @@ def host(node: Node, _session: Session, params: RoomHost) -> Changed:
     """A room of this node, which is in it unless it is told not to be."""
     if params.nick is not None:
         if not params.join:
-            raise Fault(INVALID_PARAMS, "a nick is for who joins: leave it out, or join")
+            raise RpcError(INVALID_PARAMS, "a nick is for who joins: leave it out, or join")
         nicks.check(params.nick)  # before there is a room
     room, batch = node.rooms.host(params.room)
     if params.join:
@@ -72,7 +72,7 @@ async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
 def leave(node: Node, _session: Session, params: ByRoom) -> Changed:
     """This node is not in the room any more."""
     room = node.memberships.find(params.room)
-    if isinstance(room, Room):
+    if isinstance(room, HostedRoom):
         return _told(room, node.rooms.leave(room, own_in(room)))
     record = _record(node, room)
     return RoomResult(msgspec.structs.replace(record, nick=None)), node.memberships.leave(room)
@@ -81,13 +81,13 @@ def leave(node: Node, _session: Session, params: ByRoom) -> Changed:
 def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Coroutine[Any, Any, UserList]:
     """Who is in a room; its host is asked, where it is there to answer."""
     room = node.memberships.find(params.room)
-    if isinstance(room, Room):
+    if isinstance(room, HostedRoom):
         records = room.user_records(node.registry.is_up)
         return UserList(room.label, room.subject, records, fresh=True)
     return _asked_users(node, room)
 
 
-async def _asked_users(node: Node, room: Membership) -> UserList:
+async def _asked_users(node: Node, room: JoinedRoom) -> UserList:
     heard = room.heard
     if node.memberships.ask(room):
         with trio.move_on_after(ASK_S):
@@ -140,7 +140,7 @@ def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
 # -- what they share
 
 
-def own_in(room: Room) -> Member:
+def own_in(room: HostedRoom) -> Member:
     """This node, in a room that it hosts. Raises ControlError conflict if it is not in it."""
     if room.own is None:
         hint = f"`chatctl room join {room.name}` first"
@@ -148,23 +148,23 @@ def own_in(room: Room) -> Member:
     return room.own
 
 
-def _hosted(node: Node, spec: str) -> Room:
+def _hosted(node: Node, spec: str) -> HostedRoom:
     """One that we may change. Raises ControlError unknown_room, forbidden."""
     room = node.memberships.find(spec)
-    if isinstance(room, Room):
+    if isinstance(room, HostedRoom):
         return room
     owner = node.registry.by_node(room.host)
     hint = f"its host is {owner.shown if owner is not None else room.host}"
     raise ControlError("forbidden", f"only the host of {room.label} can do that", hint)
 
 
-def _told(room: Room, batch: Batch | None) -> Changed:
+def _told(room: HostedRoom, batch: Batch | None) -> Changed:
     """How it is now, once that is on disk."""
     result = RoomResult(room.record())
     return result if batch is None else (result, batch)
 
 
-def _record(node: Node, room: Room | Membership) -> RoomRecord:
-    if isinstance(room, Room):
+def _record(node: Node, room: HostedRoom | JoinedRoom) -> RoomRecord:
+    if isinstance(room, HostedRoom):
         return room.record()
     return room.record(up=node.registry.is_up(room.host))

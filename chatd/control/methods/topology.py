@@ -5,7 +5,7 @@ import trio
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.params import Topo
 from chatd.api.results import Topology
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.methods import link_conditions
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
@@ -20,12 +20,12 @@ async def topo(node: Node, _session: Session, params: Topo) -> Topology:
     """Ask the network."""
     check_timeout(params.timeout)
     if not 0 <= params.hops <= HOPS_MOST:
-        raise Fault(INVALID_PARAMS, f"hops is not within 0 to {HOPS_MOST}")
+        raise RpcError(INVALID_PARAMS, f"hops is not within 0 to {HOPS_MOST}")
     return await node.explorer.explore(params.hops, min(params.timeout, WITHIN_MOST_MS / 1000))
 
 
 async def linked(node: Node, links: str, timeout: float | None) -> None:
-    """Until all of these links are up, or with a `!` are not. Raises Fault, ControlError ambiguous_peer, timeout."""
+    """Until all of these links are up, or with a `!` are not. Raises RpcError, ControlError ambiguous_peer, timeout."""
     terms, lookup = link_conditions.parse(links), node.registry.naming.node_of
     pause = PAUSE_S
     with trio.move_on_after(float("inf") if timeout is None else timeout):

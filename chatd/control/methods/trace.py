@@ -14,18 +14,18 @@ from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import Message, is_settled
 from chatd.api.params import Tally, Trace
 from chatd.api.results import Step, Tallied, Traced
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Entry
 from chatd.journal.global_id import GlobalId, parts
 from chatd.net.native.link import NativeLink
 from chatd.net.native.queries import AWAITED
-from chatd.net.pings import Asked
+from chatd.net.pings import PendingPing
 from chatd.node import Node
 from chatd.peers.peer import Peer
 from chatd.query.tally import SPAN
-from chatd.query.trace import ACCEPTED, ACKNOWLEDGED, ARRIVED, COMMITTED, DELIVERED, SENT, TAKEN, Life, Moment
+from chatd.query.trace import ACCEPTED, ACKNOWLEDGED, ARRIVED, COMMITTED, DELIVERED, SENT, TAKEN, MessageTrace, Moment
 from chatd.runtime import stamp
 from chatd.wire import frames
 
@@ -81,7 +81,7 @@ def _other(node: Node, entry: Entry) -> Peer | None:
         return None
 
 
-def _silence(entry: Entry, peer: Peer | None, life: Life) -> str | None:
+def _silence(entry: Entry, peer: Peer | None, life: MessageTrace) -> str | None:
     """Why the other end is not worth asking; None: it is."""
     message = cast(Message, entry.event)
     name = message.peer.name if peer is None else peer.name
@@ -98,7 +98,7 @@ def _silence(entry: Entry, peer: Peer | None, life: Life) -> str | None:
     return None if isinstance(peer.link, NativeLink) else f"{name} is not connected"
 
 
-def _question(ours: str, peer: Peer, entry: Entry, life: Life) -> GlobalId:
+def _question(ours: str, peer: Peer, entry: Entry, life: MessageTrace) -> GlobalId:
     """How the other end knows the message: by its place where it was sent, or in the room of which that is the host.
 
     `ours` is our node id: one that we accepted under a former key, the other end may know under this one only.
@@ -115,7 +115,7 @@ def _question(ours: str, peer: Peer, entry: Entry, life: Life) -> GlobalId:
 
 async def _told(peer: Peer, question: GlobalId, timeout: float) -> Told:
     """Ask, and measure meanwhile."""
-    link, answers, asked = cast(NativeLink, peer.link), list[frames.Traced](), list[Asked]()
+    link, answers, asked = cast(NativeLink, peer.link), list[frames.MessageTraced](), list[PendingPing]()
     silent: str | None = f"{peer.name} does not answer"
     try:
         with trio.move_on_after(timeout):
@@ -132,13 +132,13 @@ async def _told(peer: Peer, question: GlobalId, timeout: float) -> Told:
     return Told([moment for answer in answers for moment in _moments(answer)], silent, clock, error)
 
 
-async def _measure(link: NativeLink, asked: list[Asked]) -> None:
+async def _measure(link: NativeLink, asked: list[PendingPing]) -> None:
     for _ in range(PINGS):
         asked.append(link.ping())
         await asked[-1].answered.wait()
 
 
-def _moments(answer: frames.Traced) -> Iterator[Moment]:
+def _moments(answer: frames.MessageTraced) -> Iterator[Moment]:
     """What it says, as far as we know the words."""
     for what, when, who in answer.steps:
         if what == AWAITED:
@@ -150,7 +150,7 @@ def _moments(answer: frames.Traced) -> Iterator[Moment]:
 # -- both ends together
 
 
-def _steps(here: str, there: str, entry: Entry, life: Life, told: Told) -> list[Step]:
+def _steps(here: str, there: str, entry: Entry, life: MessageTrace, told: Told) -> list[Step]:
     """Those of both ends, in the order of things."""
     ours, theirs = (_FROM, _TO) if entry.direction == "out" else (_TO, _FROM)
     ranked = [(ours.get(one.step, _END), _step(here, one, 0.0, here=True)) for one in life.moments]
@@ -196,7 +196,7 @@ async def tally(node: Node, _session: Session, params: Tally) -> Tallied:
     peer = node.registry.find(params.peer)
     first, last = _seq(node, "first", params.first), _seq(node, "last", params.last)
     if not 0 <= last - first < SPAN:
-        raise Fault(INVALID_PARAMS, f"from first to last it is not 1 to {SPAN:,} positions", "count it in parts")
+        raise RpcError(INVALID_PARAMS, f"from first to last it is not 1 to {SPAN:,} positions", "count it in parts")
     if peer.kind == "plain":
         hint = "only another chatd does"
         raise ControlError("conflict", f"{peer.name} is a plain peer: it counts nothing", hint, reason="plain")
@@ -218,7 +218,7 @@ def _seq(node: Node, field: str, message_id: str) -> int:
     try:
         return node.journal.resolve(message_id)
     except ControlError:
-        raise Fault(INVALID_PARAMS, f"{field}: {message_id[:64]!r} is no position of this journal") from None
+        raise RpcError(INVALID_PARAMS, f"{field}: {message_id[:64]!r} is no position of this journal") from None
 
 
 def _parts(node: Node, first: int, last: int) -> Iterator[tuple[str, int, int]]:

@@ -10,16 +10,16 @@ from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import Message, is_settled
 from chatd.api.params import PeerSpec, Wait
 from chatd.api.results import Waited
-from chatd.control.jsonrpc import Fault
-from chatd.control.methods.message_state import Fate
+from chatd.control.jsonrpc import RpcError
+from chatd.control.methods.message_state import MessageStateWatch
 from chatd.control.methods.peers import check_timeout
 from chatd.control.methods.topology import linked
 from chatd.control.session import Session
 from chatd.node import Node
 from chatd.peers.directory import SHORT_PREFIX
 from chatd.peers.peer import Peer
-from chatd.rooms.joined_room import Membership
-from chatd.rooms.room import Room
+from chatd.rooms.joined_room import JoinedRoom
+from chatd.rooms.room import HostedRoom
 from chatd.runtime import Broadcast
 
 FOR = (
@@ -65,7 +65,7 @@ async def _delivered(node: Node, message_id: str, timeout: float | None) -> Wait
     if peer is None or peer.kind == "plain":
         hint = "it takes the id of a message to another chatd, as `send` prints it"
         raise ControlError("conflict", f"nobody acknowledges message {message_id[:64]}", hint, reason="not_ours")
-    await Fate(node, peer, entry.seq, cast(Message, entry.event).room).wait("delivered", timeout)
+    await MessageStateWatch(node, peer, entry.seq, cast(Message, entry.event).room).wait("delivered", timeout)
     return Waited([peer.record()])
 
 
@@ -95,14 +95,14 @@ def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
             return lambda: None if node.registry.owed.messages else []
         peer = node.registry.find(spec)
         return lambda: None if peer.record().queued else [peer]
-    raise Fault(INVALID_PARAMS, f"wait: {params.for_[:64]!r} is nothing to wait for, or misses its parameter", FOR)
+    raise RpcError(INVALID_PARAMS, f"wait: {params.for_[:64]!r} is nothing to wait for, or misses its parameter", FOR)
 
 
-def _count_users(node: Node, room: Room | Membership) -> int:
+def _count_users(node: Node, room: HostedRoom | JoinedRoom) -> int:
     """How many are in it. Raises ControlError unknown_room once it is gone."""
-    if isinstance(room, Membership) and room.error is not None:
+    if isinstance(room, JoinedRoom) and room.error is not None:
         raise room.error.again()
-    if isinstance(room, Room) and node.rooms.get(room.name) is not room:
+    if isinstance(room, HostedRoom) and node.rooms.get(room.name) is not room:
         raise ControlError("unknown_room", f"{room.label} was closed")
     return len(room.users())
 

@@ -23,7 +23,7 @@ LAST_WORDS_S = 1.0  # to read what the other side still says, so that it gets ou
 Tls = trio.SSLStream[trio.SocketStream]
 
 
-class Refused(Exception):
+class HandshakeRefused(Exception):
     """No link: `reason` is a Bye's, or `self`, `timeout`, `closed`; `theirs`: it was the other side that said no."""
 
     def __init__(
@@ -47,7 +47,10 @@ class Established(NamedTuple):
 
 
 async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: Peer) -> Established:
-    """Shake hands on a connection that we made to a wanted peer; `dial` is "connect" or "redial". Raises Refused."""
+    """Shake hands on a connection that we made to a wanted peer.
+
+    `dial` is "connect" or "redial". Raises HandshakeRefused.
+    """
 
     async def hands(shaking: _Handshake) -> Established:
         registry, node = links.registry, shaking.node
@@ -64,7 +67,7 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
         if pending:
             registry.ask(peer, peer.address or "", waits_here(peer))
             await shaking.leave()
-            raise Refused("pending", f"{peer.shown} {waits_here(peer)}", peer=peer)
+            raise HandshakeRefused("pending", f"{peer.shown} {waits_here(peer)}", peer=peer)
         await shaking.first_frame(peer)
         return shaking.established(peer, hello)
 
@@ -72,7 +75,7 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
 
 
 async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> Established:
-    """Shake hands on a connection that was made to us. Raises Refused."""
+    """Shake hands on a connection that was made to us. Raises HandshakeRefused."""
 
     async def hands(shaking: _Handshake) -> Established:
         hello = await shaking.their_hello()
@@ -127,13 +130,13 @@ async def _shake(
         done = True
         return established
     except trio.TooSlowError:
-        raise Refused("timeout", f"no handshake within {links.config.handshake_timeout:g} s") from None
+        raise HandshakeRefused("timeout", f"no handshake within {links.config.handshake_timeout:g} s") from None
     except RemoteError as error:
         with trio.move_on_after(LAST_WORDS_S):
             await shaking.say_bye("protocol")
-        raise Refused("protocol", f"protocol error: {error}") from None
+        raise HandshakeRefused("protocol", f"protocol error: {error}") from None
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise Refused("closed", shaking.broken(error)) from None
+        raise HandshakeRefused("closed", shaking.broken(error)) from None
     finally:
         if not done:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
@@ -156,14 +159,14 @@ class _Handshake:
         """Prove both ids; refuse ourselves, and whom we may not talk to."""
         await self.stream.do_handshake()
         if self.stream.selected_alpn_protocol() != ALPN:
-            raise Refused("closed", "it speaks TLS, but is no chatd")
+            raise HandshakeRefused("closed", "it speaks TLS, but is no chatd")
         self.node = node_id(cast(bytes, self.stream.getpeercert(binary_form=True)))
         peer = self._links.registry.by_node(self.node)
         self._links.faults.attach(self.stream.transport_stream, peer)
         if peer is not None:
             await self._links.faults.passable(peer)  # its Hello came with the end of TLS, before it could be cut off
         if self.node == self._links.identity.node:
-            raise Refused("self", "that is this node itself")
+            raise HandshakeRefused("self", "that is this node itself")
         if self._links.trust.verdict(self.node) == "denied":
             await self.refuse(
                 "denied", f"node {self.node} may not talk to this one", self._links.registry.by_node(self.node)
@@ -189,11 +192,11 @@ class _Handshake:
         )
 
     async def their_hello(self) -> Hello:
-        """Wait for it. Raises Refused where a Bye comes instead."""
+        """Wait for it. Raises HandshakeRefused where a Bye comes instead."""
         frame = await self._next()
         if isinstance(frame, Bye):
             peer = self._links.registry.by_node(self.node)
-            raise Refused(frame.reason, self._refused(frame.reason), theirs=True, peer=peer)
+            raise HandshakeRefused(frame.reason, self._refused(frame.reason), theirs=True, peer=peer)
         if not isinstance(frame, Hello):
             raise RemoteError(f"{type(frame).__name__} before Hello")
         if frame.epoch == self._links.journal.epoch:
@@ -206,7 +209,7 @@ class _Handshake:
         if isinstance(frame, Bye):
             if frame.reason == "pending":
                 self._links.registry.set_state(peer, "pending", self._refused("pending"))
-            raise Refused(frame.reason, f"{peer.shown}: {self._refused(frame.reason)}", theirs=True, peer=peer)
+            raise HandshakeRefused(frame.reason, f"{peer.shown}: {self._refused(frame.reason)}", theirs=True, peer=peer)
         self._frames.insert(0, frame)
 
     def _refused(self, bye: str) -> str:
@@ -232,7 +235,7 @@ class _Handshake:
     async def refuse(self, reason: str, message: str, peer: Peer | None, first: Hello | None = None) -> NoReturn:
         """Say why, and read on for a moment: closing with unread input would be a reset that overtakes the Bye."""
         await self.say_bye(reason, first)
-        raise Refused(reason, message, peer=peer, node=self.node)
+        raise HandshakeRefused(reason, message, peer=peer, node=self.node)
 
     async def say_bye(self, reason: str, first: Hello | None = None) -> None:
         """Bye, then leave; in vain if the other side is gone."""

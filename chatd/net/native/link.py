@@ -1,8 +1,8 @@
 """Native links: frames in, frames out, for one connection to another chatd.
 
 The reader takes frames to messages/chat.py and reads on as fast as the journal takes them. The writer is a cursor: what
-it sends it reads from the journal, after where the peer's `Hello` says, so that nothing waits in a queue; an `Ack` is
-the newest committed mark at the time it is written. A slow peer costs nothing, and a dead one is noticed by silence.
+it sends it reads from the journal, after where the peer's `Hello` says, so that nothing waits in a queue; an `AckFrame`
+is the newest committed mark at the time it is written. A slow peer costs nothing, and a dead one is noticed by silence.
 """
 
 import logging
@@ -18,32 +18,32 @@ from chatd.net import reasons
 from chatd.net.links import Links
 from chatd.net.native.handshake import RECEIVE_BYTES, Established
 from chatd.net.native.queries import Queries
-from chatd.net.native.receiving import SINGLE, Incoming, kind_of
-from chatd.net.native.room_sync import RoomTalk
-from chatd.net.native.sending import Outgoing
-from chatd.net.pings import Asked, Pings
+from chatd.net.native.receiving import SINGLE, Receiver, kind_of
+from chatd.net.native.room_sync import RoomSync
+from chatd.net.native.sending import SendCursor
+from chatd.net.pings import PendingPing, Pings
 from chatd.runtime import Waker
 from chatd.wire.frames import (
-    Ack,
+    AckFrame,
     Bye,
     Cloned,
     Count,
     Counted,
     Explore,
     Explored,
-    Found,
+    FoundLinks,
     Frame,
     Gone,
     Hello,
     Inquire,
+    MessageTraced,
     Ordered,
-    Ping,
-    Pong,
+    PingFrame,
+    PongFrame,
     RemoteError,
     Resume,
     Rooms,
     Roster,
-    Traced,
     encode_many,
 )
 
@@ -82,9 +82,9 @@ class NativeLink:
         self._config = links.config
         self._scope = trio.CancelScope()
         self._waker = Waker()
-        self._outgoing = Outgoing(links, self.peer, self._waker, hello.text_bytes, hello.text_chars)
-        self._rooms = RoomTalk(links.exchange, self.peer)
-        self._incoming = Incoming(links, self.peer)
+        self._outgoing = SendCursor(links, self.peer, self._waker, hello.text_bytes, hello.text_chars)
+        self._rooms = RoomSync(links.exchange, self.peer)
+        self._incoming = Receiver(links, self.peer)
         self._pongs: list[int] = []
         self._pings = Pings(links.runtime.random, links.runtime.wall)
         self.queries = Queries(links, self.peer, self._waker.wake)
@@ -112,7 +112,7 @@ class NativeLink:
         self._rooms.declare()
         self._waker.wake()
 
-    def ping(self) -> Asked:
+    def ping(self) -> PendingPing:
         """Ask the peer for an answer, with the next write."""
         asked = self._pings.ask()
         self._waker.wake()
@@ -215,15 +215,15 @@ class NativeLink:
 
     def _handle(self, frame: Frame) -> None:
         match frame:
-            case Ack(epoch=epoch, seq=seq):
+            case AckFrame(epoch=epoch, seq=seq):
                 if not self._chat.acknowledged(self.peer, epoch, seq):
                     raise RemoteError(f"an acknowledgement of {epoch}:{seq}, which was never sent")
                 if self._rooms.waits:
                     self._waker.wake()
-            case Ping(token=token):
+            case PingFrame(token=token):
                 self._pongs = [*self._pongs[-PONGS:], token]
                 self._waker.wake()
-            case Pong(token=token, at=at):
+            case PongFrame(token=token, at=at):
                 self._take_pong(token, at)
             case Resume():
                 if self._hears():
@@ -236,9 +236,9 @@ class NativeLink:
                 self._links.clones.told(self.peer, epoch)
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
-            case Explore() | Found() | Explored():
+            case Explore() | FoundLinks() | Explored():
                 self._links.explorer.take(frame, self)
-            case Inquire() | Traced() | Count() | Counted():
+            case Inquire() | MessageTraced() | Count() | Counted():
                 self.queries.take(frame)
 
     def _take_rooms(self, frame: Rooms | Roster | Gone) -> None:
@@ -323,8 +323,8 @@ class NativeLink:
         frames = self._incoming.due()
         if self._pongs:
             now = self._links.runtime.wall()
-            frames += [Pong(token=token, at=now) for token in self._pongs]
-        frames += [Ping(token=token) for token in self._pings.take()]
+            frames += [PongFrame(token=token, at=now) for token in self._pongs]
+        frames += [PingFrame(token=token) for token in self._pings.take()]
         self._pongs = []
         frames += self._rooms.due()
         frames += self.queries.due()

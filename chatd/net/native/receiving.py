@@ -1,7 +1,7 @@
 """Incoming: what one link brings at positions of the peer's journal, and how far that is acknowledged.
 
 It is taken only behind a `Resume`, within the limits that our `Hello` has told, and once; messages/chat.py and
-rooms/router.py judge that. An `Ack` is the mark as committed at the time it is written.
+rooms/router.py judge that. An `AckFrame` is the mark as committed at the time it is written.
 
 No frame speaks for another journal than its sender's: our own present epoch in one is a protocol error, and what frames
 say of messages of ours is looked up before they are taken (messages/references.py).
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from chatd.messages.references import NONE, look_up
 from chatd.messages.text_limits import any_over
-from chatd.peers.peer import Link, Peer
+from chatd.peers.peer import Peer, PeerLink
 from chatd.rooms.following import FromHost
 from chatd.wire.frames import (
-    Ack,
+    AckFrame,
     Frame,
     Happened,
     Missing,
@@ -41,7 +41,7 @@ def kind_of(frame: Frame) -> int:
     return KINDS.get(type(frame), SINGLE)
 
 
-class Incoming:
+class Receiver:
     """That of one link."""
 
     __slots__ = ("_chat", "_claims", "_exchange", "_journal", "_limits", "_peer", "_resumed", "_said")
@@ -84,7 +84,7 @@ class Incoming:
         if frame.seq:
             self._chat.resumed(self._peer, frame.epoch, frame.seq)
 
-    def take(self, kind: int, frames: list[Ordered], link: Link) -> bool:
+    def take(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
         """A run of one kind, in order; False if all of it was here before. Raises RemoteError."""
         if not self._resumed:
             raise RemoteError(f"{type(frames[0]).__name__} before Resume")
@@ -114,5 +114,5 @@ class Incoming:
             mark = self._journal.marks.committed_in(self._peer.node or "", epoch)
             if mark > said:
                 self._said[epoch] = mark
-                frames.append(Ack(epoch=epoch, seq=mark))
+                frames.append(AckFrame(epoch=epoch, seq=mark))
         return frames

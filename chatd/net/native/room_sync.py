@@ -5,22 +5,22 @@ that it cannot be. Values, not queues: however often something changes, it is to
 """
 
 from chatd.peers.peer import NativeLink, Peer
-from chatd.rooms.room import Room
-from chatd.rooms.router import Answer, Exchange
+from chatd.rooms.room import HostedRoom
+from chatd.rooms.router import DeclarationAnswer, RoomRouter
 from chatd.wire.frames import Frame, Gone, Rooms, Roster
 
 
-class RoomTalk:
+class RoomSync:
     """That of one link."""
 
     __slots__ = ("_declare", "_exchange", "_gone", "_peer", "_rosters", "_unanswered")
 
-    def __init__(self, exchange: Exchange, peer: Peer) -> None:
+    def __init__(self, exchange: RoomRouter, peer: Peer) -> None:
         self._exchange = exchange
         self._peer = peer
         self._declare = False  # tell in which rooms we are
         self._gone: list[Gone] = []
-        self._rosters: list[Room] = []  # that are to be told
+        self._rosters: list[HostedRoom] = []  # that are to be told
         self._unanswered: list[str] = []  # rooms of which the peer is to learn in its feed that it is not in them
 
     def declare(self) -> None:
@@ -44,7 +44,7 @@ class RoomTalk:
             if answer is not None:
                 self._answer(answer, frame)
 
-    def _answer(self, answer: Answer, frame: Rooms) -> None:
+    def _answer(self, answer: DeclarationAnswer, frame: Rooms) -> None:
         self._gone, self._rosters = answer
         answered = {one.room for one in self._gone} | {room.name for room in self._rosters}
         self._unanswered = [name for name, _, _ in frame.rooms if name not in answered]
@@ -58,7 +58,7 @@ class RoomTalk:
             frames.append(Rooms(self._exchange.memberships.version, self._exchange.memberships.wanted(node)))
         frames += self._gone + self._ended(node)
         self._gone = []
-        waiting: list[Room] = []
+        waiting: list[HostedRoom] = []
         for room in self._rosters:
             if self._exchange.is_in_for_sure(node, room):
                 frames += self._exchange.rosters(node, room)

@@ -14,7 +14,7 @@ from chatd.journal.journal import Journal
 from chatd.messages.states import REJECTED
 from chatd.messages.text_limits import is_over
 from chatd.peers.peer import Peer
-from chatd.rooms.intervals import Feed
+from chatd.rooms.intervals import MembershipInterval
 from chatd.runtime import Waker
 from chatd.wire.frames import Missing, Ordered, Refused, Say, Text
 
@@ -25,7 +25,7 @@ WRITE_ROWS = 2048  # entries looked at for one write
 AGAIN_S = 1.0  # until an outcome that could not be written down is tried again
 
 
-class Outgoing:
+class SendCursor:
     """What one peer is to get, after where its link starts: messages that are owed to it, and of the rooms that it is
     in what happens there; in the order of the journal.
 
@@ -47,8 +47,8 @@ class Outgoing:
         self._backlog = links.journal.appended  # what lies before may have been accepted under other limits
         self.cursor = 0  # up to there everything was looked at, and written with what `next` gave last
         self._fed = 0  # up to there nothing of a room is missing, or it was said to be
-        self._feed: tuple[Feed, ...] = ()
-        self._rooms: dict[int, list[Feed]] = {}  # topic -> its intervals
+        self._feed: tuple[MembershipInterval, ...] = ()
+        self._rooms: dict[int, list[MembershipInterval]] = {}  # topic -> its intervals
         self._topics: int | tuple[int, ...] = peer.key
         self._journal.watch(waker, peer.key)
 
@@ -145,7 +145,7 @@ class Outgoing:
             mixed[free] = self._roomfeed.missing(free, floor, lost)
         self._fed = floor
 
-    def _made(self, entry: Entry, feed: Feed) -> bytes | Missing | None:
+    def _made(self, entry: Entry, feed: MembershipInterval) -> bytes | Missing | None:
         self.texts += entry.type == "message"
         text_bytes, text_chars = self._limits
         return self._roomfeed.frame(entry, feed.room, self._node, text_bytes, text_chars)

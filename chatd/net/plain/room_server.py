@@ -25,7 +25,7 @@ _RESETS: Final = struct.pack("ii", 1, 0)
 _CLOSES: Final = struct.pack("ii", 0, 0)
 
 
-class VisitorLink(PlainLink):
+class RoomServerLink(PlainLink):
     """One connection to a room server.
 
     Resource and error handling are those of PlainLink.

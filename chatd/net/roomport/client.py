@@ -30,10 +30,10 @@ from chatd.net.reasons import (
     broken,
 )
 from chatd.net.roomport.fanout import Fanout
-from chatd.net.roomport.writer import Outlet
-from chatd.rooms.hosted import LEFT, Rooms
-from chatd.rooms.posting import Talk
-from chatd.rooms.room import Member, Room
+from chatd.net.roomport.writer import ClientWriter
+from chatd.rooms.hosted import LEFT, HostedRooms
+from chatd.rooms.posting import RoomPosting
+from chatd.rooms.room import HostedRoom, Member
 from chatd.wire import dialects
 from chatd.wire.dialects import AddressServer, Command, Enter, Help, Leave, NameServer, Server, Speak, Users
 
@@ -52,16 +52,16 @@ log = logging.getLogger("chatd.rooms")
 class Entrance(NamedTuple):
     """What leads a client into one room."""
 
-    room: Room
+    room: HostedRoom
     dialect: str
     fanout: Fanout
-    rooms: Rooms
-    talk: Talk
+    rooms: HostedRooms
+    talk: RoomPosting
     journal: Journal
     config: Config
 
 
-class Guest:
+class RoomClient:
     """One connection. `reason` is None while it is open, then why it ended; `member` is None unless it is in the room.
 
     Resource handling: owns the stream from the call of `run` on, and closes it.
@@ -73,7 +73,7 @@ class Guest:
         self.dialect = entrance.dialect
         self.reason: str | None = None
         self.member: Member | None = None
-        self.outlet: Outlet
+        self.outlet: ClientWriter
         self._entrance = entrance
         self._config = entrance.config
         self._sock = stream.socket
@@ -101,7 +101,7 @@ class Guest:
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
             async with trio.open_nursery() as nursery:
-                self.outlet = Outlet(self._sock.fileno(), self._config, nursery, self.close)
+                self.outlet = ClientWriter(self._sock.fileno(), self._config, nursery, self.close)
                 with self._reading:
                     await self._serve()
                 self._leave()

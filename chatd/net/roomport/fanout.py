@@ -15,9 +15,9 @@ from chatd.api.events import Message
 from chatd.journal.batch import Entry
 from chatd.journal.journal import Journal
 from chatd.net.links import supervised
-from chatd.net.roomport.writer import Outlet
+from chatd.net.roomport.writer import ClientWriter
 from chatd.rooms.nicks import fold
-from chatd.rooms.room import Member, Room
+from chatd.rooms.room import HostedRoom, Member
 from chatd.runtime import Waker
 from chatd.wire.dialects import ADDRESS, NAME, line_of
 
@@ -35,7 +35,7 @@ class Recipient(Protocol):
     """One plain client in the room."""
 
     dialect: str
-    outlet: Outlet
+    outlet: ClientWriter
 
     @property
     def ends_lines(self) -> bool | None:
@@ -52,7 +52,7 @@ class Fanout:
     is logged, and ends the connections with all of them.
     """
 
-    def __init__(self, room: Room, journal: Journal, nursery: trio.Nursery) -> None:
+    def __init__(self, room: HostedRoom, journal: Journal, nursery: trio.Nursery) -> None:
         self._room = room
         self._journal = journal
         self._nursery = nursery

@@ -15,15 +15,15 @@ import trio
 
 from chatd.acceptor import Acceptor
 from chatd.api.errors import ControlError
-from chatd.closing import Parting
+from chatd.closing import GracefulClose
 from chatd.config.values import RoomPort, format_address, parse_room_port
-from chatd.net.admission import Sources
+from chatd.net.admission import SourceLimits
 from chatd.net.links import Links, supervised
 from chatd.net.listener import REFUSE_WITHIN_S, SPARES, in_use
 from chatd.net.reasons import SHUTDOWN, SILENT
-from chatd.net.roomport.client import NOW, Entrance, Guest
+from chatd.net.roomport.client import NOW, Entrance, RoomClient
 from chatd.net.roomport.fanout import Fanout
-from chatd.rooms.room import Room
+from chatd.rooms.room import HostedRoom
 from chatd.runtime import prepare
 
 GOODBYE_S = 0.5  # all guests together, when the node stops
@@ -44,11 +44,11 @@ class RoomPorts:
         self._rooms = links.exchange.rooms
         self._ports = [parse_room_port(text) for text in links.config.room_port]
         self._listeners: list[trio.SocketListener] = []
-        self._sources = Sources(links.config)
+        self._sources = SourceLimits(links.config)
         self._acceptor = Acceptor(links.runtime.descriptors, SPARES if self._ports else 0)
-        self._parting = Parting()
-        self._fanouts: dict[Room, Fanout] = {}
-        self._guests: dict[str, dict[Guest, None]] = {port.room: {} for port in self._ports}  # oldest first
+        self._parting = GracefulClose()
+        self._fanouts: dict[HostedRoom, Fanout] = {}
+        self._guests: dict[str, dict[RoomClient, None]] = {port.room: {} for port in self._ports}  # oldest first
         self._gone = trio.Event()
         self._stopping = False
 
@@ -86,7 +86,7 @@ class RoomPorts:
         finally:
             self.close()
 
-    def _host(self, port: RoomPort) -> Room | None:
+    def _host(self, port: RoomPort) -> HostedRoom | None:
         """The room that the port leads into; this node need not be in it. None: there cannot be one."""
         try:
             room, _ = self._rooms.host(port.room)
@@ -153,7 +153,7 @@ class RoomPorts:
         if fanout is None:
             fanout = self._fanouts[room] = Fanout(room, links.journal, links.nursery)
         entrance = Entrance(room, port.dialect, fanout, self._rooms, links.exchange.talk, links.journal, self._config)
-        guest = Guest(entrance, stream, address)
+        guest = RoomClient(entrance, stream, address)
         guests[guest] = None
         try:
             await guest.run()

@@ -23,7 +23,7 @@ PIECES: Final = 64  # in one write
 Piece = bytes | bytearray | memoryview
 
 
-class Outlet:
+class ClientWriter:
     """What one client is sent, in order.
 
     `cut` is called, more than once perhaps, with the reason why nothing more can be written. The writing task lives in

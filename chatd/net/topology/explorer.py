@@ -23,12 +23,12 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.api.results import Topology, TopologyNode
 from chatd.config.settings import Config
-from chatd.net.topology.graph import Findings
-from chatd.net.topology.neighbours import Surroundings, Way
-from chatd.peers.peer import Link
+from chatd.net.topology.graph import NetworkGraph
+from chatd.net.topology.neighbours import MeasurableLink, Neighbours
+from chatd.peers.peer import PeerLink
 from chatd.peers.registry import Registry
 from chatd.runtime import Waker
-from chatd.wire.frames import Explore, Explored, Found
+from chatd.wire.frames import Explore, Explored, FoundLinks
 from chatd.wire.query_frames import HOPS_MOST
 
 OPEN: Final = 256  # explorations of others under way, all together
@@ -57,10 +57,10 @@ class Explorer:
         self._node = node
         self._registry = registry
         self._random = random
-        self._surroundings = Surroundings(registry)
+        self._surroundings = Neighbours(registry)
         self._rounds: dict[int, list[_Round]] = {}  # those that are open, by token, the oldest first
         self._seen: dict[int, int] = {}  # token -> the most hops that it came with
-        self._paces: dict[Link, _Pace] = {}
+        self._paces: dict[PeerLink, _Pace] = {}
         self._pace = _Pace(NODE_PACE, NODE_BURST)
         self._start: Callable[[Run], None]
 
@@ -78,7 +78,7 @@ class Explorer:
         if sum(one.asker is None for rounds in self._rounds.values() for one in rounds) >= OURS:
             raise ControlError("rate_limited", f"{OURS} explorations are under way", "wait for one of them to end")
         began = trio.current_time()
-        token, findings = self._random.getrandbits(63), Findings(self._node)
+        token, findings = self._random.getrandbits(63), NetworkGraph(self._node)
         self._remember(token, HOPS_MOST)
         mine = self._open(_Round(token, None, began + timeout, findings))
 
@@ -118,7 +118,7 @@ class Explorer:
 
     # -- what comes
 
-    def take(self, frame: Explore | Found | Explored, link: Way) -> None:
+    def take(self, frame: Explore | FoundLinks | Explored, link: MeasurableLink) -> None:
         """One that came. Answers to what is not asked, or not any more, are dropped."""
         if isinstance(frame, Explore):
             self._take_explore(frame, link)
@@ -136,7 +136,7 @@ class Explorer:
             waiting.findings.add(frame, link)
             waiting.waker.wake()
 
-    def lost(self, link: Link) -> None:
+    def lost(self, link: PeerLink) -> None:
         """The link has ended: nothing more comes that way, and what it asked nobody waits for."""
         self._paces.pop(link, None)
         for rounds in list(self._rounds.values()):
@@ -145,7 +145,7 @@ class Explorer:
                 if one.asker is link:
                     one.give_up()
 
-    def _take_explore(self, frame: Explore, link: Way) -> None:
+    def _take_explore(self, frame: Explore, link: MeasurableLink) -> None:
         before = self._seen.get(frame.token, -1)
         further = frame.hops > before
         if not (further or frame.own) or not self._may_ask(link):
@@ -155,7 +155,7 @@ class Explorer:
             self._remember(frame.token, frame.hops)
         if self._config.topology == "private":
             name = self._config.name
-            link.queries.tell(Found(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
+            link.queries.tell(FoundLinks(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
             link.queries.tell(Explored(frame.token))
             return
         asked = self._open(_Round(frame.token, link, trio.current_time() + frame.within_ms / 1000))
@@ -176,7 +176,7 @@ class Explorer:
             self._close(asked)
         asked.tell(Explored(asked.token))
 
-    def _pass_back(self, asked: "_Round", frame: Found) -> None:
+    def _pass_back(self, asked: "_Round", frame: FoundLinks) -> None:
         """What somebody says, or we do, is for whoever asked."""
         asked.found += 1
         if asked.found > FOUND_MOST or (not asked.held and asked.tell(frame)):
@@ -196,7 +196,7 @@ class Explorer:
 
     # -- bounds
 
-    def _may_ask(self, link: Way) -> bool:
+    def _may_ask(self, link: MeasurableLink) -> bool:
         """Whether the node does that for it, too."""
         askers = [one.asker for rounds in self._rounds.values() for one in rounds if one.asker is not None]
         if len(askers) >= OPEN or askers.count(link) >= OPEN_FOR_ONE:
@@ -218,22 +218,24 @@ class _Round:
 
     __slots__ = ("asker", "deadline", "findings", "found", "held", "token", "waits", "waker", "weight")
 
-    def __init__(self, token: int, asker: Way | None, deadline: float, findings: Findings | None = None) -> None:
+    def __init__(
+        self, token: int, asker: MeasurableLink | None, deadline: float, findings: NetworkGraph | None = None
+    ) -> None:
         self.token = token
         self.asker = asker
         self.deadline = deadline
         self.findings = findings
-        self.waits: set[Link] = set()
+        self.waits: set[PeerLink] = set()
         self.waker = Waker()  # something came, or nothing more will
         self.found = 0  # frames
-        self.held: deque[Found] = deque()  # that the asker has no room for
+        self.held: deque[FoundLinks] = deque()  # that the asker has no room for
         self.weight = 0  # of those: frames and links in them
 
-    def tell(self, frame: Found | Explored) -> bool:
+    def tell(self, frame: FoundLinks | Explored) -> bool:
         """To whoever asked."""
         return self.asker is None or self.asker.queries.tell(frame)
 
-    def hold(self, frame: Found) -> None:
+    def hold(self, frame: FoundLinks) -> None:
         """Keep it until the asker has room."""
         self.held.append(frame)
         self.weight += _weight(frame)
@@ -249,7 +251,7 @@ class _Round:
             elif self.waits:
                 await self.waker.wait()
 
-    def ended(self, way: Link) -> None:
+    def ended(self, way: PeerLink) -> None:
         """Nothing more comes that way."""
         if way in self.waits:
             self.waits.remove(way)
@@ -263,7 +265,7 @@ class _Round:
         self.waker.wake()
 
 
-def _weight(frame: Found) -> int:
+def _weight(frame: FoundLinks) -> int:
     return 1 + len(frame.links)
 
 

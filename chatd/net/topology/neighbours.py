@@ -11,10 +11,10 @@ import trio
 
 from chatd.api.results import TopologyLink
 from chatd.net import reasons
-from chatd.net.pings import Asked
-from chatd.peers.peer import Link, NativeLink, Peer
+from chatd.net.pings import PendingPing
+from chatd.peers.peer import NativeLink, Peer, PeerLink
 from chatd.peers.registry import Registry
-from chatd.wire.frames import Explore, Explored, Found
+from chatd.wire.frames import Explore, Explored, FoundLinks
 from chatd.wire.query_frames import NEIGHBOURS_MOST
 
 LINKS_MOST: Final = 4096  # of one node, as it tells them
@@ -25,23 +25,23 @@ ENDED: Final = frozenset({"terminated", "denied", reasons.ended("terminated"), r
 STATES: Final = {"up": 0, "dialing": 1, "pending": 2, "down": 3}
 
 
-class Teller(Protocol):
+class FrameSink(Protocol):
     """What takes frames to be sent."""
 
-    def tell(self, frame: Explore | Found | Explored) -> bool:
+    def tell(self, frame: Explore | FoundLinks | Explored) -> bool:
         """Send it with the next write; False where too much waits for that already."""
 
 
-class Way(NativeLink, Protocol):
+class MeasurableLink(NativeLink, Protocol):
     """A native link, as explorations use it."""
 
     peer: Peer
 
     @property
-    def queries(self) -> Teller:
+    def queries(self) -> FrameSink:
         """Where frames go out."""
 
-    def ping(self) -> Asked:
+    def ping(self) -> PendingPing:
         """Ask the peer for an answer."""
 
 
@@ -50,7 +50,7 @@ class _Probe:
 
     __slots__ = ("_asked", "_at", "_faults", "_least", "_since", "_way")
 
-    def __init__(self, way: Way, before: "_Probe | None") -> None:
+    def __init__(self, way: MeasurableLink, before: "_Probe | None") -> None:
         self._way = way
         self._faults = way.peer.faults
         self._at = self._since = trio.current_time()
@@ -61,7 +61,7 @@ class _Probe:
             self._least = None
         self._asked = way.ping()
 
-    def holds(self, way: Link | None) -> bool:
+    def holds(self, way: PeerLink | None) -> bool:
         """It is of that link, which suffers the same as then."""
         return self._way is way and self._faults == self._way.peer.faults
 
@@ -84,17 +84,17 @@ class _Probe:
         return now if self._least is None else min(now, self._least)
 
 
-class Surroundings:
+class Neighbours:
     """Those of one node."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._probes: dict[Peer, _Probe] = {}
 
-    def ways(self) -> list[Way]:
+    def ways(self) -> list[MeasurableLink]:
         """The open links, one for each native peer that is up."""
         links = (peer.link for peer in self._registry if peer.kind == "native")
-        return [cast(Way, link) for link in links if link is not None]
+        return [cast(MeasurableLink, link) for link in links if link is not None]
 
     @property
     def plain(self) -> int:
@@ -127,12 +127,12 @@ class Surroundings:
             return probe.rtt_ms
         return peer.rtt_ms if peer.is_up else None
 
-    def pages(self, token: int, node: str, name: str) -> list[Found]:
+    def pages(self, token: int, node: str, name: str) -> list[FoundLinks]:
         """The same as frames, of the node that is called so."""
         links = [(link.node, link.name, link.state, link.rtt_ms) for link in self.links()]
         starts = range(0, len(links) or 1, NEIGHBOURS_MOST)
         return [
-            Found(
+            FoundLinks(
                 token,
                 node,
                 name,

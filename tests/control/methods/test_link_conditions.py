@@ -6,7 +6,7 @@ import pytest
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.results import Topology, TopologyLink, TopologyNode
-from chatd.control.jsonrpc import Fault
+from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.link_conditions import NAMESAKE_MS, TERMS_MOST, fulfilled, parse
 
 
@@ -219,7 +219,7 @@ def test_at_first_a_node_that_was_only_heard_of_may_have_a_namesake() -> None:
     "text", ["", ",", "a", "a-b,", "-b", "a-", "!", "!!a-b", "A-b", "a-b c", "a/b", "a-b\n-c", "~-b", "a--"]
 )
 def test_anything_else_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(RpcError) as caught:
         parse(text)
     assert caught.value.code == INVALID_PARAMS
     assert "alice-bob" in caught.value.hint
@@ -228,7 +228,7 @@ def test_anything_else_is_refused_in_one_line(text: str) -> None:
 
 def test_a_list_has_a_bound() -> None:
     assert len(parse(",".join(["a-b"] * TERMS_MOST))) == TERMS_MOST
-    with pytest.raises(Fault):
+    with pytest.raises(RpcError):
         parse(",".join(["a-b"] * (TERMS_MOST + 1)))
-    with pytest.raises(Fault):
+    with pytest.raises(RpcError):
         parse("-".join("a" * 500_000))

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.control.methods.message_state import Fate
+from chatd.control.methods.message_state import MessageStateWatch
 from chatd.journal.store import DiskFull
 from chatd.peers.peer import Peer
 from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of
@@ -238,6 +238,6 @@ async def test_wait_delivered_of_what_ended_before_is_told_at_once(stand: Stand,
 
 async def test_a_fate_is_known_by_id(stand: Stand, client: Client) -> None:
     sent = await client.ask("send", peer="bob", text="hi")
-    fate = Fate.of(stand.node, stand.bob, sent["id"])
+    fate = MessageStateWatch.of(stand.node, stand.bob, sent["id"])
     assert (fate.id, await fate.state()) == (sent["id"], "queued")
     assert fate.sent("sent").peer == stand.bob.ref

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from chatd.net.native.link import NativeLink
-from chatd.net.pings import Asked, Pings
+from chatd.net.pings import PendingPing, Pings
 from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of
 
 
@@ -21,7 +21,7 @@ class PingLink(NativeLink):
         self.pings = Pings(Random(1), lambda: 1000.0)
         self.asked = trio.Event()
 
-    def ping(self) -> Asked:
+    def ping(self) -> PendingPing:
         self.asked.set()
         return self.pings.ask()
 

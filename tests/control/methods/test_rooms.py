@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from chatd.journal.store import DiskFull
-from chatd.rooms.router import Answer
+from chatd.rooms.router import DeclarationAnswer
 from tests.harness.control_node import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand, result_of
 from tests.harness.joined_room import CAROL_ID, Lobby
 
@@ -120,8 +120,8 @@ async def test_a_topic_is_set_told_and_taken_away(stand: Stand, client: Client) 
 async def test_who_is_kicked_may_come_back_and_who_is_banned_may_not(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
 
-    def comes() -> Answer:
-        return Answer(*stand.rooms.declare(stand.bob, [("lobby", "bob", True)]))
+    def comes() -> DeclarationAnswer:
+        return DeclarationAnswer(*stand.rooms.declare(stand.bob, [("lobby", "bob", True)]))
 
     comes()
     assert (await client.ask("room.kick", room="lobby", nick="BOB"))["room"]["users"] == 1

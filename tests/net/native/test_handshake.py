@@ -8,9 +8,9 @@ import pytest
 import trio
 
 from chatd.net.links import Links
-from chatd.net.native.handshake import Established, Refused, as_acceptor, as_dialer
+from chatd.net.native.handshake import Established, HandshakeRefused, as_acceptor, as_dialer
 from chatd.peers.identity import Identity
-from chatd.wire.frames import Bye, Frame, Hello, Ping, Resume, Text, encode
+from chatd.wire.frames import Bye, Frame, Hello, PingFrame, Resume, Text, encode
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking, loopback
 
@@ -22,7 +22,7 @@ class Outcome:
 
     def __init__(self) -> None:
         self.established: Established | None = None
-        self.refused: Refused | None = None
+        self.refused: HandshakeRefused | None = None
         self.heard: list[Frame] = []
 
     @property
@@ -50,7 +50,7 @@ async def shake(links: Links, script: Script, *, dial: str = "", identity: Ident
                 outcome.established = await as_dialer(links, ours, dial, wanted)
             else:
                 outcome.established = await as_acceptor(links, ours, "127.0.0.1:50000")
-        except Refused as refused:
+        except HandshakeRefused as refused:
             outcome.refused = refused
         await ours.aclose()
     return outcome
@@ -96,7 +96,7 @@ async def test_the_dialer_speaks_first_and_waits_for_what_follows_the_answer() -
 
 
 @pytest.mark.parametrize("dial", ["", "connect"])
-@pytest.mark.parametrize("frame", [Ping(1), Resume("handmade", 0), Text("handmade", 1, "hi")])
+@pytest.mark.parametrize("frame", [PingFrame(1), Resume("handmade", 0), Text("handmade", 1, "hi")])
 async def test_anything_before_hello_is_a_protocol_error(dial: str, frame: Frame) -> None:
     async with linking() as links:
         outcome = await shake(links, says(frame), dial=dial)
@@ -174,7 +174,7 @@ async def test_a_certificate_of_another_authority_is_refused() -> None:
 
         async with ours, theirs, trio.open_nursery() as nursery:
             nursery.start_soon(other)
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(HandshakeRefused) as refused:
                 await as_acceptor(links, ours, "127.0.0.1:50000")
         assert refused.value.reason == "closed"
         assert str(refused.value).startswith("TLS: ")
@@ -194,7 +194,7 @@ async def test_tls_without_our_protocol_is_no_chatd() -> None:
 
         async with ours, theirs, trio.open_nursery() as nursery:
             nursery.start_soon(other)
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(HandshakeRefused) as refused:
                 await as_acceptor(links, ours, "127.0.0.1:50000")
         assert refused.value.reason == "closed"
 

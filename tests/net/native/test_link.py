@@ -19,7 +19,19 @@ from chatd.net.native import sending as texts_module
 from chatd.net.native.handshake import Established, as_acceptor
 from chatd.net.native.link import NativeLink
 from chatd.peers.identity import Identity
-from chatd.wire.frames import Ack, Bye, Decoder, Frame, Hello, Ping, Pong, Resume, Rooms, Text, encode_many
+from chatd.wire.frames import (
+    AckFrame,
+    Bye,
+    Decoder,
+    Frame,
+    Hello,
+    PingFrame,
+    PongFrame,
+    Resume,
+    Rooms,
+    Text,
+    encode_many,
+)
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking, loopback
 from tests.harness.parts import World
@@ -64,7 +76,7 @@ async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
     async with linking() as links, linked(links) as (peer, _):
         assert links.registry.find(0).is_up
         assert await peer.next() == Rooms(0, [])
-        assert isinstance(await peer.next(), Ping)
+        assert isinstance(await peer.next(), PingFrame)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +105,7 @@ async def test_frames_of_a_later_version_are_skipped() -> None:
     async with linking() as links, linked(links, RESUME) as (peer, _):
         await peer.send_raw(b"\x00\x00\x00\x04\x93\x28\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
         await peer.send(Text("handmade", 1, "hi"))
-        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert await peer.until(AckFrame) == AckFrame("handmade", 1)
         assert texts_of(links) == ["hi"]
 
 
@@ -123,7 +135,7 @@ async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
             _, batch = links.chat.send(links.registry.find(0), "question")
             await batch.wait()
             asked = await peer.until(Text)
-            await peer.send(Text("handmade", 1, "answer"), Ack(asked.epoch, asked.seq), Bye("shutdown"))
+            await peer.send(Text("handmade", 1, "answer"), AckFrame(asked.epoch, asked.seq), Bye("shutdown"))
             await peer.rest()
         await links.journal.settled()
         assert texts_of(links) == ["question", "answer"]
@@ -138,9 +150,9 @@ async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again(
             _,
         ),
     ):
-        assert await peer.until(Ack) == Ack("handmade", 4)
+        assert await peer.until(AckFrame) == AckFrame("handmade", 4)
         await peer.send(Text("handmade", 1, "1"))
-        assert await peer.until(Ack) == Ack("handmade", 4)
+        assert await peer.until(AckFrame) == AckFrame("handmade", 4)
         assert texts_of(links) == ["1", "4"]
 
 
@@ -180,7 +192,7 @@ async def test_only_what_is_after_the_mark_of_hello_is_sent() -> None:
 
 async def test_close_tells_the_reason_and_what_was_committed() -> None:
     async with linking() as links, linked(links, RESUME, Text("handmade", 3, "hi")) as (peer, link):
-        assert await peer.until(Ack) == Ack("handmade", 3)
+        assert await peer.until(AckFrame) == AckFrame("handmade", 3)
         link.close("shutdown")
         assert (await peer.rest())[-1] == Bye("shutdown")
 
@@ -193,10 +205,10 @@ async def test_a_reason_without_a_word_of_its_own_is_not_made_up() -> None:
 
 
 async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
-    async with linking() as links, linked(links, RESUME, *(Ping(number) for number in range(1000))) as (peer, _):
+    async with linking() as links, linked(links, RESUME, *(PingFrame(number) for number in range(1000))) as (peer, _):
         tokens: list[int] = []
         while not tokens or tokens[-1] != 999:
-            tokens.append((await peer.until(Pong)).token)
+            tokens.append((await peer.until(PongFrame)).token)
         assert tokens == sorted(tokens)
 
 
@@ -218,7 +230,7 @@ async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: p
     async with linking() as links, linked(links, RESUME) as (peer, link):
         links.chat.send(link.peer, "hi")
         sent = await peer.until(Text)
-        await peer.send(Ack(sent.epoch, sent.seq + 1))
+        await peer.send(AckFrame(sent.epoch, sent.seq + 1))
         assert (await peer.until(Bye)).reason == "protocol"
     assert f"an acknowledgement of {sent.epoch}:{sent.seq + 1}, which was never sent" in caplog.text
 
@@ -235,7 +247,7 @@ async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_i
             texts = [await handmade.until(Text), await handmade.until(Text)]
             assert [text.text for text in texts] == ["short", "behind"]
             assert links.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
-            await handmade.send(Ack(texts[1].epoch, texts[1].seq))
+            await handmade.send(AckFrame(texts[1].epoch, texts[1].seq))
             while peer.outbox.count:
                 await peer.progress.wait()
             assert link.reason is None
@@ -278,8 +290,8 @@ async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatc
         links.journal.store.write = full  # type: ignore[method-assign]
         async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
             for token in (5, 6, 7):
-                await handmade.send(Ping(token))
-                assert (await handmade.until(Pong)).token == token
+                await handmade.send(PingFrame(token))
+                assert (await handmade.until(PongFrame)).token == token
             assert (link.reason, peer.reached) == (None, 0)
             links.journal.store.write = write  # type: ignore[method-assign]
             assert (await handmade.until(Text)).text == "behind"
@@ -302,23 +314,23 @@ async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_make
             texts = [Text("handmade", seq, "x" * 1000) for seq in range(1, 500)]
             nursery.start_soon(lambda: peer.send(*texts))
             try:
-                assert (await peer.until(Pong)).token == 0
+                assert (await peer.until(PongFrame)).token == 0
                 assert link.reason is None
             finally:
                 gate.set()
-            while (await peer.until(Ack)).seq < 499:
+            while (await peer.until(AckFrame)).seq < 499:
                 continue
         assert len(texts_of(links)) == 499
 
 
 async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_still_count() -> None:
     async with linking() as links, linked(links, RESUME, Text("handmade", 1, "kept")) as (peer, link):
-        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert await peer.until(AckFrame) == AckFrame("handmade", 1)
         links.chat.send(link.peer, "owed")
         owed = await peer.until(Text)
         links.journal.store.location.lost = True
-        await peer.send(Text("handmade", 2, "lost"), Ack(owed.epoch, owed.seq), Ping(7))
-        assert (await peer.until(Pong)).token == 7
+        await peer.send(Text("handmade", 2, "lost"), AckFrame(owed.epoch, owed.seq), PingFrame(7))
+        assert (await peer.until(PongFrame)).token == 7
         assert link.peer.outbox.count == 0
         assert links.journal.marks.appended(link.peer.node or "", "handmade") == 1
         assert texts_of(links) == ["kept", "owed"]
@@ -330,10 +342,10 @@ async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_wh
         async with linked(links, RESUME) as (peer, link):
             location = links.journal.store.location
             location.lost = True
-            await peer.send(Text("handmade", 1, "1"), Ping(7))
-            await peer.until(Pong)
+            await peer.send(Text("handmade", 1, "1"), PingFrame(7))
+            await peer.until(PongFrame)
             location.lost = False
-            await peer.send(Text("handmade", 2, "2"), Ping(8))
+            await peer.send(Text("handmade", 2, "2"), PingFrame(8))
             assert (await peer.until(Bye)).reason == "storage_lost"
             assert link.reason == "storage_lost"
         assert texts_of(links) == []
@@ -341,15 +353,15 @@ async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_wh
 
 
 async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
-    async with linking() as links, linked(links, RESUME, Ping(6)) as (peer, link):
-        await peer.until(Pong)
+    async with linking() as links, linked(links, RESUME, PingFrame(6)) as (peer, link):
+        await peer.until(PongFrame)
         location = links.journal.store.location
         location.lost = True
-        await peer.send(Ping(7))
-        await peer.until(Pong)
+        await peer.send(PingFrame(7))
+        await peer.until(PongFrame)
         location.lost = False
         await peer.send(Text("handmade", 1, "1"))
-        assert await peer.until(Ack) == Ack("handmade", 1)
+        assert await peer.until(AckFrame) == AckFrame("handmade", 1)
         assert link.reason is None
 
 
@@ -357,8 +369,8 @@ async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_roo
     async with linking() as links:
         links.exchange.rooms.host("lobby")
         links.journal.store.location.lost = True
-        async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), Ping(7)) as (peer, link):
-            assert (await peer.until(Pong)).token == 7
+        async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), PingFrame(7)) as (peer, link):
+            assert (await peer.until(PongFrame)).token == 7
             room = links.exchange.rooms.get("lobby")
             assert room is not None
             assert link.peer.node not in room.by_node
@@ -371,7 +383,7 @@ async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap()
             _, batch = links.chat.send(link.peer, "first")
             await batch.wait()
             said = await peer.until(Text)
-            await peer.send(Ack(said.epoch, said.seq))
+            await peer.send(AckFrame(said.epoch, said.seq))
             while link.peer.outbox.count:
                 await link.peer.progress.wait()
             await peer.send(Bye("shutdown"))
@@ -384,7 +396,9 @@ async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap()
             await batch.wait()
             said = await peer.until(Text)
             assert (said.epoch, said.text) == ("bbbbbbbb", "second")
-            await peer.send(Ack("aaaaaaaa", 1), Ack(present, 2), Ack(said.epoch, said.seq), Bye("shutdown"))
+            await peer.send(
+                AckFrame("aaaaaaaa", 1), AckFrame(present, 2), AckFrame(said.epoch, said.seq), Bye("shutdown")
+            )
             await peer.rest()
         assert link.reason == "peer stopped"
         assert not link.peer.outbox.count
@@ -418,7 +432,7 @@ async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_he
             decoder = Decoder()
             async for data in theirs:
                 heard.append(trio.current_time())
-                if Ack("handmade", 100) in decoder.receive(data):
+                if AckFrame("handmade", 100) in decoder.receive(data):
                     all_acked.set()
 
         nursery.start_soon(listen)

@@ -5,7 +5,20 @@ import pytest
 from chatd.api.events import Message
 from chatd.journal.batch import Entry
 from chatd.net.links import Links
-from chatd.wire.frames import Ack, Bye, Frame, Happened, Missing, Ping, Pong, Refused, Resume, Said, Say, Text
+from chatd.wire.frames import (
+    AckFrame,
+    Bye,
+    Frame,
+    Happened,
+    Missing,
+    PingFrame,
+    PongFrame,
+    Refused,
+    Resume,
+    Said,
+    Say,
+    Text,
+)
 from tests.harness.handmade_peer import EPOCH, Handmade, new_identity
 from tests.harness.linked_node import linking
 from tests.net.native.test_link import linked
@@ -25,8 +38,8 @@ async def taken(links: Links) -> list[tuple[str | None, str | None, str | None]]
 
 async def alive(peer: Handmade) -> None:
     """The link still answers."""
-    await peer.send(Ping(99))
-    while (await peer.until(Pong)).token != 99:
+    await peer.send(PingFrame(99))
+    while (await peer.until(PongFrame)).token != 99:
         continue
 
 
@@ -54,13 +67,13 @@ async def test_our_own_present_epoch_in_a_peers_frame_is_a_protocol_error(make: 
 
 async def test_an_epoch_that_two_nodes_use_is_harmless() -> None:
     async with linking() as links, linked(links, RESUME, Text(EPOCH, 7, "one")) as (first, _):
-        await first.until(Ack)
+        await first.until(AckFrame)
         async with linked(links, RESUME, identity=new_identity()) as (second, _):
             for seq in (3, 7, 8):
                 await second.send(Text(EPOCH, seq, "two"))
-                assert (await second.until(Ack)).seq == seq
+                assert (await second.until(AckFrame)).seq == seq
             await first.send(Text(EPOCH, 8, "three"))
-            assert (await first.until(Ack)).seq == 8
+            assert (await first.until(AckFrame)).seq == 8
             await alive(first)
             await alive(second)
             assert [global_id for global_id, _, _ in await taken(links)] == [
@@ -77,9 +90,9 @@ async def test_an_answer_names_only_what_was_sent_to_who_answers() -> None:
         assert f"{asked.epoch}:{asked.seq}" == message.id
         async with linked(links, RESUME, identity=new_identity()) as (mallory, _):
             await mallory.send(Text(EPOCH, 1, "fine", message.id), Text(EPOCH, 2, "fine", "elsewher:1"))
-            await mallory.until(Ack)
+            await mallory.until(AckFrame)
         await bob.send(Text(EPOCH, 1, "fine", message.id), Text(EPOCH, 2, "hi"))
-        await bob.until(Ack)
+        await bob.until(AckFrame)
         us = links.identity.node
         assert [named for _, *named in await taken(links)] == [
             [None, f"{us}/{message.id}"],
@@ -97,6 +110,6 @@ async def test_a_flood_of_claims_about_old_messages_holds_up_no_other_link() -> 
             texts = [Text(EPOCH, seq, "?", message.id) for seq, message in enumerate(messages, 1)]
             await mallory.send(*texts)
             await alive(bob)
-            while (await mallory.until(Ack)).seq < len(messages):
+            while (await mallory.until(AckFrame)).seq < len(messages):
                 continue
         assert {named for _, named, _ in await taken(links)} == {None}

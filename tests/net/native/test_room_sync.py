@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chatd.net.native.room_sync import RoomTalk
-from chatd.rooms.room import Room
+from chatd.net.native.room_sync import RoomSync
+from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Gone, Rooms, Roster
 from tests.harness.parts import BOB, Core, FakeLink, World, standing
 
@@ -17,15 +17,15 @@ async def core(tmp_path: Path) -> AsyncIterator[Core]:
         yield stood
 
 
-async def lobby(core: Core) -> tuple[Room, RoomTalk]:
+async def lobby(core: Core) -> tuple[HostedRoom, RoomSync]:
     bob, _ = await core.linked()
     room, _ = core.exchange.rooms.host("lobby")
-    return room, RoomTalk(core.exchange, bob)
+    return room, RoomSync(core.exchange, bob)
 
 
 async def test_our_rooms_are_told_once_and_as_a_whole(core: Core) -> None:
     bob, _ = await core.linked()
-    talk = RoomTalk(core.exchange, bob)
+    talk = RoomSync(core.exchange, bob)
     assert talk.due() == []
     core.exchange.memberships.join(bob, "lobby", "owl")
     core.exchange.memberships.join(bob, "attic", "owl")

@@ -11,7 +11,7 @@ from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options
 from chatd.messages.text_limits import any_over, is_over
 from chatd.net.native import sending as texts_module
-from chatd.net.native.sending import Outgoing
+from chatd.net.native.sending import SendCursor
 from chatd.peers.peer import Peer
 from chatd.wire.frames import Text
 from tests.harness.parts import CAROL, Core, World, said, standing, texts_written
@@ -31,7 +31,7 @@ async def say(core: Core, peer: Peer, *texts: str) -> list[int]:
     return peer.outbox.between(0, 1 << 62)[-len(texts) :]
 
 
-def limited(core: Core, peer: Peer, text_bytes: int = 1000, text_chars: int = 0) -> Outgoing:
+def limited(core: Core, peer: Peer, text_bytes: int = 1000, text_chars: int = 0) -> SendCursor:
     return core.outgoing_within(peer, text_bytes, text_chars)
 
 

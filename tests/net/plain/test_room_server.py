@@ -12,7 +12,7 @@ import trio.testing
 from chatd.api.errors import ControlError
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
-from chatd.net.plain.room_server import VisitorLink
+from chatd.net.plain.room_server import RoomServerLink
 from chatd.peers.peer import Peer
 from chatd.wire.lines import TextRefused
 from tests.harness.plain_node import FakeNode, committed, pair
@@ -24,7 +24,7 @@ WELCOME = b"Welcome to this chatroom, jane!"
 class Rig(msgspec.Struct):
     """A running link and the other end of its connection."""
 
-    link: VisitorLink
+    link: RoomServerLink
     node: FakeNode
     stream: trio.SocketStream
     ended: trio.Event
@@ -68,7 +68,7 @@ async def visiting(dialect: str, config: Config = CONFIG, *, welcome: bytes = WE
     ours, theirs = await pair()
     node, peer = FakeNode(), Peer(1, 0, "plain", "127.0.0.1:1234", None, "127.0.0.1:1234")
     peer.dialect, peer.nick = dialect, "jane" if dialect == "name" else ""
-    link = VisitorLink(ours, peer, node, node, config, address="127.0.0.1:1234")
+    link = RoomServerLink(ours, peer, node, node, config, address="127.0.0.1:1234")
     rig = Rig(link, node, theirs, trio.Event(), trio.CancelScope())
 
     async def run() -> None:

@@ -16,8 +16,8 @@ from chatd.api.results import PeerRef
 from chatd.net.links import Links
 from chatd.net.roomport import fanout as module
 from chatd.net.roomport.fanout import Fanout
-from chatd.net.roomport.writer import Outlet
-from chatd.rooms.room import Member, Room
+from chatd.net.roomport.writer import ClientWriter
+from chatd.rooms.room import HostedRoom, Member
 from chatd.runtime import Broadcast, Runtime
 from chatd.wire.dialects import ADDRESS, NAME
 from tests.harness.linked_node import linking
@@ -32,7 +32,7 @@ class Ear:
         self.ends_lines = ends_lines
         self.writes: list[bytes] = []
         self.reasons: list[str] = []
-        self.outlet = cast(Outlet, self)
+        self.outlet = cast(ClientWriter, self)
         self.member: Member
         self._heard = Broadcast()
 
@@ -60,7 +60,7 @@ class Stage:
     def __init__(self, links: Links) -> None:
         self.links = links
         self.rooms, self.talk = links.exchange.rooms, links.exchange.talk
-        self.room: Room = self.rooms.host("lobby")[0]
+        self.room: HostedRoom = self.rooms.host("lobby")[0]
         self.fanout = Fanout(self.room, links.journal, links.nursery)
         self.host, _ = self.rooms.enter_own(self.room, "alice")
         self.entered = 0

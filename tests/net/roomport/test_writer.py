@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.net.roomport.writer import Outlet, _end_of_lines
+from chatd.net.roomport.writer import ClientWriter, _end_of_lines
 from tests.harness.linked_node import config_of, loopback
 
 TEXT = b"x" * 99 + b"\n"
@@ -21,7 +21,7 @@ CHUNK = b"y" * 65535 + b"\n"
 class Rig(msgspec.Struct):
     """An outlet and the other end of its connection; `reasons` are those for which it was cut."""
 
-    outlet: Outlet
+    outlet: ClientWriter
     stream: trio.SocketStream
     nursery: trio.Nursery
     reasons: list[str]
@@ -61,7 +61,7 @@ async def an_outlet(**settings: Any) -> AsyncIterator[Rig]:
         is_cut.set()
 
     async with ours, theirs, trio.open_nursery() as nursery:
-        outlet = Outlet(ours.socket.fileno(), config_of(**settings), nursery, cut)
+        outlet = ClientWriter(ours.socket.fileno(), config_of(**settings), nursery, cut)
         yield Rig(outlet, theirs, nursery, reasons, is_cut)
         outlet.end()
         nursery.cancel_scope.cancel()

@@ -5,8 +5,8 @@ from typing import Any
 
 from chatd.api.results import Topology, TopologyLink, TopologyNode
 from chatd.net.topology import graph as findings_module
-from chatd.net.topology.graph import Findings
-from chatd.wire.frames import Found
+from chatd.net.topology.graph import NetworkGraph
+from chatd.wire.frames import FoundLinks
 from tests.harness.explorers import node_id
 
 HERE = node_id("a")
@@ -16,12 +16,12 @@ def link(name: str, state: str = "up", rtt_ms: float | None = 1.0) -> tuple[str,
     return node_id(name), name, state, rtt_ms
 
 
-def found(name: str, *links: tuple[str, str, Any, float | None], **fields: Any) -> Found:
+def found(name: str, *links: tuple[str, str, Any, float | None], **fields: Any) -> FoundLinks:
     given: dict[str, Any] = {"private": False, "plain": 0, "more": False, **fields}
-    return Found(1, node_id(name), name, links=list(links), **given)
+    return FoundLinks(1, node_id(name), name, links=list(links), **given)
 
 
-def topology(findings: Findings, *near: str, hops: int = 16) -> Topology:
+def topology(findings: NetworkGraph, *near: str, hops: int = 16) -> Topology:
     links = [TopologyLink(node_id(name), name, "up", 1.0) for name in near]
     return findings.topology(TopologyNode(HERE, "a", "answered", 0, 0, links), hops, 0.5, dict)
 
@@ -31,7 +31,7 @@ def shown(topology: Topology) -> list[tuple[str, str, int | None]]:
 
 
 def test_nodes_are_in_order_of_hops_and_names() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("d", link("c")), "way")
     findings.add(found("c", link("a"), link("d")), "way")
     findings.add(found("b", link("a"), link("d", "down", None)), "way")
@@ -42,7 +42,7 @@ def test_nodes_are_in_order_of_hops_and_names() -> None:
 
 
 def test_who_has_not_answered_is_known_from_its_neighbours() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("b", link("a"), link("mute"), link("gone", "down", None)), "way")
     told = topology(findings, "b")
     assert shown(told) == [
@@ -58,7 +58,7 @@ def test_who_has_not_answered_is_known_from_its_neighbours() -> None:
 
 
 def test_pages_of_one_way_are_put_together_and_those_of_another_are_not() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("b", link("c"), more=True), "good")
     findings.add(found("b", link("x"), more=True), "liar")
     findings.add(found("b", link("d"), plain=9), "good")
@@ -69,14 +69,14 @@ def test_pages_of_one_way_are_put_together_and_those_of_another_are_not() -> Non
 
 
 def test_pages_of_which_the_last_is_missing_are_shown_and_not_the_whole() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("b", link("a"), more=True), "way")
     assert shown(topology(findings, "b"))[1] == ("b", "answered", 1)
     assert not topology(findings, "b").complete
 
 
 def test_what_others_say_of_a_node_that_was_asked_itself_counts_for_nothing() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.expect(node_id("b"), "its own")
     findings.add(found("b", link("x"), plain=9), "liar")
     findings.add(found("c", link("b")), "liar")
@@ -88,9 +88,9 @@ def test_what_others_say_of_a_node_that_was_asked_itself_counts_for_nothing() ->
 
 
 def test_nodes_and_the_ends_of_links_are_called_as_the_namer_says() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(
-        Found(1, node_id("b"), "claimed", False, 0, [(node_id("m"), "mine", "up", 1.0), link("z")], False), "way"
+        FoundLinks(1, node_id("b"), "claimed", False, 0, [(node_id("m"), "mine", "up", 1.0), link("z")], False), "way"
     )
     asked: dict[str, str] = {}
 
@@ -105,19 +105,19 @@ def test_nodes_and_the_ends_of_links_are_called_as_the_namer_says() -> None:
 
 
 def test_nobody_tells_us_who_we_are_connected_with() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("a", link("b")), "liar")
     assert shown(topology(findings)) == [("a", "answered", 0)]
 
 
 def test_a_node_is_no_neighbour_of_itself_and_nobodys_twice() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("b", link("b"), link("a"), link("a", "down", None)), "way")
     assert topology(findings, "b").nodes[1].links == [TopologyLink(HERE, "a", "up", 1.0)]
 
 
 def test_a_private_node_has_nothing_but_its_name() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("b", link("c"), private=True, plain=3), "way")
     told = topology(findings, "b")
     assert told.nodes[1] == TopologyNode(node_id("b"), "b", "private", 1, None, [])
@@ -127,7 +127,7 @@ def test_a_private_node_has_nothing_but_its_name() -> None:
 def test_there_is_a_bound_to_nodes_and_links(monkeypatch: Any) -> None:
     monkeypatch.setattr(findings_module, "NODES_MOST", 10)
     monkeypatch.setattr(findings_module, "LINKS_MOST", 30)
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     for number in range(20):
         findings.add(found(f"n{number}", *(link(f"m{number}x{far}") for far in range(10))), "way")
     told = topology(findings)
@@ -138,7 +138,7 @@ def test_there_is_a_bound_to_nodes_and_links(monkeypatch: Any) -> None:
 
 
 def test_a_node_that_nobody_knows_comes_last() -> None:
-    findings = Findings(HERE)
+    findings = NetworkGraph(HERE)
     findings.add(found("ghost", link("ghost2")), "liar")
     findings.add(found("b", link("a")), "way")
     assert shown(topology(findings, "b")) == [

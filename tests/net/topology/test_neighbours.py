@@ -9,7 +9,7 @@ import trio.testing
 from chatd.api.results import LinkFaults
 from chatd.journal.batch import Batch
 from chatd.net.topology import neighbours as surroundings_module
-from chatd.net.topology.neighbours import FRESH_S, KEPT_S, MEASURE_S, Surroundings
+from chatd.net.topology.neighbours import FRESH_S, KEPT_S, MEASURE_S, Neighbours
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.wire.frames import encode
@@ -27,8 +27,8 @@ def peer(name: str, state: str = "up", kind: str = "native", **fields: Any) -> P
     return made
 
 
-def around(*peers: Peer) -> Surroundings:
-    return Surroundings(cast(Registry, list(peers)))
+def around(*peers: Peer) -> Neighbours:
+    return Neighbours(cast(Registry, list(peers)))
 
 
 async def test_those_that_are_up_come_first() -> None:
