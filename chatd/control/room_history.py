@@ -42,7 +42,7 @@ class RoomHistory:
         self._node = node
         self._journal = node.journal
         self._selection = selection
-        self._topic = membership.key
+        self._topic = membership.stream_id
         self._mark = mark_of(membership.label)
         self._host = node.registry.by_node(membership.host)
         self._told: set[int] = set()  # what we said that this reader got in its place
@@ -80,7 +80,7 @@ class RoomHistory:
             return end
         places = await self._places(n, floor, end)
         if self._host is not None:
-            places += await self._ended(self._host.key, places[-1] if len(places) == n else floor, end)
+            places += await self._ended(self._host.stream_id, places[-1] if len(places) == n else floor, end)
         places.sort(reverse=True)
         return places[n - 1] - 1 if len(places) >= n else floor
 
@@ -127,7 +127,7 @@ class RoomHistory:
         found: list[int] = []
         after, end = max(self._host.echoed, self.shown), self._journal.committed
         while after < end:
-            look = partial(_page_of_own, topic=self._host.key, after=after, through=end, mark=self._mark)
+            look = partial(_page_of_own, topic=self._host.stream_id, after=after, through=end, mark=self._mark)
             own, after = await self._journal.ask(look)
             states = await self._node.chat.outcomes.states([entry for entry in own if self._selection.matches(entry)])
             found += [seq for seq, state in states.items() if state in ("queued", "sent")]

@@ -95,7 +95,7 @@ class Chat:
     def said(self, peer: Peer, text: str, key: str) -> int | None:
         """The seq of the message that was sent with that key. Raises ControlError, and NoCapacity."""
         check_characters(text)
-        return self.keys.find(key, peer.key, text)
+        return self.keys.find(key, peer.stream_id, text)
 
     def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
         """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
@@ -107,7 +107,7 @@ class Chat:
         send = self._send_plain if peer.kind == "plain" else self._send_native
         (message,), batch = send(peer, (text,), options)
         if options.key is not None and not batch.done:
-            self.keys.add(options.key, self._journal.appended, peer.key, text, batch)
+            self.keys.add(options.key, self._journal.appended, peer.stream_id, text, batch)
         return message, batch
 
     def send_all(self, peer: Peer, texts: Sequence[str], options: Options = PLAINLY) -> tuple[list[Message], Batch]:
@@ -135,7 +135,7 @@ class Chat:
             self.outcomes.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
         if not (peer.known and peer.remembered):
             self._registry.acquaint(peer)
-        self._journal.note(("outbox", peer.key), peer.outbox_row)
+        self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
@@ -203,7 +203,7 @@ class Chat:
                 message.room, message.nick = saying.label, saying.nick
                 if saying.to is not None:
                     message.to, message.to_node = saying.to
-        return messages, self._journal.append_all(messages, peer.key, "out")
+        return messages, self._journal.append_all(messages, peer.stream_id, "out")
 
     def _take_back(self, peer: Peer) -> None:
         peer.take_back(self._journal.committed)
@@ -216,9 +216,9 @@ class Chat:
 
     def written(self, peer: Peer, seq: int) -> None:
         """A plain link has written everything up to there."""
-        self._journal.timeline.writes.add(peer.key, peer.reached, seq, self._wall())
+        self._journal.timeline.writes.add(peer.stream_id, peer.reached, seq, self._wall())
         peer.reached = seq
-        self._journal.note(("outbox", peer.key), peer.outbox_row)
+        self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
         peer.progress.notify()
 
     # -- in
@@ -243,7 +243,7 @@ class Chat:
                 messages.append(message)
         if not messages:
             return None
-        batch = self._journal.append_all(messages, peer.key, "in")
+        batch = self._journal.append_all(messages, peer.stream_id, "in")
         for epoch, mark in raised.items():
             self._journal.raise_mark(node, epoch, mark)
         peer.received += len(messages)
@@ -263,7 +263,7 @@ class Chat:
         """Take a plain peer's messages, at least one."""
         messages = [Message(direction="in", peer=peer.ref, text=text) for text in texts]
         peer.received += len(messages)
-        return self._journal.append_all(messages, peer.key, "in")
+        return self._journal.append_all(messages, peer.stream_id, "in")
 
     # -- positions
 
@@ -295,7 +295,7 @@ class Chat:
         if epoch == self._journal.epoch:
             return None
         theirs, ours = f"{epoch}:{seq}", self._journal.position(max(span[1], 0))
-        self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.key)
+        self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.stream_id)
         return max(acked, span[1])
 
     def resumed(self, peer: Peer, epoch: str, seq: int) -> None:
@@ -306,9 +306,9 @@ class Chat:
             return
         newest = (epoch, mark) if mark else self._journal.marks.committed(node)
         after = f"{newest[0]}:{newest[1]}" if newest else None
-        self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.key)
+        self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
         batch = self._journal.raise_mark(node, epoch, seq)
-        batch.if_failed(("in", peer.key), partial(_hang_up, peer, *peer.links))
+        batch.if_failed(("in", peer.stream_id), partial(_hang_up, peer, *peer.links))
         log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
 
     def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
@@ -337,9 +337,9 @@ class Chat:
         self._journal.note_ack(node, seq)
         if direct:
             receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
-            self._journal.append(receipt, peer.key, urgent=False)
+            self._journal.append(receipt, peer.stream_id, urgent=False)
         if peer.outbox.count != owed:
-            self._journal.note(("outbox", peer.key), peer.outbox_row)
+            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
         peer.outbox.moved_at = trio.current_time()
         peer.progress.notify()
 

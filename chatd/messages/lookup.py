@@ -104,7 +104,7 @@ class MessageLookup:
         """The message that was taken from a native peer at that position of its journal, and not in a room."""
         after, newest = await self.place(peer, epoch, seq), self._journal.committed
         while after < newest:
-            look = partial(_first_taken, topic=peer.key, after=after, through=newest)
+            look = partial(_first_taken, topic=peer.stream_id, after=after, through=newest)
             entry, after = await self._journal.ask(look)
             if entry is not None:
                 return entry if _sent_at(entry) == (epoch, seq) else None
@@ -115,7 +115,7 @@ class MessageLookup:
         older = self._journal.marks.before(peer.node or "", epoch)
         if older is None:
             return self._journal.committed
-        search = _Search(peer.key, epoch, seq, older, self._journal.committed)
+        search = _Search(peer.stream_id, epoch, seq, older, self._journal.committed)
         while not await self._journal.ask(search.go_on):
             continue
         return search.low

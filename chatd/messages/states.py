@@ -47,7 +47,7 @@ class MessageStates:
         self._registry = registry
         self._expiries: list[Expiry] = []
         query, newest = journal.store.query, journal.committed
-        peers = {peer.key: peer for peer in registry if peer.kind == "native"}
+        peers = {peer.stream_id: peer for peer in registry if peer.kind == "native"}
         for topic, first, messages, size, written in query(OWED):
             peer = peers[topic]
             peer.written = newest if written == OPEN else written
@@ -67,7 +67,7 @@ class MessageStates:
         if seq > max(peer.written, peer.reached):
             return state, self.end(peer, seq, size, state)
         outbox.tentative[seq] = state
-        batch = self._journal.execute(STORE, seq, peer.key, state, 0)
+        batch = self._journal.execute(STORE, seq, peer.stream_id, state, 0)
         batch.if_failed(("tentative", seq), partial(_untake, outbox.tentative, seq))
         return "sent", batch
 
@@ -76,9 +76,9 @@ class MessageStates:
         outbox, journal = peer.outbox, self._journal
         size = outbox.give_up(seq, size)
         outbox.tentative.pop(seq, None)
-        batch = journal.append(Receipt(peer=peer.ref, state=state, id=journal.position(seq)), peer.key)
-        journal.execute(STORE, seq, peer.key, state, 1)
-        journal.note(("outbox", peer.key), peer.outbox_row)
+        batch = journal.append(Receipt(peer=peer.ref, state=state, id=journal.position(seq)), peer.stream_id)
+        journal.execute(STORE, seq, peer.stream_id, state, 1)
+        journal.note(("outbox", peer.stream_id), peer.outbox_row)
         outbox.deciding = batch
         batch.if_failed(("outcome", seq), partial(outbox.put_back, seq, size))
         peer.progress.notify()
@@ -116,9 +116,9 @@ class MessageStates:
 
     def limit(self, peer: Peer, seq: int, size: int, ttl: float, at_ms: int, batch: Batch) -> None:
         """An appended message is not sent any more after `ttl` seconds."""
-        self._await(Expiry(trio.current_time() + ttl, seq, size, peer.key))
+        self._await(Expiry(trio.current_time() + ttl, seq, size, peer.stream_id))
         sql = "INSERT INTO expiries (seq, topic, at, bytes) VALUES (?, ?, ?, ?)"
-        self._journal.execute(sql, seq, peer.key, at_ms, size)
+        self._journal.execute(sql, seq, peer.stream_id, at_ms, size)
         batch.if_failed(self._unlimit, self._unlimit)
 
     def _await(self, expiry: Expiry) -> None:
@@ -161,7 +161,7 @@ class MessageStates:
         """Read what is owed up to that seq; a start knows the number only."""
         outbox = peer.outbox
         while outbox.has_unread and outbox.learned < through:
-            await self.read(peer, *await self._journal.page(outbox.learned, peer.key))
+            await self.read(peer, *await self._journal.page(outbox.learned, peer.stream_id))
 
     async def read(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
         """These are the entries of the peer behind what is known, up to `through`: note what is owed of them."""

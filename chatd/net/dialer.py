@@ -149,7 +149,7 @@ class Dialer:
 
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
-        if self._registry.by_key(peer.key) is not peer:  # it said who it is, and then the time was over
+        if self._registry.by_key(peer.stream_id) is not peer:  # it said who it is, and then the time was over
             peer = self._registry.wanted(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
             self._no_chatd_at(address)

@@ -36,7 +36,7 @@ class Clones:
         if before or not peer.is_cloned:
             return
         newest, other = peer.epochs.newest, peer.epochs.other
-        self._journal.append(PeerCloned(peer=peer.ref, epochs=[newest, other]), peer.key)
+        self._journal.append(PeerCloned(peer=peer.ref, epochs=[newest, other]), peer.stream_id)
         log.warning("two nodes run with the identity of %s (epochs %s, %s): stop one", peer.shown, newest, other)
         self._registry.changed.notify()
 

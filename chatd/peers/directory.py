@@ -33,7 +33,7 @@ class Directory:
 
     def put(self, peer: Peer) -> None:
         """Add the peer, or note that it has another name or node id."""
-        self._by_slot[peer.slot] = self._by_key[peer.key] = peer
+        self._by_slot[peer.slot] = self._by_key[peer.stream_id] = peer
         if peer.node is not None:
             if peer.node not in self._by_node:
                 insort(self._ids, peer.node)
@@ -43,7 +43,7 @@ class Directory:
     def drop(self, peer: Peer) -> None:
         """Remove the peer."""
         self._by_slot.pop(peer.slot, None)
-        self._by_key.pop(peer.key, None)
+        self._by_key.pop(peer.stream_id, None)
         if peer.node is not None and self._by_node.pop(peer.node, None) is not None:
             del self._ids[bisect_left(self._ids, peer.node)]
         self._by_name = None

@@ -112,7 +112,6 @@ class Peer:
         "epochs",
         "faults",
         "forgotten",
-        "key",
         "kind",
         "known",
         "links",
@@ -133,6 +132,7 @@ class Peer:
         "since",
         "slot",
         "state",
+        "stream_id",
         "terminated",
         "text_bytes",
         "text_chars",
@@ -152,7 +152,7 @@ class Peer:
         address: str | None,
         owed: OutboxTotals | None = None,
     ) -> None:
-        self.key = key
+        self.stream_id = key
         self.slot = slot
         self.kind = kind  # "native" | "plain"
         self.name = name
@@ -196,17 +196,17 @@ class Peer:
     def row(self) -> Statement:
         """What the journal keeps of a native peer, or that it is forgotten."""
         if not self.remembered:
-            return "DELETE FROM peers WHERE id = ?", (self.key,)
-        who = (self.key, self.slot, self.node, self.name, self.pinned, self.address)
+            return "DELETE FROM peers WHERE id = ?", (self.stream_id,)
+        who = (self.stream_id, self.slot, self.node, self.name, self.pinned, self.address)
         return PEER, (*who, self.trust, self.terminated, self.known)
 
     def outbox_row(self) -> Statement:
         """What the journal keeps of the outbox; of a forgotten peer, how much it had acknowledged."""
         if self.forgotten:
-            return OUTBOX, (self.key, 0, 0, 0, self.written)
+            return OUTBOX, (self.stream_id, 0, 0, 0, self.written)
         outbox = self.outbox
         written = OPEN if self.kind == "native" and self.links else max(self.written, self.reached)
-        return OUTBOX, (self.key, outbox.first, outbox.count, outbox.size, written)
+        return OUTBOX, (self.stream_id, outbox.first, outbox.count, outbox.size, written)
 
     def take_back(self, committed: int) -> None:
         """What was appended for it behind that seq was never committed."""

@@ -123,7 +123,7 @@ class PersistentPeers:
         peer = self._kept.get(key)
         if peer is None:
             return "DELETE FROM wishes WHERE kind = ? AND address = ?", key
-        return WISH, (*key, peer.key, peer.slot, peer.nick)
+        return WISH, (*key, peer.stream_id, peer.slot, peer.nick)
 
 
 def _key(peer: Peer, address: str) -> tuple[str, str]:

@@ -60,7 +60,7 @@ class Registry:
         for row in query(WISHES):
             self._recall_wish(*row)
         newest_topic = query(NEWEST_TOPIC)[0][0] or 0
-        self._next_key = max([newest_topic, *(peer.key for peer in self)]) + 1
+        self._next_key = max([newest_topic, *(peer.stream_id for peer in self)]) + 1
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
 
     def _recall(
@@ -242,7 +242,7 @@ class Registry:
         for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
             for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
                 self._directory.drop(peer)
-                self._journal.timeline.writes.drop(peer.key)
+                self._journal.timeline.writes.drop(peer.stream_id)
 
     def acquaint(self, peer: Peer) -> Batch | None:
         """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
@@ -257,7 +257,7 @@ class Registry:
     def _write(self, peer: Peer) -> Batch:
         sql, params = peer.row()
         batch = self._journal.execute(sql, *params)
-        batch.if_failed(("peer", peer.key), partial(self._journal.note, ("peer", peer.key), peer.row))
+        batch.if_failed(("peer", peer.stream_id), partial(self._journal.note, ("peer", peer.stream_id), peer.row))
         return batch
 
     def rename(self, peer: Peer, name: str) -> Batch:
@@ -284,7 +284,7 @@ class Registry:
         peer.forgotten, peer.written = True, self._journal.marks.acked.get(peer.node or "", 0)
         self._note_outbox(peer)
         for sql in FORGET:
-            self._journal.note((sql, peer.key), partial(_forget, sql, peer.key))
+            self._journal.note((sql, peer.stream_id), partial(_forget, sql, peer.stream_id))
         return self._write(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
@@ -321,7 +321,7 @@ class Registry:
         self.set_state(peer, "pending", reason)
         if not peer.asked:
             peer.asked = True
-            self._journal.append(PeerPending(peer=peer.ref, address=address), peer.key)
+            self._journal.append(PeerPending(peer=peer.ref, address=address), peer.stream_id)
 
     def link_up(self, peer: Peer, link: PeerLink) -> None:
         """The peer has one more live link."""
@@ -329,7 +329,7 @@ class Registry:
         if len(peer.links) == 1:
             self.set_state(peer, "up")
             up = PeerUp(peer=peer.ref, address=link.address, direction=link.direction)
-            peer.opening = self._journal.append(up, peer.key)
+            peer.opening = self._journal.append(up, peer.stream_id)
             self._note_outbox(peer)
             log.info("%s is up (%s, %s)", peer.shown, link.address, link.direction)
         if peer not in self._directory:
@@ -344,7 +344,7 @@ class Registry:
             reason = link.reason or "closed"
             self.set_state(peer, "down", reason)
             down = PeerDown(peer=peer.ref, address=link.address, reason=reason, unsent=link.unsent)
-            self._journal.append(down, peer.key)
+            self._journal.append(down, peer.stream_id)
             self._note_outbox(peer)
             log.info("%s is down: %s", peer.shown, reason)
         peer.progress.notify()
@@ -353,7 +353,7 @@ class Registry:
     def _note_outbox(self, peer: Peer) -> None:
         """Keep what may have been written; of strangers and silent connections nothing was."""
         if peer.remembered or peer.reached or peer.forgotten:
-            self._journal.note(("outbox", peer.key), peer.outbox_row)
+            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
 
     def all_links(self) -> Iterable[tuple[Peer, PeerLink]]:
         """Every live link with its peer."""

@@ -38,7 +38,7 @@ def former_place(registry: Registry, memberships: JoinedRooms, consumer: Consume
     if consumer.topic is None:
         return Place()
     for membership in memberships:
-        if membership.key == consumer.topic:
+        if membership.stream_id == consumer.topic:
             return in_room(registry, membership)
     peer = registry.by_key(consumer.topic)
     return at_peer(peer) if peer is not None else Place(consumer.topic)
@@ -46,16 +46,16 @@ def former_place(registry: Registry, memberships: JoinedRooms, consumer: Consume
 
 def at_peer(peer: Peer) -> Place:
     """What is between us and a peer; what is said in its rooms lies there too, and is not."""
-    return Place(peer.key, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
+    return Place(peer.stream_id, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
 
 
 def in_room(registry: Registry, room: HostedRoom | JoinedRoom) -> Place:
     """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
     if isinstance(room, HostedRoom):
-        return Place(room.key)
-    key, host, mark = room.key, registry.by_node(room.host), mark_of(room.label)
+        return Place(room.stream_id)
+    key, host, mark = room.stream_id, registry.by_node(room.host), mark_of(room.label)
     return Place(
-        (key, host.key) if host is not None else key,
+        (key, host.stream_id) if host is not None else key,
         lambda entry: entry.topic == key or mark in entry.raw or entry.type == ALWAYS,
         room,
     )

@@ -107,7 +107,10 @@ class MessageTraces:
             return None
         await self._journal.settled()  # a receipt takes its time to the disk
         room = cast(Message, entry.event).room
-        topics = (entry.topic or 0, *(one.key for one in self._memberships if room is not None and one.label == room))
+        topics = (
+            entry.topic or 0,
+            *(one.stream_id for one in self._memberships if room is not None and one.label == room),
+        )
         if state == FAILED:
             return await self._behind(entry, topics, _is_gone)
         if state == "delivered" and room is None:
@@ -135,7 +138,7 @@ class MessageTraces:
         entry = await self._known(peer, wanted)
         if entry is None or entry.type != "message":
             return None
-        if entry.topic == peer.key or self._has_said(peer, entry):
+        if entry.topic == peer.stream_id or self._has_said(peer, entry):
             return (await self.of(entry)).moments
         if self._has_heard(peer, entry):
             return [*(await self.of(entry)).moments, *self._passed_on(peer, entry)]
@@ -156,13 +159,13 @@ class MessageTraces:
         """Whether it was said in a room here, to all or to that peer alone, while it was in it."""
         to = cast(Message, entry.event).to_node
         feeds = self._rooms.feeds.of(peer.node or "")
-        is_in = any(feed.room.key == entry.topic and feed.holds(entry.seq) for feed in feeds)
+        is_in = any(feed.room.stream_id == entry.topic and feed.holds(entry.seq) for feed in feeds)
         return is_in and (to is msgspec.UNSET or to == peer.node)
 
     def _passed_on(self, peer: Peer, entry: Entry) -> Iterator[Moment]:
         """The way of what was said in a room to one of its members."""
         acked = entry.seq <= self._journal.marks.acked.get(peer.node or "", 0)
-        times = self._journal.timeline.writes.of(peer.key, entry.seq)
+        times = self._journal.timeline.writes.of(peer.stream_id, entry.seq)
         yield from _sent(times, done=acked or bool(times))
         yield Moment(ACKNOWLEDGED, done=acked)
 

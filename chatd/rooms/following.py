@@ -77,7 +77,7 @@ class RoomFollowing:
 
     def _hear(self, peer: Peer, membership: JoinedRoom | None, messages: list[Message]) -> None:
         if membership is not None and messages:
-            self._journal.append_all(messages, membership.key, "in")
+            self._journal.append_all(messages, membership.stream_id, "in")
             peer.received += len(messages)
 
     def _echo(self, peer: Peer, membership: JoinedRoom | None, frame: Said, claims: References) -> None:
@@ -90,7 +90,7 @@ class RoomFollowing:
             receipt = Receipt(
                 peer=peer.ref, state="delivered", id=frame.id, room=membership.label, room_position=position
             )
-            self._journal.append(receipt, membership.key)
+            self._journal.append(receipt, membership.stream_id)
         self._dealt_with(peer, seq)
 
     def _awaited(self, peer: Peer, frame: Said | Refused, claims: References) -> int:
@@ -108,11 +108,11 @@ class RoomFollowing:
 
     def _dealt_with(self, peer: Peer, seq: int) -> None:
         """As soon as that is committed; else the host says it again, and it is awaited then."""
-        batch, key = self._journal.filling, ("echo", peer.key)
+        batch, key = self._journal.filling, ("echo", peer.stream_id)
         if key not in batch.undo:
-            sure, before = self._echoes.get(peer.key, (0, 0))  # two batches at most are under way
+            sure, before = self._echoes.get(peer.stream_id, (0, 0))  # two batches at most are under way
             peer.unheard.cut_head(sure)
-            self._echoes[peer.key] = before, peer.echoed
+            self._echoes[peer.stream_id] = before, peer.echoed
             batch.if_failed(key, partial(_unecho, peer, peer.echoed))
         peer.echoed = seq
         self._journal.note(key, partial(_echoed, peer))
@@ -123,7 +123,7 @@ class RoomFollowing:
             for room, after in frame.rooms:
                 if (membership := self._memberships.get(peer.node or "", room)) is not None:
                     gap = Gap(peer=peer.ref, room=membership.label, after=after, through=frame.through)
-                    self._journal.append(gap, membership.key)
+                    self._journal.append(gap, membership.stream_id)
             return
         membership = self._memberships.get(peer.node or "", frame.room)
         if isinstance(frame, Refused):
@@ -152,7 +152,7 @@ class RoomFollowing:
             case "closed":
                 self._ended(membership, frame.seq, CLOSED)
                 return
-        self._journal.append(event, membership.key)
+        self._journal.append(event, membership.stream_id)
 
     def _ended(self, membership: JoinedRoom, seq: int, reason: str) -> None:
         """The host says that we are not in the room any more; or were not: a former time in it ends there."""
@@ -177,8 +177,8 @@ class RoomFollowing:
             room=membership.label if membership else f"{frame.room}@{peer.name}",
             reason=frame.reason,
         )
-        self._journal.append(receipt, membership.key if membership else peer.key)
-        self._journal.execute(STORE, seq, peer.key, REJECTED, 1)
+        self._journal.append(receipt, membership.stream_id if membership else peer.stream_id)
+        self._journal.execute(STORE, seq, peer.stream_id, REJECTED, 1)
         self._dealt_with(peer, seq)
 
 
@@ -192,4 +192,4 @@ def _unecho(peer: Peer, seq: int) -> None:
 
 
 def _echoed(peer: Peer) -> Statement:
-    return ECHO, (peer.key, peer.echoed)
+    return ECHO, (peer.stream_id, peer.echoed)

@@ -107,7 +107,7 @@ class HostedRooms:
             hint = "`chatctl room close` one that nobody needs"
             raise ControlError("rate_limited", f"{MOST_ROOMS} rooms are hosted here, as many as may be", hint)
         room = HostedRoom(self._registry.new_topic(), name, f"{name}@{self.owner.name}", self.owner.node)
-        self._by_name[name] = self._by_key[room.key] = room
+        self._by_name[name] = self._by_key[room.stream_id] = room
         return room, self._undo.add(self._write(room), partial(self._unhost, room))
 
     def close(self, room: HostedRoom) -> Batch:
@@ -121,19 +121,19 @@ class HostedRooms:
         for member in room.users():
             room.drop(member)
             self._end_feed(room, member, seq)
-        self._journal.execute(ROOM, room.key, room.name, room.label, room.subject, 1)
+        self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.subject, 1)
         self._undo.add(batch, partial(self._reopen, room, before))
         self._forget_if_over(room)
         return batch
 
     def _write(self, room: HostedRoom) -> Batch:
-        return self._journal.execute(ROOM, room.key, room.name, room.label, room.subject, 0)
+        return self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.subject, 0)
 
     def _unhost(self, room: HostedRoom) -> None:
-        del self._by_name[room.name], self._by_key[room.key]
+        del self._by_name[room.name], self._by_key[room.stream_id]
 
     def _reopen(self, room: HostedRoom, members: dict[str, Member]) -> None:
-        self._by_name[room.name] = self._by_key[room.key] = room
+        self._by_name[room.name] = self._by_key[room.stream_id] = room
         for member in members.values():
             self._back(room, member)
 
@@ -200,7 +200,7 @@ class HostedRooms:
         room.put(member)
         if node is not None:
             self.feeds.add(node, MembershipInterval(room, member.since))
-            self._journal.execute(MEMBER, room.key, node, nick, member.since, 0)
+            self._journal.execute(MEMBER, room.stream_id, node, nick, member.since, 0)
         return member, self._undo.add(batch, partial(self._unenter, room, member))
 
     def _unenter(self, room: HostedRoom, member: Member) -> None:
@@ -235,10 +235,10 @@ class HostedRooms:
             return
         if member.kind == OWN:
             self.feeds.drop(member.node, feed)
-            self._journal.execute(PAST, room.key, member.node, feed.since)
+            self._journal.execute(PAST, room.stream_id, member.node, feed.since)
         else:
             self.feeds.end(member.node, feed, seq)
-            self._journal.execute(MEMBER, room.key, member.node, member.nick, feed.since, seq)
+            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, feed.since, seq)
 
     def _back(self, room: HostedRoom, member: Member) -> None:
         """Its leaving could not be written down."""
@@ -297,7 +297,7 @@ class HostedRooms:
     def acknowledged(self, node: str, through: int) -> None:
         """The node has everything up to there: former times in rooms that end before are over."""
         for feed in self.feeds.ended(node, through):
-            key = feed.room.key
+            key = feed.room.stream_id
             self.feeds.drop(node, feed)
             self._journal.note(("past", key, node, feed.since), partial(_past, key, node, feed.since))
             self._forget_if_over(feed.room)
@@ -305,9 +305,9 @@ class HostedRooms:
     def _forget_if_over(self, room: HostedRoom) -> None:
         """A closed room of which nothing is owed to anybody is gone."""
         if self._by_name.get(room.name) is not room and all(feed.room is not room for _, feed in self.feeds):
-            self._by_key.pop(room.key, None)
+            self._by_key.pop(room.stream_id, None)
             for sql in FORGET:
-                self._journal.note((sql, room.key), partial(_forget, sql, room.key))
+                self._journal.note((sql, room.stream_id), partial(_forget, sql, room.stream_id))
 
     # -- the journal
 
@@ -315,7 +315,7 @@ class HostedRooms:
         for position, event in zip(self._journal.next_positions(len(events)), events, strict=True):
             if not isinstance(event, RoomGone):
                 event.room_position = position
-        batch = self._journal.append_all(events, room.key)
+        batch = self._journal.append_all(events, room.stream_id)
         self.appended(room, batch)
         return batch
 
@@ -323,7 +323,7 @@ class HostedRooms:
         """Something was put on the room's topic."""
         if not batch.done:
             room.newest = self._journal.appended
-            batch.if_failed(("newest", room.key), partial(self._lower, room))
+            batch.if_failed(("newest", room.stream_id), partial(self._lower, room))
 
     def _lower(self, room: HostedRoom) -> None:
         room.newest = min(room.newest, self._journal.committed)

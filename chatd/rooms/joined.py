@@ -56,7 +56,7 @@ class JoinedRooms:
                 peer.echoed = seq
 
     def __iter__(self) -> Iterator[JoinedRoom]:
-        return iter(sorted(self._all.values(), key=lambda one: (one.label, one.key)))
+        return iter(sorted(self._all.values(), key=lambda one: (one.label, one.stream_id)))
 
     # -- finding
 
@@ -174,10 +174,10 @@ class JoinedRooms:
         """We are not in the room any more, and everybody here is told."""
         before = membership.state
         self._end(membership, ControlError("unknown_room", f"this node is not in {membership.label}: {reason}"))
-        batch = self._journal.append(RoomGone(room=membership.label, reason=reason), membership.key)
+        batch = self._journal.append(RoomGone(room=membership.label, reason=reason), membership.stream_id)
         if reason == CLOSED:  # if there is one of that name again, it is another room
             self._topics.pop((membership.host, membership.name), None)
-        self._journal.execute(FORGET if reason == CLOSED else CLOSE, membership.key)
+        self._journal.execute(FORGET if reason == CLOSED else CLOSE, membership.stream_id)
         return self._undo.add(batch, partial(self._back, membership, before))
 
     def _back(self, membership: JoinedRoom, state: str) -> None:
@@ -185,7 +185,7 @@ class JoinedRooms:
         if (membership.host, membership.name) not in self._all:
             place = membership.host, membership.name
             membership.state, membership.error = state, None
-            self._all[place], self._topics[place] = membership, membership.key
+            self._all[place], self._topics[place] = membership, membership.stream_id
 
     # -- what the host says of now
 
@@ -211,7 +211,9 @@ class JoinedRooms:
     def keep(self, membership: JoinedRoom) -> Batch:
         """Write down what it is by now."""
         one = membership
-        return self._journal.execute(ROOM, one.key, one.name, one.host, one.label, one.nick, one.subject, one.since)
+        return self._journal.execute(
+            ROOM, one.stream_id, one.name, one.host, one.label, one.nick, one.subject, one.since
+        )
 
     def gone(self, peer: Peer, gone: Gone) -> None:
         """We are not in that room."""

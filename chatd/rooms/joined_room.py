@@ -23,7 +23,7 @@ class JoinedRoom:
     def __init__(
         self, key: int, name: str, host: str, label: str, nick: str, subject: str = "", since: int = 0
     ) -> None:
-        self.key = key
+        self.stream_id = key
         self.name = name
         self.host = host
         self.label = label  # as events name it: "lobby@alice"

@@ -44,7 +44,7 @@ class Moderation:
             raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
         who = member.node or parse_address(member.address or "", lowest_port=0)[0]
         room.bans[who] = member.nick
-        self._undo.add(self._journal.execute(BAN, room.key, who, member.nick), partial(_lift, room, who))
+        self._undo.add(self._journal.execute(BAN, room.stream_id, who, member.nick), partial(_lift, room, who))
         for other in room.users():
             if other is not member and other.address and parse_address(other.address, lowest_port=0)[0] == who:
                 self.kick(room, other.nick, BANNED)
@@ -67,7 +67,9 @@ class Moderation:
 
     def _unban(self, room: HostedRoom, who: str) -> Batch:
         name = room.bans.pop(who)
-        return self._undo.add(self._journal.execute(UNBAN, room.key, who), partial(room.bans.__setitem__, who, name))
+        return self._undo.add(
+            self._journal.execute(UNBAN, room.stream_id, who), partial(room.bans.__setitem__, who, name)
+        )
 
 
 def _ambiguous(room: HostedRoom, nick: str, found: list[str]) -> ControlError:

@@ -59,7 +59,7 @@ class RoomPosting:
         if to is not None:
             for message in messages:
                 message.to, message.to_node = to.nick, to.node
-        batch = self._journal.append_all(messages, room.key, direction)
+        batch = self._journal.append_all(messages, room.stream_id, direction)
         self._rooms.appended(room, batch)
         return messages, batch
 
@@ -105,7 +105,7 @@ class RoomPosting:
         for message, say in zip(messages, says, strict=True):
             if say.to is not None:
                 message.to, message.to_node = say.to, say.to_node
-        self._rooms.appended(room, self._journal.append_all(messages, room.key, "in"))
+        self._rooms.appended(room, self._journal.append_all(messages, room.stream_id, "in"))
 
     def _refusal(self, peer: Peer, say: Say) -> str | None:
         room = self._rooms.get(say.room)
@@ -124,12 +124,12 @@ class RoomPosting:
         """It is owed to who said it."""
         label, said = f"{say.room}@{self._owner.name}", f"{peer.node}/{say.epoch}:{say.seq}"
         event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
-        batch = self._journal.append(event, peer.key, "out")
+        batch = self._journal.append(event, peer.stream_id, "out")
         if not batch.done:
             outbox = peer.outbox
             outbox.add([self._journal.appended], [len(batch.entries[-1].raw)], in_room=True)
             batch.if_failed(peer, partial(_take_back, peer, self._journal))
-            self._journal.note(("outbox", peer.key), peer.outbox_row)
+            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
 
 
 def _take_back(peer: Peer, journal: Journal) -> None:

@@ -39,10 +39,22 @@ class Member:
 class HostedRoom:
     """One of them. `key` is its topic in the journal."""
 
-    __slots__ = ("bans", "by_fold", "by_node", "changed", "host", "key", "label", "name", "newest", "ports", "subject")
+    __slots__ = (
+        "bans",
+        "by_fold",
+        "by_node",
+        "changed",
+        "host",
+        "label",
+        "name",
+        "newest",
+        "ports",
+        "stream_id",
+        "subject",
+    )
 
     def __init__(self, key: int, name: str, label: str, host: str, subject: str = "") -> None:
-        self.key = key
+        self.stream_id = key
         self.name = name
         self.label = label  # as events name it: "lobby@alice"
         self.host = host  # our node id

@@ -22,11 +22,11 @@ from chatd.wire.query_frames import (
     Counted,
     Explore,
     Explored,
-    FoundLinks,
+    FoundFrame,
     Inquire,
-    MessageTraced,
     QueryFrame,
     Token,
+    TracedFrame,
     Wall,
 )
 from chatd.wire.room_frames import (
@@ -56,14 +56,13 @@ __all__ = [
     "Decoder",
     "Explore",
     "Explored",
-    "FoundLinks",
+    "FoundFrame",
     "Frame",
     "Gone",
     "Happened",
     "Hello",
     "Inquire",
     "LocalError",
-    "MessageTraced",
     "Missing",
     "Ordered",
     "PingFrame",
@@ -77,8 +76,10 @@ __all__ = [
     "Said",
     "Say",
     "Text",
+    "TracedFrame",
     "encode",
     "encode_many",
+    "frame_name",
     "valid_name",
 ]
 
@@ -278,7 +279,7 @@ class Decoder:
     def _check(self, frame: Frame) -> None:
         fault = _FAULTS[type(frame)](frame)
         if fault:
-            raise RemoteError(f"{type(frame).__name__}: {fault}")
+            raise RemoteError(f"{frame_name(frame)}: {fault}")
         if type(frame) is Text:
             self._epoch = frame.epoch
 
@@ -342,11 +343,16 @@ _FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
 }
 
 
+def frame_name(frame: Frame) -> str:
+    """The name of a frame's type in docs/wire.md, e.g. `Ack`, for error messages."""
+    return type(frame).__name__.removesuffix("Frame")
+
+
 def encode(frame: Frame, frame_bytes: int = FRAME_BYTES) -> bytes:
     """The bytes of one frame, checked as the receiver will check them. Raises LocalError."""
     fault = _FAULTS[type(frame)](frame)
     if fault:
-        raise LocalError(f"{type(frame).__name__}: {fault}")
+        raise LocalError(f"{frame_name(frame)}: {fault}")
     return encode_many((frame,), frame_bytes)
 
 
@@ -366,7 +372,7 @@ def encode_many(frames: Iterable[Frame | bytes], frame_bytes: int = FRAME_BYTES)
             try:
                 body = _encode(frame)
             except (UnicodeError, OverflowError) as error:
-                raise LocalError(f"{type(frame).__name__}: {error}") from None
+                raise LocalError(f"{frame_name(frame)}: {error}") from None
             size = len(body)
             parts += pack(size), body
         if size > frame_bytes:

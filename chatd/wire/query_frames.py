@@ -13,7 +13,7 @@ import msgspec
 from chatd.wire.fields import Seq, valid_epoch, valid_kind, valid_name, valid_node
 
 NEIGHBOURS_MOST: Final = 256  # in one page of a Found
-STEPS_MOST: Final = 64  # in a MessageTraced
+STEPS_MOST: Final = 64  # in a TracedFrame
 HOPS_MOST: Final = 64
 NAME_MOST: Final = 128  # characters of what a node calls a peer (`bob~k3v9abcd`, an address) or a consumer
 WITHIN_MOST_MS: Final = 60_000
@@ -39,7 +39,7 @@ class Explore(msgspec.Struct, array_like=True, tag=16, frozen=True, gc=False):
     own: bool = False
 
 
-class FoundLinks(msgspec.Struct, array_like=True, tag=17, frozen=True, gc=False):
+class FoundFrame(msgspec.Struct, array_like=True, tag=17, frozen=True, gc=False):
     """What one node says of itself; it goes back the way the question came.
 
     `private`: it does not say more. `plain`: how many plain peers it is connected with. `links`: its native peers that
@@ -75,7 +75,7 @@ class Inquire(msgspec.Struct, array_like=True, tag=19, frozen=True, gc=False):
     seq: Seq
 
 
-class MessageTraced(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
+class TracedFrame(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
     """The answer: (what, when, who) in order; `known` is false for a message that is not, or no more, in the journal.
 
     `what` is "accepted" or "arrived", "committed", "sent", "acknowledged" or "delivered", "taken" (by the consumer
@@ -104,10 +104,10 @@ class Counted(msgspec.Struct, array_like=True, tag=22, frozen=True, gc=False):
     distinct: Seq
 
 
-QueryFrame = Explore | FoundLinks | Explored | Inquire | MessageTraced | Count | Counted
+QueryFrame = Explore | FoundFrame | Explored | Inquire | TracedFrame | Count | Counted
 
 
-def _found_fault(frame: FoundLinks) -> str:
+def _found_fault(frame: FoundFrame) -> str:
     if not valid_node(frame.node):
         return "no such node id"
     if not valid_name(frame.name):
@@ -118,7 +118,7 @@ def _found_fault(frame: FoundLinks) -> str:
     return "" if named else "no such peer"
 
 
-def _traced_fault(frame: MessageTraced) -> str:
+def _traced_fault(frame: TracedFrame) -> str:
     if len(frame.steps) > STEPS_MOST:
         return f"more than {STEPS_MOST} steps"
     if frame.steps and not frame.known:
@@ -152,10 +152,10 @@ def _shown(name: str) -> bool:
 # What the types above do not say. Empty when it is all right.
 QUERY_FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
     Explore: _no_fault,
-    FoundLinks: _found_fault,
+    FoundFrame: _found_fault,
     Explored: _no_fault,
     Inquire: _inquire_fault,
-    MessageTraced: _traced_fault,
+    TracedFrame: _traced_fault,
     Count: _count_fault,
     Counted: _counted_fault,
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatd.wire.frames import Count, Counted, Frame, Inquire, MessageTraced, Say, Text
+from chatd.wire.frames import Count, Counted, Frame, Inquire, Say, Text, TracedFrame
 from tests.adversary.honest import epoch_of, messages, newest, of_node, unharmed
 from tests.adversary.liar import Liar, Line
 from tests.integration.conftest import TwoNodes
@@ -16,7 +16,7 @@ async def asked(line: Line, global_id: str) -> bool:
     node, _, position = global_id.partition("/")
     epoch, _, seq = position.partition(":")
     await line.say(Inquire(7, node, epoch, int(seq)))
-    return (await line.until(MessageTraced, token=7)).known
+    return (await line.until(TracedFrame, token=7)).known
 
 
 async def counted(line: Line, epoch: str, first: int, last: int) -> tuple[int, int]:
@@ -83,7 +83,7 @@ async def test_counts_and_answers_of_a_liar_are_shown_for_the_liar_alone(two_nod
     line = await liar.dial(a)
     line.answers[Count] = lambda frame: [Counted(frame.token, 4711, 42)]
     line.answers[Inquire] = lambda frame: [
-        MessageTraced(frame.token, True, [("arrived", 1.0, ""), ("taken", 1.0, "bob")])
+        TracedFrame(frame.token, True, [("arrived", 1.0, ""), ("taken", 1.0, "bob")])
     ]
     await chat(a, b)
     own = await a.send("mallory", "to the liar", wait="delivered")
@@ -92,7 +92,7 @@ async def test_counts_and_answers_of_a_liar_are_shown_for_the_liar_alone(two_nod
     traced = await a.ask("trace", id=own, timeout=10)
     assert {step["node"] for step in traced["steps"]} == {"alice", "mallory"}
     assert {step["node"] for step in traced["steps"] if step["here"]} == {"alice"}
-    await line.say(*(MessageTraced(token, True, [("arrived", 1.0, "")]) for token in range(50)), Counted(7, 9, 9))
+    await line.say(*(TracedFrame(token, True, [("arrived", 1.0, "")]) for token in range(50)), Counted(7, 9, 9))
     await unharmed(a, b)
 
 
@@ -103,7 +103,7 @@ async def test_questions_of_two_peers_are_answered_by_each_for_itself(two_nodes:
 
     def deny(frame: Inquire) -> list[Frame]:
         seen.append(frame)
-        return [MessageTraced(frame.token, False, [])]
+        return [TracedFrame(frame.token, False, [])]
 
     line.answers[Inquire] = deny
     theirs = await a.send("bob", "to bob", wait="delivered")

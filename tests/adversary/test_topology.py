@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 import trio
 
-from chatd.wire.frames import Explore, Explored, FoundLinks, Frame
+from chatd.wire.frames import Explore, Explored, FoundFrame, Frame
 from tests.adversary.honest import unharmed
 from tests.adversary.liar import Liar, Line
 from tests.integration.client import Refused
@@ -41,7 +41,7 @@ def answers(lines: list[Line], claims: list[tuple[str, str, list[Link]]]) -> Non
     """All these lines answer explorations so."""
 
     def found(frame: Explore) -> list[Frame]:
-        told = [FoundLinks(frame.token, node, name, False, 0, links, False) for node, name, links in claims]
+        told = [FoundFrame(frame.token, node, name, False, 0, links, False) for node, name, links in claims]
         return [*told, Explored(frame.token)]
 
     for line in lines:
@@ -141,7 +141,7 @@ async def test_answers_without_a_question_are_shown_nowhere(three_nodes: ThreeNo
     a, b, c = await three_nodes()
     line = await liar.dial(a)
     answers([line], [])
-    lies = [FoundLinks(token, GHOST, "eve", False, 0, [], False) for token in range(100)]
+    lies = [FoundFrame(token, GHOST, "eve", False, 0, [], False) for token in range(100)]
     await line.say(*lies, *(Explored(token) for token in range(100)))
     assert set(await shown(a)) == {a.id, b.id, c.id, liar.id}
     await unharmed(a, b)

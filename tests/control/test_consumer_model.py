@@ -158,7 +158,7 @@ class ConsumerMachine(RuleBasedStateMachine):
             for matches in kinds:
                 peer = self.registry.native("b" * 52, "bob", "x:1")
                 event = said("x" * 300) if matches else Receipt(peer=peer.ref, state="delivered")
-                journal.append(event, peer.key, "out")
+                journal.append(event, peer.stream_id, "out")
 
         self.commit_with(step)
 

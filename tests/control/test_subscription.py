@@ -121,8 +121,8 @@ async def test_filters_are_all_to_be_met_and_a_gap_always_is(stand: Stand, clien
     await client.ask("subscribe", filter={"types": ["message"], "direction": "in", "peer": "carol"})
     await stand.say("from bob")
     await client.ask("send", peer="carol", text="to carol")
-    stand.journal.append(PeerUp(peer=carol.ref, address="x:1", direction="in"), carol.key)
-    stand.journal.append(Gap(peer=carol.ref, after=None, through="x:5"), carol.key)
+    stand.journal.append(PeerUp(peer=carol.ref, address="x:1", direction="in"), carol.stream_id)
+    stand.journal.append(Gap(peer=carol.ref, after=None, through="x:5"), carol.stream_id)
     await stand.say("from carol", peer=carol)
     assert (await client.event())["event"]["type"] == "gap"
     assert await texts(client, 1) == ["from carol"]

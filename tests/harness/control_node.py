@@ -278,7 +278,7 @@ class Stand:
         for text in texts:
             who = peer or self.bob
             messages.append(Message(direction="in", peer=who.ref, text=text))
-            batch = self.journal.append(messages[-1], who.key, "in")
+            batch = self.journal.append(messages[-1], who.stream_id, "in")
         await batch.wait()
         return [message.position for message in messages]
 

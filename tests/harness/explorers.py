@@ -15,10 +15,10 @@ from chatd.net.pings import PendingPing
 from chatd.net.topology.explorer import Explorer
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
-from chatd.wire.frames import Explore, Explored, FoundLinks, encode
+from chatd.wire.frames import Explore, Explored, FoundFrame, encode
 from tests.harness.linked_node import config_of
 
-Told = Explore | FoundLinks | Explored
+Told = Explore | FoundFrame | Explored
 
 
 def node_id(name: str) -> str:

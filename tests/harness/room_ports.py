@@ -88,16 +88,16 @@ class Inn:
     async def said(self, count: int) -> list[tuple[str | None, str]]:
         """The texts, once there are so many."""
         waker = Waker()
-        self.links.journal.watch(waker, self.room.key)
+        self.links.journal.watch(waker, self.room.stream_id)
         while len(texts := await self.texts()) < count:
             await waker.wait()
-        self.links.journal.unwatch(waker, self.room.key)
+        self.links.journal.unwatch(waker, self.room.stream_id)
         return texts
 
     async def events(self) -> list[object]:
         """Everything that happened in the room so far."""
         await self.links.journal.settled()
-        return [entry.event for entry in (await self.links.journal.read(0, self.room.key)).entries]
+        return [entry.event for entry in (await self.links.journal.read(0, self.room.stream_id)).entries]
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ async def events(links: Links, count: int) -> None:
     """Events into the journal, one by one, each answered as to a client."""
     peer = links.registry.plain("192.0.2.9:1")
     for number in range(count):
-        links.journal.append(PeerPending(peer=peer.ref, address="192.0.2.9:1"), peer.key)
+        links.journal.append(PeerPending(peer=peer.ref, address="192.0.2.9:1"), peer.stream_id)
         encode([RpcReply("2.0", number, List())])
         if number % TURN == 0:
             await links.journal.settled()
@@ -92,7 +92,7 @@ async def native_connections(links: Links, count: int) -> None:
         links.exchange.declared(peer, link, Rooms(1, []))
         links.exchange.rooms.feeds.of(peer.node or "")
         links.explorer._may_ask(cast(Any, link))
-        links.journal.timeline.writes.add(peer.key, 0, links.journal.committed + 1, 0.0)
+        links.journal.timeline.writes.add(peer.stream_id, 0, links.journal.committed + 1, 0.0)
         await links.serve(peer, link, _nothing)
         if number % FEW == 0:
             await links.journal.settled()

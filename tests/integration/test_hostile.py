@@ -23,15 +23,15 @@ from chatd.wire.frames import (
     Counted,
     Explore,
     Explored,
-    FoundLinks,
+    FoundFrame,
     Frame,
     Hello,
     Inquire,
-    MessageTraced,
     PingFrame,
     PongFrame,
     Resume,
     Text,
+    TracedFrame,
     encode_many,
 )
 from tests.harness.handmade_peer import EPOCH, Handmade, hello
@@ -283,9 +283,9 @@ FLOODS: dict[str, Callable[[int], Frame]] = {
     "counts": lambda number: Count(number, EPOCH, 1, 9_000_000),
     "counts from the end": lambda number: Count(number, EPOCH, 2**63 - 1, 0),
     "answers to nothing": lambda number: (
-        FoundLinks(number, NODE, "nobody", private=False, plain=0, links=[(NODE, "x", "up", None)] * 20, more=True),
+        FoundFrame(number, NODE, "nobody", private=False, plain=0, links=[(NODE, "x", "up", None)] * 20, more=True),
         Explored(number),
-        MessageTraced(number, True, [("sent", 1.0, "")]),
+        TracedFrame(number, True, [("sent", 1.0, "")]),
         Counted(number, 1, 1),
     )[number % 4],
 }
@@ -345,7 +345,7 @@ async def test_one_who_asks_and_reads_nothing_in_league_with_one_who_answers_wit
 
         async def lie(token: int) -> float:
             nodes = ("".join(some) + "x" * 48 for some in product(letters, repeat=4))
-            frames = [FoundLinks(token, node, "liar", False, 0, [], True) for node in islice(nodes, 10_000)]
+            frames = [FoundFrame(token, node, "liar", False, 0, [], True) for node in islice(nodes, 10_000)]
             data, began = encode_many(frames), process_time()
             await liar.send_raw(data)
             await liar.send(PingFrame(1))
@@ -365,7 +365,7 @@ async def _lie_without_end(peer: Handmade) -> None:
     with suppress(*GONE):
         for node in ids:
             links = [(f"{node}{other}" + "x" * 44, "x", "up", 1e9) for other in ids[:256]]
-            await peer.send(FoundLinks(asked.token, f"{node:y<52}", "liar", False, 2**63 - 1, links, True))  # type: ignore[arg-type]
+            await peer.send(FoundFrame(asked.token, f"{node:y<52}", "liar", False, 2**63 - 1, links, True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("clock", [0.0, 0.001, 1e11])
@@ -378,7 +378,7 @@ async def test_a_peer_whose_clock_is_not_of_this_world(two_nodes: TwoNodes, cloc
             if isinstance(frame, PingFrame):
                 await peer.send(PongFrame(frame.token, clock))
             elif isinstance(frame, Inquire):
-                await peer.send(MessageTraced(frame.token, True, steps), MessageTraced(frame.token, True, steps))
+                await peer.send(TracedFrame(frame.token, True, steps), TracedFrame(frame.token, True, steps))
             elif isinstance(frame, Count):
                 await peer.send(Counted(frame.token, 2**63 - 1, 0))
 

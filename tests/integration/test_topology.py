@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from chatd.net.topology.neighbours import FRESH_S
-from chatd.wire.frames import Explore, Explored, FoundLinks, PingFrame, PongFrame
+from chatd.wire.frames import Explore, Explored, FoundFrame, PingFrame, PongFrame
 from tests.harness.handmade_peer import Handmade, new_identity
 from tests.integration.client import Refused
 from tests.integration.nodes import LiveNode, Network
@@ -197,7 +197,7 @@ async def answer(peer: Handmade, *pages: Any) -> None:
         if isinstance(frame, PingFrame):
             await peer.send(PongFrame(frame.token))
         if isinstance(frame, Explore):
-            await peer.send(*(FoundLinks(frame.token, *page) for page in pages), Explored(frame.token))
+            await peer.send(*(FoundFrame(frame.token, *page) for page in pages), Explored(frame.token))
 
 
 async def test_pages_of_a_thousand_neighbours_are_put_together(network: Network) -> None:
@@ -290,7 +290,7 @@ async def test_a_flood_of_questions_is_answered_and_not_passed_on(network: Netwo
 async def test_what_nobody_asked_for_is_dropped(network: Network) -> None:
     alice, bob = await linked(network, ["alice", "bob"], [(0, 1)])
     async with await Handmade.linked(alice.address, name="odd") as odd:
-        await odd.send(Explored(1), FoundLinks(1, "b" * 52, "b", False, 0, [], False), Explored(2))
+        await odd.send(Explored(1), FoundFrame(1, "b" * 52, "b", False, 0, [], False), Explored(2))
         await odd.send(Explore(7, 0, 0), Explore(7, 0, 0))
         assert (await odd.until(Explored)).token == 7
         assert "b" not in names(await topo(bob, timeout=0.5))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from chatd.wire.frames import AckFrame, Inquire, MessageTraced, PingFrame, PongFrame, Text
+from chatd.wire.frames import AckFrame, Inquire, PingFrame, PongFrame, Text, TracedFrame
 from tests.harness.handmade_peer import Handmade
 from tests.integration.client import Refused
 from tests.integration.conftest import ThreeNodes, TwoNodes
@@ -252,7 +252,7 @@ async def test_a_peer_that_says_nonsense_changes_nothing_of_what_is_known_here(n
                 if isinstance(frame, PingFrame):
                     await peer.send(PongFrame(frame.token, 9.5e10))
                 elif isinstance(frame, Inquire):
-                    await peer.send(MessageTraced(frame.token, True, said))
+                    await peer.send(TracedFrame(frame.token, True, said))
 
         nursery.start_soon(answer)
         found = await traced(a, message_id)

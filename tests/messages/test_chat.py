@@ -33,7 +33,7 @@ async def test_a_message_is_queued_and_its_id_is_its_position(core: Core) -> Non
     assert (message.direction, message.state, message.peer) == ("out", "queued", bob.ref)
     assert not batch.done
     await batch.wait()
-    entries = core.journal.recent(0, bob.key)
+    entries = core.journal.recent(0, bob.stream_id)
     assert texts_of(entries) == ["hi"]
     assert (entries or [])[-1].direction == "out"
     assert owed(bob) == [core.journal.committed]
@@ -122,7 +122,7 @@ async def test_a_native_text_that_is_no_text_is_refused(core: Core, text: str) -
 async def test_a_native_text_may_have_lines_tabs_and_every_script(core: Core, text: str) -> None:
     bob, _ = core.up()
     await core.chat.send(bob, text)[1].wait()
-    assert texts_of(core.journal.recent(0, bob.key)) == [text]
+    assert texts_of(core.journal.recent(0, bob.stream_id)) == [text]
 
 
 @pytest.mark.parametrize(("ours", "theirs", "limit"), [(64, 0, 64), (100, 64, 64), (64, 100, 64)])

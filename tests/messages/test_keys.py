@@ -99,7 +99,7 @@ async def test_keys_that_will_be_asked_for_are_looked_up_together(core: Core) ->
     await notyet.value.wait()
     assert core.world.calls == calls + 1
     core.chat.keys.prefetch([*keys, ""])
-    found = {key: core.chat.keys.find(key, bob.key, "hi") for key in keys}
+    found = {key: core.chat.keys.find(key, bob.stream_id, "hi") for key in keys}
     assert {key: seq for key, seq in found.items() if seq is not None} == {"key 7": known}
 
 

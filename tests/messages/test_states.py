@@ -50,7 +50,7 @@ def exact(core: Core, peer: Peer, *sizes: int) -> None:
     """As many messages of these sizes are owed, and the journal knows it."""
     assert (peer.outbox.count, peer.outbox.size) == (len(sizes), sum(sizes))
     assert (core.registry.owed.messages, core.registry.owed.size) == (len(sizes), sum(sizes))
-    rows = core.journal.store.query("SELECT messages, bytes FROM outboxes WHERE topic = ?", peer.key)
+    rows = core.journal.store.query("SELECT messages, bytes FROM outboxes WHERE topic = ?", peer.stream_id)
     assert rows == [(len(sizes), sum(sizes))]
 
 

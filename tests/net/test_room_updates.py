@@ -208,4 +208,4 @@ async def test_retention_does_not_keep_rooms(core: Core) -> None:
     retention = Retention(core.journal, core.world, age=50, size=1 << 30)
     while await retention.step():
         continue
-    assert (await core.journal.page(0, lobby.room.key)).entries == []
+    assert (await core.journal.page(0, lobby.room.stream_id)).entries == []

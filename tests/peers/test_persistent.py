@@ -36,10 +36,10 @@ async def test_wishes_are_there_after_a_restart_with_their_peers_and_slots(tmp_p
             2: ("native", THERE, None, THERE, [THERE]),
             3: ("plain", THERE, None, THERE, [THERE]),
         }
-        assert [peer.key for peer in core.registry] == [bob.key, unmet.key, plain.key]
+        assert [peer.stream_id for peer in core.registry] == [bob.stream_id, unmet.stream_id, plain.stream_id]
         assert [record.desired for record in core.registry.records()] == [True, True, True]
         newcomer = core.registry.plain("10.0.0.9:6001")
-        assert (newcomer.slot, newcomer.key) == (4, plain.key + 1)
+        assert (newcomer.slot, newcomer.stream_id) == (4, plain.stream_id + 1)
 
 
 async def test_a_wish_survives_a_kill_once_its_batch_is_done(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ async def test_slots_count_up_and_are_not_given_again_in_one_run(core: Core) -> 
     core.registry.forget(second)
     third, _ = core.up(CAROL, "carol")
     assert (first.slot, second.slot, third.slot) == (0, 1, 2)
-    assert len({first.key, second.key, third.key}) == 3
+    assert len({first.stream_id, second.stream_id, third.stream_id}) == 3
     assert core.registry.by_node(CAROL) is third
     assert core.registry.by_node(STRANGER) is None
 
@@ -41,7 +41,7 @@ async def test_a_slot_of_a_stranger_is_given_anew_after_a_restart_and_one_that_i
     async with standing(tmp_path) as core:
         assert core.registry.find(0).node == BOB
         other = core.registry.native(STRANGER, "other", "x:3")
-        assert (other.slot, other.key > stranger.key) == (1, True)
+        assert (other.slot, other.stream_id > stranger.stream_id) == (1, True)
 
 
 async def test_a_name_that_was_there_before_the_node_whose_id_begins_so_stays_but_decides_nothing(core: Core) -> None:
@@ -424,7 +424,7 @@ async def test_peers_that_we_dialed_are_remembered_and_strangers_are_not(tmp_pat
         robert = core.registry.find("robert")
         assert (robert.slot, robert.node, robert.address) == (0, BOB, "10.0.0.3:7420")
         assert (robert.pinned, robert.trust, robert.state) == (True, "accepted", "down")
-        assert robert.key == dialed.key
+        assert robert.stream_id == dialed.stream_id
         assert core.registry.native(BOB, "bob", "10.0.0.7:1") is robert
         assert robert.address == "10.0.0.3:7420"
         assert core.registry.plain("x").slot == 1
@@ -436,7 +436,7 @@ async def test_topics_are_not_given_again_after_a_restart(tmp_path: Path) -> Non
         plain, _ = core.plain_up()
         await core.chat.receive_plain(plain, ["hi"]).wait()
     async with standing(tmp_path) as core:
-        assert core.registry.plain("x").key > plain.key
+        assert core.registry.plain("x").stream_id > plain.stream_id
 
 
 async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path: Path) -> None:
@@ -489,7 +489,7 @@ async def test_a_peer_whose_forgetting_met_a_full_disk_may_come_back(core: Core)
     assert batch.error is not None
     again = core.registry.native(BOB, "bob", "x:2")
     await core.registry.remember(again).wait()
-    assert core.journal.store.query("SELECT id, node FROM peers") == [(again.key, BOB)]
+    assert core.journal.store.query("SELECT id, node FROM peers") == [(again.stream_id, BOB)]
 
 
 async def test_what_could_not_be_remembered_is_written_with_the_next_commit(core: Core) -> None:
@@ -521,10 +521,10 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, link = core.up()
         core.chat.send(bob, "hi")
-        core.journal.execute("INSERT INTO outcomes VALUES (6, ?, 'expired', 1)", bob.key)
-        core.journal.execute("INSERT INTO outcomes VALUES (7, ?, 'expired', 0)", bob.key)
+        core.journal.execute("INSERT INTO outcomes VALUES (6, ?, 'expired', 1)", bob.stream_id)
+        core.journal.execute("INSERT INTO outcomes VALUES (7, ?, 'expired', 0)", bob.stream_id)
         core.journal.execute("INSERT INTO outcomes VALUES (8, 99, 'expired', 1)")
-        core.journal.execute("INSERT INTO expiries VALUES (7, ?, 9, 9)", bob.key)
+        core.journal.execute("INSERT INTO expiries VALUES (7, ?, 9, 9)", bob.stream_id)
         core.journal.flush()
         await core.commit()
         batch = core.registry.forget(bob)
@@ -535,8 +535,8 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
         await core.commit()
         assert core.registry.owed.messages == 0
         query = core.journal.store.query
-        assert query("SELECT messages, bytes, written FROM outboxes WHERE topic = ?", bob.key) == [(0, 0, 0)]
-        assert query("SELECT count(*) FROM expiries WHERE topic = ?", bob.key) == [(0,)]
+        assert query("SELECT messages, bytes, written FROM outboxes WHERE topic = ?", bob.stream_id) == [(0, 0, 0)]
+        assert query("SELECT count(*) FROM expiries WHERE topic = ?", bob.stream_id) == [(0,)]
         assert query("SELECT seq FROM outcomes ORDER BY seq") == [(6,), (8,)]  # what had ended has ended
 
 

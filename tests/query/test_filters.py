@@ -30,8 +30,8 @@ def heard(peer: Peer, **fields: object) -> Message:
 
 async def test_types_and_direction_decide_for_everything_but_a_gap(core: Core) -> None:
     bob, _ = core.up()
-    message = await entry_of(core, heard(bob), bob.key, "in")
-    gap = await entry_of(core, Gap(peer=bob.ref, after=None, through="aaaaaaaa:1"), bob.key)
+    message = await entry_of(core, heard(bob), bob.stream_id, "in")
+    gap = await entry_of(core, Gap(peer=bob.ref, after=None, through="aaaaaaaa:1"), bob.stream_id)
     for wanted, expected in (
         ({}, True),
         ({"types": ["message"]}, True),
@@ -48,22 +48,22 @@ async def test_types_and_direction_decide_for_everything_but_a_gap(core: Core) -
 async def test_what_is_said_in_rooms_of_a_peer_is_not_between_us_and_it(core: Core) -> None:
     bob, _ = core.up()
     carol, _ = core.up(CAROL, "carol")
-    direct = await entry_of(core, heard(bob), bob.key, "in")
-    in_room = await entry_of(core, heard(bob, room="hall@bob"), bob.key, "out")
-    assert is_wanted(core, direct, bob.key, peer="bob")
-    assert not is_wanted(core, in_room, bob.key, peer="bob")
-    assert not is_wanted(core, direct, carol.key, peer="carol")
+    direct = await entry_of(core, heard(bob), bob.stream_id, "in")
+    in_room = await entry_of(core, heard(bob, room="hall@bob"), bob.stream_id, "out")
+    assert is_wanted(core, direct, bob.stream_id, peer="bob")
+    assert not is_wanted(core, in_room, bob.stream_id, peer="bob")
+    assert not is_wanted(core, direct, carol.stream_id, peer="carol")
 
 
 @pytest.mark.parametrize("gone", [False, True])
 async def test_a_room_of_a_peer_is_what_was_said_there_by_others_and_by_us(core: Core, *, gone: bool) -> None:
     bob, _ = core.up()
     hall = core.exchange.memberships.join(bob, "hall", "al")
-    heard_there = await entry_of(core, heard(bob, room=hall.label), hall.key, "in")
-    said_there = await entry_of(core, heard(bob, room=hall.label), bob.key, "out")
-    elsewhere = await entry_of(core, heard(bob, room="attic@bob"), bob.key, "out")
+    heard_there = await entry_of(core, heard(bob, room=hall.label), hall.stream_id, "in")
+    said_there = await entry_of(core, heard(bob, room=hall.label), bob.stream_id, "out")
+    elsewhere = await entry_of(core, heard(bob, room="attic@bob"), bob.stream_id, "out")
     if gone:
         core.exchange.memberships.leave(hall)
-    assert is_wanted(core, heard_there, hall.key, room="hall@bob")
-    assert is_wanted(core, said_there, hall.key, room="hall@bob") is not gone
-    assert not is_wanted(core, elsewhere, hall.key, room="hall@bob")
+    assert is_wanted(core, heard_there, hall.stream_id, room="hall@bob")
+    assert is_wanted(core, said_there, hall.stream_id, room="hall@bob") is not gone
+    assert not is_wanted(core, elsewhere, hall.stream_id, room="hall@bob")

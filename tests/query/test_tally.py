@@ -15,7 +15,7 @@ EPOCH, OLDER = "aaaaaaaa", "bbbbbbbb"
 async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EPOCH, after: int = 0) -> tuple[int, int]:
     """Messages, and how many different ones."""
     await core.commit()
-    tally = RangeTally(peer.key, after, core.journal.committed, epoch, first, last)
+    tally = RangeTally(peer.stream_id, after, core.journal.committed, epoch, first, last)
     while not await core.journal.ask(tally.go_on):
         continue
     return tally.messages, tally.distinct
@@ -24,7 +24,7 @@ async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EP
 def append(core: Core, peer: Peer, *ids: str, text: str = "x") -> None:
     """Messages as they lie in the journal, whatever the marks say."""
     messages = [Message(direction="in", peer=peer.ref, global_id=f"{peer.node}/{one}", text=text) for one in ids]
-    core.journal.append_all(messages, peer.key, "in")
+    core.journal.append_all(messages, peer.stream_id, "in")
 
 
 async def test_what_came_of_the_range_is_counted(core: Core) -> None:

@@ -42,7 +42,7 @@ class Living(NamedTuple):
         self.core.world.now += 1
         after = self.core.journal.marks.acked.get(peer.node or "", 0)
         assert await self.core.write(peer)
-        self.core.journal.timeline.writes.add(peer.key, after, self.core.journal.committed, self.core.world.now)
+        self.core.journal.timeline.writes.add(peer.stream_id, after, self.core.journal.committed, self.core.world.now)
 
     async def consumer(self, name: str, wanted: Filter = MESSAGES, topic: int | None = None) -> None:
         """A new one, from the beginning of the journal."""
@@ -211,8 +211,8 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
     carol, _ = await core.linked(CAROL, "carol")
     wanted = {
         "everything": (Filter(), None),
-        "bobs": (Filter(peer="bob"), bob.key),
-        "carols": (Filter(peer="carol"), carol.key),
+        "bobs": (Filter(peer="bob"), bob.stream_id),
+        "carols": (Filter(peer="carol"), carol.stream_id),
         "in": (Filter(direction="in"), None),
         "out": (Filter(direction="out"), None),
         "receipts": (Filter(types=["receipt"]), None),
@@ -281,7 +281,7 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     assert await living.told(bob, public) == await living.told(bob, private) == ["arrived", "committed"]
     assert await living.told(carol, public) == ["arrived", "committed", "sent?", "acknowledged?"]
     assert await living.told(carol, private) is not None
-    core.journal.timeline.writes.add(carol.key, 0, core.journal.committed, core.world.now)
+    core.journal.timeline.writes.add(carol.stream_id, 0, core.journal.committed, core.world.now)
     core.journal.marks.acked[CAROL] = core.journal.committed
     assert await living.told(carol, public) == ["arrived", "committed", "sent", "acknowledged~"]
     assert await living.told(dave, public) is None
@@ -306,7 +306,7 @@ async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: 
     bob, link = await core.linked()
     membership = core.exchange.memberships.join(bob, "hall", "al")
     core.exchange.memberships.roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
-    await living.consumer("room", Filter(room="hall@bob"), membership.key)
+    await living.consumer("room", Filter(room="hall@bob"), membership.stream_id)
     saying = Saying(membership.label, membership.nick)
     placed, refused = await say(core, bob, saying=saying), await say(core, bob, saying=saying)
     await living.write(bob)

@@ -209,12 +209,12 @@ async def test_a_closed_room_is_owed_up_to_its_end(core: Core) -> None:
     rooms.close(room)
     end = core.journal.appended
     assert rooms.get("lobby") is None
-    assert rooms.by_topic(room.key) is room
+    assert rooms.by_topic(room.stream_id) is room
     assert [feed.until for feed in rooms.feeds.of(BOB)] == [end]
     fresh, _ = rooms.host("lobby")
     assert fresh is not room
     rooms.acknowledged(BOB, end)
-    assert rooms.by_topic(room.key) is None
+    assert rooms.by_topic(room.stream_id) is None
 
 
 async def test_a_room_with_a_port_is_not_closed(core: Core) -> None:
@@ -241,7 +241,7 @@ async def test_rooms_are_as_before_after_a_restart(tmp_path: Path) -> None:
         assert nicks(room) == ["owl", "bob"]
         assert (room.subject, room.newest, room.bans) == ("spring", newest, {CAROL: "carol"})
         assert [feed.until < 1 << 62 for feed in rooms.feeds.of(CAROL)] == [True]
-        assert core.registry.new_topic() > room.key
+        assert core.registry.new_topic() > room.stream_id
 
 
 async def test_nothing_has_happened_when_its_commit_fails(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ async def test_a_closed_room_that_nobody_is_owed_leaves_nothing(tmp_path: Path) 
         core.exchange.moderation.ban(room, "jane")
         rooms.close(room)
         await core.flushed()
-        assert rooms.by_topic(room.key) is None
+        assert rooms.by_topic(room.stream_id) is None
     async with standing(tmp_path, World(inline=True)) as core:
         assert list(core.exchange.rooms) == []
         assert core.journal.store.query("SELECT count(*) FROM bans")[0][0] == 0

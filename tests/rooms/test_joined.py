@@ -39,7 +39,7 @@ async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer
 
 async def events(core: Core, membership: JoinedRoom) -> list[dict[str, Any]]:
     await core.commit()
-    return [msgspec.json.decode(entry.raw) for entry in (await core.journal.page(0, membership.key)).entries]
+    return [msgspec.json.decode(entry.raw) for entry in (await core.journal.page(0, membership.stream_id)).entries]
 
 
 def say(core: Core, peer: Peer, membership: JoinedRoom, text: str) -> Message:
@@ -288,10 +288,15 @@ async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None
         await core.commit()
         core.exchange.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
         await core.flushed()
-        key = membership.key
+        key = membership.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
         (membership,) = core.exchange.memberships
-        assert (membership.key, membership.label, membership.nick, membership.since) == (key, "lobby@bob", "owl", 10)
+        assert (membership.stream_id, membership.label, membership.nick, membership.since) == (
+            key,
+            "lobby@bob",
+            "owl",
+            10,
+        )
         assert core.exchange.memberships.wanted(BOB) == [("lobby", "owl", False)]
         assert core.registry.find("bob").echoed > 0
         assert core.registry.new_topic() > key
@@ -357,11 +362,11 @@ async def test_who_comes_back_to_a_room_finds_its_history(tmp_path: Path) -> Non
         _, _, membership = await joined(core)
         core.exchange.memberships.leave(membership)
         await core.commit()
-        key = membership.key
+        key = membership.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
         assert list(core.exchange.memberships) == []
         _, _, membership = await joined(core)
-        assert membership.key == key
+        assert membership.stream_id == key
 
 
 async def test_what_was_said_and_never_committed_is_not_awaited_though_a_refusal_failed_with_it(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ async def lobby(core: Core, *members: tuple[str, str]) -> tuple[HostedRoom, list
 
 async def said(core: Core, room: HostedRoom) -> list[dict[str, Any]]:
     await core.commit()
-    entries = (await core.journal.page(0, room.key)).entries
+    entries = (await core.journal.page(0, room.stream_id)).entries
     return [msgspec.json.decode(entry.raw) for entry in entries if entry.type == "message"]
 
 

@@ -191,8 +191,8 @@ class RoomsMachine(RuleBasedStateMachine):
             self.open(name, room)
 
     def open(self, name: str, room: HostedRoom) -> None:
-        self.now.rooms[name] = Lodge(room.key)
-        self.now.names[room.key] = name
+        self.now.rooms[name] = Lodge(room.stream_id)
+        self.now.names[room.stream_id] = name
 
     @rule(name=names)
     def close(self, name: str) -> None:
@@ -518,7 +518,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
 def agree(rooms: HostedRooms, model: Host) -> None:
     """Rooms, members, bans and intervals are those of the model, and nobody has the nick of another."""
-    assert {room.name: room.key for room in rooms} == {name: lodge.key for name, lodge in model.rooms.items()}
+    assert {room.name: room.stream_id for room in rooms} == {name: lodge.key for name, lodge in model.rooms.items()}
     for room in rooms:
         lodge = model.rooms[room.name]
         members = [(one.nick, one.kind, one.node or one.address, one.since) for one in room.users()]
@@ -527,8 +527,8 @@ def agree(rooms: HostedRooms, model: Host) -> None:
         assert {nicks.fold(one.nick) for one in room.users()} == room.by_fold.keys()
         assert {one.who for one in lodge.members.values() if one.kind != "plain"} == room.by_node.keys()
         assert (room.bans, room.subject) == (lodge.bans, lodge.subject)
-        assert rooms.by_topic(room.key) is room
-    feeds = sorted((node, feed.room.key, feed.since, feed.until) for node, feed in rooms.feeds)
+        assert rooms.by_topic(room.stream_id) is room
+    feeds = sorted((node, feed.room.stream_id, feed.since, feed.until) for node, feed in rooms.feeds)
     assert feeds == sorted(model.feeds)
     assert all(rooms.by_topic(key) is not None for _, key, _, _ in feeds)
 

@@ -20,13 +20,12 @@ from chatd.wire.frames import (
     Counted,
     Explore,
     Explored,
-    FoundLinks,
+    FoundFrame,
     Frame,
     Gone,
     Happened,
     Hello,
     Inquire,
-    MessageTraced,
     Missing,
     Refused,
     Resume,
@@ -35,6 +34,7 @@ from chatd.wire.frames import (
     Said,
     Say,
     Text,
+    TracedFrame,
 )
 from tests.adversary.liar import Line
 from tests.harness.handmade_peer import Handmade, hello
@@ -298,9 +298,9 @@ def _tells(liar: Liar, machine: Machine) -> list[Frame]:
     token, other = liar.random.getrandbits(40), liar.other(machine)
     links: list[Any] = [(machine.node_id, machine.name, "down", None)]
     return [
-        MessageTraced(token, True, [("arrived", 1.0, "")]),
+        TracedFrame(token, True, [("arrived", 1.0, "")]),
         Counted(token, 9, 9),
-        FoundLinks(token, other.node_id, other.name, private=False, plain=0, links=links, more=False),
+        FoundFrame(token, other.node_id, other.name, private=False, plain=0, links=links, more=False),
         Explored(token),
     ]
 

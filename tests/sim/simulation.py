@@ -271,7 +271,7 @@ class _Simulation:
             peer = theirs.registry.by_node(machine.node_id)
             if peer is None or machine.losses or other.losses:
                 continue
-            ((there,),) = theirs.journal.store.query(COUNT, peer.key)
+            ((there,),) = theirs.journal.store.query(COUNT, peer.stream_id)
             first, last = ours.journal.position(1), ours.journal.position(ours.journal.committed)
             try:
                 found = await client.call("tally", peer=other.node_id, first=first, last=last, timeout=COUNTS_S)

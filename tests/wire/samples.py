@@ -16,13 +16,12 @@ from chatd.wire.frames import (
     Counted,
     Explore,
     Explored,
-    FoundLinks,
+    FoundFrame,
     Frame,
     Gone,
     Happened,
     Hello,
     Inquire,
-    MessageTraced,
     Missing,
     PingFrame,
     PongFrame,
@@ -33,6 +32,7 @@ from chatd.wire.frames import (
     Said,
     Say,
     Text,
+    TracedFrame,
 )
 from chatd.wire.query_frames import HOPS_MOST, NAME_MOST, WITHIN_MOST_MS
 
@@ -90,11 +90,11 @@ neighbours = st.tuples(
 steps = st.lists(st.tuples(kinds, walls, shown), max_size=4)
 query_frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Explore, seqs, st.integers(0, HOPS_MOST), st.integers(0, WITHIN_MOST_MS), st.booleans()),
-    st.builds(FoundLinks, seqs, nodes, names, st.booleans(), seqs, st.lists(neighbours, max_size=4), st.booleans()),
+    st.builds(FoundFrame, seqs, nodes, names, st.booleans(), seqs, st.lists(neighbours, max_size=4), st.booleans()),
     st.builds(Explored, seqs),
     st.builds(Inquire, seqs, nodes, epochs, seqs),
-    st.builds(MessageTraced, seqs, st.just(True), steps),
-    st.builds(MessageTraced, seqs, st.just(False), st.just([])),
+    st.builds(TracedFrame, seqs, st.just(True), steps),
+    st.builds(TracedFrame, seqs, st.just(False), st.just([])),
     st.builds(Count, seqs, epochs, seqs, seqs),
     st.builds(lambda token, counts: Counted(token, max(counts), min(counts)), seqs, st.tuples(seqs, seqs)),
 )

@@ -14,13 +14,13 @@ from chatd.wire.frames import (
     Counted,
     Decoder,
     Explore,
-    FoundLinks,
+    FoundFrame,
     Frame,
     Inquire,
     LocalError,
-    MessageTraced,
     QueryFrame,
     RemoteError,
+    TracedFrame,
     encode,
 )
 from chatd.wire.query_frames import (
@@ -129,11 +129,11 @@ def test_what_is_no_question_and_no_answer_is_refused(elements: tuple[object, ..
     [
         Explore(MOST, HOPS_MOST, WITHIN_MOST_MS),
         Explore(0, 0, 0, own=True),
-        FoundLinks(0, NODE, "a", True, 0, [], False),
-        FoundLinks(1, NODE, "alice", False, MOST, [(NODE, "[fe80::1%eth0]:65535", "dialing", None)], False),
-        FoundLinks(1, NODE, "alice", False, 1, [(NODE, "bob~k3v9abcd", "down", 0.0)], True),
-        MessageTraced(MOST, False, []),
-        MessageTraced(1, True, [("accepted", 1e11, ""), ("of_a_later_version", 0.0, LONG_NAME)]),
+        FoundFrame(0, NODE, "a", True, 0, [], False),
+        FoundFrame(1, NODE, "alice", False, MOST, [(NODE, "[fe80::1%eth0]:65535", "dialing", None)], False),
+        FoundFrame(1, NODE, "alice", False, 1, [(NODE, "bob~k3v9abcd", "down", 0.0)], True),
+        TracedFrame(MOST, False, []),
+        TracedFrame(1, True, [("accepted", 1e11, ""), ("of_a_later_version", 0.0, LONG_NAME)]),
         Inquire(0, NODE, EPOCH, MOST),
         Count(0, EPOCH, MOST, 0),
         Counted(0, MOST, MOST),
@@ -147,8 +147,8 @@ def test_what_lies_on_the_edge_passes(frame: Frame) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        FoundLinks(MOST, NODE, "x" * 63, False, MOST, [(NODE, LONG_NAME, "dialing", 1e9 / 3)] * NEIGHBOURS_MOST, True),
-        MessageTraced(MOST, True, [("x" * 32, 1e11 / 3, LONG_NAME)] * STEPS_MOST),
+        FoundFrame(MOST, NODE, "x" * 63, False, MOST, [(NODE, LONG_NAME, "dialing", 1e9 / 3)] * NEIGHBOURS_MOST, True),
+        TracedFrame(MOST, True, [("x" * 32, 1e11 / 3, LONG_NAME)] * STEPS_MOST),
     ],
 )
 def test_the_longest_answer_fits_into_a_frame_that_everybody_takes(frame: Frame) -> None:
@@ -158,10 +158,10 @@ def test_the_longest_answer_fits_into_a_frame_that_everybody_takes(frame: Frame)
 @pytest.mark.parametrize(
     "frame",
     [
-        FoundLinks(1, NODE, "alice", False, 0, [(NODE, "bob", "up", 0.4)] * (NEIGHBOURS_MOST + 1), False),
-        FoundLinks(1, NODE, "alice", False, 0, [(NODE, "", "up", 0.4)], False),
-        MessageTraced(1, True, [("sent", 1.0, "")] * (STEPS_MOST + 1)),
-        MessageTraced(1, False, [("sent", 1.0, "")]),
+        FoundFrame(1, NODE, "alice", False, 0, [(NODE, "bob", "up", 0.4)] * (NEIGHBOURS_MOST + 1), False),
+        FoundFrame(1, NODE, "alice", False, 0, [(NODE, "", "up", 0.4)], False),
+        TracedFrame(1, True, [("sent", 1.0, "")] * (STEPS_MOST + 1)),
+        TracedFrame(1, False, [("sent", 1.0, "")]),
         Inquire(1, "bob", EPOCH, 7),
         Inquire(1, NODE, "7", 7),
         Count(1, "nope", 1, 2),
@@ -207,10 +207,10 @@ def within_the_bound(frame: Frame) -> bool:
 @pytest.mark.parametrize(
     ("page", "bound"),
     [
-        (lambda n: FoundLinks(1, NODE, "alice", False, 0, [(NODE, "bob", "up", None)] * n, False), NEIGHBOURS_MOST),
-        (lambda n: FoundLinks(1, NODE, "alice", False, 0, [(NODE, "x" * n, "up", None)], False), NAME_MOST),
-        (lambda n: MessageTraced(1, True, [("sent", 1.0, "")] * n), STEPS_MOST),
-        (lambda n: MessageTraced(1, True, [("taken", 1.0, "x" * n)]), NAME_MOST),
+        (lambda n: FoundFrame(1, NODE, "alice", False, 0, [(NODE, "bob", "up", None)] * n, False), NEIGHBOURS_MOST),
+        (lambda n: FoundFrame(1, NODE, "alice", False, 0, [(NODE, "x" * n, "up", None)], False), NAME_MOST),
+        (lambda n: TracedFrame(1, True, [("sent", 1.0, "")] * n), STEPS_MOST),
+        (lambda n: TracedFrame(1, True, [("taken", 1.0, "x" * n)]), NAME_MOST),
     ],
 )
 def test_as_many_as_the_bound_pass_and_not_one_more(page: Callable[[int], Frame], bound: int) -> None:

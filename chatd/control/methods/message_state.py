@@ -85,9 +85,9 @@ class MessageStateWatch:
         if self._room is None or state != "rejected":
             return ""
         journal, cursor = self._node.journal, self._seq
-        memberships = [one.key for one in self._node.memberships if one.label == self._room]
+        memberships = [one.stream_id for one in self._node.memberships if one.label == self._room]
         while cursor < journal.committed:
-            entries, cursor = await journal.read(cursor, (self._peer.key, *memberships))
+            entries, cursor = await journal.read(cursor, (self._peer.stream_id, *memberships))
             for entry in entries:
                 if entry.type == "receipt" and (receipt := cast(Receipt, entry.event)).id == self.id:
                     return receipt.reason or ""

@@ -137,10 +137,10 @@ async def ask(node: Node, _session: Session, params: Ask) -> Answer:
 async def _answer(node: Node, peer: Peer, question: str) -> Entry:
     """The first message of the peer behind the question that names it. Raises ControlError if the question ends."""
     journal, waker, cursor = node.journal, Waker(), node.journal.resolve(question)
-    journal.watch(waker, peer.key)
+    journal.watch(waker, peer.stream_id)
     try:
         while True:
-            entries, cursor = await journal.read(cursor, peer.key)
+            entries, cursor = await journal.read(cursor, peer.stream_id)
             for entry in entries:
                 if entry.direction == "in" and cast(Message, entry.event).re == question:
                     return entry
@@ -149,7 +149,7 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
             if cursor >= journal.committed:
                 await waker.wait()
     finally:
-        journal.unwatch(waker, peer.key)
+        journal.unwatch(waker, peer.stream_id)
 
 
 async def msg(node: Node, _session: Session, params: ById) -> Found:

@@ -115,7 +115,7 @@ def _question(ours: str, peer: Peer, entry: Entry, life: MessageTrace) -> Global
 
 async def _told(peer: Peer, question: GlobalId, timeout: float) -> Told:
     """Ask, and measure meanwhile."""
-    link, answers, asked = cast(NativeLink, peer.link), list[frames.MessageTraced](), list[PendingPing]()
+    link, answers, asked = cast(NativeLink, peer.link), list[frames.TracedFrame](), list[PendingPing]()
     silent: str | None = f"{peer.name} does not answer"
     try:
         with trio.move_on_after(timeout):
@@ -138,7 +138,7 @@ async def _measure(link: NativeLink, asked: list[PendingPing]) -> None:
         await asked[-1].answered.wait()
 
 
-def _moments(answer: frames.MessageTraced) -> Iterator[Moment]:
+def _moments(answer: frames.TracedFrame) -> Iterator[Moment]:
     """What it says, as far as we know the words."""
     for what, when, who in answer.steps:
         if what == AWAITED:

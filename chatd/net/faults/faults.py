@@ -146,7 +146,7 @@ class Faults:
         return [self._record(peer) for peer in peers]
 
     def _record(self, peer: Peer) -> LinkRecord:
-        out, in_ = self._meters.get(peer.key, (None, None))
+        out, in_ = self._meters.get(peer.stream_id, (None, None))
         return LinkRecord(
             peer.ref, peer.state, peer.faults, out.measured() if out else None, in_.measured() if in_ else None
         )
@@ -160,8 +160,8 @@ class Faults:
 
     def _set(self, peer: Peer, faults: LinkFaults) -> None:
         """The peer and its connections suffer that from now on."""
-        self._own[peer.key] = faults
-        self._meters[peer.key] = Meter(), Meter()
+        self._own[peer.stream_id] = faults
+        self._meters[peer.stream_id] = Meter(), Meter()
         self._apply(peer, faults)
         log.info("%s: faults: %s", peer.shown, msgspec.json.encode(peer.faults).decode() if peer.faults else "none")
 
@@ -174,9 +174,9 @@ class Faults:
         self._registry.changed.notify()
 
     def _suffer(self, sock: FaultySocket, peer: Peer) -> None:
-        if peer.faults is not None and peer.key not in self._meters:
-            self._meters[peer.key] = Meter(), Meter()
-        sock.suffer(peer.faults or HEALTHY, *self._meters.get(peer.key, (Meter(), Meter())))
+        if peer.faults is not None and peer.stream_id not in self._meters:
+            self._meters[peer.stream_id] = Meter(), Meter()
+        sock.suffer(peer.faults or HEALTHY, *self._meters.get(peer.stream_id, (Meter(), Meter())))
 
     def meet(self, peer: Peer) -> None:
         """It is dialed, or has a connection: it suffers what it is to."""
@@ -189,8 +189,8 @@ class Faults:
 
         In the configuration a node id comes before a name, and a name before the address at which a peer is dialed.
         """
-        if peer.key in self._own:
-            return self._own[peer.key]
+        if peer.stream_id in self._own:
+            return self._own[peer.stream_id]
         name = None if is_node_id(peer.name) else peer.name
         called = (peer.node, name, *peer.wishes, peer.address if peer.known else None)
         configured = next((self._configured[word] for word in called if word in self._configured), None)
@@ -198,7 +198,7 @@ class Faults:
 
     def _prune(self) -> None:
         """Forget what was said of peers that are forgotten."""
-        here = {peer.key for peer in self._registry}
+        here = {peer.stream_id for peer in self._registry}
         for table in (self._own, self._meters):
             for key in [key for key in table if key not in here]:
                 del table[key]

@@ -16,7 +16,7 @@ from chatd.net.links import Links
 from chatd.peers.identity import ALPN, node_id
 from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import NativeLink, Peer
-from chatd.wire.frames import VERSION, Bye, Decoder, Frame, Hello, LocalError, RemoteError, encode_many
+from chatd.wire.frames import VERSION, Bye, Decoder, Frame, Hello, LocalError, RemoteError, encode_many, frame_name
 
 RECEIVE_BYTES = 65536
 LAST_WORDS_S = 1.0  # to read what the other side still says, so that it gets our Bye and not a reset
@@ -198,7 +198,7 @@ class _Handshake:
             peer = self._links.registry.by_node(self.node)
             raise HandshakeRefused(frame.reason, self._refused(frame.reason), theirs=True, peer=peer)
         if not isinstance(frame, Hello):
-            raise RemoteError(f"{type(frame).__name__} before Hello")
+            raise RemoteError(f"{frame_name(frame)} before Hello")
         if frame.epoch == self._links.journal.epoch:
             raise RemoteError("it has the epoch of this node's own journal")
         return frame

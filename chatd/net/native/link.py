@@ -31,12 +31,11 @@ from chatd.wire.frames import (
     Counted,
     Explore,
     Explored,
-    FoundLinks,
+    FoundFrame,
     Frame,
     Gone,
     Hello,
     Inquire,
-    MessageTraced,
     Ordered,
     PingFrame,
     PongFrame,
@@ -44,6 +43,7 @@ from chatd.wire.frames import (
     Resume,
     Rooms,
     Roster,
+    TracedFrame,
     encode_many,
 )
 
@@ -236,9 +236,9 @@ class NativeLink:
                 self._links.clones.told(self.peer, epoch)
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
-            case Explore() | FoundLinks() | Explored():
+            case Explore() | FoundFrame() | Explored():
                 self._links.explorer.take(frame, self)
-            case Inquire() | MessageTraced() | Count() | Counted():
+            case Inquire() | TracedFrame() | Count() | Counted():
                 self.queries.take(frame)
 
     def _take_rooms(self, frame: Rooms | Roster | Gone) -> None:
@@ -302,7 +302,7 @@ class NativeLink:
                 await self._send([*frames, *ordered])
                 self.peer.sent += self._outgoing.texts
                 if ordered:
-                    self._journal.timeline.writes.add(self.peer.key, after, self._outgoing.cursor, began)
+                    self._journal.timeline.writes.add(self.peer.stream_id, after, self._outgoing.cursor, began)
                     self.peer.progress.notify()
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()

@@ -17,7 +17,7 @@ from chatd.net.links import Links, supervised
 from chatd.peers.peer import Peer
 from chatd.query.tally import SPAN, RangeTally
 from chatd.query.trace import TAKEN, Moment
-from chatd.wire.frames import Count, Counted, FoundLinks, Frame, Inquire, MessageTraced
+from chatd.wire.frames import Count, Counted, FoundFrame, Frame, Inquire, TracedFrame
 from chatd.wire.query_frames import STEPS_MOST
 
 TOLD_MOST: Final = 4096  # frames that may wait for a write, and links in them: half a MiB
@@ -27,7 +27,7 @@ WAITING_MOST: Final = 8  # and that wait for that; more are dropped
 REST_S: Final = 0.02  # before the place of an answer is free again: who asks without end gets 200 a second
 AWAITED: Final = "awaited"  # says of a consumer that it has still to take it
 UNKNOWN: Final = 0.0  # the time of what happened, and nobody knows when
-Answer = MessageTraced | Counted
+Answer = TracedFrame | Counted
 
 
 class Queries:
@@ -52,7 +52,7 @@ class Queries:
 
     # -- what the link calls; nothing here waits
 
-    def take(self, frame: Inquire | MessageTraced | Count | Counted) -> None:
+    def take(self, frame: Inquire | TracedFrame | Count | Counted) -> None:
         """One that came."""
         if isinstance(frame, Answer):
             asked = self._asked.get(frame.token)
@@ -72,7 +72,7 @@ class Queries:
         if self._closed or self._told_size >= TOLD_MOST:
             return False
         self._told.append(frame)
-        self._told_size += 1 + (len(frame.links) if isinstance(frame, FoundLinks) else 0)
+        self._told_size += 1 + (len(frame.links) if isinstance(frame, FoundFrame) else 0)
         self._wake()
         return True
 
@@ -93,10 +93,10 @@ class Queries:
 
     # -- asking
 
-    async def inquire(self, message: GlobalId) -> MessageTraced:
+    async def inquire(self, message: GlobalId) -> TracedFrame:
         """When did what happen to it over there? Raises ControlError: peer_offline once the link has ended."""
         ask = partial(Inquire, node=message.node, epoch=message.epoch, seq=message.seq)
-        return cast(MessageTraced, await self._ask(ask, MessageTraced))
+        return cast(TracedFrame, await self._ask(ask, TracedFrame))
 
     async def count(self, epoch: str, first: int, last: int) -> Counted:
         """How many of our messages from `first` through `last` of that epoch are there, SPAN seqs at most? As above."""
@@ -143,7 +143,7 @@ class Queries:
         wanted = GlobalId(frame.node, frame.epoch, frame.seq)
         moments = await self._links.lives.between(self._peer, wanted)
         steps = [step for moment in moments or () if (step := _step(moment)) is not None]
-        self.tell(MessageTraced(frame.token, moments is not None, steps[:STEPS_MOST]))
+        self.tell(TracedFrame(frame.token, moments is not None, steps[:STEPS_MOST]))
 
     async def _answer_count(self, frame: Count) -> None:
         """Taking half of the journal's time at most. Over too wide a range there is no answer."""
@@ -152,7 +152,7 @@ class Queries:
         journal, peer = self._links.journal, self._peer
         async with self._counting:
             after = await self._links.chat.archive.place(peer, frame.epoch, frame.first)
-            tally = RangeTally(peer.key, after, journal.committed, frame.epoch, frame.first, frame.last)
+            tally = RangeTally(peer.stream_id, after, journal.committed, frame.epoch, frame.first, frame.last)
             began = trio.current_time()
             while not await journal.ask(tally.go_on):
                 await trio.sleep(trio.current_time() - began)

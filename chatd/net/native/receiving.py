@@ -26,6 +26,7 @@ from chatd.wire.frames import (
     Said,
     Say,
     Text,
+    frame_name,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Receiver:
     def take(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
         """A run of one kind, in order; False if all of it was here before. Raises RemoteError."""
         if not self._resumed:
-            raise RemoteError(f"{type(frames[0]).__name__} before Resume")
+            raise RemoteError(f"{frame_name(frames[0])} before Resume")
         self._check_epochs(frames)
         text_bytes, text_chars = self._limits
         texts = frames if kind == DIRECT else [frame for frame in frames if isinstance(frame, Say | Said)]
@@ -105,7 +106,7 @@ class Receiver:
 
     def _check_epochs(self, frames: Sequence[Ordered | Resume]) -> None:
         if self._journal.epoch in {frame.epoch for frame in frames}:
-            raise RemoteError(f"{type(frames[0]).__name__} with the epoch of this node's own journal")
+            raise RemoteError(f"{frame_name(frames[0])} with the epoch of this node's own journal")
 
     def due(self) -> list[Frame]:
         """The acknowledgements that were not told yet."""

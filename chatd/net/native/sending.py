@@ -49,8 +49,8 @@ class SendCursor:
         self._fed = 0  # up to there nothing of a room is missing, or it was said to be
         self._feed: tuple[MembershipInterval, ...] = ()
         self._rooms: dict[int, list[MembershipInterval]] = {}  # topic -> its intervals
-        self._topics: int | tuple[int, ...] = peer.key
-        self._journal.watch(waker, peer.key)
+        self._topics: int | tuple[int, ...] = peer.stream_id
+        self._journal.watch(waker, peer.stream_id)
 
     def start(self, seq: int) -> None:
         """Everything up to that seq is known there."""
@@ -73,7 +73,7 @@ class SendCursor:
             return []
         peer, outbox = self._peer, self._peer.outbox
         entries, through = await self._journal.read(self.cursor, self._topics, WRITE_ROWS)
-        direct = [entry for entry in entries if entry.topic == peer.key] if self._rooms else entries
+        direct = [entry for entry in entries if entry.topic == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
             await self._outcomes.read(peer, direct, through)
         # Nothing is awaited from here on: what is owed now is written.
@@ -102,8 +102,8 @@ class SendCursor:
             return
         self._feed, self._rooms = feed, {}
         for one in feed:
-            self._rooms.setdefault(one.room.key, []).append(one)
-        topics = (self._peer.key, *self._rooms) if self._rooms else self._peer.key
+            self._rooms.setdefault(one.room.stream_id, []).append(one)
+        topics = (self._peer.stream_id, *self._rooms) if self._rooms else self._peer.stream_id
         self._journal.watch(self._waker, topics)
         for gone in _set_of(self._topics) - _set_of(topics):
             self._journal.unwatch(self._waker, gone)

@@ -79,7 +79,7 @@ class Fanout:
         return any(self._here.values())
 
     async def _run(self) -> None:
-        journal, key = self._journal, self._room.key
+        journal, key = self._journal, self._room.stream_id
         journal.watch(self._waker, key)
         try:
             while self._is_wanted:
@@ -99,7 +99,7 @@ class Fanout:
 
     async def _turn(self) -> bool:
         """Bring the next entries to everybody. True: there were more than go into one turn."""
-        entries, through = await self._journal.read(self._cursor, self._room.key, ROWS)
+        entries, through = await self._journal.read(self._cursor, self._room.stream_id, ROWS)
         count = _fitting(entries)
         said = [(entry.seq, cast(Message, entry.event)) for entry in entries[:count] if entry.type == "message"]
         self._cursor = through if count == len(entries) else entries[count - 1].seq

@@ -28,7 +28,7 @@ from chatd.net.topology.neighbours import MeasurableLink, Neighbours
 from chatd.peers.peer import PeerLink
 from chatd.peers.registry import Registry
 from chatd.runtime import Waker
-from chatd.wire.frames import Explore, Explored, FoundLinks
+from chatd.wire.frames import Explore, Explored, FoundFrame
 from chatd.wire.query_frames import HOPS_MOST
 
 OPEN: Final = 256  # explorations of others under way, all together
@@ -118,7 +118,7 @@ class Explorer:
 
     # -- what comes
 
-    def take(self, frame: Explore | FoundLinks | Explored, link: MeasurableLink) -> None:
+    def take(self, frame: Explore | FoundFrame | Explored, link: MeasurableLink) -> None:
         """One that came. Answers to what is not asked, or not any more, are dropped."""
         if isinstance(frame, Explore):
             self._take_explore(frame, link)
@@ -155,7 +155,7 @@ class Explorer:
             self._remember(frame.token, frame.hops)
         if self._config.topology == "private":
             name = self._config.name
-            link.queries.tell(FoundLinks(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
+            link.queries.tell(FoundFrame(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
             link.queries.tell(Explored(frame.token))
             return
         asked = self._open(_Round(frame.token, link, trio.current_time() + frame.within_ms / 1000))
@@ -176,7 +176,7 @@ class Explorer:
             self._close(asked)
         asked.tell(Explored(asked.token))
 
-    def _pass_back(self, asked: "_Round", frame: FoundLinks) -> None:
+    def _pass_back(self, asked: "_Round", frame: FoundFrame) -> None:
         """What somebody says, or we do, is for whoever asked."""
         asked.found += 1
         if asked.found > FOUND_MOST or (not asked.held and asked.tell(frame)):
@@ -228,14 +228,14 @@ class _Round:
         self.waits: set[PeerLink] = set()
         self.waker = Waker()  # something came, or nothing more will
         self.found = 0  # frames
-        self.held: deque[FoundLinks] = deque()  # that the asker has no room for
+        self.held: deque[FoundFrame] = deque()  # that the asker has no room for
         self.weight = 0  # of those: frames and links in them
 
-    def tell(self, frame: FoundLinks | Explored) -> bool:
+    def tell(self, frame: FoundFrame | Explored) -> bool:
         """To whoever asked."""
         return self.asker is None or self.asker.queries.tell(frame)
 
-    def hold(self, frame: FoundLinks) -> None:
+    def hold(self, frame: FoundFrame) -> None:
         """Keep it until the asker has room."""
         self.held.append(frame)
         self.weight += _weight(frame)
@@ -265,7 +265,7 @@ class _Round:
         self.waker.wake()
 
 
-def _weight(frame: FoundLinks) -> int:
+def _weight(frame: FoundFrame) -> int:
     return 1 + len(frame.links)
 
 

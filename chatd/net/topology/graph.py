@@ -10,7 +10,7 @@ from typing import Final
 
 from chatd.api.results import Topology, TopologyLink, TopologyNode
 from chatd.peers.names import UNMET_ID
-from chatd.wire.frames import FoundLinks
+from chatd.wire.frames import FoundFrame
 
 NODES_MOST: Final = 10_000
 LINKS_MOST: Final = 50_000  # of all nodes together
@@ -22,7 +22,7 @@ class _Told:
 
     __slots__ = ("links", "name", "plain", "private", "way", "whole")
 
-    def __init__(self, frame: FoundLinks, way: object) -> None:
+    def __init__(self, frame: FoundFrame, way: object) -> None:
         self.way = way
         self.name = frame.name
         self.private = frame.private
@@ -45,7 +45,7 @@ class NetworkGraph:
         """That node is asked over a link with it: what comes about it another way counts for nothing."""
         self._near[node] = way
 
-    def add(self, frame: FoundLinks, way: object) -> None:
+    def add(self, frame: FoundFrame, way: object) -> None:
         """One page came that way. What a node, or another one in its name, says a second time counts for nothing."""
         if self._near.get(frame.node, way) is not way:
             return
@@ -61,7 +61,7 @@ class NetworkGraph:
         if not told.private:
             self._add_links(told, frame)
 
-    def _add_links(self, told: _Told, frame: FoundLinks) -> None:
+    def _add_links(self, told: _Told, frame: FoundFrame) -> None:
         for node, name, state, rtt_ms in frame.links:
             if node == frame.node or node in told.links:
                 continue

@@ -14,7 +14,7 @@ from chatd.net import reasons
 from chatd.net.pings import PendingPing
 from chatd.peers.peer import NativeLink, Peer, PeerLink
 from chatd.peers.registry import Registry
-from chatd.wire.frames import Explore, Explored, FoundLinks
+from chatd.wire.frames import Explore, Explored, FoundFrame
 from chatd.wire.query_frames import NEIGHBOURS_MOST
 
 LINKS_MOST: Final = 4096  # of one node, as it tells them
@@ -28,7 +28,7 @@ STATES: Final = {"up": 0, "dialing": 1, "pending": 2, "down": 3}
 class FrameSink(Protocol):
     """What takes frames to be sent."""
 
-    def tell(self, frame: Explore | FoundLinks | Explored) -> bool:
+    def tell(self, frame: Explore | FoundFrame | Explored) -> bool:
         """Send it with the next write; False where too much waits for that already."""
 
 
@@ -127,12 +127,12 @@ class Neighbours:
             return probe.rtt_ms
         return peer.rtt_ms if peer.is_up else None
 
-    def pages(self, token: int, node: str, name: str) -> list[FoundLinks]:
+    def pages(self, token: int, node: str, name: str) -> list[FoundFrame]:
         """The same as frames, of the node that is called so."""
         links = [(link.node, link.name, link.state, link.rtt_ms) for link in self.links()]
         starts = range(0, len(links) or 1, NEIGHBOURS_MOST)
         return [
-            FoundLinks(
+            FoundFrame(
                 token,
                 node,
                 name,

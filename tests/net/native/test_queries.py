@@ -20,14 +20,14 @@ from chatd.wire.frames import (
     Count,
     Counted,
     Explored,
-    FoundLinks,
+    FoundFrame,
     Frame,
     Inquire,
-    MessageTraced,
     PingFrame,
     PongFrame,
     Resume,
     Text,
+    TracedFrame,
 )
 from tests.harness.handmade_peer import EPOCH, Handmade, new_identity
 from tests.harness.linked_node import linking
@@ -60,7 +60,7 @@ async def refused(ask: Callable[[], Any]) -> str:
 async def test_who_has_sent_a_message_is_told_when_it_came() -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
-        traced = await peer.until(MessageTraced)
+        traced = await peer.until(TracedFrame)
         assert (traced.token, traced.known) == (7, True)
         assert [(what, who) for what, _, who in traced.steps] == [("arrived", ""), ("committed", "")]
         now = links.runtime.wall()
@@ -72,7 +72,7 @@ async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
         await links.chat.send(link.peer, "hi")[1].wait()
         text = await peer.until(Text)
         await peer.send(AckFrame(text.epoch, text.seq), Inquire(7, links.identity.node, text.epoch, text.seq))
-        traced = await peer.until(MessageTraced)
+        traced = await peer.until(TracedFrame)
         assert [what for what, _, _ in traced.steps] == ["accepted", "committed", "sent", "acknowledged"]
         times = [when for _, when, _ in traced.steps]
         assert times == sorted(times)
@@ -87,7 +87,7 @@ async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> N
         assert done is not None
         await consumers.ack(done, links.journal.committed).wait()
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
-        steps = (await peer.until(MessageTraced)).steps
+        steps = (await peer.until(TracedFrame)).steps
         assert [(what, who, when > 0) for what, when, who in steps[2:]] == [
             ("taken", "done", True),
             ("awaited", "waits", False),
@@ -100,7 +100,7 @@ async def test_of_more_consumers_than_fit_the_first_are_told() -> None:
             links.lives._consumers.create(f"c{number:03}", 0, MESSAGES, None)
         await links.journal.settled()
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
-        steps = (await peer.until(MessageTraced)).steps
+        steps = (await peer.until(TracedFrame)).steps
         assert [who for _, _, who in steps[2:]] == [f"c{number:03}" for number in range(62)]
 
 
@@ -113,7 +113,7 @@ async def test_of_others_messages_nothing_is_told() -> None:
             places += [(us, links.journal.epoch, seq), (us, links.journal.epoch, 1)]
             for token, place in enumerate(places):
                 await stranger.send(Inquire(token, *place))
-                assert await stranger.until(MessageTraced) == MessageTraced(token, False, [])
+                assert await stranger.until(TracedFrame) == TracedFrame(token, False, [])
             await stranger.send(Count(9, EPOCH, 0, 100))
             assert await stranger.until(Counted) == Counted(9, 0, 0)
 
@@ -147,9 +147,9 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
         while (await peer.until(PongFrame)).token != 5:
             continue
         let_go.set()
-        tokens = {(await peer.until(MessageTraced)).token for _ in range(ANSWERING_MOST + WAITING_MOST)}
+        tokens = {(await peer.until(TracedFrame)).token for _ in range(ANSWERING_MOST + WAITING_MOST)}
         await peer.send(Inquire(5000, peer.node, EPOCH, 1))
-        assert (await peer.until(MessageTraced)).token == 5000
+        assert (await peer.until(TracedFrame)).token == 5000
         assert tokens == set(range(ANSWERING_MOST + WAITING_MOST))
         assert link.reason is None
 
@@ -176,7 +176,7 @@ async def test_a_bug_in_an_answer_ends_nothing(
             await peer.send(Inquire(1, peer.node, EPOCH, 1), Count(2, EPOCH, 1, 1))
             assert await peer.until(Counted) == Counted(2, 1, 1)
         await peer.send(Inquire(3, peer.node, EPOCH, 1))
-        assert (await peer.until(MessageTraced)).token == 3
+        assert (await peer.until(TracedFrame)).token == 3
     assert "an answer to" in caplog.text
 
 
@@ -204,7 +204,7 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_an_answer_goes_to_who_has_asked() -> None:
     async with linking() as links, asked_by(links) as (peer, link), trio.open_nursery() as nursery:
-        found: dict[int, MessageTraced] = {}
+        found: dict[int, TracedFrame] = {}
 
         async def inquire(seq: int) -> None:
             found[seq] = await link.queries.inquire(GlobalId(peer.node, EPOCH, seq))
@@ -213,7 +213,7 @@ async def test_an_answer_goes_to_who_has_asked() -> None:
             nursery.start_soon(inquire, seq)
         asked = {(inquiry := await peer.until(Inquire)).seq: inquiry.token for _ in range(2)}
         for seq in sorted(asked, reverse=True):
-            await peer.send(MessageTraced(asked[seq], True, [("arrived", float(seq), "")]))
+            await peer.send(TracedFrame(asked[seq], True, [("arrived", float(seq), "")]))
         await wait_until(lambda: len(found) == 2)
         assert {one: traced.steps[0][1] for one, traced in found.items()} == {1: 1.0, 2: 2.0}
 
@@ -234,7 +234,7 @@ async def test_answers_to_what_was_not_asked_are_nothing() -> None:
         question = await peer.until(Count)
         assert (question.epoch, question.first, question.last) == (links.journal.epoch, 1, 2)
         await peer.send(
-            Counted(question.token + 1, 9, 9), MessageTraced(question.token, True, []), MessageTraced(1, True, [])
+            Counted(question.token + 1, 9, 9), TracedFrame(question.token, True, []), TracedFrame(1, True, [])
         )
         answer = Counted(question.token, 2, 2)
         await peer.send(answer, Counted(question.token, 3, 3))
@@ -264,7 +264,7 @@ async def test_who_gives_up_leaves_nothing_open() -> None:
         with trio.move_on_after(0):
             await link.queries.inquire(FIRST)
         question = await peer.until(Inquire)
-        await peer.send(MessageTraced(question.token, True, []), PingFrame(1))
+        await peer.send(TracedFrame(question.token, True, []), PingFrame(1))
         await wait_until(lambda: not link.queries._asked)
         while (await peer.until(PongFrame)).token != 1:
             continue
@@ -298,7 +298,7 @@ async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None
 async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
     async with linking() as links:
         queries = Queries(links, links.registry.native("b" * 52, "bob", "127.0.0.1:1"), lambda: None)
-        page = FoundLinks(1, "b" * 52, "bob", False, 0, [("c" * 52, "carol", "up", 0.5)] * 255, True)
+        page = FoundFrame(1, "b" * 52, "bob", False, 0, [("c" * 52, "carol", "up", 0.5)] * 255, True)
         told = 0
         while queries.tell(page):
             told += 1

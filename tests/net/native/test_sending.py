@@ -157,7 +157,7 @@ async def test_a_link_writes_nothing_twice_and_leaves_nothing_out_that_another_o
 
 async def test_a_message_to_be_sent_is_read_from_the_journal_by_topic(core: Core) -> None:
     bob, _ = await core.linked()
-    core.journal.append(said("not owed, nobody knows why"), bob.key, "out")
+    core.journal.append(said("not owed, nobody knows why"), bob.stream_id, "out")
     await core.commit()
     assert await core.write(bob) == []
 

@@ -15,7 +15,7 @@ from chatd.net.topology import explorer as explorer_module
 from chatd.net.topology.explorer import OPEN_FOR_ONE, OURS, REMEMBERED
 from chatd.net.topology.graph import NODES_MOST
 from chatd.net.topology.neighbours import FRESH_S, MEASURE_S
-from chatd.wire.frames import Explore, Explored, FoundLinks
+from chatd.wire.frames import Explore, Explored, FoundFrame
 from tests.harness.explorers import FakeLink, exploring, node_id
 
 
@@ -63,11 +63,11 @@ async def test_a_mesh_says_everything_twice_and_is_asked_once(autojump_clock: tr
         assert len(up(found)) == 90
         assert found.elapsed_ms < 50
         told = [frame for peers in world.peers.values() for peer in peers for frame in _told(peer.links[0])]
-        assert sum(isinstance(frame, FoundLinks) for frame in told) <= 2 * 9
+        assert sum(isinstance(frame, FoundFrame) for frame in told) <= 2 * 9
         assert sum(isinstance(frame, Explore) for frame in told) <= 90
 
 
-def _told(link: object) -> list[Explore | FoundLinks | Explored]:
+def _told(link: object) -> list[Explore | FoundFrame | Explored]:
     assert isinstance(link, FakeLink)
     return link.told
 
@@ -96,9 +96,9 @@ async def test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_n
         liar = world.link("a", "liar")[0]
         liar.muted = True
         lies = [
-            FoundLinks(0, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
-            FoundLinks(0, node_id("a"), "not-a", False, 9, [], False),
-            FoundLinks(0, node_id("far"), "far", False, 9, [], False),
+            FoundFrame(0, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
+            FoundFrame(0, node_id("a"), "not-a", False, 9, [], False),
+            FoundFrame(0, node_id("far"), "far", False, 9, [], False),
         ]
 
         async def lie() -> None:
@@ -128,8 +128,8 @@ async def test_what_is_said_in_the_name_of_a_node_is_not_passed_on_by_that_node(
             await trio.sleep(0.25)
             (asked,) = [frame for frame in _told(liar) if isinstance(frame, Explore)]
             for lie in (
-                FoundLinks(asked.token, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
-                FoundLinks(asked.token, node_id("far"), "far", False, 9, [], False),
+                FoundFrame(asked.token, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
+                FoundFrame(asked.token, node_id("far"), "far", False, 9, [], False),
             ):
                 world.explorers["b"].take(lie, liar)
             world.explorers["b"].take(Explored(asked.token), liar)
@@ -154,7 +154,7 @@ async def test_who_was_asked_another_way_first_says_it_to_the_asker_too(
         assert [type(frame) for frame in _told(direct)] == [Explore, Explored]
         explorer.take(Explore(7, 5, 1000, own=True), direct)
         await trio.sleep(1)
-        (said,) = [frame for frame in _told(direct) if isinstance(frame, FoundLinks)]
+        (said,) = [frame for frame in _told(direct) if isinstance(frame, FoundFrame)]
         assert said.node == node_id("b")
         assert sum(isinstance(frame, Explore) for frame in _told(roundabout)) == 0  # and asks no one again
         assert world.idle()
@@ -333,8 +333,8 @@ async def test_frames_passed_back_have_a_bound(
         liar = world.link("b", "liar")[0]
         world.explorers["b"].take(Explore(1, 5, 1000), back)
         for number in range(50):
-            world.explorers["b"].take(FoundLinks(1, node_id(str(number)), "x", False, 0, [], False), liar)
-        assert sum(isinstance(frame, FoundLinks) for frame in back.told) == 10
+            world.explorers["b"].take(FoundFrame(1, node_id(str(number)), "x", False, 0, [], False), liar)
+        assert sum(isinstance(frame, FoundFrame) for frame in back.told) == 10
 
 
 async def test_an_asker_that_takes_little_gets_it_all_the_same(autojump_clock: trio.testing.MockClock) -> None:
@@ -369,7 +369,7 @@ async def test_what_waits_for_an_asker_that_takes_nothing_has_a_bound(
             world.explorers["b"].take(Explore(token, 5, 1000), back)
             for number in range(200):
                 links = [(node_id("x"), "x", "up", None)] * 9
-                lie = FoundLinks(token, node_id(str(number)), "x", False, 0, links, False)  # type: ignore[arg-type]
+                lie = FoundFrame(token, node_id(str(number)), "x", False, 0, links, False)  # type: ignore[arg-type]
                 world.explorers["b"].take(lie, liar)
         held = [frame for rounds in world.explorers["b"]._rounds.values() for one in rounds for frame in one.held]
         assert 10 <= len(held) <= 11
@@ -396,7 +396,7 @@ async def test_answers_after_the_end_count_for_nothing(autojump_clock: trio.test
         world.explorers["b"].take(Explore(1, 5, 100), back)
         await trio.sleep(0.2)
         before = len(back.told)
-        world.explorers["b"].take(FoundLinks(1, node_id("late"), "late", False, 0, [], False), late)
+        world.explorers["b"].take(FoundFrame(1, node_id("late"), "late", False, 0, [], False), late)
         world.explorers["b"].take(Explored(1), late)
         assert len(back.told) == before
         assert isinstance(back.told[-1], Explored)

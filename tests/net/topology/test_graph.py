@@ -6,7 +6,7 @@ from typing import Any
 from chatd.api.results import Topology, TopologyLink, TopologyNode
 from chatd.net.topology import graph as findings_module
 from chatd.net.topology.graph import NetworkGraph
-from chatd.wire.frames import FoundLinks
+from chatd.wire.frames import FoundFrame
 from tests.harness.explorers import node_id
 
 HERE = node_id("a")
@@ -16,9 +16,9 @@ def link(name: str, state: str = "up", rtt_ms: float | None = 1.0) -> tuple[str,
     return node_id(name), name, state, rtt_ms
 
 
-def found(name: str, *links: tuple[str, str, Any, float | None], **fields: Any) -> FoundLinks:
+def found(name: str, *links: tuple[str, str, Any, float | None], **fields: Any) -> FoundFrame:
     given: dict[str, Any] = {"private": False, "plain": 0, "more": False, **fields}
-    return FoundLinks(1, node_id(name), name, links=list(links), **given)
+    return FoundFrame(1, node_id(name), name, links=list(links), **given)
 
 
 def topology(findings: NetworkGraph, *near: str, hops: int = 16) -> Topology:
@@ -90,7 +90,7 @@ def test_what_others_say_of_a_node_that_was_asked_itself_counts_for_nothing() ->
 def test_nodes_and_the_ends_of_links_are_called_as_the_namer_says() -> None:
     findings = NetworkGraph(HERE)
     findings.add(
-        FoundLinks(1, node_id("b"), "claimed", False, 0, [(node_id("m"), "mine", "up", 1.0), link("z")], False), "way"
+        FoundFrame(1, node_id("b"), "claimed", False, 0, [(node_id("m"), "mine", "up", 1.0), link("z")], False), "way"
     )
     asked: dict[str, str] = {}
 
