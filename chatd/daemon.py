@@ -104,7 +104,7 @@ def _put_together(
     registry = Registry(journal, runtime, identity.node, config.name, config.known)
     trust = Trust(config.trust, config.known, registry)
     exchange = RoomRouter(config, identity.node, journal, registry)
-    chat = Chat(config, identity.node, journal, registry, runtime, now, exchange.rooms.acknowledged)
+    chat = Chat(config, identity.node, journal, registry, runtime, now, exchange.hosted_rooms.acknowledged)
     consumers = Consumers(journal, runtime, config.consumers)
     links = Links(config, runtime, identity, journal, registry, trust, chat, exchange, consumers)
     listener, room_ports, dialer = Listener(config, links), RoomPorts(links), Dialer(links)

@@ -25,7 +25,7 @@ log = logging.getLogger("chatd")
 
 async def run(node: Node, bind_again: Callable[[], Awaitable[None]]) -> None:
     """For ever. `bind_again` makes the control socket anew where it was removed."""
-    outcomes, journal, config = node.chat.outcomes, node.journal, node.config
+    outcomes, journal, config = node.chat.states, node.journal, node.config
     retention = Retention(journal, node.runtime, age=config.retain_age, size=config.retain_bytes)
     files = Files(node, bind_again)
     while True:

@@ -28,11 +28,11 @@ class Node:
         self.registry = links.registry
         self.trust = links.trust
         self.chat = links.chat
-        self.rooms = links.exchange.rooms
-        self.moderation = links.exchange.moderation
-        self.talk = links.exchange.talk
-        self.memberships = links.exchange.memberships
-        self.lives = links.lives
+        self.hosted_rooms = links.router.hosted_rooms
+        self.moderation = links.router.moderation
+        self.posting = links.router.posting
+        self.joined_rooms = links.router.joined_rooms
+        self.traces = links.traces
         self.clones = links.clones
         self.faults = links.faults
         self.explorer = links.explorer

@@ -42,7 +42,7 @@ class RoomHistory:
         self._node = node
         self._journal = node.journal
         self._selection = selection
-        self._topic = membership.stream_id
+        self._stream_id = membership.stream_id
         self._mark = mark_of(membership.label)
         self._host = node.registry.by_node(membership.host)
         self._told: set[int] = set()  # what we said that this reader got in its place
@@ -62,7 +62,7 @@ class RoomHistory:
             return None
         self._told.add(seq)
         raw = with_state(own[seq].raw, event.state, event.room_position)
-        return Entry(receipt.seq, receipt.at_ms, "message", "out", self._topic, raw)
+        return Entry(receipt.seq, receipt.at_ms, "message", "out", self._stream_id, raw)
 
     async def _own(self, seqs: Sequence[int]) -> dict[int, Entry]:
         """What we said in the room, of those seqs, as far as it is not deleted."""
@@ -71,7 +71,7 @@ class RoomHistory:
         return {seq: entry for seq, entry in found.items() if self._is_own(entry) and self._mark in entry.raw}
 
     def _is_own(self, entry: Entry) -> bool:
-        return entry.type == "message" and entry.direction == "out" and entry.topic != self._topic
+        return entry.type == "message" and entry.direction == "out" and entry.stream_id != self._stream_id
 
     async def seek(self, n: int) -> int:
         """The seq after which the newest `n` are that have a place. Nothing below the floor is found."""
@@ -89,7 +89,7 @@ class RoomHistory:
         found: list[int] = []
         before = end + 1
         while len(found) < n:
-            look = partial(_page_back, after=floor, before=before, topic=self._topic)
+            look = partial(_page_back, after=floor, before=before, stream_id=self._stream_id)
             entries = await self._journal.ask(look)
             found += [entry.seq for entry in entries if self._selection.matches(self._as_shown(entry))]
             if len(entries) < PAGE_ROWS:
@@ -97,11 +97,13 @@ class RoomHistory:
             before = entries[-1].seq
         return found[:n]
 
-    async def _ended(self, topic: int, after: int, end: int) -> list[int]:
+    async def _ended(self, stream_id: int, after: int, end: int) -> list[int]:
         """Those where it is told on the host's topic that something was taken back, or that there is a gap."""
         found: list[int] = []
         while after < end:
-            told, after = await self._journal.ask(partial(_page_of_ended, topic=topic, after=after, through=end))
+            told, after = await self._journal.ask(
+                partial(_page_of_ended, stream_id=stream_id, after=after, through=end)
+            )
             for start in range(0, len(told), FEW):
                 few = told[start : start + FEW]
                 own = await self._own([_seq_in(entry) for entry in few])
@@ -113,7 +115,7 @@ class RoomHistory:
         """What stands in its place, as far as a filter looks at it."""
         if entry.type != "receipt":
             return entry
-        return Entry(entry.seq, entry.at_ms, "message", "out", self._topic, b"")
+        return Entry(entry.seq, entry.at_ms, "message", "out", self._stream_id, b"")
 
     # -- what has none yet
 
@@ -127,9 +129,9 @@ class RoomHistory:
         found: list[int] = []
         after, end = max(self._host.echoed, self.shown), self._journal.committed
         while after < end:
-            look = partial(_page_of_own, topic=self._host.stream_id, after=after, through=end, mark=self._mark)
+            look = partial(_page_of_own, stream_id=self._host.stream_id, after=after, through=end, mark=self._mark)
             own, after = await self._journal.ask(look)
-            states = await self._node.chat.outcomes.states([entry for entry in own if self._selection.matches(entry)])
+            states = await self._node.chat.states.states([entry for entry in own if self._selection.matches(entry)])
             found += [seq for seq, state in states.items() if state in ("queued", "sent")]
         await self._journal.settled()
         return found
@@ -157,23 +159,23 @@ def _seq_in(receipt: Entry) -> int:
     return int(rest.partition(b'"')[0].rpartition(b":")[2] or 0)
 
 
-def _page_of_own(store: Store, *, topic: int, after: int, through: int, mark: bytes) -> tuple[list[Entry], int]:
+def _page_of_own(store: Store, *, stream_id: int, after: int, through: int, mark: bytes) -> tuple[list[Entry], int]:
     """The heads of what we said, among the next rows of the host's topic; and up to where was looked."""
-    through = _bound(store, topic, after, through)
-    return [Entry(*row) for row in store.query(OWN, topic, after, through, mark)], through
+    through = _bound(store, stream_id, after, through)
+    return [Entry(*row) for row in store.query(OWN, stream_id, after, through, mark)], through
 
 
-def _page_of_ended(store: Store, *, topic: int, after: int, through: int) -> tuple[list[Entry], int]:
+def _page_of_ended(store: Store, *, stream_id: int, after: int, through: int) -> tuple[list[Entry], int]:
     """The heads of receipts for one message, and of gaps; as above."""
-    through = _bound(store, topic, after, through)
-    return [Entry(*row) for row in store.query(ENDED, topic, after, through, RECEIPT_ID)], through
+    through = _bound(store, stream_id, after, through)
+    return [Entry(*row) for row in store.query(ENDED, stream_id, after, through, RECEIPT_ID)], through
 
 
-def _bound(store: Store, topic: int, after: int, through: int) -> int:
+def _bound(store: Store, stream_id: int, after: int, through: int) -> int:
     """Up to where a page of rows goes."""
-    last = store.query(SKIP, topic, after, through, PAGE_ROWS - 1)
+    last = store.query(SKIP, stream_id, after, through, PAGE_ROWS - 1)
     return int(last[0][0]) if last else through
 
 
-def _page_back(store: Store, *, after: int, before: int, topic: int) -> list[Entry]:
-    return store.page_back(after, before, topic, PAGE_ROWS, heads=False)[0]
+def _page_back(store: Store, *, after: int, before: int, stream_id: int) -> list[Entry]:
+    return store.page_back(after, before, stream_id, PAGE_ROWS, heads=False)[0]

@@ -14,7 +14,7 @@ from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import EVENT_TYPES, Gap
 from chatd.api.params import Filter, From
 from chatd.control.jsonrpc import RpcError
-from chatd.journal.batch import Entry, Topics, topics_of
+from chatd.journal.batch import Entry, StreamIds, stream_ids_of
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Journal, Page
 from chatd.journal.search import seek_last, seek_time
@@ -35,12 +35,12 @@ class Selection:
     `where` is as much of the test as the disk can judge.
     """
 
-    __slots__ = ("heads", "match", "membership", "topic", "where")
+    __slots__ = ("heads", "match", "joined_room", "stream_id", "where")
 
     def __init__(self, place: Place, wanted: Filter | None, until_ms: int | None = None) -> None:
         """Raises RpcError."""
-        self.topic = place.topic
-        self.membership = place.membership
+        self.stream_id = place.stream_id
+        self.joined_room = place.membership
         self.heads = place.test is not None  # `match` looks at the heads of bodies
         tests = [] if wanted is None else tests_of(_checked(wanted))
         if place.test is not None:
@@ -58,12 +58,12 @@ class Selection:
     @classmethod
     def of(cls, node: Node, consumer: Consumer) -> Self:
         """A consumer's filter; its peer or room is the one that was meant when the consumer was made."""
-        return cls(former_place(node.registry, node.memberships, consumer), consumer.filter)
+        return cls(former_place(node.registry, node.joined_rooms, consumer), consumer.filter)
 
     @property
     def key(self) -> int | None:
         """The topic by which `of` knows the place again."""
-        return topics_of(self.topic)[0]
+        return stream_ids_of(self.stream_id)[0]
 
     def matches(self, entry: Entry) -> bool:
         """Whether an entry of the topics was asked for."""
@@ -79,7 +79,7 @@ def place_of(node: Node, wanted: Filter | None) -> Place:
     if wanted is None or (wanted.peer is None and wanted.room is None):
         return Place()
     if wanted.peer is None:
-        return in_room(node.registry, node.memberships.find(wanted.room or ""))
+        return in_room(node.registry, node.joined_rooms.find(wanted.room or ""))
     if wanted.room is not None:
         raise RpcError(
             INVALID_PARAMS, "filter has a peer and a room", "a room's messages are those of all who are in it"
@@ -98,9 +98,9 @@ def place_of(node: Node, wanted: Filter | None) -> Place:
 
 def _room_called(node: Node, spec: int | str) -> HostedRoom | JoinedRoom | None:
     """The room of that name, where it is that of one. Raises ControlError where it may be several."""
-    names = {room.name for room in node.rooms} | {one.name for one in node.memberships}
+    names = {room.name for room in node.hosted_rooms} | {one.name for one in node.joined_rooms}
     if isinstance(spec, str) and ("@" in spec or spec in names):
-        return node.memberships.find(spec)
+        return node.joined_rooms.find(spec)
     return None
 
 
@@ -148,19 +148,24 @@ async def sought_start(journal: Journal, start: From, selection: Selection) -> i
     else:
         n = start.last or 0
         found = await seek_last(
-            journal, n, selection.matches, selection.topic, heads=selection.heads, where=selection.where
+            journal, n, selection.matches, selection.stream_id, heads=selection.heads, where=selection.where
         )
     return max(found, journal.floor)
 
 
 async def read_on(
-    journal: Journal, runtime: Runtime, after: int, topic: Topics, limit: int = PAGE_ROWS, where: Condition = ANYTHING
+    journal: Journal,
+    runtime: Runtime,
+    after: int,
+    stream_id: StreamIds,
+    limit: int = PAGE_ROWS,
+    where: Condition = ANYTHING,
 ) -> Page:
     """The next entries; for a reader below the floor the gap instead, behind which it goes on.
 
     The floor is looked at behind the read: what it takes away meanwhile is not silently missing.
     """
-    page = await journal.read(after, topic, limit, where)
+    page = await journal.read(after, stream_id, limit, where)
     return page if after >= journal.floor else Page([_gap(journal, runtime, after)], journal.floor)
 
 

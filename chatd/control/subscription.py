@@ -10,7 +10,7 @@ from chatd.api.errors import ControlError
 from chatd.control import jsonrpc
 from chatd.control.responses import ResponseQueue
 from chatd.control.selection import Selection, read_on
-from chatd.journal.batch import Entry, topics_of
+from chatd.journal.batch import Entry, stream_ids_of
 from chatd.journal.journal import PAGE_ROWS, Journal, Page
 from chatd.messages.consumers import Hold
 from chatd.runtime import Runtime, Waker
@@ -24,7 +24,7 @@ class Subscription:
 
     __slots__ = (
         "_boundary", "_journal", "_live", "_match", "_replay", "_rows", "_runtime",
-        "announced", "cursor", "hold", "number", "topic",
+        "announced", "cursor", "hold", "number", "stream_id",
     )  # fmt: skip
 
     def __init__(
@@ -38,7 +38,7 @@ class Subscription:
         hold: Hold | None,
     ) -> None:
         self.number = number
-        self.topic = selection.topic
+        self.stream_id = selection.stream_id
         self.cursor = cursor
         self.hold = hold  # of a consumer
         self.announced = False  # its number was told: events may follow
@@ -77,7 +77,7 @@ class Subscription:
         """What comes next and is for this reader; all replay, or none of it."""
         hold = self.hold
         rows = self._rows if hold is None else max(self._rows, min(hold.room, PAGE_ROWS))
-        entries, through = await read_on(self._journal, self._runtime, self.cursor, self.topic, rows)
+        entries, through = await read_on(self._journal, self._runtime, self.cursor, self.stream_id, rows)
         if hold is not None and self.cursor < (ahead := hold.skip(self.cursor)):
             return Page([], ahead)
         boundary = self._boundary = max(self._boundary, self._journal.floor)
@@ -119,7 +119,7 @@ class Subscriptions:
         """Begin one; gives its number. Events follow once that was told (`announce`)."""
         self._given = number = self._given + 1
         self._by_number[number] = Subscription(self._journal, self._runtime, number, selection, cursor, boundary, hold)
-        self._journal.watch(self._waker, selection.topic)
+        self._journal.watch(self._waker, selection.stream_id)
         if hold is not None:
             hold.attend(self._waker, partial(self._lose, number, hold.consumer.name))
         return number
@@ -132,9 +132,9 @@ class Subscriptions:
     def remove(self, number: int) -> None:
         """No event of it follows, and its consumer is free. Raises KeyError."""
         ended = self._by_number.pop(number)
-        left = {topic for other in self._by_number.values() for topic in topics_of(other.topic)}
-        for topic in set(topics_of(ended.topic)) - left:
-            self._journal.unwatch(self._waker, topic)
+        left = {stream_id for other in self._by_number.values() for stream_id in stream_ids_of(other.stream_id)}
+        for stream_id in set(stream_ids_of(ended.stream_id)) - left:
+            self._journal.unwatch(self._waker, stream_id)
         if ended.hold is not None:
             ended.hold.release()
 

@@ -11,7 +11,7 @@ from chatd.api.events import AnyEvent
 from chatd.runtime import Waker
 
 Statement = tuple[str, tuple[Any, ...]]
-Topics = int | tuple[int, ...] | None  # what is read: one topic, several together in the order of their seqs, or all
+StreamIds = int | tuple[int, ...] | None  # what is read: one topic, several together in the order of their seqs, or all
 ENTRY_COST = 600  # bytes that an entry and its event take beside its JSON, about
 
 
@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, gc=False):
     at_ms: int
     type: str
     direction: str | None
-    topic: int | None
+    stream_id: int | None
     raw: bytes
     known: AnyEvent | None = None  # while it is in memory since it was appended
 
@@ -35,9 +35,9 @@ class Entry(msgspec.Struct, gc=False):
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
-def topics_of(topic: Topics) -> tuple[int | None, ...]:
+def stream_ids_of(stream_id: StreamIds) -> tuple[int | None, ...]:
     """Each of them; None for all stands for itself."""
-    return topic if isinstance(topic, tuple) else (topic,)
+    return stream_id if isinstance(stream_id, tuple) else (stream_id,)
 
 
 class Batch:

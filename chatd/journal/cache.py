@@ -4,17 +4,17 @@ from bisect import bisect_right
 from collections import deque
 from operator import attrgetter
 
-from chatd.journal.batch import ENTRY_COST, Entry, Topics
+from chatd.journal.batch import ENTRY_COST, Entry, StreamIds
 
 _seq = attrgetter("seq")
-_topic = attrgetter("topic")
+_stream_id = attrgetter("stream_id")
 BLOCK = 256  # entries that go together, at most
 
 
 class EventCache:
     """Entries in seq order without a hole, whole and by topic."""
 
-    __slots__ = ("_blocks", "_bound", "_by_topic", "_entries", "_size", "floor")
+    __slots__ = ("_blocks", "_bound", "_by_stream_id", "_entries", "_size", "floor")
 
     def __init__(self, floor: int, bound: int) -> None:
         self.floor = floor  # everything above this seq is here
@@ -22,18 +22,18 @@ class EventCache:
         self._size = 0
         self._entries: list[Entry] = []
         self._blocks: deque[tuple[int, int]] = deque()  # of them: the newest seq in it, its bytes
-        self._by_topic: dict[int, list[Entry]] = {}
+        self._by_stream_id: dict[int, list[Entry]] = {}
 
     def extend(self, entries: list[Entry]) -> set[int | None]:
         """Add what was just committed, and let go of the oldest; gives the topics that were touched."""
         self._entries += entries
-        topics: set[int | None] = set(map(_topic, entries))
-        if len(topics) == 1 and None not in topics:
-            self._by_topic.setdefault(entries[0].topic or 0, []).extend(entries)
+        stream_ids: set[int | None] = set(map(_stream_id, entries))
+        if len(stream_ids) == 1 and None not in stream_ids:
+            self._by_stream_id.setdefault(entries[0].stream_id or 0, []).extend(entries)
         else:
             for entry in entries:
-                if entry.topic is not None:
-                    self._by_topic.setdefault(entry.topic, []).append(entry)
+                if entry.stream_id is not None:
+                    self._by_stream_id.setdefault(entry.stream_id, []).append(entry)
         for start in range(0, len(entries), BLOCK):
             block = entries[start : start + BLOCK]
             size = sum([len(entry.raw) for entry in block]) + ENTRY_COST * len(block)
@@ -41,7 +41,7 @@ class EventCache:
             self._size += size
         if self._size > self._bound:
             self._trim()
-        return topics
+        return stream_ids
 
     def _trim(self) -> None:
         """Down to three quarters, so that this is done rarely."""
@@ -49,24 +49,24 @@ class EventCache:
         while self._blocks and self._size > self._bound * 3 // 4:
             self.floor, size = self._blocks.popleft()
             self._size -= size
-        topics = set(map(_topic, self._entries[: self.floor - before]))
+        stream_ids = set(map(_stream_id, self._entries[: self.floor - before]))
         del self._entries[: self.floor - before]
-        for topic in topics - {None}:
-            kept = self._by_topic[topic]
+        for stream_id in stream_ids - {None}:
+            kept = self._by_stream_id[stream_id]
             del kept[: bisect_right(kept, self.floor, key=_seq)]
             if not kept:
-                del self._by_topic[topic]
+                del self._by_stream_id[stream_id]
 
-    def after(self, seq: int, topic: Topics, limit: int) -> list[Entry] | None:
+    def after(self, seq: int, stream_id: StreamIds, limit: int) -> list[Entry] | None:
         """At most `limit` entries after that seq; None when memory does not reach back that far."""
         if seq < self.floor:
             return None
-        if topic is None:
+        if stream_id is None:
             start = seq - self.floor
             return self._entries[start : start + limit]
-        if isinstance(topic, int):
-            return self._of(topic, seq, limit)
-        found = [entries for one in topic if (entries := self._of(one, seq, limit))]
+        if isinstance(stream_id, int):
+            return self._of(stream_id, seq, limit)
+        found = [entries for one in stream_id if (entries := self._of(one, seq, limit))]
         if len(found) < 2:
             return found[0] if found else []
         return sorted([entry for entries in found for entry in entries], key=_seq)[:limit]
@@ -76,8 +76,8 @@ class EventCache:
         index = seq - self.floor - 1
         return self._entries[index] if 0 <= index < len(self._entries) else None
 
-    def _of(self, topic: int, seq: int, limit: int) -> list[Entry]:
-        kept = self._by_topic.get(topic)
+    def _of(self, stream_id: int, seq: int, limit: int) -> list[Entry]:
+        kept = self._by_stream_id.get(stream_id)
         if not kept or kept[-1].seq <= seq:
             return []
         start = bisect_right(kept, seq, key=_seq)

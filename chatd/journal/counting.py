@@ -10,7 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from chatd.api.events import IN_ROOM
-from chatd.journal.batch import Entry, Topics, topics_of
+from chatd.journal.batch import Entry, StreamIds, stream_ids_of
 from chatd.journal.journal import Journal
 from chatd.journal.store import HEAD, Store
 
@@ -35,7 +35,7 @@ class CountRequest(NamedTuple):
     """
 
     seq: int
-    topic: Topics
+    stream_id: StreamIds
     match: Callable[[Entry], bool] | None
     heads: bool = False
 
@@ -51,21 +51,21 @@ async def count(journal: Journal, asked: Sequence[CountRequest]) -> list[int]:
         while low > floor:
             high, low = low, max(low - (HEAD_STEP if heads else STEP), floor)
             step = partial(_counted, after=low, through=high, heads=heads)
-            for topic, name, direction, place, number in await journal.ask(step):
-                for key in {topic, None}:
+            for stream_id, name, direction, place, number in await journal.ask(step):
+                for key in {stream_id, None}:
                     kinds[key][(name, direction, place)] += number
-        found[index] = sum(_sum(topic, kinds[topic], one.match) for topic in topics_of(one.topic))
+        found[index] = sum(_sum(stream_id, kinds[stream_id], one.match) for stream_id in stream_ids_of(one.stream_id))
     return found
 
 
 def _counted(store: Store, *, after: int, through: int, heads: bool) -> list[Row]:
     rows = store.query(IN_ROOMS, after, through, len(IN_ROOM), IN_ROOM) if heads else store.query(COUNT, after, through)
-    return [(topic, name, direction, place, number) for topic, name, direction, place, number in rows]
+    return [(stream_id, name, direction, place, number) for stream_id, name, direction, place, number in rows]
 
 
-def _sum(topic: int | None, kinds: Kinds, match: Callable[[Entry], bool] | None) -> int:
+def _sum(stream_id: int | None, kinds: Kinds, match: Callable[[Entry], bool] | None) -> int:
     return sum(
         number
         for (name, direction, place), number in kinds.items()
-        if match is None or match(Entry(0, 0, name, direction, topic, place))
+        if match is None or match(Entry(0, 0, name, direction, stream_id, place))
     )

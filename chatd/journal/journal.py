@@ -15,7 +15,7 @@ import msgspec
 from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message
 from chatd.failures import StorageFailure
-from chatd.journal.batch import ENTRY_COST, Batch, Entry, Statement, Topics, topics_of
+from chatd.journal.batch import ENTRY_COST, Batch, Entry, Statement, StreamIds, stream_ids_of
 from chatd.journal.cache import EventCache
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.epochs import Epochs
@@ -70,11 +70,11 @@ class Journal:
         self.epoch = "".join(runtime.random.choices(EPOCH_LETTERS, k=8))
         store.add_epoch(self.epoch, self.committed + 1)
         self.epochs = Epochs(store.query("SELECT first_seq, epoch FROM epochs ORDER BY ord"))
-        self.marks = Watermarks(
+        self.watermarks = Watermarks(
             store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
         )
         self.floor: int = store.query("SELECT seq FROM floor")[0][0]  # what lies up to there is gone: retention
-        self.timeline = Timings()
+        self.timings = Timings()
         self.full = False
         self.broken = False
         self._prefix = self.epoch + ":"
@@ -92,16 +92,16 @@ class Journal:
     # -- appending
 
     def append(
-        self, event: AnyEvent, topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+        self, event: AnyEvent, stream_id: int | None = None, direction: str | None = None, *, urgent: bool = True
     ) -> Batch:
         """Give the event its position and time, and put it into the next commit. Never blocks.
 
         One that is not urgent makes no commit: it goes with the next one, or with `flush`.
         """
-        return self.append_all([event], topic, direction, urgent=urgent)
+        return self.append_all([event], stream_id, direction, urgent=urgent)
 
     def append_all(
-        self, events: list[E], topic: int | None = None, direction: str | None = None, *, urgent: bool = True
+        self, events: list[E], stream_id: int | None = None, direction: str | None = None, *, urgent: bool = True
     ) -> Batch:
         """The same for neighbours of one type. A message gets its id, which is its position."""
         batch = self._batch(urgent=urgent)
@@ -123,7 +123,7 @@ class Journal:
         data = self._encode_lines(events)
         tag = str(events[0].__struct_config__.tag)
         batch.entries += [
-            Entry(seq, now, tag, direction, topic, raw, event)
+            Entry(seq, now, tag, direction, stream_id, raw, event)
             for seq, (raw, event) in enumerate(zip(data.split(b"\n"), events, strict=False), first)
         ]
         self.appended += len(events)
@@ -147,7 +147,7 @@ class Journal:
         batch = self._batch()
         if not batch.done:
             batch.marks[(node, epoch)] = seq
-            self.marks.raise_appended(node, epoch, seq)
+            self.watermarks.raise_appended(node, epoch, seq)
         return batch
 
     def note(self, key: object, make: Callable[[], Statement]) -> None:
@@ -159,8 +159,8 @@ class Journal:
 
     def note_ack(self, node: str, seq: int) -> None:
         """The node has got everything up to our `seq`."""
-        self.marks.acked[node] = seq
-        self.note(("ack", node), lambda: (ACK, (node, self.marks.acked[node])))
+        self.watermarks.acked[node] = seq
+        self.note(("ack", node), lambda: (ACK, (node, self.watermarks.acked[node])))
 
     def flush(self) -> None:
         """Commit what waits, also if it is notes only."""
@@ -255,15 +255,15 @@ class Journal:
     def _publish(self, batch: Batch) -> None:
         """No await in here: what is committed, what readers see and who is woken change together."""
         self._writing = None
-        topics: set[int | None] = {None}
+        stream_ids: set[int | None] = {None}
         if batch.entries:
             before, self.committed = self.committed, batch.entries[-1].seq
-            self.timeline.committed(before, self.committed, batch.began, self._runtime.wall())
-            topics |= self._tail.extend(batch.entries)
-        self.marks.commit(batch.marks)
+            self.timings.committed(before, self.committed, batch.began, self._runtime.wall())
+            stream_ids |= self._tail.extend(batch.entries)
+        self.watermarks.commit(batch.marks)
         batch.settle(None)
-        for topic in topics:
-            for waker in self._watchers.get(topic, ()):
+        for stream_id in stream_ids:
+            for waker in self._watchers.get(stream_id, ()):
                 waker.wake()
         self._roomy.notify()
 
@@ -272,7 +272,7 @@ class Journal:
         failed = [batch for batch in (self._writing, self._filling) if batch is not None]
         self._writing, self._filling, self._urgent = None, Batch(), False
         self.appended = self.committed
-        self.marks.revert()
+        self.watermarks.revert()
         for batch in failed:
             self._filling.notes |= batch.notes
         for batch in failed:
@@ -298,24 +298,26 @@ class Journal:
         found: T = await self._reads.ask(partial(function, self.store), then)
         return found
 
-    def recent(self, after: int, topic: Topics = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
+    def recent(self, after: int, stream_id: StreamIds = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
         """Committed entries after that seq out of memory; None when memory does not reach back that far.
 
         With fewer than `limit`, everything up to `committed` was looked at.
         """
-        return self._tail.after(after, topic, limit)
+        return self._tail.after(after, stream_id, limit)
 
     def in_memory(self, seq: int) -> Entry | None:
         """The committed entry of that seq, where memory still has it."""
         return self._tail.at(seq)
 
-    async def page(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING) -> Page:
+    async def page(
+        self, after: int, stream_id: StreamIds = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING
+    ) -> Page:
         """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them.
 
         With `where`, only what it asks for; and only so many rows are looked at that there may be more after them.
         """
         through, most = self.committed, min(limit, PAGE_ROWS)
-        return Page(*await self.ask(lambda store: store.page(after, through, topic, most, where)))
+        return Page(*await self.ask(lambda store: store.page(after, through, stream_id, most, where)))
 
     async def entry(self, seq: int) -> Entry | None:
         """The committed entry of that seq; None where there is none (any more)."""
@@ -333,11 +335,13 @@ class Journal:
         """The same, with 1,024 bytes of each body: all that stands before the text."""
         return await self.ask(lambda store: store.entries(seqs, heads=True))
 
-    async def read(self, after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING) -> Page:
+    async def read(
+        self, after: int, stream_id: StreamIds = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING
+    ) -> Page:
         """The same from wherever they are; out of memory also others than `where` asks for."""
-        entries = self.recent(after, topic, limit)
+        entries = self.recent(after, stream_id, limit)
         if entries is None:
-            return await self.page(after, topic, limit, where)
+            return await self.page(after, stream_id, limit, where)
         return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
 
     async def responds(self) -> None:
@@ -348,14 +352,14 @@ class Journal:
         """Look whether its files are in their place, as each commit does too; see `lost`."""
         await self.ask(lambda store: store.location.look())
 
-    def watch(self, waker: Waker, topic: Topics = None) -> None:
+    def watch(self, waker: Waker, stream_id: StreamIds = None) -> None:
         """Wake it once per commit that touched one of the topics; None is every commit."""
-        for one in topics_of(topic):
+        for one in stream_ids_of(stream_id):
             self._watchers.setdefault(one, set()).add(waker)
 
-    def unwatch(self, waker: Waker, topic: Topics = None) -> None:
+    def unwatch(self, waker: Waker, stream_id: StreamIds = None) -> None:
         """End `watch`."""
-        for one in topics_of(topic):
+        for one in stream_ids_of(stream_id):
             watchers = self._watchers.get(one, set())
             watchers.discard(waker)
             if not watchers:

@@ -103,7 +103,7 @@ class Retention:
             through = self._delete(store, start, end, rows, size)
         except DiskFull:
             return floor, False
-        self._keep([topic for (topic,) in store.query(_KEPT, start, through)])
+        self._keep([stream_id for (stream_id,) in store.query(_KEPT, start, through)])
         return max(floor, through), True
 
     def _delete(self, store: Store, after: int, end: int, rows: int, size: int) -> int:
@@ -126,8 +126,8 @@ class Retention:
 
     # -- below the floor
 
-    def _keep(self, topics: list[int]) -> None:
-        self._kept.extend(topic for topic in topics if topic not in self._kept)
+    def _keep(self, stream_ids: list[int]) -> None:
+        self._kept.extend(stream_id for stream_id in stream_ids if stream_id not in self._kept)
 
     def _recall(self, store: Store, floor: int) -> None:
         """Find what former runs have kept, a few topics at a time."""
@@ -136,7 +136,7 @@ class Retention:
                 return
             rows = store.query(_NEXT_TOPIC, self._recalled)
             self._recalled = rows[0][0] if rows else None
-            self._keep([topic for topic, seq in rows if seq <= floor])
+            self._keep([stream_id for stream_id, seq in rows if seq <= floor])
 
     def _released(self, store: Store, floor: int) -> int | None:
         """Just before the oldest row below the floor that was owed and is not any more; None if none is found."""
@@ -144,8 +144,8 @@ class Retention:
         if given_up is not None:
             return int(given_up) - 1
         for _ in range(min(TOPICS, len(self._kept))):
-            topic = self._kept[0]
-            oldest, owed = store.query(_OLDEST_OF, topic, floor, topic)[0]
+            stream_id = self._kept[0]
+            oldest, owed = store.query(_OLDEST_OF, stream_id, floor, stream_id)[0]
             if oldest is None:
                 self._kept.popleft()
             elif owed is None or oldest < owed:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from chatd.journal.batch import Entry, Topics
+from chatd.journal.batch import Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Journal
 from chatd.journal.store import Store
@@ -21,7 +21,7 @@ async def seek_last(
     journal: Journal,
     n: int,
     match: Callable[[Entry], bool],
-    topic: Topics = None,
+    stream_id: StreamIds = None,
     *,
     heads: bool = False,
     where: Condition = ANYTHING,
@@ -33,7 +33,7 @@ async def seek_last(
     after = journal.committed
     before, floor, rows = after + 1, journal.floor, HEAD_ROWS if heads else PAGE_ROWS
     while n > 0 and before > floor + 1:
-        look = partial(_page_back, after=floor, before=before, topic=topic, rows=rows, heads=heads, where=where)
+        look = partial(_page_back, after=floor, before=before, stream_id=stream_id, rows=rows, heads=heads, where=where)
         found, down_to = await journal.ask(look)
         for entry in found:
             if match(entry):
@@ -45,6 +45,6 @@ async def seek_last(
 
 
 def _page_back(
-    store: Store, *, after: int, before: int, topic: Topics, rows: int, heads: bool, where: Condition
+    store: Store, *, after: int, before: int, stream_id: StreamIds, rows: int, heads: bool, where: Condition
 ) -> tuple[list[Entry], int]:
-    return store.page_back(after, before, topic, rows, heads=heads, where=where)
+    return store.page_back(after, before, stream_id, rows, heads=heads, where=where)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
-from chatd.journal.batch import Batch, Entry, Topics
+from chatd.journal.batch import Batch, Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.files import JournalFiles
 from chatd.journal.schema import NewerSchema, migrate
@@ -148,7 +148,7 @@ class Store:
             rows = min(1 << left.bit_length() - 1, ROWS)
             values: list[Any] = []
             for entry in entries[start : start + rows]:  # sqlite3 asks for adapters of bytes, but not of a bytearray
-                values += (entry.seq, entry.at_ms, entry.type, entry.direction, entry.topic, bytearray(entry.raw))
+                values += (entry.seq, entry.at_ms, entry.type, entry.direction, entry.stream_id, bytearray(entry.raw))
             self._db.execute(_INSERTS[rows], values)
             start += rows
             left -= rows
@@ -169,16 +169,16 @@ class Store:
             return  # it stays full; the next write tries again
 
     def page(
-        self, after: int, through: int, topic: Topics, limit: int, where: Condition = ANYTHING
+        self, after: int, through: int, stream_id: StreamIds, limit: int, where: Condition = ANYTHING
     ) -> tuple[list[Entry], int]:
         """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error.
 
         With conditions, at most LOOKED rows are examined: an empty page does not mean that nothing more follows.
         """
-        end = self._end_of_look(after, through, topic, where)
+        end = self._end_of_look(after, through, stream_id, where)
         entries: list[Entry] = []
         size = 0
-        for row in self._db.execute(*_selection(_COLUMNS, after, end, topic, limit, where=where)):
+        for row in self._db.execute(*_selection(_COLUMNS, after, end, stream_id, limit, where=where)):
             entries.append(Entry(*row))
             size += len(row[5])
             if size >= PAGE_BYTES:
@@ -186,15 +186,17 @@ class Store:
         whole = len(entries) < limit and size < PAGE_BYTES
         return entries, end if whole else entries[-1].seq
 
-    def _end_of_look(self, after: int, through: int, topic: Topics, where: Condition, *, back: bool = False) -> int:
+    def _end_of_look(
+        self, after: int, through: int, stream_id: StreamIds, where: Condition, *, back: bool = False
+    ) -> int:
         """The other end of a look that begins at `after`, or `back` at `through`."""
-        if where == ANYTHING or (where.indexed and topic is None and where.before_ms is None):
+        if where == ANYTHING or (where.indexed and stream_id is None and where.before_ms is None):
             return after if back else through  # nothing is looked at that is not wanted
-        if not isinstance(topic, int):
+        if not isinstance(stream_id, int):
             return max(after, through - LOOKED) if back else min(through, after + LOOKED)
         order = "DESC" if back else ""
         sql = f"SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq {order} LIMIT 1 OFFSET ?"
-        last = self._db.execute(sql, (topic, after, through, LOOKED - 1)).fetchone()
+        last = self._db.execute(sql, (stream_id, after, through, LOOKED - 1)).fetchone()
         if last is None:
             return after if back else through
         return int(last[0]) - 1 if back else int(last[0])
@@ -206,26 +208,26 @@ class Store:
         return [Entry(*row) for row in self._db.execute(sql, seqs)]
 
     def page_back(
-        self, after: int, before: int, topic: Topics, limit: int, *, heads: bool, where: Condition = ANYTHING
+        self, after: int, before: int, stream_id: StreamIds, limit: int, *, heads: bool, where: Condition = ANYTHING
     ) -> tuple[list[Entry], int]:
         """The newest entries between those two seqs, newest first, with the `heads` of their bodies or without bodies.
 
         The second value is the seq at which the search stopped: every matching entry after it is in the result.
         """
-        start = self._end_of_look(after, before - 1, topic, where, back=True)
+        start = self._end_of_look(after, before - 1, stream_id, where, back=True)
         columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"
-        rows = self._db.execute(*_selection(columns, start, before - 1, topic, limit, "DESC", where))
+        rows = self._db.execute(*_selection(columns, start, before - 1, stream_id, limit, "DESC", where))
         entries = [Entry(*row) for row in rows]
         return entries, start if len(entries) < limit else entries[-1].seq - 1
 
-    def first_in(self, topic: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
+    def first_in(self, stream_id: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
         """The oldest message taken from a peer in (after, through], looking at no more than so many rows.
 
         Its seq, None if there is none; up to where was looked; and at how many rows.
         """
         sql = "SELECT seq, direction FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         looked, seq = 0, after
-        for seq, direction in self._db.execute(sql, (topic, after, through, rows)):
+        for seq, direction in self._db.execute(sql, (stream_id, after, through, rows)):
             looked += 1
             if direction == "in":
                 return seq, seq, looked
@@ -262,13 +264,19 @@ class Store:
 
 
 def _selection(
-    columns: str, after: int, through: int, topic: Topics, limit: int, order: str = "", where: Condition = ANYTHING
+    columns: str,
+    after: int,
+    through: int,
+    stream_id: StreamIds,
+    limit: int,
+    order: str = "",
+    where: Condition = ANYTHING,
 ) -> tuple[str, tuple[Any, ...]]:
     """The query for entries in (after, through]. Of several topics or types each is read by its index."""
     more, params = where.sql()
     end = f"{more} ORDER BY seq {order} LIMIT ?"
-    topics, kinds = topic if isinstance(topic, tuple) else (topic,), where.indexed or (None,)
-    parts = [_part(one, kind) for one in topics for kind in kinds]
+    stream_ids, kinds = stream_id if isinstance(stream_id, tuple) else (stream_id,), where.indexed or (None,)
+    parts = [_part(one, kind) for one in stream_ids for kind in kinds]
     if len(parts) == 1:
         (condition, given), *_ = parts
         return f"SELECT {columns} FROM {condition} {end}", (*given, after, through, *params, limit)
@@ -277,12 +285,12 @@ def _selection(
     return sql, (*(value for _, given in parts for value in (*given, after, through, *params, limit)), limit)
 
 
-def _part(topic: int | None, kind: str | None) -> tuple[str, tuple[Any, ...]]:
+def _part(stream_id: int | None, kind: str | None) -> tuple[str, tuple[Any, ...]]:
     """Where the events of one topic and one type are; None: of all."""
     conditions, params = list[str](), list[Any]()
-    if topic is not None:
+    if stream_id is not None:
         conditions.append("topic = ? AND")
-        params.append(topic)
+        params.append(stream_id)
     if kind is not None:
         conditions.append("type = ? AND type <> 'message' AND")
         params.append(kind)

@@ -80,9 +80,9 @@ class Chat:
         `node` is our own id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
         acknowledged everything up to and including seq.
         """
-        self.outcomes = MessageStates(journal, registry, now=now, wall=runtime.wall())
+        self.states = MessageStates(journal, registry, now=now, wall=runtime.wall())
         self.keys = Keys(journal)
-        self.archive = MessageLookup(journal, registry, node)
+        self.lookup = MessageLookup(journal, registry, node)
         self._config = config
         self._journal = journal
         self._registry = registry
@@ -132,7 +132,7 @@ class Chat:
         batch.if_failed(peer, partial(self._take_back, peer))
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
-            self.outcomes.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
+            self.states.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
         if not (peer.known and peer.remembered):
             self._registry.acquaint(peer)
         self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
@@ -216,7 +216,7 @@ class Chat:
 
     def written(self, peer: Peer, seq: int) -> None:
         """A plain link has written everything up to there."""
-        self._journal.timeline.writes.add(peer.stream_id, peer.reached, seq, self._wall())
+        self._journal.timings.writes.add(peer.stream_id, peer.reached, seq, self._wall())
         peer.reached = seq
         self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
         peer.progress.notify()
@@ -234,7 +234,7 @@ class Chat:
         for text in texts:
             if text.epoch != epoch:
                 epoch = text.epoch
-                mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)
+                mark = raised.get(epoch) or self._journal.watermarks.appended(node, epoch)
             if text.seq > mark:
                 raised[epoch] = mark = text.seq
                 message = Message(direction="in", peer=ref, global_id=f"{node}/{epoch}:{mark}", text=text.text)
@@ -276,17 +276,17 @@ class Chat:
         start = self._start_of(peer, epoch, seq)
         if start is None:
             return None
-        await self.outcomes.learn(peer, max([start, *peer.outbox.tentative]))
+        await self.states.learn(peer, max([start, *peer.outbox.tentative]))
         self._acknowledge(peer, start)
         peer.reached = max(peer.reached, start)
         if all(other is link or other.lost for other in cast(list[NativeLink], peer.links)):
             peer.written, peer.reached = 0, start
-            self.outcomes.decide(peer, start)
+            self.states.decide(peer, start)
         peer.outbox.moved_at = trio.current_time()
         return start
 
     def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
-        acked = self._journal.marks.acked.get(peer.node or "", 0)
+        acked = self._journal.watermarks.acked.get(peer.node or "", 0)
         span = self._journal.span(epoch) if epoch else None
         if span is None or epoch is None:
             return acked
@@ -301,10 +301,10 @@ class Chat:
     def resumed(self, peer: Peer, epoch: str, seq: int) -> None:
         """The peer goes on after that position of its journal: what we lack before it is not coming."""
         node = peer.node or ""
-        mark = self._journal.marks.appended(node, epoch)
+        mark = self._journal.watermarks.appended(node, epoch)
         if seq <= mark:
             return
-        newest = (epoch, mark) if mark else self._journal.marks.committed(node)
+        newest = (epoch, mark) if mark else self._journal.watermarks.committed(node)
         after = f"{newest[0]}:{newest[1]}" if newest else None
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
         batch = self._journal.raise_mark(node, epoch, seq)
@@ -328,12 +328,12 @@ class Chat:
 
     def _acknowledge(self, peer: Peer, seq: int) -> None:
         node = peer.node or ""
-        if seq <= self._journal.marks.acked.get(node, 0):
+        if seq <= self._journal.watermarks.acked.get(node, 0):
             return
         owed = peer.outbox.count
         direct = peer.outbox.acknowledge(seq)
         self._on_acknowledged(node, seq)
-        self.outcomes.acknowledged(peer, seq)
+        self.states.acknowledged(peer, seq)
         self._journal.note_ack(node, seq)
         if direct:
             receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))

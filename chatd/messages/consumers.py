@@ -27,15 +27,15 @@ ACK_BYTES = 600  # that an acknowledgement and its answer take until they are co
 class Consumer:
     """One of them. `seq` is where it is: everything up to there was acknowledged, or not for it."""
 
-    __slots__ = ("_before", "born", "filter", "hold", "name", "seen", "seq", "sure", "topic")
+    __slots__ = ("_before", "born", "filter", "hold", "name", "seen", "seq", "stream_id", "sure")
 
-    def __init__(self, name: str, seq: int, wanted: Filter, topic: int | None, seen: int) -> None:
+    def __init__(self, name: str, seq: int, wanted: Filter, stream_id: int | None, seen: int) -> None:
         self.name = name
         self.seq = self._before = seq
         self.sure = seq  # no failure puts it behind that
         self.born = 0  # where it began, if that was in this run: what lies up to there is not for it
         self.filter = wanted
-        self.topic = topic  # what the filter's peer was when the consumer was made
+        self.stream_id = stream_id  # what the filter's peer was when the consumer was made
         self.seen = seen  # wall time in ms
         self.hold: Hold | None = None
 
@@ -133,8 +133,8 @@ class Consumers:
         self._most = most
         rows = journal.store.query("SELECT name, seq, filter, topic, seen FROM consumers")
         self._all = {
-            name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), topic, seen)
-            for name, seq, wanted, topic, seen in rows
+            name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), stream_id, seen)
+            for name, seq, wanted, stream_id, seen in rows
         }
         self._births: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
         self._undo = Undo()
@@ -146,7 +146,7 @@ class Consumers:
         """The one of that name."""
         return self._all.get(name)
 
-    def create(self, name: str, seq: int, wanted: Filter, topic: int | None) -> Batch:
+    def create(self, name: str, seq: int, wanted: Filter, stream_id: int | None) -> Batch:
         """A new one, of a name that is free, behind `seq`; it is there when the batch is committed.
 
         Raises ControlError rate_limited.
@@ -154,9 +154,9 @@ class Consumers:
         if len(self._all) >= self._most:
             hint = "`chatctl consumer remove` one that nobody needs, or raise `consumers`"
             raise ControlError("rate_limited", f"there are {self._most} consumers, as many as may be", hint)
-        consumer = Consumer(name, seq, wanted, topic, self._now())
+        consumer = Consumer(name, seq, wanted, stream_id, self._now())
         consumer.born = seq
-        row = (name, seq, consumer.shown_filter.decode(), topic, consumer.seen)
+        row = (name, seq, consumer.shown_filter.decode(), stream_id, consumer.seen)
         self._all[name] = consumer
         batch = self._journal.execute(ADD, *row)
         self._births = {born: birth for born, birth in self._births.items() if not birth.done} | {consumer: batch}
@@ -172,7 +172,7 @@ class Consumers:
         if consumer.hold is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
-        self._journal.timeline.taken.drop(consumer)
+        self._journal.timings.taken.drop(consumer)
         undo = partial(self._all.__setitem__, consumer.name, consumer)
         return self._undo.add(self._journal.execute(REMOVE, consumer.name), undo)
 
@@ -193,7 +193,7 @@ class Consumers:
         batch = self._journal.execute(MOVE, seq, consumer.seen, consumer.name)
         batch.size += ACK_BYTES
         if seq > consumer.seq:
-            self._journal.timeline.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
+            self._journal.timings.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
         consumer.move(seq, batch)
         if consumer.hold is not None:
             consumer.hold.stir()

@@ -24,7 +24,7 @@ class KeyedMessage(NamedTuple):
     """What was said under a key."""
 
     seq: int
-    topic: int
+    stream_id: int
     digest: bytes
 
 
@@ -36,7 +36,7 @@ class Keys:
         # What was found (None: nothing), and the journal's floor then: what lies below a later one may be gone.
         self._known: dict[str, tuple[KeyedMessage | None, int]] = {}
 
-    def find(self, key: str, topic: int, text: str) -> int | None:
+    def find(self, key: str, stream_id: int, text: str) -> int | None:
         """The seq of the message under that key; None if there is none. Raises NoCapacity, ControlError."""
         if not _is_key(key):
             raise ControlError("bad_text", "the key is no key", f"1 to {LONGEST} printable characters")
@@ -47,16 +47,16 @@ class Keys:
             self._known[key] = said, floor  # used last
         if said is None:
             return None
-        if (said.topic, said.digest) != (topic, _digest(text)):
+        if (said.stream_id, said.digest) != (stream_id, _digest(text)):
             hint = "a key is for one message: take another one"
             raise ControlError("conflict", f"key {key!r} has another peer or text", hint, reason="key")
         if said.seq > self._journal.committed:  # it may fail yet, and its seq be another message's
             raise NoCapacity(self._journal.settled)
         return said.seq
 
-    def add(self, key: str, seq: int, topic: int, text: str, batch: Batch) -> None:
+    def add(self, key: str, seq: int, stream_id: int, text: str, batch: Batch) -> None:
         """An appended message has that key."""
-        said = KeyedMessage(seq, topic, _digest(text))
+        said = KeyedMessage(seq, stream_id, _digest(text))
         self._remember(key, said)
         self._journal.execute(INSERT, key, *said)
         batch.if_failed(("key", key), partial(self._forget, key))

@@ -94,7 +94,9 @@ class MessageLookup:
     def peer_of(self, entry: Entry) -> Peer:
         """The peer that sent or got a message, never one that only has its slot or name now. Raises unknown_peer."""
         ref = cast(Message, entry.event).peer
-        peer = self._registry.by_key(entry.topic or 0) or (self._registry.by_node(ref.node) if ref.node else None)
+        peer = self._registry.by_stream_id(entry.stream_id or 0) or (
+            self._registry.by_node(ref.node) if ref.node else None
+        )
         if peer is None:
             hint = "`chatctl list --all` shows who is there"
             raise ControlError("unknown_peer", f"{ref.name}, the other end of that message, is no longer known", hint)
@@ -104,7 +106,7 @@ class MessageLookup:
         """The message that was taken from a native peer at that position of its journal, and not in a room."""
         after, newest = await self.place(peer, epoch, seq), self._journal.committed
         while after < newest:
-            look = partial(_first_taken, topic=peer.stream_id, after=after, through=newest)
+            look = partial(_first_taken, stream_id=peer.stream_id, after=after, through=newest)
             entry, after = await self._journal.ask(look)
             if entry is not None:
                 return entry if _sent_at(entry) == (epoch, seq) else None
@@ -112,7 +114,7 @@ class MessageLookup:
 
     async def place(self, peer: Peer, epoch: str, seq: int) -> int:
         """The seq of ours behind which all is that was taken from the peer from that position of its journal on."""
-        older = self._journal.marks.before(peer.node or "", epoch)
+        older = self._journal.watermarks.before(peer.node or "", epoch)
         if older is None:
             return self._journal.committed
         search = _Search(peer.stream_id, epoch, seq, older, self._journal.committed)
@@ -122,19 +124,21 @@ class MessageLookup:
 
     async def _in_rooms(self, global_id: str) -> Entry | None:
         said = b'"global_id":"%s"' % global_id.encode()
-        topics = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
-        for (topic,) in topics:
+        stream_ids = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
+        for (stream_id,) in stream_ids:
             before: int | None = self._journal.committed + 1
             while before is not None:
-                seq, before = await self._journal.ask(partial(_look_back, topic=topic, before=before, said=said))
+                seq, before = await self._journal.ask(
+                    partial(_look_back, stream_id=stream_id, before=before, said=said)
+                )
                 if seq is not None:
                     return await self._journal.entry(seq)
         return None
 
 
-def _look_back(store: Store, *, topic: int, before: int, said: bytes) -> tuple[int | None, int | None]:
+def _look_back(store: Store, *, stream_id: int, before: int, said: bytes) -> tuple[int | None, int | None]:
     """The seq of the message with these bytes in its JSON, among some before that seq; and where to look on."""
-    rows = store.query(_LOOK_BACK, said, topic, before, ROWS)
+    rows = store.query(_LOOK_BACK, said, stream_id, before, ROWS)
     found = next((seq for seq, is_it in rows if is_it), None)
     return found, rows[-1][0] if len(rows) == ROWS else None
 
@@ -148,9 +152,9 @@ def _unknown(message_id: str) -> ControlError:
     return ControlError("unknown_message", f"there is no message {message_id[:64]!r} on this node", hint)
 
 
-def _first_taken(store: Store, *, topic: int, after: int, through: int) -> tuple[Entry | None, int]:
+def _first_taken(store: Store, *, stream_id: int, after: int, through: int) -> tuple[Entry | None, int]:
     """The first message taken from a peer behind that seq, None if some rows had none; and up to where they go."""
-    seq, looked, _ = store.first_in(topic, after, through, ROWS)
+    seq, looked, _ = store.first_in(stream_id, after, through, ROWS)
     return (None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]), looked
 
 
@@ -162,10 +166,10 @@ def _sent_at(entry: Entry) -> tuple[str, int]:
 class _Search:
     """A binary search in a topic for the place of a message; `older` are its node's epochs before its own."""
 
-    def __init__(self, topic: int, epoch: str, seq: int, older: frozenset[str], newest: int) -> None:
+    def __init__(self, stream_id: int, epoch: str, seq: int, older: frozenset[str], newest: int) -> None:
         self.low = 0  # everything up to there is older
         self._high = newest  # and what lies behind that is not
-        self._topic = topic
+        self._stream_id = stream_id
         self._wanted = epoch, seq
         self._older = older
         self._looked = newest // 2  # nothing came in between the middle and here
@@ -174,7 +178,7 @@ class _Search:
         """Some steps; whether it is over."""
         rows = ROWS
         while self.low < self._high and rows > 0:
-            seq, self._looked, looked = store.first_in(self._topic, self._looked, self._high, rows)
+            seq, self._looked, looked = store.first_in(self._stream_id, self._looked, self._high, rows)
             rows -= looked + STEP
             if seq is not None or self._looked >= self._high:
                 self._halve(store, seq)

@@ -45,7 +45,7 @@ async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> Ref
 
 
 def _is_to(entry: Entry, peer: Peer) -> bool:
-    return entry.type == "message" and entry.direction == "out" and entry.topic == peer.stream_id
+    return entry.type == "message" and entry.direction == "out" and entry.stream_id == peer.stream_id
 
 
 def _claimed(entry: Entry) -> Reference:

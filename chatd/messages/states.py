@@ -35,7 +35,7 @@ class Expiry(NamedTuple):
     deadline: float
     seq: int
     size: int
-    topic: int
+    stream_id: int
 
 
 class MessageStates:
@@ -48,16 +48,16 @@ class MessageStates:
         self._expiries: list[Expiry] = []
         query, newest = journal.store.query, journal.committed
         peers = {peer.stream_id: peer for peer in registry if peer.kind == "native"}
-        for topic, first, messages, size, written in query(OWED):
-            peer = peers[topic]
+        for stream_id, first, messages, size, written in query(OWED):
+            peer = peers[stream_id]
             peer.written = newest if written == OPEN else written
             if messages > 0:
                 peer.outbox.recall(first, messages, size, newest)
-        for topic, seq, state in query(TENTATIVE):
-            if topic in peers:
-                peers[topic].outbox.tentative[seq] = state
-        for topic, seq, at_ms, size in query(EXPIRIES):
-            heappush(self._expiries, Expiry(now + at_ms / 1000 - wall, seq, size, topic))
+        for stream_id, seq, state in query(TENTATIVE):
+            if stream_id in peers:
+                peers[stream_id].outbox.tentative[seq] = state
+        for stream_id, seq, at_ms, size in query(EXPIRIES):
+            heappush(self._expiries, Expiry(now + at_ms / 1000 - wall, seq, size, stream_id))
 
     # -- giving up
 
@@ -140,7 +140,7 @@ class MessageStates:
         while self._expiries and self._expiries[0].deadline <= trio.current_time():
             due.append(heappop(self._expiries))
         for expiry in due:
-            peer = self._registry.by_key(expiry.topic)
+            peer = self._registry.by_stream_id(expiry.stream_id)
             if expiry.seq > self._journal.committed:
                 self._await(expiry)  # nothing can be said yet of what is not committed
             elif peer is not None and self._is_owed(peer, expiry.seq):
@@ -152,7 +152,7 @@ class MessageStates:
                 self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
 
     def _is_owed(self, peer: Peer, seq: int) -> bool:
-        acked = self._journal.marks.acked.get(peer.node or "", 0)
+        acked = self._journal.watermarks.acked.get(peer.node or "", 0)
         return seq > acked and seq not in peer.outbox.tentative and peer.outbox.owes(seq)
 
     # -- what former runs left
@@ -181,8 +181,12 @@ class MessageStates:
         if not ours:
             return {}
         ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
-        gone = [topic for topic in {entry.topic or 0 for entry in ours} if self._registry.by_key(topic) is None]
-        written = await self._journal.ask(partial(_written, topics=gone)) if gone else {}
+        gone = [
+            stream_id
+            for stream_id in {entry.stream_id or 0 for entry in ours}
+            if self._registry.by_stream_id(stream_id) is None
+        ]
+        written = await self._journal.ask(partial(_written, stream_ids=gone)) if gone else {}
         return {entry.seq: self._state(entry, ended, written) for entry in ours}
 
     async def state(self, entry: Entry) -> str:
@@ -195,18 +199,18 @@ class MessageStates:
             return state
         if is_settled(entry.raw):
             return DELIVERED
-        topic = entry.topic or 0
-        peer = self._registry.by_key(topic)
+        stream_id = entry.stream_id or 0
+        peer = self._registry.by_stream_id(stream_id)
         if peer is not None:
             return self.state_now(peer, entry.seq, in_room=is_in_room(entry.raw))
-        arrived = entry.seq <= written.get(topic, 0)
+        arrived = entry.seq <= written.get(stream_id, 0)
         if cast(Message, entry.event).peer.kind == "native":  # forgotten, and what was owed with it
             return DELIVERED if arrived else CANCELLED
         return "sent" if arrived else "failed"
 
     def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
         """That of a message which nobody gave up for good. In a room of the peer it has to come back."""
-        if peer.kind == "native" and seq <= self._journal.marks.acked.get(peer.node or "", 0):
+        if peer.kind == "native" and seq <= self._journal.watermarks.acked.get(peer.node or "", 0):
             return DELIVERED if not in_room or seq <= peer.echoed else "sent"
         if seq <= max(peer.written, peer.reached):
             return "sent"
@@ -245,6 +249,6 @@ def _outcomes(store: Store, *, seqs: Sequence[int]) -> dict[int, tuple[str, int]
     return {seq: (state, final) for seq, state, final in store.query(sql, *seqs)}
 
 
-def _written(store: Store, *, topics: Sequence[int]) -> dict[int, int]:
-    sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(topics))})"
-    return dict(store.query(sql, *topics))
+def _written(store: Store, *, stream_ids: Sequence[int]) -> dict[int, int]:
+    sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(stream_ids))})"
+    return dict(store.query(sql, *stream_ids))

@@ -66,8 +66,8 @@ class Dialer:
             address = format_address(*parse_address(text))
             peer = registry.wanted(address)
             if not peer.terminated and peer.trust != "denied":
-                registry.wishes.add(peer, address, lasting=False)
-        wished = [peer for peer in registry if peer.wishes]
+                registry.persistent.add(peer, address, lasting=False)
+        wished = [peer for peer in registry if peer.persistent_addresses]
         for peer in wished:
             registry.set_state(peer, "dialing")
             self._redialing(peer, SPREAD_S * len(wished))
@@ -106,7 +106,9 @@ class Dialer:
         """Who is dialed there. A room server is met as one also by who gives only its address: a chatd's first words
         would be said to everybody in it.
         """
-        rooms = (peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.wishes))
+        rooms = (
+            peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.persistent_addresses)
+        )
         known = next((peer for peer in rooms if peer.address == address), None)
         return known or self._registry.wanted(address, "plain" if plain else "native")
 
@@ -122,7 +124,7 @@ class Dialer:
         if wanted.is_up:
             raise already(wanted)
         peer, before, up_before = wanted, (wanted.dialect, wanted.nick), self._registry.up()
-        self._registry.wishes.speak(wanted, *manner)
+        self._registry.persistent.speak(wanted, *manner)
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
@@ -136,7 +138,7 @@ class Dialer:
             raise connect_failed(address, failed.attempts, keep=keep) from None
         finally:
             if not peer.is_up and not keep:
-                self._registry.wishes.speak(wanted, *before)
+                self._registry.persistent.speak(wanted, *before)
             self._after(peer, address, keep=keep)
         await self._one_link(peer)
         return peer
@@ -149,15 +151,15 @@ class Dialer:
 
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
-        if self._registry.by_key(peer.stream_id) is not peer:  # it said who it is, and then the time was over
+        if self._registry.by_stream_id(peer.stream_id) is not peer:  # it said who it is, and then the time was over
             peer = self._registry.wanted(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
             self._no_chatd_at(address)
         if keep:
             self._registry.welcome(peer)
-            self._registry.wishes.add(peer, address, fresh=not peer.is_up)
+            self._registry.persistent.add(peer, address, fresh=not peer.is_up)
             self._redialing(peer, self._config.redial_min)
-        elif not peer.wishes and not peer.is_up:
+        elif not peer.persistent_addresses and not peer.is_up:
             if peer.node is None:
                 self._registry.forget(peer)
             elif peer.state == "dialing":
@@ -166,12 +168,12 @@ class Dialer:
     def _no_chatd_at(self, address: str) -> None:
         """It is a room server: who was expected there as a chatd, and has never answered, is not redialed."""
         for peer in [peer for peer in self._registry if peer.kind == "native" and peer.node is None]:
-            if address in peer.wishes:
+            if address in peer.persistent_addresses:
                 self._registry.forget(peer)
 
     async def terminate(self, peer: Peer) -> int:
         """End the wish, deliver what was accepted, close; gives how many messages stay behind."""
-        if not peer.links and not peer.wishes and peer.state != "pending":
+        if not peer.links and not peer.persistent_addresses and peer.state != "pending":
             raise ControlError("peer_offline", f"{peer.name} is not connected", "`chatctl list` shows who is")
         self._registry.terminate(peer)
         with trio.move_on_after(self._config.terminate_timeout):
@@ -192,7 +194,7 @@ class Dialer:
 
     async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
         """Connect; the link is up when this returns. `why` is "connect" or "redial". Raises DialFailed, Refused."""
-        wanted.address, wished = address, bool(wanted.wishes)
+        wanted.address, wished = address, bool(wanted.persistent_addresses)
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(wanted, address)
@@ -206,12 +208,12 @@ class Dialer:
             link = NativeLink(links, established, direction="out", address=address)
         links.attach(peer, link)
         links.nursery.start_soon(links.serve, peer, link, link.run)
-        if wished and not peer.wishes:  # ended while we dialed
+        if wished and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
         elif why == "connect":
             self._registry.welcome(peer)
-        if address in peer.wishes:
-            self._registry.wishes.add(peer, address, lasting=False)
+        if address in peer.persistent_addresses:
+            self._registry.persistent.add(peer, address, lasting=False)
         return peer
 
     def _plain_link(self, stream: trio.SocketStream, peer: Peer, address: str) -> PlainLink:
@@ -233,23 +235,23 @@ class Dialer:
         registry, peer = self._registry, refused.peer or wanted
         registry.merge(wanted, peer)
         if refused.reason in ENDS_THE_WISH:
-            registry.wishes.end(peer, None if refused.peer else address)
+            registry.persistent.end(peer, None if refused.peer else address)
         if not peer.is_up and refused.reason != "pending":
-            registry.set_state(peer, "dialing" if peer.wishes else "down", str(refused))
+            registry.set_state(peer, "dialing" if peer.persistent_addresses else "down", str(refused))
         return peer
 
     # -- again and again
 
     def _redialing(self, peer: Peer, within: float) -> None:
         """See to it that the peer is redialed, for the first time within so many seconds."""
-        if peer.wishes and peer not in self._kept and not self._stopping:
+        if peer.persistent_addresses and peer not in self._kept and not self._stopping:
             self._kept.add(peer)
             self._nursery.start_soon(self._keep, peer, self._links.runtime.random.uniform(0, within))
 
     async def _keep(self, peer: Peer, wait: float) -> None:
         """Redial while there is a wish."""
         backoff = Backoff(self._config.redial_min, self._config.redial_max, self._links.runtime.random)
-        while peer.wishes:
+        while peer.persistent_addresses:
             if peer.is_up:
                 since = trio.current_time()
                 await self._until(peer, up=False)
@@ -258,34 +260,34 @@ class Dialer:
             else:
                 with trio.move_on_after(PENDING_S if peer.state == "pending" else wait):
                     await self._until(peer, up=True)
-                if peer.wishes and not peer.is_up:
-                    await self._redial(peer, peer.wishes[0])
+                if peer.persistent_addresses and not peer.is_up:
+                    await self._redial(peer, peer.persistent_addresses[0])
             wait = backoff.next()
         self._kept.discard(peer)
 
     async def _until(self, peer: Peer, *, up: bool) -> None:
         """Until the peer is up (or not), its wish has ended, or it was accepted."""
         was_pending = peer.state == "pending"
-        while peer.is_up != up and peer.wishes:
+        while peer.is_up != up and peer.persistent_addresses:
             if was_pending and peer.state != "pending":
                 return
             await peer.changed.wait()
 
     async def _redial(self, peer: Peer, address: str) -> None:
         """One try. Whoever answers has the wish from then on."""
-        wishes, before = self._registry.wishes, peer.reason
+        wishes, before = self._registry.persistent, peer.reason
         async with self._locks.setdefault(address, trio.Lock()):
-            if peer.is_up or address not in peer.wishes:
+            if peer.is_up or address not in peer.persistent_addresses:
                 return
             try:
                 found = await self._dial(peer, address, "connect" if wishes.is_fresh(peer, address) else "redial")
             except DialFailed as failed:
                 found = peer
-                if address in peer.wishes:
+                if address in peer.persistent_addresses:
                     self._registry.set_state(peer, "dialing", failed.attempts[0][1])
             except handshake.HandshakeRefused as refused:
                 found = self._heed(peer, address, refused)
-            if not found.is_up and address in found.wishes:
+            if not found.is_up and address in found.persistent_addresses:
                 wishes.put_last(found, address)
         self._redialing(found, self._config.redial_min)
         if found.reason != before:

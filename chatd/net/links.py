@@ -55,10 +55,10 @@ class Links:
         self.registry = registry
         self.trust = trust
         self.chat = chat
-        self.exchange = exchange
-        self.lives = MessageTraces(journal, registry, chat, exchange, consumers)
+        self.router = exchange
+        self.traces = MessageTraces(journal, registry, chat, exchange, consumers)
         self.clones = Clones(journal, registry)
-        self.roomfeed = RoomUpdates(journal)
+        self.room_updates = RoomUpdates(journal)
         self.explorer = Explorer(config, identity.node, registry, runtime.random)
         self.faults = Faults(config, runtime, registry)
         self.nursery: trio.Nursery
@@ -90,7 +90,7 @@ class Links:
             self.registry.link_down(peer, link)
             self.explorer.lost(link)
             if not peer.links:
-                self.exchange.memberships.lost(peer)
+                self.router.joined_rooms.lost(peer)
 
     async def goodbye(self) -> None:
         """Close all links, and wait until they are, for GOODBYE_S at most."""

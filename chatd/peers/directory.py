@@ -21,7 +21,7 @@ class Directory:
     def __init__(self) -> None:
         self._by_slot: dict[int, Peer] = {}
         self._by_node: dict[str, Peer] = {}
-        self._by_key: dict[int, Peer] = {}
+        self._by_stream_id: dict[int, Peer] = {}
         self._ids: list[str] = []  # the node ids, sorted
         self._by_name: dict[str, list[Peer]] | None = None  # made when it is needed, gone with every change
 
@@ -33,7 +33,7 @@ class Directory:
 
     def put(self, peer: Peer) -> None:
         """Add the peer, or note that it has another name or node id."""
-        self._by_slot[peer.slot] = self._by_key[peer.stream_id] = peer
+        self._by_slot[peer.slot] = self._by_stream_id[peer.stream_id] = peer
         if peer.node is not None:
             if peer.node not in self._by_node:
                 insort(self._ids, peer.node)
@@ -43,7 +43,7 @@ class Directory:
     def drop(self, peer: Peer) -> None:
         """Remove the peer."""
         self._by_slot.pop(peer.slot, None)
-        self._by_key.pop(peer.stream_id, None)
+        self._by_stream_id.pop(peer.stream_id, None)
         if peer.node is not None and self._by_node.pop(peer.node, None) is not None:
             del self._ids[bisect_left(self._ids, peer.node)]
         self._by_name = None
@@ -54,7 +54,7 @@ class Directory:
 
     def with_key(self, key: int) -> Peer | None:
         """The peer with that topic in the journal."""
-        return self._by_key.get(key)
+        return self._by_stream_id.get(key)
 
     def with_node(self, node: str) -> Peer | None:
         """The peer with that node id."""
@@ -130,7 +130,9 @@ class Directory:
 
 def _closeness(peer: Peer, address: str) -> int:
     """How much that address is the peer's: 3 where we dial it, 0 where it is not its address."""
-    if address in peer.wishes or any(link.direction == "out" and link.address == address for link in peer.links):
+    if address in peer.persistent_addresses or any(
+        link.direction == "out" and link.address == address for link in peer.links
+    ):
         return 3
     if peer.address == address and peer.known:
         return 2

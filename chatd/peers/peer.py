@@ -138,7 +138,7 @@ class Peer:
         "text_chars",
         "trust",
         "unheard",
-        "wishes",
+        "persistent_addresses",
         "written",
     )
 
@@ -164,7 +164,9 @@ class Peer:
         self.since = 0.0  # wall time
         self.reason: str | None = None
         self.links: list[PeerLink] = []
-        self.wishes: list[str] = []  # addresses that are redialed, the next one first; peers/persistent.py writes it
+        self.persistent_addresses: list[
+            str
+        ] = []  # addresses that are redialed, the next one first; peers/persistent.py writes it
         self.trust: str | None = None
         self.known = False  # dialed, accepted, named or configured here, or sent to; else a stranger
         self.pinned = False  # its name is the one that it announced first, or that it was given here
@@ -254,7 +256,7 @@ class Peer:
             queued=self.outbox.count if self.kind == "native" else waiting,
             received=self.received,
             sent=self.sent,
-            desired=bool(self.wishes),
+            desired=bool(self.persistent_addresses),
             trust=self.trust,
             dialect=self.dialect,
             faults=self.faults,

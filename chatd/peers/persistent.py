@@ -33,7 +33,7 @@ class PersistentPeers:
         """A row of the table, at the start."""
         if kind not in ("native", "plain"):
             peer.dialect, peer.nick = kind, nick
-        peer.wishes.append(address)
+        peer.persistent_addresses.append(address)
         self._kept[(kind, address)] = peer
         if peer.node is None:
             self._fresh.add((kind, address))
@@ -43,11 +43,11 @@ class PersistentPeers:
 
         A `fresh` one is of a `connect` that found nobody: the first dial that does still says `connect`.
         """
-        if address in peer.wishes:
-            peer.wishes.remove(address)
-        for worst in peer.wishes[MOST_ADDRESSES - 1 :]:
+        if address in peer.persistent_addresses:
+            peer.persistent_addresses.remove(address)
+        for worst in peer.persistent_addresses[MOST_ADDRESSES - 1 :]:
             self._end(peer, worst)
-        peer.wishes.insert(0, address)
+        peer.persistent_addresses.insert(0, address)
         self._tell(peer)
         key = _key(peer, address)
         (self._fresh.add if fresh else self._fresh.discard)(key)
@@ -59,16 +59,16 @@ class PersistentPeers:
     def end(self, peer: Peer, address: str | None = None) -> Batch | None:
         """That address is not redialed for the peer any more; without one, none is."""
         batch = None
-        for ended in [known for known in peer.wishes if address in (None, known)]:
+        for ended in [known for known in peer.persistent_addresses if address in (None, known)]:
             batch = self._end(peer, ended) or batch
         self._tell(peer)
         return batch
 
     def move(self, peer: Peer, to: Peer, address: str | None = None) -> None:
         """Somebody else answers at that address, or at all of them: redialed for that one from now on."""
-        for moved in [known for known in peer.wishes if address in (None, known)]:
+        for moved in [known for known in peer.persistent_addresses if address in (None, known)]:
             lasting = self._kept.get(_key(peer, moved)) is peer
-            peer.wishes.remove(moved)
+            peer.persistent_addresses.remove(moved)
             self.add(to, moved, lasting=lasting)
         self._tell(peer)
 
@@ -78,16 +78,16 @@ class PersistentPeers:
 
     def put_last(self, peer: Peer, address: str) -> None:
         """Nobody answered there: its other addresses are next."""
-        peer.wishes.remove(address)
-        peer.wishes.append(address)
+        peer.persistent_addresses.remove(address)
+        peer.persistent_addresses.append(address)
 
     def speak(self, peer: Peer, dialect: str | None, nick: str) -> None:
         """The plain peer is met in that dialect from now on, and as that nick; by its wishes too."""
         if (peer.dialect, peer.nick) == (dialect, nick):
             return
         wished, lasting = (
-            list(peer.wishes),
-            [known for known in peer.wishes if self._kept.get(_key(peer, known)) is peer],
+            list(peer.persistent_addresses),
+            [known for known in peer.persistent_addresses if self._kept.get(_key(peer, known)) is peer],
         )
         self.end(peer)
         peer.dialect, peer.nick = dialect, nick
@@ -99,7 +99,7 @@ class PersistentPeers:
         self._changed.notify()
 
     def _end(self, peer: Peer, address: str) -> Batch | None:
-        peer.wishes.remove(address)
+        peer.persistent_addresses.remove(address)
         key = _key(peer, address)
         self._fresh.discard(key)
         if self._kept.get(key) is not peer:

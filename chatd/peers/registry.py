@@ -48,7 +48,7 @@ class Registry:
         self.node = node
         self.changed = Broadcast()
         self.owed = OutboxTotals()
-        self.wishes = PersistentPeers(journal, self.changed)
+        self.persistent = PersistentPeers(journal, self.changed)
         self._journal = journal
         self._runtime = runtime
         self._listed = tuple(listed)
@@ -88,7 +88,7 @@ class Registry:
             peer = Peer(key, slot, "native" if kind == "native" else "plain", address, None, address, self.owed)
             peer.since, peer.known = self._runtime.wall(), True
             self._directory.put(peer)
-        self.wishes.recall(peer, address, kind, nick)
+        self.persistent.recall(peer, address, kind, nick)
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._directory)
@@ -112,7 +112,7 @@ class Registry:
         called = self._directory.named(spec) or self._directory.at_address(spec)
         return [*begun, *(peer for peer in called if peer not in begun)]
 
-    def by_key(self, key: int) -> Peer | None:
+    def by_stream_id(self, key: int) -> Peer | None:
         """The peer with that topic in the journal."""
         return self._directory.with_key(key)
 
@@ -150,10 +150,11 @@ class Registry:
             for peer in self
             if peer.kind == kind
             and (
-                address in peer.wishes or (peer.known and peer.address == address and (kind == "native" or peer.is_up))
+                address in peer.persistent_addresses
+                or (peer.known and peer.address == address and (kind == "native" or peer.is_up))
             )
         ]
-        peer = max(found, key=lambda peer: (address in peer.wishes, peer.is_up), default=None)
+        peer = max(found, key=lambda peer: (address in peer.persistent_addresses, peer.is_up), default=None)
         if peer is None:
             peer = self._add(kind, address, None, address)
             peer.known = True
@@ -185,7 +186,7 @@ class Registry:
             self.merge(dialed, peer)
             if expected:
                 self.acquaint(peer)
-        elif not peer.wishes and not peer.remembered:
+        elif not peer.persistent_addresses and not peer.remembered:
             peer.address = address
         return peer
 
@@ -214,35 +215,35 @@ class Registry:
             peer.known = peer.known or dialed.node is None
             self.remember(peer)
         if dialed.node is None:
-            self.wishes.move(dialed, peer)
+            self.persistent.move(dialed, peer)
             self._directory.drop(dialed)
             self.changed.notify()
             return
-        self.wishes.move(dialed, peer, dialed.address)
-        if not dialed.is_up and not dialed.wishes:
+        self.persistent.move(dialed, peer, dialed.address)
+        if not dialed.is_up and not dialed.persistent_addresses:
             self.set_state(dialed, "down", "another node answers at its address")
 
     def _add(self, kind: str, name: str, node: str | None, address: str | None) -> Peer:
         if self._next_slot % SWEEP_EVERY == 0:
             self._make_room()
-        peer = Peer(self.new_topic(), self._next_slot, kind, name, node, address, self.owed)
+        peer = Peer(self.new_stream_id(), self._next_slot, kind, name, node, address, self.owed)
         self._next_slot += 1
         peer.since = self._runtime.wall()
         self._directory.put(peer)
         return peer
 
-    def new_topic(self) -> int:
+    def new_stream_id(self) -> int:
         """A topic of the journal that nobody had, and nobody else gets."""
         self._next_key += 1
         return self._next_key - 1
 
     def _make_room(self) -> None:
         """Let go of the oldest of too many that are neither up, wanted nor remembered."""
-        passing = [peer for peer in self if not (peer.is_up or peer.wishes or peer.remembered)]
+        passing = [peer for peer in self if not (peer.is_up or peer.persistent_addresses or peer.remembered)]
         for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
             for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
                 self._directory.drop(peer)
-                self._journal.timeline.writes.drop(peer.stream_id)
+                self._journal.timings.writes.drop(peer.stream_id)
 
     def acquaint(self, peer: Peer) -> Batch | None:
         """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
@@ -273,7 +274,7 @@ class Registry:
 
     def forget(self, peer: Peer) -> Batch | None:
         """End name, slot, wish and what is owed; what was got from it stays in the journal, and so do its marks."""
-        batch = self.wishes.end(peer)
+        batch = self.persistent.end(peer)
         self._directory.drop(peer)
         self.changed.notify()
         if not peer.remembered:
@@ -281,7 +282,7 @@ class Registry:
         peer.remembered = False
         peer.outbox.clear()
         peer.progress.notify()
-        peer.forgotten, peer.written = True, self._journal.marks.acked.get(peer.node or "", 0)
+        peer.forgotten, peer.written = True, self._journal.watermarks.acked.get(peer.node or "", 0)
         self._note_outbox(peer)
         for sql in FORGET:
             self._journal.note((sql, peer.stream_id), partial(_forget, sql, peer.stream_id))
@@ -289,7 +290,7 @@ class Registry:
 
     def terminate(self, peer: Peer) -> Batch | None:
         """No wish for it any more; for a native peer that is remembered until a `connect` from either side."""
-        batch = self.wishes.end(peer)
+        batch = self.persistent.end(peer)
         if peer.node is None:
             return batch
         peer.terminated = True
@@ -360,5 +361,5 @@ class Registry:
         return [(peer, link) for peer in self for link in peer.links]
 
 
-def _forget(sql: str, topic: int) -> Statement:
-    return sql, (topic,)
+def _forget(sql: str, stream_id: int) -> Statement:
+    return sql, (stream_id,)

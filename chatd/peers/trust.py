@@ -63,7 +63,7 @@ class Trust:
         """Refuse the node of that slot or id, and cut its links."""
         peer = self._find(spec, "deny")
         peer.trust = "denied"
-        self._registry.wishes.end(peer)
+        self._registry.persistent.end(peer)
         self._cut(peer, "denied")
         if not peer.is_up:
             self._registry.set_state(peer, "down", "denied")

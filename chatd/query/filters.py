@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chatd.api.events import IN_ROOM, mark_of
 from chatd.api.params import Filter
-from chatd.journal.batch import Entry, Topics, topics_of
+from chatd.journal.batch import Entry, StreamIds, stream_ids_of
 from chatd.journal.conditions import GAP, Condition
 from chatd.messages.consumers import Consumer
 from chatd.peers.peer import Peer
@@ -25,7 +25,7 @@ Match = Callable[[Entry], bool]
 class Place(NamedTuple):
     """Where to read: the journal's topics, and of them only what passes the test, which has to see heads of bodies."""
 
-    topic: Topics = None
+    stream_id: StreamIds = None
     test: Match | None = None
     membership: JoinedRoom | None = None  # the room that is read is another node's
 
@@ -35,13 +35,13 @@ def former_place(registry: Registry, memberships: JoinedRooms, consumer: Consume
 
     Of a room that is gone the topic is left, and what is on it.
     """
-    if consumer.topic is None:
+    if consumer.stream_id is None:
         return Place()
     for membership in memberships:
-        if membership.stream_id == consumer.topic:
+        if membership.stream_id == consumer.stream_id:
             return in_room(registry, membership)
-    peer = registry.by_key(consumer.topic)
-    return at_peer(peer) if peer is not None else Place(consumer.topic)
+    peer = registry.by_stream_id(consumer.stream_id)
+    return at_peer(peer) if peer is not None else Place(consumer.stream_id)
 
 
 def at_peer(peer: Peer) -> Place:
@@ -56,7 +56,7 @@ def in_room(registry: Registry, room: HostedRoom | JoinedRoom) -> Place:
     key, host, mark = room.stream_id, registry.by_node(room.host), mark_of(room.label)
     return Place(
         (key, host.stream_id) if host is not None else key,
-        lambda entry: entry.topic == key or mark in entry.raw or entry.type == ALWAYS,
+        lambda entry: entry.stream_id == key or mark in entry.raw or entry.type == ALWAYS,
         room,
     )
 
@@ -90,6 +90,6 @@ def all_of(tests: list[Match]) -> Match | None:
 
 def is_for(entry: Entry, place: Place, wanted: Filter) -> bool:
     """Whether one entry is what is asked for there."""
-    if place.topic is not None and entry.topic not in topics_of(place.topic):
+    if place.stream_id is not None and entry.stream_id not in stream_ids_of(place.stream_id):
         return False
     return (place.test is None or place.test(entry)) and all(test(entry) for test in tests_of(wanted))

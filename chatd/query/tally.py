@@ -22,9 +22,9 @@ _NODE: Final = 53
 class RangeTally:
     """A count under way: of what lies on that topic in (after, through], the messages from `epoch` within the range."""
 
-    def __init__(self, topic: int, after: int, through: int, epoch: str, first: int, last: int) -> None:
+    def __init__(self, stream_id: int, after: int, through: int, epoch: str, first: int, last: int) -> None:
         self.messages = self.distinct = 0
-        self._topic = topic
+        self._stream_id = stream_id
         self._after = after
         self._through = through
         self._epoch = epoch.encode()
@@ -33,7 +33,7 @@ class RangeTally:
 
     def go_on(self, store: Store) -> bool:
         """A step; whether it is over."""
-        rows = store.query(_ROWS, _ID, len(_ID) + _NODE, self._topic, self._after, self._through, STEP)
+        rows = store.query(_ROWS, _ID, len(_ID) + _NODE, self._stream_id, self._after, self._through, STEP)
         epoch, first, last = self._epoch, self._first, self._last
         for _, head in rows:
             if head is not None and head[:8] == epoch:

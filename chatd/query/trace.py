@@ -53,19 +53,19 @@ class MessageTraces:
         self._journal = journal
         self._registry = registry
         self._chat = chat
-        self._rooms = exchange.rooms
-        self._memberships = exchange.memberships
+        self._rooms = exchange.hosted_rooms
+        self._memberships = exchange.joined_rooms
         self._consumers = consumers
 
     async def of(self, entry: Entry) -> MessageTrace:
         """That of a message in our journal."""
-        out, timeline = entry.direction == "out", self._journal.timeline
+        out, timeline = entry.direction == "out", self._journal.timings
         begun = timeline.appended_at(entry.seq, entry.at_ms)
         moments = [Moment(ACCEPTED if out else ARRIVED, at=begun)]
         moments.append(Moment(COMMITTED, at=timeline.committed_at(entry.seq)))
         if not out or is_settled(entry.raw):
             return MessageTrace([*moments, *self._taken(entry)])
-        state = await self._chat.outcomes.state(entry)
+        state = await self._chat.states.state(entry)
         end = await self._end(entry, state)
         place = end.event.room_position if end is not None and isinstance(end.event, Receipt) else None
         moments += self._way(entry, state, timeline.appended_at(end.seq, end.at_ms) if end is not None else None)
@@ -73,7 +73,7 @@ class MessageTraces:
 
     def _way(self, entry: Entry, state: str, ended: float | None) -> Iterator[Moment]:
         """How it went out, and how that ended."""
-        times, in_room = self._journal.timeline.writes.of(entry.topic, entry.seq), is_in_room(entry.raw)
+        times, in_room = self._journal.timings.writes.of(entry.stream_id, entry.seq), is_in_room(entry.raw)
         if state in ("queued", "sent", "delivered"):
             yield from _sent(times[:1] if entry.seq in self._tentative(entry) else times, done=state != "queued")
             if state == "delivered" or (state == "sent" and cast(Message, entry.event).peer.kind == "native"):
@@ -87,7 +87,7 @@ class MessageTraces:
 
     def _tentative(self, entry: Entry) -> dict[int, str]:
         """What was taken back while it may have been under way: it is not sent again, though others around it are."""
-        peer = self._registry.by_key(entry.topic or 0)
+        peer = self._registry.by_stream_id(entry.stream_id or 0)
         return peer.outbox.tentative if peer is not None else {}
 
     def _taken(self, entry: Entry) -> Iterator[Moment]:
@@ -96,7 +96,7 @@ class MessageTraces:
             place = former_place(self._registry, self._memberships, one)
             if entry.seq > one.born and is_for(entry, place, one.filter):
                 done = one.seq >= entry.seq
-                times = self._journal.timeline.taken.of(one, entry.seq) if done else []
+                times = self._journal.timings.taken.of(one, entry.seq) if done else []
                 yield Moment(TAKEN, done, times[-1] if times else None, one.name)
 
     # -- its end
@@ -107,20 +107,20 @@ class MessageTraces:
             return None
         await self._journal.settled()  # a receipt takes its time to the disk
         room = cast(Message, entry.event).room
-        topics = (
-            entry.topic or 0,
+        stream_ids = (
+            entry.stream_id or 0,
             *(one.stream_id for one in self._memberships if room is not None and one.label == room),
         )
         if state == FAILED:
-            return await self._behind(entry, topics, _is_gone)
+            return await self._behind(entry, stream_ids, _is_gone)
         if state == "delivered" and room is None:
-            return await self._behind(entry, topics, partial(_is_acknowledged, entry.seq))
-        return await self._behind(entry, topics, partial(_is_told, self._journal.position(entry.seq)))
+            return await self._behind(entry, stream_ids, partial(_is_acknowledged, entry.seq))
+        return await self._behind(entry, stream_ids, partial(_is_told, self._journal.position(entry.seq)))
 
-    async def _behind(self, entry: Entry, topics: tuple[int, ...], is_end: Callable[[Entry], bool]) -> Entry | None:
+    async def _behind(self, entry: Entry, stream_ids: tuple[int, ...], is_end: Callable[[Entry], bool]) -> Entry | None:
         cursor, looked = entry.seq, 0
         while cursor < self._journal.committed and looked < FAR:
-            entries, cursor = await self._journal.read(cursor, topics)
+            entries, cursor = await self._journal.read(cursor, stream_ids)
             looked += len(entries)
             for other in entries:
                 if is_end(other):
@@ -138,7 +138,7 @@ class MessageTraces:
         entry = await self._known(peer, wanted)
         if entry is None or entry.type != "message":
             return None
-        if entry.topic == peer.stream_id or self._has_said(peer, entry):
+        if entry.stream_id == peer.stream_id or self._has_said(peer, entry):
             return (await self.of(entry)).moments
         if self._has_heard(peer, entry):
             return [*(await self.of(entry)).moments, *self._passed_on(peer, entry)]
@@ -147,25 +147,25 @@ class MessageTraces:
     async def _known(self, peer: Peer, wanted: GlobalId) -> Entry | None:
         """By a place in the peer's journal or in ours; of other nodes a peer is told nothing."""
         if wanted.node == peer.node:
-            return await self._chat.archive.taken(peer, wanted.epoch, wanted.seq)
+            return await self._chat.lookup.taken(peer, wanted.epoch, wanted.seq)
         ours = wanted.node == self._rooms.owner.node and self._journal.holds(wanted.epoch, wanted.seq)
         return await self._journal.entry(wanted.seq) if ours else None
 
     def _has_said(self, peer: Peer, entry: Entry) -> bool:
-        room = self._rooms.by_topic(entry.topic or 0)
+        room = self._rooms.by_stream_id(entry.stream_id or 0)
         return room is not None and cast(Message, entry.event).peer.node == peer.node
 
     def _has_heard(self, peer: Peer, entry: Entry) -> bool:
         """Whether it was said in a room here, to all or to that peer alone, while it was in it."""
         to = cast(Message, entry.event).to_node
-        feeds = self._rooms.feeds.of(peer.node or "")
-        is_in = any(feed.room.stream_id == entry.topic and feed.holds(entry.seq) for feed in feeds)
+        feeds = self._rooms.intervals.of(peer.node or "")
+        is_in = any(feed.room.stream_id == entry.stream_id and feed.contains(entry.seq) for feed in feeds)
         return is_in and (to is msgspec.UNSET or to == peer.node)
 
     def _passed_on(self, peer: Peer, entry: Entry) -> Iterator[Moment]:
         """The way of what was said in a room to one of its members."""
-        acked = entry.seq <= self._journal.marks.acked.get(peer.node or "", 0)
-        times = self._journal.timeline.writes.of(peer.stream_id, entry.seq)
+        acked = entry.seq <= self._journal.watermarks.acked.get(peer.node or "", 0)
+        times = self._journal.timings.writes.of(peer.stream_id, entry.seq)
         yield from _sent(times, done=acked or bool(times))
         yield Moment(ACKNOWLEDGED, done=acked)
 

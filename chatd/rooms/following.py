@@ -160,7 +160,7 @@ class RoomFollowing:
             self._memberships.end(membership, reason)
 
     def _set_subject(self, membership: JoinedRoom, text: str) -> None:
-        membership.subject = text
+        membership.topic = text
         membership.changed.notify()
         if membership.state == IN:
             self._memberships.keep(membership)

@@ -54,12 +54,12 @@ class HostedRooms:
 
     def __init__(self, journal: Journal, registry: Registry, owner: HostSettings) -> None:
         """Read what the last run left (blocking)."""
-        self.feeds = MembershipIntervals()
+        self.intervals = MembershipIntervals()
         self._journal = journal
         self._registry = registry
         self.owner = owner
         self._by_name: dict[str, HostedRoom] = {}
-        self._by_key: dict[int, HostedRoom] = {}
+        self._by_stream_id: dict[int, HostedRoom] = {}
         self._undo = Undo()
         self._recall()
 
@@ -68,15 +68,15 @@ class HostedRooms:
         for key, name, label, subject, closed in query(
             "SELECT topic, name, label, subject, closed FROM rooms WHERE host = ''"
         ):
-            room = self._by_key[key] = HostedRoom(key, name, label, self.owner.node, subject)
+            room = self._by_stream_id[key] = HostedRoom(key, name, label, self.owner.node, subject)
             room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", key)[0][0]
             if not closed:
                 self._by_name[name] = room
         for key, who, nick in query("SELECT room, who, nick FROM bans"):
-            self._by_key[key].bans[who] = nick
+            self._by_stream_id[key].bans[who] = nick
         for key, node, nick, since, until in query("SELECT room, node, nick, since, until FROM members"):
-            room = self._by_key[key]
-            self.feeds.add(node, MembershipInterval(room, since, until or NEVER))
+            room = self._by_stream_id[key]
+            self.intervals.add(node, MembershipInterval(room, since, until or NEVER))
             if not until:
                 room.put(Member(nick, OWN if node == self.owner.node else NATIVE, since, node=node))
 
@@ -89,9 +89,9 @@ class HostedRooms:
         """The open room of that name."""
         return self._by_name.get(name)
 
-    def by_topic(self, key: int) -> HostedRoom | None:
+    def by_stream_id(self, key: int) -> HostedRoom | None:
         """The room, open or closed, with that topic in the journal."""
-        return self._by_key.get(key)
+        return self._by_stream_id.get(key)
 
     # -- hosting
 
@@ -106,8 +106,8 @@ class HostedRooms:
         if len(self._by_name) >= MOST_ROOMS:
             hint = "`chatctl room close` one that nobody needs"
             raise ControlError("rate_limited", f"{MOST_ROOMS} rooms are hosted here, as many as may be", hint)
-        room = HostedRoom(self._registry.new_topic(), name, f"{name}@{self.owner.name}", self.owner.node)
-        self._by_name[name] = self._by_key[room.stream_id] = room
+        room = HostedRoom(self._registry.new_stream_id(), name, f"{name}@{self.owner.name}", self.owner.node)
+        self._by_name[name] = self._by_stream_id[room.stream_id] = room
         return room, self._undo.add(self._write(room), partial(self._unhost, room))
 
     def close(self, room: HostedRoom) -> Batch:
@@ -121,19 +121,19 @@ class HostedRooms:
         for member in room.users():
             room.drop(member)
             self._end_feed(room, member, seq)
-        self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.subject, 1)
+        self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.topic, 1)
         self._undo.add(batch, partial(self._reopen, room, before))
         self._forget_if_over(room)
         return batch
 
     def _write(self, room: HostedRoom) -> Batch:
-        return self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.subject, 0)
+        return self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.topic, 0)
 
     def _unhost(self, room: HostedRoom) -> None:
-        del self._by_name[room.name], self._by_key[room.stream_id]
+        del self._by_name[room.name], self._by_stream_id[room.stream_id]
 
     def _reopen(self, room: HostedRoom, members: dict[str, Member]) -> None:
-        self._by_name[room.name] = self._by_key[room.stream_id] = room
+        self._by_name[room.name] = self._by_stream_id[room.stream_id] = room
         for member in members.values():
             self._back(room, member)
 
@@ -144,7 +144,7 @@ class HostedRooms:
         if "\n" in text:
             raise ControlError("bad_text", "a topic is one line", "leave the line break out")
         check_length(text, SUBJECT_BYTES, 0)
-        before, room.subject = room.subject, text
+        before, room.topic = room.topic, text
         room.changed.notify()
         batch = self._append(room, [RoomTopic(room=room.label, text=text, room_position="")])
         self._write(room)
@@ -199,14 +199,14 @@ class HostedRooms:
         member = Member(nick, kind, self._journal.appended, node=node, address=address, hang_up=hang_up)
         room.put(member)
         if node is not None:
-            self.feeds.add(node, MembershipInterval(room, member.since))
+            self.intervals.add(node, MembershipInterval(room, member.since))
             self._journal.execute(MEMBER, room.stream_id, node, nick, member.since, 0)
         return member, self._undo.add(batch, partial(self._unenter, room, member))
 
     def _unenter(self, room: HostedRoom, member: Member) -> None:
         room.drop(member)
-        if member.node is not None and (feed := self.feeds.open(member.node, room)) is not None:
-            self.feeds.drop(member.node, feed)
+        if member.node is not None and (feed := self.intervals.open(member.node, room)) is not None:
+            self.intervals.drop(member.node, feed)
         if member.hang_up is not None:
             member.hang_up("storage_full")
 
@@ -230,14 +230,14 @@ class HostedRooms:
         return self._undo.add(batch, partial(self._back, room, member))
 
     def _end_feed(self, room: HostedRoom, member: Member, seq: int) -> None:
-        feed = self.feeds.open(member.node or "", room)
+        feed = self.intervals.open(member.node or "", room)
         if member.node is None or feed is None:
             return
         if member.kind == OWN:
-            self.feeds.drop(member.node, feed)
+            self.intervals.drop(member.node, feed)
             self._journal.execute(PAST, room.stream_id, member.node, feed.since)
         else:
-            self.feeds.end(member.node, feed, seq)
+            self.intervals.end(member.node, feed, seq)
             self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, feed.since, seq)
 
     def _back(self, room: HostedRoom, member: Member) -> None:
@@ -245,11 +245,11 @@ class HostedRooms:
         room.put(member)
         if member.node is None:
             return
-        for feed in self.feeds.of(member.node):
+        for feed in self.intervals.of(member.node):
             if feed.room is room and feed.since == member.since:
-                self.feeds.end(member.node, feed, NEVER)
+                self.intervals.end(member.node, feed, NEVER)
                 return
-        self.feeds.add(member.node, MembershipInterval(room, member.since))
+        self.intervals.add(member.node, MembershipInterval(room, member.since))
 
     def find_member(self, room: HostedRoom, nick: str) -> Member:
         """Who is called that. Raises ControlError unknown_peer."""
@@ -272,7 +272,7 @@ class HostedRooms:
         gone, rooms = list[Gone](), list[HostedRoom]()
         for name, nick, new in wanted:
             known = self._by_name.get(name)
-            if not new and (known is None or node not in known.by_node) and self.feeds.ending(node, name):
+            if not new and (known is None or node not in known.by_node) and self.intervals.ending(node, name):
                 continue  # it does not know yet that it had to go
             try:
                 room = self._wanted(name, node)
@@ -289,23 +289,23 @@ class HostedRooms:
             raise ControlError("unknown_room", f"{self.owner.name} hosts no room {name[:64]!r}")
         if node in room.bans:
             raise ControlError("forbidden", f"this node is banned from {room.label}")
-        if node not in room.by_node and self.feeds.past(node) >= MOST_PAST:
+        if node not in room.by_node and self.intervals.past(node) >= MOST_PAST:
             hint = "try again once the node has received what was said before it left"
             raise ControlError("rate_limited", f"this node has left {MOST_PAST} times without acknowledging it", hint)
         return room
 
     def acknowledged(self, node: str, through: int) -> None:
         """The node has everything up to there: former times in rooms that end before are over."""
-        for feed in self.feeds.ended(node, through):
+        for feed in self.intervals.ended(node, through):
             key = feed.room.stream_id
-            self.feeds.drop(node, feed)
+            self.intervals.drop(node, feed)
             self._journal.note(("past", key, node, feed.since), partial(_past, key, node, feed.since))
             self._forget_if_over(feed.room)
 
     def _forget_if_over(self, room: HostedRoom) -> None:
         """A closed room of which nothing is owed to anybody is gone."""
-        if self._by_name.get(room.name) is not room and all(feed.room is not room for _, feed in self.feeds):
-            self._by_key.pop(room.stream_id, None)
+        if self._by_name.get(room.name) is not room and all(feed.room is not room for _, feed in self.intervals):
+            self._by_stream_id.pop(room.stream_id, None)
             for sql in FORGET:
                 self._journal.note((sql, room.stream_id), partial(_forget, sql, room.stream_id))
 

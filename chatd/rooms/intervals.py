@@ -20,7 +20,7 @@ class MembershipInterval:
         self.since = since
         self.until = until
 
-    def holds(self, seq: int) -> bool:
+    def contains(self, seq: int) -> bool:
         """Whether the node is owed what is there."""
         return self.since <= seq <= self.until
 

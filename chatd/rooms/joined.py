@@ -38,21 +38,23 @@ class JoinedRooms:
         self._rooms = rooms
         self._owner = owner
         self._all: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
-        self._topics: dict[tuple[str, str], int] = {}  # also of rooms that we left: who comes back finds its history
+        self._stream_ids: dict[
+            tuple[str, str], int
+        ] = {}  # also of rooms that we left: who comes back finds its history
         self.version = 0  # of what hosts are told: an older one is nothing to them
         self._undo = Undo()
         query = journal.store.query
         for key, name, host, closed, *rest in query(
             "SELECT topic, name, host, closed, label, nick, subject, since FROM rooms WHERE host <> '' ORDER BY topic"
         ):
-            self._topics[host, name] = key
+            self._stream_ids[host, name] = key
             if closed:
                 continue
             membership = self._all[host, name] = JoinedRoom(key, name, host, *rest)
             membership.state = IN
             membership.settled.set()
-        for topic, seq in query("SELECT topic, seq FROM echoes"):
-            if (peer := registry.by_key(topic)) is not None:
+        for stream_id, seq in query("SELECT topic, seq FROM echoes"):
+            if (peer := registry.by_stream_id(stream_id)) is not None:
                 peer.echoed = seq
 
     def __iter__(self) -> Iterator[JoinedRoom]:
@@ -114,8 +116,8 @@ class JoinedRooms:
         nick = nicks.for_node(self._owner.name) if nick is None else nick
         nicks.check(nick)
         self._registry.acquaint(peer)
-        key = self._topics.get((node, name)) or self._registry.new_topic()
-        self._topics[node, name] = key
+        key = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
+        self._stream_ids[node, name] = key
         membership = self._all[node, name] = JoinedRoom(key, name, node, f"{name}@{peer.name}", nick)
         self._tell(peer)
         return membership
@@ -137,8 +139,8 @@ class JoinedRooms:
         node = peer.node or ""
         for membership in self.of(node):
             self.end(membership, "forgotten")
-        for place in [place for place in self._topics if place[0] == node]:
-            self._journal.execute(FORGET, self._topics.pop(place))
+        for place in [place for place in self._stream_ids if place[0] == node]:
+            self._journal.execute(FORGET, self._stream_ids.pop(place))
 
     def lost(self, peer: Peer) -> None:
         """The last link with a host is gone: what it has not answered is no membership."""
@@ -176,7 +178,7 @@ class JoinedRooms:
         self._end(membership, ControlError("unknown_room", f"this node is not in {membership.label}: {reason}"))
         batch = self._journal.append(RoomGone(room=membership.label, reason=reason), membership.stream_id)
         if reason == CLOSED:  # if there is one of that name again, it is another room
-            self._topics.pop((membership.host, membership.name), None)
+            self._stream_ids.pop((membership.host, membership.name), None)
         self._journal.execute(FORGET if reason == CLOSED else CLOSE, membership.stream_id)
         return self._undo.add(batch, partial(self._back, membership, before))
 
@@ -185,7 +187,7 @@ class JoinedRooms:
         if (membership.host, membership.name) not in self._all:
             place = membership.host, membership.name
             membership.state, membership.error = state, None
-            self._all[place], self._topics[place] = membership, membership.stream_id
+            self._all[place], self._stream_ids[place] = membership, membership.stream_id
 
     # -- what the host says of now
 
@@ -197,9 +199,9 @@ class JoinedRooms:
         if not membership.learn(roster.users, more=roster.more):
             return None
         told = (roster.nick, roster.topic, roster.since)
-        if membership.state == IN and (membership.nick, membership.subject, membership.since) == told:
+        if membership.state == IN and (membership.nick, membership.topic, membership.since) == told:
             return None
-        membership.nick, membership.subject, membership.since = told
+        membership.nick, membership.topic, membership.since = told
         self.version += 1
         batch = self.keep(membership)
         if membership.state == JOINING:
@@ -211,9 +213,7 @@ class JoinedRooms:
     def keep(self, membership: JoinedRoom) -> Batch:
         """Write down what it is by now."""
         one = membership
-        return self._journal.execute(
-            ROOM, one.stream_id, one.name, one.host, one.label, one.nick, one.subject, one.since
-        )
+        return self._journal.execute(ROOM, one.stream_id, one.name, one.host, one.label, one.nick, one.topic, one.since)
 
     def gone(self, peer: Peer, gone: Gone) -> None:
         """We are not in that room."""

@@ -28,7 +28,7 @@ class JoinedRoom:
         self.host = host
         self.label = label  # as events name it: "lobby@alice"
         self.nick = nick
-        self.subject = subject  # what people call its topic
+        self.topic = subject  # what people call its topic
         self.since = since  # where in the host's journal we came, as a seq
         self.state = JOINING
         self.error: ControlError | None = None  # why it is over
@@ -77,7 +77,7 @@ class JoinedRoom:
             host=self.host,
             hosted=False,
             nick=self.nick,
-            topic=self.subject,
+            topic=self.topic,
             users=len(self._users),
             state=state,
         )

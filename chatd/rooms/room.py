@@ -50,7 +50,7 @@ class HostedRoom:
         "newest",
         "ports",
         "stream_id",
-        "subject",
+        "topic",
     )
 
     def __init__(self, key: int, name: str, label: str, host: str, subject: str = "") -> None:
@@ -58,7 +58,7 @@ class HostedRoom:
         self.name = name
         self.label = label  # as events name it: "lobby@alice"
         self.host = host  # our node id
-        self.subject = subject  # what people call its topic
+        self.topic = subject  # what people call its topic
         self.by_fold: dict[str, Member] = {}
         self.by_node: dict[str, Member] = {}
         self.bans: dict[str, str] = {}  # node id or IP address -> the nick it had
@@ -102,7 +102,7 @@ class HostedRoom:
             host=self.host,
             hosted=True,
             nick=own.nick if own else None,
-            topic=self.subject,
+            topic=self.topic,
             users=len(self.by_fold),
             state="up",
         )

@@ -42,11 +42,11 @@ class RoomRouter:
         owner = HostSettings(
             node, config.name, config.text_bytes, config.max_text, config.room_members, config.outbox_messages
         )
-        self.rooms = HostedRooms(journal, registry, owner)
-        self.moderation = Moderation(journal, self.rooms)
-        self.talk = RoomPosting(journal, self.rooms, owner)
-        self.memberships = JoinedRooms(journal, registry, self.rooms, owner)
-        self._hearing = RoomFollowing(journal, self.memberships, node)
+        self.hosted_rooms = HostedRooms(journal, registry, owner)
+        self.moderation = Moderation(journal, self.hosted_rooms)
+        self.posting = RoomPosting(journal, self.hosted_rooms, owner)
+        self.joined_rooms = JoinedRooms(journal, registry, self.hosted_rooms, owner)
+        self._hearing = RoomFollowing(journal, self.joined_rooms, node)
         self._journal = journal
         self._registry = registry
         self._declared: dict[str, tuple[str, int]] = {}  # of each node: its epoch, and the number of its newest list
@@ -77,7 +77,7 @@ class RoomRouter:
         """Those that lie above the mark of their epoch."""
         marks, new = dict[str, int](), list[Say | FromHost]()
         for frame in frames:
-            mark = marks.get(frame.epoch) or self._journal.marks.appended(peer.node or "", frame.epoch)
+            mark = marks.get(frame.epoch) or self._journal.watermarks.appended(peer.node or "", frame.epoch)
             if frame.seq > mark:
                 marks[frame.epoch] = frame.seq
                 new.append(frame)
@@ -92,7 +92,7 @@ class RoomRouter:
                 self._hearing.take(peer, cast(list[FromHost], some), claims)
                 done += len(some)
                 continue
-            taken = self.talk.take(peer, cast(list[Say], some))
+            taken = self.posting.take(peer, cast(list[Say], some))
             peer.received += taken
             done += taken
             if taken < len(some):
@@ -113,7 +113,7 @@ class RoomRouter:
         if len(self._declared) > MOST_DECLARED:
             del self._declared[next(iter(self._declared))]
         wanted = [(name, nick, new and not again) for name, nick, new in frame.rooms]
-        answer = DeclarationAnswer(*self.rooms.declare(peer, wanted))
+        answer = DeclarationAnswer(*self.hosted_rooms.declare(peer, wanted))
         if self._journal.appended != before:
             hang_up(self._journal.filling, peer, link)
             if not peer.remembered:
@@ -131,6 +131,6 @@ class RoomRouter:
         users = [(user.nick, user.node, user.here) for user in records]
         pages = [users[start : start + PAGE] for start in range(0, len(users), PAGE)]
         return [
-            Roster(room.name, member.nick, room.subject, member.since, page, number < len(pages))
+            Roster(room.name, member.nick, room.topic, member.since, page, number < len(pages))
             for number, page in enumerate(pages, start=1)
         ]

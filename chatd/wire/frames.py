@@ -343,7 +343,7 @@ _FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
 }
 
 
-def frame_name(frame: Frame) -> str:
+def frame_name(frame: Frame | bytes) -> str:
     """The name of a frame's type in docs/wire.md, e.g. `Ack`, for error messages."""
     return type(frame).__name__.removesuffix("Frame")
 

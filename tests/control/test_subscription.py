@@ -11,7 +11,7 @@ import trio.testing
 from chatd.api.events import Gap, PeerUp
 from chatd.control.selection import Selection
 from chatd.control.subscription import CHUNK_BYTES, Subscription
-from chatd.journal.batch import Topics
+from chatd.journal.batch import StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Page
 from chatd.runtime import parse_stamp, stamp
@@ -334,8 +334,10 @@ async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, cli
     positions = await stand.say("one", "two", "three")
     read = stand.journal.read
 
-    async def slow_read(after: int, topic: Topics = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING) -> Page:
-        page = await read(after, topic, limit, where)
+    async def slow_read(
+        after: int, stream_id: StreamIds = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING
+    ) -> Page:
+        page = await read(after, stream_id, limit, where)
         stand.journal.read = read  # type: ignore[method-assign]
         await lose(stand, positions[1])
         return page

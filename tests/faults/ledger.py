@@ -25,7 +25,7 @@ class Journal:
         self.sent: dict[str, list[Said]] = defaultdict(list)
         self.received: dict[str, list[Said]] = defaultdict(list)
         self.odd: list[str] = []  # events that say that something is missing
-        self.marks: dict[tuple[str, str], int] = {}
+        self.watermarks: dict[tuple[str, str], int] = {}
         self.heads: dict[tuple[str, str], int] = {}  # what the marks have to be
         self.nodes: dict[str, str] = {}
         with closing(sqlite3.connect(database)) as db:
@@ -34,7 +34,7 @@ class Journal:
             if "events" in tables:  # else it was killed before it had them
                 for (body,) in db.execute("SELECT body FROM events ORDER BY seq"):
                     self._add(json.loads(body))
-                self.marks = {
+                self.watermarks = {
                     (node, epoch): seq for node, epoch, seq in db.execute("SELECT node, epoch, seq FROM marks")
                 }
 
@@ -87,7 +87,7 @@ def is_kept(sender: Sender, journal: Journal) -> None:
 
 def marks_agree(journal: Journal) -> None:
     """The high-water marks say what the rows say."""
-    assert journal.marks == journal.heads, f"marks {journal.marks}, but the newest rows are {journal.heads}"
+    assert journal.watermarks == journal.heads, f"marks {journal.watermarks}, but the newest rows are {journal.heads}"
     assert not journal.odd, f"it is said that something is missing: {journal.odd[:3]}"
 
 

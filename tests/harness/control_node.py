@@ -219,7 +219,11 @@ class Stand:
         self.registry = Registry(self.journal, self.runtime, NODE_ID, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
         self.exchange = exchange = RoomRouter(self.config, NODE_ID, self.journal, self.registry)
-        self.rooms, self.talk, self.memberships = exchange.rooms, exchange.talk, exchange.memberships
+        self.hosted_rooms, self.posting, self.joined_rooms = (
+            exchange.hosted_rooms,
+            exchange.posting,
+            exchange.joined_rooms,
+        )
         self.moderation = exchange.moderation
         self.chat = Chat(
             self.config,
@@ -228,7 +232,7 @@ class Stand:
             self.registry,
             self.runtime,
             trio.current_time(),
-            self.rooms.acknowledged,
+            self.hosted_rooms.acknowledged,
         )
         self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)
@@ -249,10 +253,10 @@ class Stand:
             registry=self.registry,
             trust=self.trust,
             chat=self.chat,
-            rooms=self.rooms,
+            rooms=self.hosted_rooms,
             moderation=self.moderation,
-            talk=self.talk,
-            memberships=self.memberships,
+            talk=self.posting,
+            memberships=self.joined_rooms,
             consumers=self.consumers,
             lives=MessageTraces(self.journal, self.registry, self.chat, self.exchange, self.consumers),
             faults=self.faults,

@@ -28,18 +28,18 @@ class Lobby:
 
     @property
     def membership(self) -> JoinedRoom:
-        (membership,) = self._stand.memberships
+        (membership,) = self._stand.joined_rooms
         return membership
 
     async def asked(self) -> None:
         """The node wants to be in it."""
-        while not list(self._stand.memberships):
+        while not list(self._stand.joined_rooms):
             await trio.lowlevel.checkpoint()
 
     def roster(self, users: list[User] = USERS, *, topic: str = "") -> None:
         """Bob says who is in it."""
         roster = Roster("lobby", "alice", topic, self.seq, users, False)
-        self._stand.memberships.roster(self._stand.bob, roster)
+        self._stand.joined_rooms.roster(self._stand.bob, roster)
 
     async def join(self, client: Client) -> dict[str, Any]:
         """What `room.join` is answered with."""
@@ -51,7 +51,7 @@ class Lobby:
 
     def gone(self, kind: str, reason: str) -> None:
         """Bob does not let the node in, or not any more."""
-        self._stand.memberships.gone(self._stand.bob, Gone("lobby", kind, reason))
+        self._stand.joined_rooms.gone(self._stand.bob, Gone("lobby", kind, reason))
 
     async def _bring(self, *frames: Any) -> None:
         link = self._stand.bob.links[0]

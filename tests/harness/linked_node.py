@@ -44,7 +44,9 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
         journal,
         registry,
         trust,
-        Chat(config, identity.node, journal, registry, runtime, trio.current_time(), exchange.rooms.acknowledged),
+        Chat(
+            config, identity.node, journal, registry, runtime, trio.current_time(), exchange.hosted_rooms.acknowledged
+        ),
         exchange,
         Consumers(journal, runtime, config.consumers),
     )

@@ -188,10 +188,10 @@ class Core:
         self.world = world
         self.registry = Registry(journal, world, us, self.config.name, self.config.known)
         self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.exchange = RoomRouter(self.config, us, journal, self.registry)
-        self.roomfeed = RoomUpdates(journal)
+        self.router = RoomRouter(self.config, us, journal, self.registry)
+        self.room_updates = RoomUpdates(journal)
         self.chat = Chat(
-            self.config, us, journal, self.registry, world, trio.current_time(), self.exchange.rooms.acknowledged
+            self.config, us, journal, self.registry, world, trio.current_time(), self.router.hosted_rooms.acknowledged
         )
 
     def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:
@@ -228,7 +228,7 @@ class Core:
 
     async def write(self, peer: Peer) -> list[str]:
         """What a link that starts behind the last acknowledgement writes now, as texts."""
-        return await texts_written(self.outgoing(peer, self.journal.marks.acked.get(peer.node or "", 0)))
+        return await texts_written(self.outgoing(peer, self.journal.watermarks.acked.get(peer.node or "", 0)))
 
     def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
         """A plain peer with a live link."""
@@ -256,8 +256,8 @@ class Core:
 
     async def state(self, message: Message | str) -> str:
         """That which a message has now."""
-        entry = await self.chat.archive.find(message if isinstance(message, str) else message.position)
-        return await self.chat.outcomes.state(entry)
+        entry = await self.chat.lookup.find(message if isinstance(message, str) else message.position)
+        return await self.chat.states.state(entry)
 
     async def types(self) -> list[str]:
         """The types of all events, oldest first."""

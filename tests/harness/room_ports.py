@@ -30,8 +30,8 @@ class Inn:
         self.ports = ports
         self.nursery = nursery
         self.streams = streams
-        self.rooms, self.talk = links.exchange.rooms, links.exchange.talk
-        self.moderation = links.exchange.moderation
+        self.rooms, self.talk = links.router.hosted_rooms, links.router.posting
+        self.moderation = links.router.moderation
 
     @property
     def room(self) -> HostedRoom:

@@ -89,10 +89,10 @@ async def native_connections(links: Links, count: int) -> None:
     for number in range(count):
         peer, link = links.registry.native(node_id(f"s{number}"), "stranger", "192.0.2.1:7420"), FakeLink()
         links.attach(peer, link)
-        links.exchange.declared(peer, link, Rooms(1, []))
-        links.exchange.rooms.feeds.of(peer.node or "")
+        links.router.declared(peer, link, Rooms(1, []))
+        links.router.hosted_rooms.intervals.of(peer.node or "")
         links.explorer._may_ask(cast(Any, link))
-        links.journal.timeline.writes.add(peer.stream_id, 0, links.journal.committed + 1, 0.0)
+        links.journal.timings.writes.add(peer.stream_id, 0, links.journal.committed + 1, 0.0)
         await links.serve(peer, link, _nothing)
         if number % FEW == 0:
             await links.journal.settled()
@@ -111,7 +111,7 @@ async def tls_connections(links: Links, count: int) -> None:
 
 async def room_joins(links: Links, count: int) -> None:
     """Plain clients and one node that join a room of this node and leave it."""
-    rooms = links.exchange.rooms
+    rooms = links.router.hosted_rooms
     room, _ = rooms.host("lobby")
     peer, link = links.registry.native(node_id("carol"), "carol", "192.0.2.3:7420"), FakeLink()
     links.registry.link_up(peer, link)

@@ -21,7 +21,7 @@ WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
 
 
 def room_of(node: LiveNode) -> HostedRoom:
-    room = node.runtime.node.rooms.get("lobby")
+    room = node.runtime.node.hosted_rooms.get("lobby")
     assert room is not None
     return room
 

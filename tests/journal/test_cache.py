@@ -5,8 +5,8 @@ from chatd.journal.batch import ENTRY_COST, Entry
 from chatd.journal.cache import EventCache
 
 
-def entry(seq: int, topic: int | None = None, size: int = 50) -> Entry:
-    return Entry(seq, 0, "message", "out", topic, b"x" * size)
+def entry(seq: int, stream_id: int | None = None, size: int = 50) -> Entry:
+    return Entry(seq, 0, "message", "out", stream_id, b"x" * size)
 
 
 def test_a_new_tail_knows_nothing_before_its_floor() -> None:
@@ -59,14 +59,14 @@ TOPIC = st.sampled_from([None, 1, 2])
 def test_what_is_given_is_whole_and_within_the_bound(batches: list[list[tuple[int | None, int]]], bound: int) -> None:
     tail, everything = EventCache(0, bound), list[Entry]()
     for batch in batches:
-        fresh = [entry(len(everything) + n, topic, size) for n, (topic, size) in enumerate(batch, start=1)]
+        fresh = [entry(len(everything) + n, stream_id, size) for n, (stream_id, size) in enumerate(batch, start=1)]
         everything += fresh
         tail.extend(fresh)
         kept = tail.after(tail.floor, None, 1000)
         assert kept == everything[tail.floor :]
         assert sum(len(each.raw) + ENTRY_COST for each in kept) <= bound
-        for topic in (None, 1, 2):
+        for stream_id in (None, 1, 2):
             for after in range(len(everything) + 1):
-                found = tail.after(after, topic, 1000)
-                expected = [each for each in everything[after:] if topic in (None, each.topic)]
+                found = tail.after(after, stream_id, 1000)
+                expected = [each for each in everything[after:] if stream_id in (None, each.stream_id)]
                 assert found == (None if after < tail.floor else expected)

@@ -8,7 +8,7 @@ import pytest
 
 from chatd.api.params import Filter
 from chatd.journal import store as store_module
-from chatd.journal.batch import Batch, Entry, Topics
+from chatd.journal.batch import Batch, Entry, StreamIds
 from chatd.journal.journal import Journal
 from chatd.journal.search import seek_last
 from chatd.journal.store import Store
@@ -17,7 +17,7 @@ from chatd.query.filters import all_of, where_of
 from tests.harness.parts import World, open_journal, running, said
 
 TYPES: list[list[str] | None] = [None, ["message"], ["peer.up"], ["receipt", "peer.up"], ["message", "peer.up"], []]
-TOPICS: list[Topics] = [None, 1, 2, (1, 2), (1, 3)]
+TOPICS: list[StreamIds] = [None, 1, 2, (1, 2), (1, 3)]
 KINDS = ["message", "message", "peer.up", "receipt", "message", "gap"]
 MANY = 20_000
 
@@ -37,19 +37,21 @@ def store(path: Path, stores: Callable[[Path], Store]) -> Store:
     return opened
 
 
-def all_pages(store: Store, topic: Topics, limit: int, wanted: Filter, until: int | None) -> Iterator[Entry]:
+def all_pages(store: Store, stream_id: StreamIds, limit: int, wanted: Filter, until: int | None) -> Iterator[Entry]:
     after = 0
     while after < 120:
-        entries, through = store.page(after, 120, topic, limit, where_of(wanted, until))
+        entries, through = store.page(after, 120, stream_id, limit, where_of(wanted, until))
         yield from entries
         assert through > after
         after = through
 
 
-def all_pages_back(store: Store, topic: Topics, limit: int, wanted: Filter, until: int | None) -> Iterator[Entry]:
+def all_pages_back(
+    store: Store, stream_id: StreamIds, limit: int, wanted: Filter, until: int | None
+) -> Iterator[Entry]:
     before = 121
     while before > 1:
-        entries, down_to = store.page_back(0, before, topic, limit, heads=False, where=where_of(wanted, until))
+        entries, down_to = store.page_back(0, before, stream_id, limit, heads=False, where=where_of(wanted, until))
         yield from entries
         assert down_to < before - 1 or before == 1
         before = down_to + 1
@@ -61,19 +63,19 @@ def test_the_disk_finds_what_the_test_of_the_filter_finds(
     store: Store, monkeypatch: pytest.MonkeyPatch, types: list[str] | None, looked: int
 ) -> None:
     monkeypatch.setattr(store_module, "LOOKED", looked)
-    for topic, direction, until, limit in product(TOPICS, (None, "in", "out"), (None, 1080), (5, 2048)):
+    for stream_id, direction, until, limit in product(TOPICS, (None, "in", "out"), (None, 1080), (5, 2048)):
         wanted = Filter(types=types, direction=direction)
         matches = all_of(filters.tests_of(wanted)) or (lambda _: True)
-        topics = topic if isinstance(topic, tuple) else (topic,)
+        stream_ids = stream_id if isinstance(stream_id, tuple) else (stream_id,)
         expected = [
             seq
             for seq in range(1, 121)
             if matches(event(seq))
-            and (topic is None or event(seq).topic in topics)
+            and (stream_id is None or event(seq).stream_id in stream_ids)
             and (until is None or event(seq).at_ms < until)
         ]
-        assert [entry.seq for entry in all_pages(store, topic, limit, wanted, until)] == expected
-        assert [entry.seq for entry in all_pages_back(store, topic, limit, wanted, until)] == expected[::-1]
+        assert [entry.seq for entry in all_pages(store, stream_id, limit, wanted, until)] == expected
+        assert [entry.seq for entry in all_pages_back(store, stream_id, limit, wanted, until)] == expected[::-1]
 
 
 @pytest.fixture
@@ -95,32 +97,32 @@ def steps(store: Store, work: Callable[[], object]) -> int:
     return len(found)
 
 
-@pytest.mark.parametrize("topic", [None, 1])
+@pytest.mark.parametrize("stream_id", [None, 1])
 @pytest.mark.parametrize(("types", "count"), [(["peer.up"], 2), (["peer.up", "peer.down"], 3), (["room.topic"], 0)])
 def test_events_of_a_rare_type_are_found_without_looking_at_messages(
-    many: Store, types: list[str], count: int, topic: Topics
+    many: Store, types: list[str], count: int, stream_id: StreamIds
 ) -> None:
     found = list[Entry]()
 
     def look() -> None:
         where, after = where_of(Filter(types=types), None), 0
         while after < MANY:
-            entries, after = many.page(after, MANY, topic, 100, where)
+            entries, after = many.page(after, MANY, stream_id, 100, where)
             found.extend(entries)
-            found.extend(many.page_back(after, MANY + 1, topic, 100, heads=False, where=where)[0])
+            found.extend(many.page_back(after, MANY + 1, stream_id, 100, heads=False, where=where)[0])
 
-    index_only = MANY * 10 // 100 if topic else 0  # the end of each look at a topic is found in its index
+    index_only = MANY * 10 // 100 if stream_id else 0  # the end of each look at a topic is found in its index
     assert steps(many, look) < index_only + 20
     assert len(found) >= count
 
 
 def test_one_look_never_looks_at_more_rows_than_it_may(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "LOOKED", 500)
-    for wanted, topic in product((Filter(direction="out"), Filter(types=["message"], direction="out")), (None, 1)):
+    for wanted, stream_id in product((Filter(direction="out"), Filter(types=["message"], direction="out")), (None, 1)):
         where = where_of(wanted, None)
-        assert steps(many, lambda where=where, topic=topic: many.page(0, MANY, topic, 100, where)) < 200  # type: ignore[misc]
-        assert many.page(0, MANY, topic, 100, where) == ([], 500)
-        assert many.page_back(0, MANY + 1, topic, 100, heads=False, where=where) == ([], MANY - 500)
+        assert steps(many, lambda where=where, stream_id=stream_id: many.page(0, MANY, stream_id, 100, where)) < 200  # type: ignore[misc]
+        assert many.page(0, MANY, stream_id, 100, where) == ([], 500)
+        assert many.page_back(0, MANY + 1, stream_id, 100, heads=False, where=where) == ([], MANY - 500)
 
 
 async def test_memory_and_disk_give_the_same_page(tmp_path: Path, world: World) -> None:

@@ -19,7 +19,7 @@ def in_a_room(entry: Entry) -> bool:
 
 
 def in_lobby_or_second(entry: Entry) -> bool:
-    return entry.topic == 2 or mark_of("lobby@bob") in entry.raw
+    return entry.stream_id == 2 or mark_of("lobby@bob") in entry.raw
 
 
 def is_gap(entry: Entry) -> bool:
@@ -29,20 +29,20 @@ def is_gap(entry: Entry) -> bool:
 async def fill(journal: Journal, count: int, seed: int) -> None:
     draw = random.Random(seed)
     for number in range(count):
-        topic, direction = draw.choice([None, 1, 2, 3]), draw.choice(["in", "out"])
+        stream_id, direction = draw.choice([None, 1, 2, 3]), draw.choice(["in", "out"])
         if draw.random() < 0.1:
-            journal.append(Gap(after=None, through="x:1"), topic)
+            journal.append(Gap(after=None, through="x:1"), stream_id)
         else:
             message = said(f'{number} "room":"lobby@bob"' + "x" * draw.choice([0, 2000]), direction)
             message.room = draw.choice([None, "lobby@bob", "lobby@b", "hall@bob"])
-            journal.append(message, topic, direction)
+            journal.append(message, stream_id, direction)
     await journal.settled()
 
 
 async def one_by_one(journal: Journal, asked: CountRequest) -> int:
     count, cursor = 0, max(asked.seq, journal.floor)
     while cursor < journal.committed:
-        entries, cursor = await journal.page(cursor, asked.topic)
+        entries, cursor = await journal.page(cursor, asked.stream_id)
         count += sum(asked.match is None or asked.match(entry) for entry in entries)
     return count
 

@@ -12,10 +12,10 @@ from chatd.runtime import Waker, stamp
 from tests.harness.parts import World, as_on_disk, is_woken, open_journal, running, said, texts_of
 
 
-async def fill(journal: Journal, *texts: str, topic: int | None = None, direction: str = "out") -> None:
+async def fill(journal: Journal, *texts: str, stream_id: int | None = None, direction: str = "out") -> None:
     """Append and commit."""
     for text in texts:
-        journal.append(said(text, direction), topic, direction)
+        journal.append(said(text, direction), stream_id, direction)
     await journal.settled()
 
 
@@ -85,7 +85,7 @@ async def test_a_reader_is_woken_once_for_each_commit_that_touched_its_topic(jou
     journal.watch(one, 1)
     journal.watch(other, 2)
     for _ in range(3):
-        await fill(journal, "a", "b", topic=1)
+        await fill(journal, "a", "b", stream_id=1)
         assert [await is_woken(waker) for waker in (everything, one, other)] == [True, True, False]
         assert [await is_woken(waker) for waker in (everything, one, other)] == [False, False, False]
 
@@ -96,11 +96,11 @@ async def test_nobody_is_woken_after_unwatch(journal: Journal) -> None:
     journal.watch(goes, 1)
     journal.unwatch(goes, 1)
     journal.unwatch(goes, 1)
-    await fill(journal, "a", topic=1)
+    await fill(journal, "a", stream_id=1)
     assert await is_woken(stays)
     assert not await is_woken(goes)
     journal.unwatch(stays, 1)
-    await fill(journal, "b", topic=1)
+    await fill(journal, "b", stream_id=1)
 
 
 async def test_a_mark_alone_wakes_those_who_watch_everything(journal: Journal) -> None:
@@ -108,7 +108,7 @@ async def test_a_mark_alone_wakes_those_who_watch_everything(journal: Journal) -
     journal.watch(waker)
     await journal.raise_mark("bob", "aaaaaaaa", 3).wait()
     await waker.wait()
-    assert journal.marks.committed("bob") == ("aaaaaaaa", 3)
+    assert journal.watermarks.committed("bob") == ("aaaaaaaa", 3)
     assert journal.committed == 0
 
 
@@ -131,16 +131,16 @@ async def test_more_than_may_wait_holds_readers_back_until_the_commit(tmp_path: 
 async def test_memory_and_disk_give_the_same(tmp_path: Path, world: World) -> None:
     async with running(open_journal(tmp_path, world, tail_bytes=20_000)) as journal:
         for number in range(200):
-            await fill(journal, str(number), topic=number % 3 or None)
+            await fill(journal, str(number), stream_id=number % 3 or None)
         reached = 0
         for after in range(201):
-            for topic in (None, 1, 2, 7):
-                page = await journal.page(after, topic)
+            for stream_id in (None, 1, 2, 7):
+                page = await journal.page(after, stream_id)
                 assert page.through == 200
                 assert all(entry.known is None for entry in page.entries)
-                entries, through = await journal.read(after, topic)
+                entries, through = await journal.read(after, stream_id)
                 assert (as_on_disk(entries), through) == page
-                recent = journal.recent(after, topic)
+                recent = journal.recent(after, stream_id)
                 if recent is not None:
                     reached += 1
                     assert as_on_disk(recent) == page.entries
@@ -149,8 +149,8 @@ async def test_memory_and_disk_give_the_same(tmp_path: Path, world: World) -> No
 
 async def test_a_read_with_a_limit_says_up_to_where_it_looked(tmp_path: Path, world: World) -> None:
     async with running(open_journal(tmp_path, world)) as journal:
-        await fill(journal, "1", "2", "3", "4", "5", topic=1)
-        await fill(journal, "6", topic=2)
+        await fill(journal, "1", "2", "3", "4", "5", stream_id=1)
+        await fill(journal, "6", stream_id=2)
         for read in (journal.read, journal.page):
             entries, through = await read(0, 1, 2)
             assert (texts_of(entries), through) == (["1", "2"], 2)
@@ -260,7 +260,7 @@ async def test_acknowledgements_survive_a_full_disk(journal: Journal, world: Wor
     await journal.settled()
     with pytest.raises(ControlError):
         await journal.append(said("lost")).wait()
-    assert journal.marks.acked == {"bob": 4}
+    assert journal.watermarks.acked == {"bob": 4}
     await fill(journal, "kept")
     assert journal.store.query("SELECT node, seq FROM acks") == [("bob", 4)]
 

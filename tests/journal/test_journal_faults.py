@@ -48,7 +48,7 @@ async def test_a_failed_commit_takes_what_was_appended_behind_it(journal: Journa
     await trio.testing.wait_all_tasks_blocked()
     second = journal.append(said("2"))
     journal.raise_mark("bob", "aaaaaaaa", 2)
-    assert journal.marks.appended("bob", "aaaaaaaa") == 2
+    assert journal.watermarks.appended("bob", "aaaaaaaa") == 2
     undone: list[int] = []
     first.if_failed("one", lambda: undone.append(1))
     second.if_failed("two", lambda: undone.append(2))
@@ -58,8 +58,8 @@ async def test_a_failed_commit_takes_what_was_appended_behind_it(journal: Journa
     assert await kind_of(first) == "storage_full"
     assert undone == [1, 2]
     assert journal.committed == journal.appended == 0
-    assert journal.marks.appended("bob", "aaaaaaaa") == 0
-    assert journal.marks.committed("bob") is None
+    assert journal.watermarks.appended("bob", "aaaaaaaa") == 0
+    assert journal.watermarks.committed("bob") is None
     assert world.calls == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_broken_journal_takes_nothing_more(tmp_path: Path, world: World)
     assert await kind_of(journal.append(message)) == "outcome_unknown"
     assert message.position == ""
     assert await kind_of(journal.raise_mark("bob", "aaaaaaaa", 1)) == "outcome_unknown"
-    assert journal.marks.appended("bob", "aaaaaaaa") == 0
+    assert journal.watermarks.appended("bob", "aaaaaaaa") == 0
     assert await kind_of(journal.execute("DELETE FROM acks")) == "outcome_unknown"
     undone: list[int] = []
     journal.append(message).if_failed("it", lambda: undone.append(1))

@@ -50,7 +50,7 @@ class Killing:
             assert {position: found.get(position) for position in self.acknowledged} == self.acknowledged
             numbers = list(found.values())
             assert numbers == list(range(1, len(numbers) + 1))
-            mark = journal.marks.committed("bob")
+            mark = journal.watermarks.committed("bob")
             assert mark == ("aaaaaaaa", len(numbers) + 1)
             self.next = len(numbers) + 1
         finally:

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     position: str
     at: float
-    topic: int | None
+    stream_id: int | None
     direction: str
     text: str
 
@@ -50,7 +50,7 @@ def row_of(position: str, at: float, entry: Entry) -> Row:
     assert isinstance(event, Message)
     assert event.position == position
     assert entry.at_ms == int(at * 1000)
-    return Row(event.position, at, entry.topic, str(entry.direction), event.text)
+    return Row(event.position, at, entry.stream_id, str(entry.direction), event.text)
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -86,7 +86,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.epochs.append((self.journal.epoch, len(self.rows) + 1))
         self.waiting, self.marks_waiting, self.batches = [], {}, set()
         self.acks_waiting = {}
-        assert self.journal.marks.acked == self.acks
+        assert self.journal.watermarks.acked == self.acks
 
     def teardown(self) -> None:
         if self.starts or self.epochs:
@@ -107,19 +107,19 @@ class JournalMachine(RuleBasedStateMachine):
 
     # -- steps that change something
 
-    @rule(topic=TOPICS, direction=st.sampled_from(["in", "out"]), count=st.integers(1, 6), later=st.integers(0, 2))
-    def append(self, topic: int | None, direction: str, count: int, later: int) -> None:
+    @rule(stream_id=TOPICS, direction=st.sampled_from(["in", "out"]), count=st.integers(1, 6), later=st.integers(0, 2))
+    def append(self, stream_id: int | None, direction: str, count: int, later: int) -> None:
         self.world.now += later
         for _ in range(count):
             event = said(f"{self.starts}.{self.journal.appended}", direction)
-            self.batches.add(self.journal.append(event, topic, direction))
-            self.waiting.append(Row(event.position, self.world.now, topic, direction, event.text))
+            self.batches.add(self.journal.append(event, stream_id, direction))
+            self.waiting.append(Row(event.position, self.world.now, stream_id, direction, event.text))
 
     @rule(node=NODES, epochs=st.lists(EPOCHS, min_size=1, max_size=4), at_once=st.booleans())
     def take(self, node: str, epochs: list[str], at_once: bool) -> None:
         """Messages of another node: event and mark together."""
         for epoch in epochs:
-            mark = self.journal.marks.appended(node, epoch) + 3
+            mark = self.journal.watermarks.appended(node, epoch) + 3
             self.append(1, "in", 1, 0)
             self.batches.add(self.journal.raise_mark(node, epoch, mark))
             self.marks_waiting[(node, epoch)] = mark
@@ -182,32 +182,32 @@ class JournalMachine(RuleBasedStateMachine):
 
     # -- what can be seen: the journal commits before it reads
 
-    def numbered(self, after: int, topic: int | None) -> list[tuple[int, Row]]:
+    def numbered(self, after: int, stream_id: int | None) -> list[tuple[int, Row]]:
         rows = enumerate(self.rows, start=1)
-        return [(seq, row) for seq, row in rows if seq > after and topic in (None, row.topic)]
+        return [(seq, row) for seq, row in rows if seq > after and stream_id in (None, row.stream_id)]
 
-    @rule(back=st.integers(0, 60), topic=TOPICS, limit=st.integers(1, 40))
-    def read(self, back: int, topic: int | None, limit: int) -> None:
+    @rule(back=st.integers(0, 60), stream_id=TOPICS, limit=st.integers(1, 40))
+    def read(self, back: int, stream_id: int | None, limit: int) -> None:
         self.commit()
         after = max(len(self.rows) - back, 0)
-        expected = self.numbered(after, topic)[:limit]
-        page = self.with_journal(lambda journal: journal.page(after, topic, limit))
+        expected = self.numbered(after, stream_id)[:limit]
+        page = self.with_journal(lambda journal: journal.page(after, stream_id, limit))
         assert [(entry.seq, row_of(self.rows[entry.seq - 1].position, self.rows[entry.seq - 1].at, entry))
                 for entry in page.entries] == expected  # fmt: skip
         assert page.through == (expected[-1][0] if len(expected) == limit else len(self.rows))
-        entries, through = self.with_journal(lambda journal: journal.read(after, topic, limit))
+        entries, through = self.with_journal(lambda journal: journal.read(after, stream_id, limit))
         assert (as_on_disk(entries), through) == page
-        recent = self.journal.recent(after, topic, limit)
+        recent = self.journal.recent(after, stream_id, limit)
         assert recent is None or as_on_disk(recent) == page.entries
-        assert self.journal.recent(len(self.rows), topic) == []
+        assert self.journal.recent(len(self.rows), stream_id) == []
 
-    @rule(n=st.integers(0, 12), topic=TOPICS, direction=st.sampled_from(["in", "out"]))
-    def seek_last(self, n: int, topic: int | None, direction: str) -> None:
+    @rule(n=st.integers(0, 12), stream_id=TOPICS, direction=st.sampled_from(["in", "out"]))
+    def seek_last(self, n: int, stream_id: int | None, direction: str) -> None:
         self.commit()
         found = self.with_journal(
-            lambda journal: seek_last(journal, n, lambda entry: entry.direction == direction, topic)
+            lambda journal: seek_last(journal, n, lambda entry: entry.direction == direction, stream_id)
         )
-        matching = [seq for seq, row in self.numbered(0, topic) if row.direction == direction]
+        matching = [seq for seq, row in self.numbered(0, stream_id) if row.direction == direction]
         wanted = matching[-n:] if n else []
         assert found == (wanted[0] - 1 if wanted else len(self.rows))
 
@@ -232,9 +232,9 @@ class JournalMachine(RuleBasedStateMachine):
             journal.resolve(journal.position(journal.appended + 1) if not self.waiting else self.waiting[0].position)
         for node in ("bob", "carol"):
             epoch = self.newest.get(node)
-            assert journal.marks.committed(node) == (epoch and (epoch, self.marks[(node, epoch)]))
+            assert journal.watermarks.committed(node) == (epoch and (epoch, self.marks[(node, epoch)]))
             for each in ("aaaaaaaa", "bbbbbbbb"):
-                assert journal.marks.appended(node, each) == (self.marks | self.marks_waiting).get((node, each), 0)
+                assert journal.watermarks.appended(node, each) == (self.marks | self.marks_waiting).get((node, each), 0)
 
 
 async def settle(journal: Journal) -> None:

@@ -40,9 +40,9 @@ async def finish(retention: Retention) -> int:
     return steps
 
 
-async def write(journal: Journal, *texts: str, topic: int = 1, direction: str = "out") -> None:
+async def write(journal: Journal, *texts: str, stream_id: int = 1, direction: str = "out") -> None:
     for text in texts:
-        journal.append(said(text, direction), topic, direction)
+        journal.append(said(text, direction), stream_id, direction)
     await journal.settled()
 
 
@@ -54,8 +54,8 @@ async def write_hourly(journal: Journal, world: World, hours: int) -> None:
     await journal.settled()
 
 
-async def owe(journal: Journal, topic: int, first: int, messages: int, size: int = 0) -> None:
-    await journal.execute(BOX, topic, first, messages, size).wait()
+async def owe(journal: Journal, stream_id: int, first: int, messages: int, size: int = 0) -> None:
+    await journal.execute(BOX, stream_id, first, messages, size).wait()
 
 
 def seqs(journal: Journal) -> list[int]:
@@ -243,7 +243,7 @@ async def test_however_much_is_owed_history_keeps_about_half_of_the_size(journal
     await write(journal, *("x" * 300 for _ in range(6000)))
     owed = journal.store.query("SELECT sum(length(body)) FROM events")[0][0]
     await owe(journal, 1, 1, 6000, owed)
-    await write(journal, *("y" * 300 for _ in range(6000)), topic=2, direction="in")
+    await write(journal, *("y" * 300 for _ in range(6000)), stream_id=2, direction="in")
     await finish(retention)
     assert len([seq for seq in seqs(journal) if seq <= 6000]) == 6000
     history = journal.store.query("SELECT sum(length(body)) FROM events WHERE seq > 6000")[0][0]
@@ -257,9 +257,9 @@ async def test_single_rows_that_are_owed_stay_below_the_floor_until_they_are_ack
     journal: Journal, world: World
 ) -> None:
     for number in range(6):
-        await write(journal, f"to bob {number}", topic=1)
-        await write(journal, f"from bob {number}", topic=1, direction="in")
-        await write(journal, f"to carol {number}", topic=2)
+        await write(journal, f"to bob {number}", stream_id=1)
+        await write(journal, f"from bob {number}", stream_id=1, direction="in")
+        await write(journal, f"to carol {number}", stream_id=2)
     await owe(journal, 1, 4, 5)
     await owe(journal, 2, 0, 0)
     world.now += 20 * HOUR
@@ -314,16 +314,18 @@ async def test_what_other_tables_say_of_an_event_goes_with_it(journal: Journal, 
     assert journal.store.query("SELECT seq FROM expiries UNION ALL SELECT seq FROM keys") == []
 
 
-@pytest.mark.parametrize("topics", [2, 300])
-async def test_what_former_runs_kept_goes_too_once_nobody_is_owed_it(tmp_path: Path, world: World, topics: int) -> None:
+@pytest.mark.parametrize("stream_ids", [2, 300])
+async def test_what_former_runs_kept_goes_too_once_nobody_is_owed_it(
+    tmp_path: Path, world: World, stream_ids: int
+) -> None:
     async with running(open_journal(tmp_path, world)) as journal:
-        for topic in range(1, topics + 1):
-            journal.append(said(f"to {topic}"), topic, "out")
-            journal.execute(BOX, topic, topic, 1, 0)
+        for stream_id in range(1, stream_ids + 1):
+            journal.append(said(f"to {stream_id}"), stream_id, "out")
+            journal.execute(BOX, stream_id, stream_id, 1, 0)
         await journal.settled()
         world.now += 20 * HOUR
         await finish(by_age(journal, world, HOUR))
-        assert len(seqs(journal)) == topics
+        assert len(seqs(journal)) == stream_ids
     async with running(open_journal(tmp_path, world)) as journal:
         await journal.execute("DELETE FROM outboxes WHERE topic > 1").wait()  # they are forgotten
         await finish(by_age(journal, world, HOUR))
@@ -423,7 +425,7 @@ async def test_epochs_of_which_nothing_is_left_go_with_the_floor(
     for number in range(6):
         async with running(open_journal(tmp_path, world)) as journal:
             started.append(journal.epoch)
-            await write(journal, f"{number}", topic=number)
+            await write(journal, f"{number}", stream_id=number)
             if number == 2:
                 await owe(journal, 2, 3, 1)
     world.now += 61

@@ -31,7 +31,7 @@ async def test_nothing_is_found_below_the_floor(journal: Journal, world: World) 
     assert await seek_time(journal, start) == 30
     assert await seek_time(journal, start + 35) == 35
     assert await seek_last(journal, 5, lambda _: True) == 35
-    assert await seek_last(journal, 20, lambda _: True, topic=1) == 30
+    assert await seek_last(journal, 20, lambda _: True, stream_id=1) == 30
     assert await seek_last(journal, 1, lambda _: False) == 40
     assert [await journal.entry(seq) is not None for seq in (4, 20, 40)] == [True, False, True]
 
@@ -47,8 +47,8 @@ async def test_the_last_matching_entries_are_found(journal: Journal) -> None:
     out = await seek_last(journal, 300, lambda entry: entry.direction == "out")
     assert [entry.direction for entry in journal.recent(out) or []].count("out") == 300
     assert (journal.recent(out) or [])[0].direction == "out"
-    of_topic = await seek_last(journal, 10, lambda _: True, topic=2)
-    assert [entry.topic for entry in journal.recent(of_topic, 2) or []] == [2] * 10
+    of_topic = await seek_last(journal, 10, lambda _: True, stream_id=2)
+    assert [entry.stream_id for entry in journal.recent(of_topic, 2) or []] == [2] * 10
     assert await seek_last(journal, 1, lambda _: False) == 1200
 
 

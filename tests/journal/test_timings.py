@@ -99,8 +99,8 @@ async def test_the_journal_tells_when_it_has_committed_what(journal: Journal, wo
     world.let_go()
     await batch.wait()
     await journal.append(said("3")).wait()
-    assert [journal.timeline.committed_at(seq) for seq in (1, 2, 3)] == [began + 3] * 3
-    assert [journal.timeline.appended_at(seq, 0) for seq in (1, 2, 3)] == [began, began, began + 3]
+    assert [journal.timings.committed_at(seq) for seq in (1, 2, 3)] == [began + 3] * 3
+    assert [journal.timings.appended_at(seq, 0) for seq in (1, 2, 3)] == [began, began, began + 3]
 
 
 async def test_what_could_not_be_committed_has_no_time(journal: Journal, world: World) -> None:
@@ -108,14 +108,14 @@ async def test_what_could_not_be_committed_has_no_time(journal: Journal, world: 
     failed = journal.append(said("1"))
     with pytest.raises(ControlError, match="full"):
         await failed.wait()
-    assert journal.timeline.committed_at(1) is None
+    assert journal.timings.committed_at(1) is None
     world.now += 1
     await journal.append(said("1")).wait()
-    assert journal.timeline.committed_at(1) == world.now
+    assert journal.timings.committed_at(1) == world.now
 
 
 async def test_an_acknowledgement_of_a_consumer_is_its_time(core: Core) -> None:
-    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timeline.taken
+    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timings.taken
     await core.journal.append_all([said("1"), said("2"), said("3")]).wait()
     await consumers.create("bot", 0, BOT, None).wait()
     bot = consumers.get("bot")
@@ -129,7 +129,7 @@ async def test_an_acknowledgement_of_a_consumer_is_its_time(core: Core) -> None:
 
 
 async def test_one_that_failed_and_came_again_has_the_later_time_too(core: Core) -> None:
-    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timeline.taken
+    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timings.taken
     await core.journal.append(said("1")).wait()
     await consumers.create("bot", 0, BOT, None).wait()
     bot = consumers.get("bot")

@@ -215,7 +215,7 @@ async def test_an_acknowledgement_empties_what_is_owed_and_is_one_receipt(core: 
     assert core.chat.acknowledged(bob, core.journal.epoch, seqs[2])
     assert owed(bob) == seqs[3:]
     assert core.chat.acknowledged(bob, core.journal.epoch, seqs[1])
-    assert core.journal.marks.acked == {BOB: seqs[2]}
+    assert core.journal.watermarks.acked == {BOB: seqs[2]}
     assert core.chat.acknowledged(bob, core.journal.epoch, seqs[4])
     assert (bob.outbox.count, bob.outbox.size, core.registry.owed.messages, core.registry.owed.size) == (0, 0, 0, 0)
     await core.flushed()

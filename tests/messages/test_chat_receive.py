@@ -32,9 +32,9 @@ async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     batch = core.chat.receive(bob, link, [Text(OLD, 3, "hi", "cccccccc:9")])
     assert batch is not None
     assert batch.marks == {(BOB, OLD): 3}
-    assert core.journal.marks.committed(BOB) is None
+    assert core.journal.watermarks.committed(BOB) is None
     await batch.wait()
-    assert core.journal.marks.committed(BOB) == (OLD, 3)
+    assert core.journal.watermarks.committed(BOB) == (OLD, 3)
     event = last(core).event
     assert isinstance(event, Message)
     assert (event.id, event.re, event.text, event.direction) == (event.position, None, "hi", "in")
@@ -82,8 +82,8 @@ async def test_every_epoch_has_a_mark_of_its_own(core: Core) -> None:
     assert core.chat.receive(bob, link, texts) is not None
     await core.commit()
     assert inbound(core) == ["a1", "a2", "b3", "b4", "a3", "b5"]
-    assert core.journal.marks.appended(BOB, OLD) == 3
-    assert core.journal.marks.committed(BOB) == (NEW, 5)
+    assert core.journal.watermarks.appended(BOB, OLD) == 3
+    assert core.journal.watermarks.committed(BOB) == (NEW, 5)
 
 
 async def test_an_epoch_of_duplicates_alone_changes_nothing(core: Core) -> None:
@@ -92,8 +92,8 @@ async def test_an_epoch_of_duplicates_alone_changes_nothing(core: Core) -> None:
     core.chat.receive(bob, link, frames(1, 2) + frames(3, epoch=NEW) + frames(2))
     await core.commit()
     assert inbound(core) == ["a2", "b3"]
-    assert core.journal.marks.committed(BOB) == (NEW, 3)
-    assert core.journal.marks.appended(BOB, OLD) == 2
+    assert core.journal.watermarks.committed(BOB) == (NEW, 3)
+    assert core.journal.watermarks.appended(BOB, OLD) == 2
 
 
 async def test_marks_survive_a_restart_and_a_forgotten_peer(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_bac
         await batch.wait()
     assert (link.reason, second.reason, other.reason) == ("storage_full", "storage_full", None)
     assert core.journal.store.query("SELECT count(*) FROM peers") == [(0,)]
-    assert core.journal.marks.appended(BOB, OLD) == 0
+    assert core.journal.watermarks.appended(BOB, OLD) == 0
     assert core.chat.receive(bob, FakeLink(), frames(1, 2, 3)) is not None
     await core.commit()
     assert inbound(core) == ["a1", "a2", "a3"]
@@ -207,10 +207,10 @@ async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None
         assert not core.chat.acknowledged(bob, present, 12)
         assert not core.chat.acknowledged(bob, present, 10)  # of the epoch before
         assert not core.chat.acknowledged(bob, first, 0)
-        assert core.journal.marks.acked == {}
+        assert core.journal.watermarks.acked == {}
         assert core.chat.acknowledged(bob, first, 10)
         assert core.chat.acknowledged(bob, present, 11)
-        assert core.journal.marks.acked == {BOB: 11}
+        assert core.journal.watermarks.acked == {BOB: 11}
 
 
 async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path
         bob, _ = await core.linked(epoch=first, mark=10)
         assert core.chat.acknowledged(bob, "zzzzzzzz", 40)
         assert core.chat.acknowledged(bob, first, 40)
-        assert core.journal.marks.acked == {BOB: 10}
+        assert core.journal.watermarks.acked == {BOB: 10}
 
 
 async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written
         bob, _ = await core.linked(epoch="zzzzzzzz", mark=3)
         bob.reached = 5
         assert core.chat.acknowledged(bob, first, 7)
-        assert core.journal.marks.acked == {BOB: 7}
+        assert core.journal.watermarks.acked == {BOB: 7}
         assert not core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
 
 
@@ -247,7 +247,7 @@ async def test_a_resume_behind_our_mark_is_a_gap(core: Core) -> None:
     event = last(core).event
     assert isinstance(event, Gap)
     assert (event.after, event.through, event.peer) == (f"{OLD}:3", f"{OLD}:8", bob.ref)
-    assert core.journal.marks.committed(BOB) == (OLD, 8)
+    assert core.journal.watermarks.committed(BOB) == (OLD, 8)
     assert core.chat.receive(bob, link, frames(8)) is None
     assert core.chat.receive(bob, link, frames(9)) is not None
 
@@ -271,7 +271,7 @@ async def test_a_gap_that_meets_a_full_disk_closes_the_links(core: Core) -> None
     core.chat.resumed(bob, OLD, 8)
     await core.commit()
     assert link.reason == "storage_full"
-    assert core.journal.marks.appended(BOB, OLD) == 0
+    assert core.journal.watermarks.appended(BOB, OLD) == 0
 
 
 async def test_an_acknowledgement_beyond_what_we_have_of_an_older_epoch_is_of_all_of_it(tmp_path: Path) -> None:

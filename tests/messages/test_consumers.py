@@ -66,7 +66,7 @@ async def test_a_consumer_is_there_after_a_crash_as_soon_as_its_batch_is_done(tm
         copy_as_crashed(old, new)
     async with running(open_journal(new, world)) as journal:
         consumer = found(Consumers(journal, world, 10), "bot")
-        assert (consumer.seq, consumer.filter, consumer.topic) == (4, wanted, 7)
+        assert (consumer.seq, consumer.filter, consumer.stream_id) == (4, wanted, 7)
         assert consumer.seen == int(world.now * 1000)
         assert consumer.hold is None
 

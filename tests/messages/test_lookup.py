@@ -15,7 +15,7 @@ EPOCHS = ("aaaaaaaa", "bbbbbbbb", "cccccccc")
 
 async def found(core: Core, message_id: str) -> str:
     """Its text."""
-    event = (await core.chat.archive.find_any(message_id)).event
+    event = (await core.chat.lookup.find_any(message_id)).event
     assert isinstance(event, Message)
     assert message_id in (event.id, event.global_id)
     return event.text
@@ -23,7 +23,7 @@ async def found(core: Core, message_id: str) -> str:
 
 async def unknown(core: Core, message_id: str) -> ControlError:
     with pytest.raises(ControlError) as refused:
-        await core.chat.archive.find_any(message_id)
+        await core.chat.lookup.find_any(message_id)
     assert refused.value.kind == "unknown_message"
     return refused.value
 
@@ -48,7 +48,7 @@ async def test_what_we_said_under_a_former_key_is_found_by_the_global_id_that_it
         former, place = str(message.global_id), message.id
     async with standing(tmp_path, us="z" * 52) as core:
         assert await found(core, former) == await found(core, place) == "before"
-        entry = await core.chat.archive.find_any(f"{'z' * 52}/{place}")
+        entry = await core.chat.lookup.find_any(f"{'z' * 52}/{place}")
         assert core.journal.position(entry.seq) == place  # so a peer knows it that it was sent to since
         await unknown(core, f"{CAROL}/{place}")
 
@@ -100,7 +100,7 @@ async def test_only_verbs_that_look_across_nodes_take_a_global_id(core: Core) ->
     core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     with pytest.raises(ControlError) as refused:
-        await core.chat.archive.find(f"{BOB}/aaaaaaaa:1")
+        await core.chat.lookup.find(f"{BOB}/aaaaaaaa:1")
     assert (refused.value.kind, "chatctl msg" in refused.value.hint) == ("unknown_message", True)
     assert await found(core, core.newest()) == "hi"
 
@@ -113,10 +113,10 @@ async def test_a_search_in_many_messages_looks_at_few(core: Core, monkeypatch: p
     looks = 0
     first_in = core.journal.store.first_in
 
-    def counted(topic: int, after: int, through: int, rows: int) -> object:
+    def counted(stream_id: int, after: int, through: int, rows: int) -> object:
         nonlocal looks
         looks += 1
-        return first_in(topic, after, through, rows)
+        return first_in(stream_id, after, through, rows)
 
     monkeypatch.setattr(core.journal.store, "first_in", counted)
     for seq in (1, 2, 9_999, 13_371, 19_999):
@@ -145,8 +145,8 @@ async def test_a_search_among_many_that_went_out_leaves_the_journal_to_others(
 async def test_a_message_of_a_plain_peer_is_found_by_its_position(core: Core) -> None:
     peer, _ = core.plain_up()
     await core.chat.receive_plain(peer, ["hi"]).wait()
-    entry = await core.chat.archive.find(core.journal.position(core.journal.committed))
-    assert core.chat.archive.peer_of(entry) is peer
+    entry = await core.chat.lookup.find(core.journal.position(core.journal.committed))
+    assert core.chat.lookup.peer_of(entry) is peer
 
 
 async def test_a_message_of_somebody_who_has_gone_is_of_nobody_who_has_that_slot_now(tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ async def test_a_message_of_somebody_who_has_gone_is_of_nobody_who_has_that_slot
     async with standing(tmp_path) as core:
         bob, _ = core.up()
         assert bob.slot == slot
-        entry = await core.chat.archive.find(said)
+        entry = await core.chat.lookup.find(said)
         with pytest.raises(ControlError) as refused:
-            core.chat.archive.peer_of(entry)
+            core.chat.lookup.peer_of(entry)
         assert refused.value.kind == "unknown_peer"
 
 
@@ -220,12 +220,12 @@ async def test_what_a_forgotten_peer_said_is_found_by_its_id_only(core: Core) ->
     position = core.journal.position(core.journal.committed)
     await core.trust.forget("bob")
     await unknown(core, f"{BOB}/aaaaaaaa:1")
-    entry = await core.chat.archive.find(position)
+    entry = await core.chat.lookup.find(position)
     with pytest.raises(ControlError) as refused:
-        core.chat.archive.peer_of(entry)
+        core.chat.lookup.peer_of(entry)
     assert refused.value.kind == "unknown_peer"
     again, _ = core.up()
-    assert core.chat.archive.peer_of(entry) is again
+    assert core.chat.lookup.peer_of(entry) is again
     assert again.node == BOB
 
 
@@ -236,19 +236,19 @@ async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> No
     known = core.newest()
     for message_id in (known, "aaaaaaaa:2") * 2:
         with pytest.raises(NoCapacity) as notyet:
-            core.chat.archive.found(message_id)
+            core.chat.lookup.found(message_id)
         await notyet.value.wait()
         if message_id == known:
-            assert core.chat.archive.found(message_id).type == "message"
+            assert core.chat.lookup.found(message_id).type == "message"
         else:
             with pytest.raises(ControlError, match="there is no message"):
-                core.chat.archive.found(message_id)
-    assert not core.chat.archive._looked_up
+                core.chat.lookup.found(message_id)
+    assert not core.chat.lookup._looked_up
 
 
 async def test_what_nobody_asks_for_any_more_is_let_go(core: Core) -> None:
     for number in range(300):
         with pytest.raises(NoCapacity) as notyet:
-            core.chat.archive.found(f"aaaaaaaa:{number}")
+            core.chat.lookup.found(f"aaaaaaaa:{number}")
         await notyet.value.wait()
-    assert len(core.chat.archive._looked_up) == 256
+    assert len(core.chat.lookup._looked_up) == 256

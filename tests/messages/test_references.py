@@ -28,7 +28,7 @@ async def test_a_message_from_that_peer_is_not_its_to_speak_of(core: Core) -> No
     core.chat.receive(bob, link, [Text("epochbob", 1, "hi")])
     await core.commit()
     heard = core.newest()
-    assert (await core.chat.archive.find(heard)).topic == bob.stream_id
+    assert (await core.chat.lookup.find(heard)).stream_id == bob.stream_id
     assert not await core.claims(bob, heard)
 
 

@@ -24,8 +24,8 @@ async def say(core: Core, peer: Peer, *texts: str, ttl: float | None = None) -> 
 
 
 async def cancel(core: Core, peer: Peer, message: Message | str) -> str:
-    entry = await core.chat.archive.find(message if isinstance(message, str) else message.position)
-    return await core.chat.outcomes.cancel(peer, entry)
+    entry = await core.chat.lookup.find(message if isinstance(message, str) else message.position)
+    return await core.chat.states.cancel(peer, entry)
 
 
 async def refusal(core: Core, peer: Peer, message: Message | str) -> ControlError:
@@ -55,7 +55,7 @@ def exact(core: Core, peer: Peer, *sizes: int) -> None:
 
 
 async def size_of(core: Core, message: Message) -> int:
-    return len((await core.chat.archive.find(message.position)).raw)
+    return len((await core.chat.lookup.find(message.position)).raw)
 
 
 # -- cancelling
@@ -314,7 +314,7 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
 async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core) -> None:
     bob, link = await core.linked()
     expired, arrived, tentative, lost = await say(core, bob, "1", "2", "3", "4")
-    await core.chat.outcomes.end(bob, bob.outbox.first, 1, "expired").wait()
+    await core.chat.states.end(bob, bob.outbox.first, 1, "expired").wait()
     assert await core.write(bob) == ["2", "3", "4"]
     core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(arrived.position))
     await cancel(core, bob, tentative)
@@ -347,16 +347,16 @@ async def test_a_message_is_expired_at_the_end_of_its_ttl_and_not_before(
     bob = timed.away()
     (one,) = await say(timed, bob, "1", ttl=10)
     assert one.expires == "2027-01-15T08:00:10.000Z"
-    assert timed.chat.outcomes.next_expiry == trio.current_time() + 10
+    assert timed.chat.states.next_expiry == trio.current_time() + 10
     await trio.sleep(9.9)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert await timed.state(one) == "queued"
     await trio.sleep(0.1)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert await timed.state(one) == "expired"
     assert await told(timed) == [("expired", "1")]
     exact(timed, bob)
-    assert timed.chat.outcomes.next_expiry == float("inf")
+    assert timed.chat.states.next_expiry == float("inf")
     assert timed.journal.store.query("SELECT count(*) FROM expiries") == [(0,)]
 
 
@@ -366,7 +366,7 @@ async def test_messages_expire_in_the_order_of_their_ends(timed: Core, autojump_
         await say(timed, bob, f"{seconds}", ttl=seconds)
     await say(timed, bob, "for ever")
     await trio.sleep(20)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert await told(timed) == [("expired", "10"), ("expired", "10"), ("expired", "20")]
     assert await timed.write(bob) == ["30", "for ever"]
 
@@ -375,7 +375,7 @@ async def test_within_a_run_a_ttl_goes_by_the_clock_that_cannot_be_set(timed: Co
     bob = timed.away()
     (one,) = await say(timed, bob, "1", ttl=10)
     timed.world.now += 100_000
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert await timed.state(one) == "queued"
 
 
@@ -388,11 +388,11 @@ async def test_over_a_restart_a_ttl_goes_by_wall_time(tmp_path: Path, autojump_c
     world = World(inline=True)
     world.now += 60
     async with standing(tmp_path, world) as core:
-        core.chat.outcomes.expire()
+        core.chat.states.expire()
         assert [await core.state(message.position) for message in (over, left)] == ["expired", "queued"]
-        assert core.chat.outcomes.next_expiry == pytest.approx(trio.current_time() + 40)
+        assert core.chat.states.next_expiry == pytest.approx(trio.current_time() + 40)
         await trio.sleep(41)
-        core.chat.outcomes.expire()
+        core.chat.states.expire()
         assert await told(core) == [("expired", "1"), ("expired", "2")]
         assert core.registry.owed.messages == 0
 
@@ -402,7 +402,7 @@ async def test_what_expires_in_flight_is_decided_by_the_next_hello(timed: Core, 
     arrived, lost = await say(timed, bob, "1", "2", ttl=5)
     await timed.write(bob)
     await trio.sleep(5)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     await timed.commit()
     assert (await timed.state(arrived), outcomes(timed)) == ("sent", [("expired", 0)] * 2)
     timed.registry.link_down(bob, link)
@@ -421,7 +421,7 @@ async def test_a_ttl_of_what_is_delivered_or_cancelled_ends_without_a_word(
     (cancelled,) = await say(timed, bob, "3", ttl=5)
     await cancel(timed, bob, cancelled)
     await trio.sleep(6)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert [await timed.state(message) for message in (delivered, cancelled)] == ["delivered", "cancelled"]
     assert await told(timed) == [("delivered", None), ("cancelled", "3")]
     assert timed.journal.store.query("SELECT count(*) FROM expiries") == [(0,)]
@@ -435,7 +435,7 @@ async def test_a_cancelled_message_is_not_expired_after_a_restart(tmp_path: Path
     world = World()
     world.now += 60
     async with standing(tmp_path, world) as core:
-        core.chat.outcomes.expire()
+        core.chat.states.expire()
         assert await core.state(one.position) == "cancelled"
         assert await told(core) == [("cancelled", "1")]
         assert core.registry.owed.messages == 2
@@ -446,12 +446,12 @@ async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autoj
     one, batch = timed.chat.send(bob, "1", Options(ttl=1))
     timed.world.hold()
     await trio.sleep(2)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert bob.outbox.count == 1
-    assert timed.chat.outcomes.next_expiry < trio.current_time()
+    assert timed.chat.states.next_expiry < trio.current_time()
     timed.world.let_go()
     await batch.wait()
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert await timed.state(one) == "expired"
 
 
@@ -463,16 +463,16 @@ async def test_what_was_not_committed_has_no_ttl(timed: Core, autojump_clock: Mo
         timed.world.fault = DiskFull("no room")
         batch = timed.chat.send(bob, "lost", Options(ttl=seconds))[1]
         await trio.sleep(seconds if seconds == 10 else 0)
-        timed.chat.outcomes.expire()
+        timed.chat.states.expire()
         with pytest.raises(ControlError):
             await batch.wait()
         first = 27 if seconds in (20, 40) else 17
-        assert timed.chat.outcomes.next_expiry == pytest.approx(trio.current_time() + first)
+        assert timed.chat.states.next_expiry == pytest.approx(trio.current_time() + first)
     for seconds in (5, 25):
         await say(timed, bob, f"{seconds}", ttl=seconds)
-    assert timed.chat.outcomes.next_expiry == trio.current_time() + 5
+    assert timed.chat.states.next_expiry == trio.current_time() + 5
     await trio.sleep(60)
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     assert await told(timed) == [("expired", text) for text in ("5", "kept too", "kept", "25")]
     exact(timed, bob)
 
@@ -482,11 +482,11 @@ async def test_an_expiry_that_cannot_be_written_down_is_tried_again(timed: Core,
     one, two = await say(timed, bob, "1", "2", ttl=5)
     await trio.sleep(5)
     timed.world.fault = DiskFull("no room")
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     await timed.commit()
     assert bob.outbox.count == 2
     assert await timed.state(one) == "queued"
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     await timed.commit()
     assert [await timed.state(message) for message in (one, two)] == ["expired", "expired"]
     exact(timed, bob)
@@ -500,8 +500,8 @@ async def test_a_journal_that_takes_nothing_any_more_leaves_what_is_due_for_late
     await say(timed, bob, "1", "2", ttl=5)
     await trio.sleep(5)
     timed.journal.broken = True
-    timed.chat.outcomes.expire()
-    assert (bob.outbox.count, timed.chat.outcomes.next_expiry) == (2, 5)
+    timed.chat.states.expire()
+    assert (bob.outbox.count, timed.chat.states.next_expiry) == (2, 5)
     timed.journal.broken = False
 
 
@@ -510,7 +510,7 @@ async def test_a_message_expires_once_whoever_looks(timed: Core, autojump_clock:
     (one,) = await say(timed, bob, "1", ttl=5)
     await trio.sleep(5)
     assert await timed.write(bob) == []
-    timed.chat.outcomes.expire()
+    timed.chat.states.expire()
     await timed.commit()
     assert await told(timed) == [("expired", "1")]
     assert await timed.state(one) == "expired"

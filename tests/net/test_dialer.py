@@ -117,7 +117,7 @@ async def test_a_connect_is_a_wish_and_says_connect_and_a_redial_says_redial() -
         bob = new_identity()
         wire.answers = [serving(bob, heard=heard), serving(bob, heard=heard)]
         peer = await connect(dialer)
-        assert (peer.name, peer.wishes, peer.address, peer.slot) == ("bob", [BOB], BOB, 0)
+        assert (peer.name, peer.persistent_addresses, peer.address, peer.slot) == ("bob", [BOB], BOB, 0)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(2)
         while len(peer.links) != 1 or peer.links[0].reason is not None:
@@ -142,7 +142,7 @@ async def test_with_keep_it_is_dialed_again_and_again() -> None:
             await connect(dialer, keep=True)
         await wire.wait_dialed(4)
         (peer,) = links.registry
-        assert (peer.state, peer.reason, peer.wishes) == ("dialing", "connection refused", [BOB])
+        assert (peer.state, peer.reason, peer.persistent_addresses) == ("dialing", "connection refused", [BOB])
 
 
 @pytest.mark.parametrize("host", ["a b", "x" * 300, "12345", "-h", "bob:1", "", "bob\n", "[::1]", "\ud800"])
@@ -171,7 +171,7 @@ async def test_after_these_it_is_not_dialed_again(reason: str) -> None:
         wire.answers = [serving(new_identity(), *frames)]
         peer = await connect(dialer)
         await down(links, peer)
-        assert peer.wishes == []
+        assert peer.persistent_addresses == []
         await trio.testing.wait_all_tasks_blocked()
         assert wire.dialed == [BOB]
         assert dialer._kept == set()
@@ -185,7 +185,7 @@ async def test_a_redial_that_is_refused_with_these_is_the_last(reason: str) -> N
         peer = await connect(dialer)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(2)
-        while peer.wishes:
+        while peer.persistent_addresses:
             await links.registry.changed.wait()
         assert peer.state == "down"
 
@@ -199,7 +199,7 @@ async def test_a_pending_answer_is_dialed_again_after_its_own_time(monkeypatch: 
             await connect(dialer)
         assert refused.value.kind == "forbidden"
         (peer,) = links.registry
-        assert (peer.state, peer.wishes) == ("pending", [BOB])
+        assert (peer.state, peer.persistent_addresses) == ("pending", [BOB])
         states = set()
         while not peer.is_up:
             states.add(peer.state)
@@ -227,7 +227,7 @@ async def test_terminate_ends_the_wish_also_while_it_is_dialed() -> None:
         gate.set()
         while not heard or heard[-1] != Bye("terminated"):
             await links.registry.changed.wait()
-        assert peer.wishes == []
+        assert peer.persistent_addresses == []
 
 
 async def test_back_off_grows_while_it_fails_and_begins_anew_after_a_stable_link(
@@ -281,7 +281,7 @@ async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_tha
         wire.answers = [serving(bob), serving(bob)]
         while not known.is_up:
             await links.registry.changed.wait()
-        assert known.wishes == [BOB]
+        assert known.persistent_addresses == [BOB]
         known.links[0].drop("cut")  # type: ignore[attr-defined]
         before = len(wire.dialed)
         await wire.wait_dialed(before + 1)
@@ -294,7 +294,7 @@ async def test_a_connect_by_hand_takes_over_the_wish_that_it_is_merged_with() ->
         known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
         wire.answers = [serving(bob)]
         assert await connect(dialer) is known
-        assert known.wishes == [BOB]
+        assert known.persistent_addresses == [BOB]
         await trio.testing.wait_all_tasks_blocked()
         assert dialer._kept == {known}
 
@@ -338,16 +338,16 @@ async def test_the_addresses_of_a_peer_are_dialed_in_turn_and_the_one_that_answe
         bob = new_identity()
         wire.answers = [serving(bob)]
         peer = await connect(dialer)
-        links.registry.wishes.add(peer, other)
-        links.registry.wishes.put_last(peer, other)
+        links.registry.persistent.add(peer, other)
+        links.registry.persistent.put_last(peer, other)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(5)
         assert wire.dialed[1:5] == [BOB, other, BOB, other]
         wire.answers = [serving(bob)]
         while not peer.is_up:
             await links.registry.changed.wait()
-        assert peer.wishes[0] == peer.address == wire.dialed[-1]
-        assert sorted(peer.wishes) == sorted([BOB, other])
+        assert peer.persistent_addresses[0] == peer.address == wire.dialed[-1]
+        assert sorted(peer.persistent_addresses) == sorted([BOB, other])
 
 
 async def test_a_wish_of_connect_that_nobody_has_answered_yet_says_connect() -> None:
@@ -379,7 +379,7 @@ async def test_a_redial_that_turns_out_to_reach_who_was_terminated_is_the_last()
         await wire.wait_dialed(1)
         while len(links.registry.records()) > 1:
             await links.registry.changed.wait()
-        assert (known.state, known.wishes, known.terminated) == ("down", [], True)
+        assert (known.state, known.persistent_addresses, known.terminated) == ("down", [], True)
         assert heard == [Bye("terminated")]
 
 
@@ -390,7 +390,7 @@ async def test_a_connect_to_who_was_terminated_forgets_that() -> None:
         peer = await connect(dialer)
         await dialer.terminate(peer)
         assert await connect(dialer) is peer
-        assert (peer.terminated, peer.wishes) == (False, [BOB])
+        assert (peer.terminated, peer.persistent_addresses) == (False, [BOB])
         assert links.journal.store.query("SELECT terminated FROM peers") == [(0,)]
 
 
@@ -498,7 +498,7 @@ async def test_a_room_server_is_told_the_name_that_was_asked_for_or_ours(
         room = Room()
         wire.answers = [room]
         peer = await connect(dialer, dialect=dialect, nick=nick)
-        assert (peer.kind, peer.record().dialect, peer.wishes, rows(links)) == ("plain", dialect, [], [])
+        assert (peer.kind, peer.record().dialect, peer.persistent_addresses, rows(links)) == ("plain", dialect, [], [])
         await room.wait(told)
         await dialer.terminate(peer)
         await room.wait([*told, b"*exit\n" if dialect == "name" else b"QUIT"])
@@ -556,7 +556,7 @@ async def test_what_the_newest_connect_says_holds_from_then_on(
         wire.answers = [room]
         peer = await connect(dialer, **way)  # type: ignore[arg-type]
         await room.wait(told)
-        assert (rows(links), peer.wishes, peer.slot) == ([row], [BOB], 0)
+        assert (rows(links), peer.persistent_addresses, peer.slot) == ([row], [BOB], 0)
 
 
 @pytest.mark.parametrize("timeout", [None, 0.02])
@@ -595,7 +595,7 @@ async def test_a_chatd_that_has_answered_there_stays_wished_for() -> None:
         wire.answers = [serving(new_identity()), Room()]
         bob = await connect(dialer)
         room = await connect(dialer, dialect="address")
-        assert (bob.wishes, room.wishes) == ([BOB], [])
+        assert (bob.persistent_addresses, room.persistent_addresses) == ([BOB], [])
         assert bob.is_up
         assert room.is_up
 
@@ -608,8 +608,8 @@ async def test_of_two_addresses_one_that_refuses_is_given_up_and_the_other_is_di
         bob = new_identity()
         wire.answers = [serving(bob)]
         peer = await connect(dialer)
-        links.registry.wishes.add(peer, other)
-        links.registry.wishes.put_last(peer, other)
+        links.registry.persistent.add(peer, other)
+        links.registry.persistent.put_last(peer, other)
         refusing = serving(links.identity if ours else new_identity(), Bye("denied"))
 
         async def refuse(stream: trio.SocketStream) -> None:
@@ -622,7 +622,7 @@ async def test_of_two_addresses_one_that_refuses_is_given_up_and_the_other_is_di
         while not peer.is_up:
             await links.registry.changed.wait()
         assert wire.dialed == [BOB, BOB, other]
-        assert (peer.wishes, peer.address) == ([other], other)
+        assert (peer.persistent_addresses, peer.address) == ([other], other)
 
 
 async def test_a_peer_that_refuses_at_one_of_its_addresses_is_dialed_at_none() -> None:
@@ -631,11 +631,11 @@ async def test_a_peer_that_refuses_at_one_of_its_addresses_is_dialed_at_none() -
         bob = new_identity()
         wire.answers = [serving(bob)]
         peer = await connect(dialer)
-        links.registry.wishes.add(peer, other)
-        links.registry.wishes.put_last(peer, other)
+        links.registry.persistent.add(peer, other)
+        links.registry.persistent.put_last(peer, other)
         wire.answers = [serving(bob, Bye("denied"))]
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
-        while peer.wishes:
+        while peer.persistent_addresses:
             await links.registry.changed.wait()
         await trio.sleep(0.1)  # longer than it would wait
         assert wire.dialed == [BOB, BOB]

@@ -24,19 +24,19 @@ class Lobby:
 
     def __init__(self, core: Core, name: str = "lobby") -> None:
         self.core = core
-        self.rooms: HostedRooms = core.exchange.rooms
+        self.rooms: HostedRooms = core.router.hosted_rooms
         self.room: HostedRoom = self.rooms.host(name)[0]
         self.own = self.rooms.enter_own(self.room, None)[0]
 
     async def join(self, node: str = BOB, name: str = "bob") -> Peer:
         peer, _ = await self.core.linked(node, name)
-        names = [feed.room.name for feed in self.rooms.feeds.of(node)]
+        names = [feed.room.name for feed in self.rooms.intervals.of(node)]
         self.rooms.declare(peer, [(known, name, True) for known in (*names, self.room.name)])
         await self.core.commit()
         return peer
 
     async def say(self, *texts: str) -> None:
-        self.core.exchange.talk.say(self.room, self.own, texts)
+        self.core.router.posting.say(self.room, self.own, texts)
         await self.core.commit()
 
 
@@ -53,7 +53,7 @@ async def test_a_member_gets_what_happens_from_its_coming_to_its_going(core: Cor
     await lobby.say("before")
     bob = await lobby.join()
     await lobby.say("inside")
-    core.exchange.moderation.kick(lobby.room, "bob")
+    core.router.moderation.kick(lobby.room, "bob")
     await lobby.say("behind")
     frames = seen(await core.outgoing(bob).next())
     assert [type(frame) for frame in frames] == [Happened, Said, Happened]
@@ -171,7 +171,7 @@ async def test_an_end_that_retention_took_away_is_told_all_the_same(core: Core) 
     lobby = Lobby(core)
     bob = await lobby.join()
     joined = core.journal.committed
-    core.exchange.moderation.kick(lobby.room, "bob")
+    core.router.moderation.kick(lobby.room, "bob")
     await core.commit()
     core.journal.raise_floor(core.journal.committed)
     (end,) = seen(await core.outgoing(bob, joined).next())

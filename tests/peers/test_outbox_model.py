@@ -72,8 +72,8 @@ class Play:
 
     async def do_cancel(self, place: int) -> None:
         if -len(self.said) <= place < len(self.said):
-            entry = await self.core.chat.archive.find(self.said[place])
-            if await self.core.chat.outcomes.cancel(self.peer, entry) == "cancelled":
+            entry = await self.core.chat.lookup.find(self.said[place])
+            if await self.core.chat.states.cancel(self.peer, entry) == "cancelled":
                 self.taken_back.add(self.said[place])
 
     async def do_pass(self, seconds: int) -> None:
@@ -81,7 +81,7 @@ class Play:
         self.core.world.now += seconds
 
     async def do_expire(self, _: int) -> None:
-        self.core.chat.outcomes.expire()
+        self.core.chat.states.expire()
         await self.core.commit()
 
     async def do_up(self, _: int) -> None:

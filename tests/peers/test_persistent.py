@@ -27,10 +27,13 @@ async def test_wishes_are_there_after_a_restart_with_their_peers_and_slots(tmp_p
         bob = registry.native(BOB, "bob", "x", dialed=registry.wanted(HERE))
         unmet, plain = registry.wanted(THERE), registry.wanted(THERE, "plain")
         for peer, address in ((bob, HERE), (unmet, THERE), (plain, THERE)):
-            registry.wishes.add(peer, address)
+            registry.persistent.add(peer, address)
         await core.commit()
     async with standing(tmp_path) as core:
-        found = {peer.slot: (peer.kind, peer.name, peer.node, peer.address, peer.wishes) for peer in core.registry}
+        found = {
+            peer.slot: (peer.kind, peer.name, peer.node, peer.address, peer.persistent_addresses)
+            for peer in core.registry
+        }
         assert found == {
             1: ("native", "bob", BOB, HERE, [HERE]),
             2: ("native", THERE, None, THERE, [THERE]),
@@ -46,41 +49,41 @@ async def test_a_wish_survives_a_kill_once_its_batch_is_done(tmp_path: Path) -> 
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     async with standing(before) as core:
-        batch = core.registry.wishes.add(core.registry.wanted(HERE), HERE)
+        batch = core.registry.persistent.add(core.registry.wanted(HERE), HERE)
         assert batch is not None
         await batch.wait()
         copy_as_crashed(before, after)
     async with standing(after) as core:
-        assert [peer.wishes for peer in core.registry] == [[HERE]]
+        assert [peer.persistent_addresses for peer in core.registry] == [[HERE]]
 
 
 async def test_a_wish_of_the_configuration_is_not_written_unless_somebody_asks_for_it(core: Core) -> None:
     bob = core.registry.wanted(HERE)
-    assert core.registry.wishes.add(bob, HERE, lasting=False) is None
+    assert core.registry.persistent.add(bob, HERE, lasting=False) is None
     await core.commit()
-    assert (bob.wishes, rows(core)) == ([HERE], [])
-    assert core.registry.wishes.add(bob, HERE) is not None
-    assert core.registry.wishes.add(bob, HERE) is None
-    assert core.registry.wishes.add(bob, HERE, lasting=False) is None
+    assert (bob.persistent_addresses, rows(core)) == ([HERE], [])
+    assert core.registry.persistent.add(bob, HERE) is not None
+    assert core.registry.persistent.add(bob, HERE) is None
+    assert core.registry.persistent.add(bob, HERE, lasting=False) is None
     await core.commit()
-    assert (bob.wishes, rows(core)) == ([HERE], [("native", HERE, 0)])
+    assert (bob.persistent_addresses, rows(core)) == ([HERE], [("native", HERE, 0)])
 
 
 async def test_an_ended_wish_is_gone_from_the_disk_and_the_others_stay(core: Core) -> None:
     bob, carol = core.registry.wanted(HERE), core.registry.wanted(THERE)
     for peer, address in ((bob, HERE), (bob, "10.0.0.4:7420"), (carol, THERE)):
-        core.registry.wishes.add(peer, address)
-    core.registry.wishes.end(bob, HERE)
+        core.registry.persistent.add(peer, address)
+    core.registry.persistent.end(bob, HERE)
     await core.commit()
-    assert (bob.wishes, len(rows(core))) == (["10.0.0.4:7420"], 2)
-    core.registry.wishes.end(bob)
+    assert (bob.persistent_addresses, len(rows(core))) == (["10.0.0.4:7420"], 2)
+    core.registry.persistent.end(bob)
     await core.commit()
-    assert (bob.wishes, rows(core)) == ([], [("native", THERE, 1)])
-    assert core.registry.wishes.end(bob) is None
+    assert (bob.persistent_addresses, rows(core)) == ([], [("native", THERE, 1)])
+    assert core.registry.persistent.end(bob) is None
 
 
 async def test_whoever_waits_for_a_change_is_told_of_every_one(core: Core) -> None:
-    bob, wishes = core.registry.wanted(HERE), core.registry.wishes
+    bob, wishes = core.registry.wanted(HERE), core.registry.persistent
     for change in (partial(wishes.add, bob, HERE), partial(wishes.end, bob)):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(core.registry.changed.wait)
@@ -90,13 +93,13 @@ async def test_whoever_waits_for_a_change_is_told_of_every_one(core: Core) -> No
 
 async def test_the_address_that_answered_last_comes_first_and_one_that_did_not_comes_last(core: Core) -> None:
     bob = core.registry.wanted(HERE)
-    core.registry.wishes.add(bob, HERE)
-    core.registry.wishes.add(bob, THERE)
-    assert bob.wishes == [THERE, HERE]
-    core.registry.wishes.put_last(bob, THERE)
-    assert bob.wishes == [HERE, THERE]
-    core.registry.wishes.add(bob, THERE, lasting=False)
-    assert bob.wishes == [THERE, HERE]
+    core.registry.persistent.add(bob, HERE)
+    core.registry.persistent.add(bob, THERE)
+    assert bob.persistent_addresses == [THERE, HERE]
+    core.registry.persistent.put_last(bob, THERE)
+    assert bob.persistent_addresses == [HERE, THERE]
+    core.registry.persistent.add(bob, THERE, lasting=False)
+    assert bob.persistent_addresses == [THERE, HERE]
     await core.commit()
     assert len(rows(core)) == 2
 
@@ -105,10 +108,10 @@ async def test_somebody_who_moves_all_the_time_has_only_so_many_addresses(core: 
     bob = core.registry.wanted(HERE)
     addresses = [f"10.0.1.{number}:7420" for number in range(3 * MOST_ADDRESSES)]
     for address in addresses:
-        core.registry.wishes.add(bob, address)
+        core.registry.persistent.add(bob, address)
     await core.commit()
     newest = addresses[-MOST_ADDRESSES:]
-    assert bob.wishes == newest[::-1]
+    assert bob.persistent_addresses == newest[::-1]
     assert sorted(row[1] for row in rows(core)) == sorted(newest)
 
 
@@ -116,27 +119,27 @@ async def test_two_addresses_of_one_node_become_two_wishes_for_it(tmp_path: Path
     async with standing(tmp_path) as core:
         registry = core.registry
         first, second = registry.wanted(HERE), registry.wanted(THERE)
-        registry.wishes.add(first, HERE)
-        registry.wishes.add(second, THERE)
+        registry.persistent.add(first, HERE)
+        registry.persistent.add(second, THERE)
         bob = registry.native(BOB, "bob", "x", dialed=first)
         assert registry.native(BOB, "bob", "x", dialed=second) is bob
-        assert (bob.slot, bob.wishes, second.wishes) == (0, [THERE, HERE], [])
+        assert (bob.slot, bob.persistent_addresses, second.persistent_addresses) == (0, [THERE, HERE], [])
         assert registry.wanted(THERE) is registry.wanted(HERE) is registry.find(THERE) is bob
         await core.commit()
     async with standing(tmp_path) as core:
         (bob,) = core.registry
-        assert (bob.slot, bob.node, sorted(bob.wishes)) == (0, BOB, [HERE, THERE])
+        assert (bob.slot, bob.node, sorted(bob.persistent_addresses)) == (0, BOB, [HERE, THERE])
 
 
 async def test_another_node_at_one_of_the_addresses_takes_only_that_wish(core: Core) -> None:
     registry = core.registry
     bob = registry.native(BOB, "bob", "x", dialed=registry.wanted(HERE))
-    registry.wishes.add(bob, HERE)
-    registry.wishes.add(bob, THERE)
+    registry.persistent.add(bob, HERE)
+    registry.persistent.add(bob, THERE)
     registry.set_state(bob, "dialing")
     bob.address = HERE  # as last dialed
     carol = registry.native(CAROL, "carol", "x", dialed=bob)
-    assert (carol.wishes, bob.wishes, bob.state) == ([HERE], [THERE], "dialing")
+    assert (carol.persistent_addresses, bob.persistent_addresses, bob.state) == ([HERE], [THERE], "dialing")
     await core.commit()
     assert rows(core) == [("native", THERE, bob.slot), ("native", HERE, carol.slot)]
 
@@ -145,10 +148,10 @@ async def test_a_wish_of_the_configuration_stays_one_when_somebody_else_answers(
     registry = core.registry
     bob, _ = core.up()
     wanted = registry.wanted(THERE)
-    registry.wishes.add(wanted, THERE, lasting=False)
+    registry.persistent.add(wanted, THERE, lasting=False)
     registry.native(BOB, "bob", "x", dialed=wanted)
     await core.commit()
-    assert (bob.wishes, rows(core)) == ([THERE], [])
+    assert (bob.persistent_addresses, rows(core)) == ([THERE], [])
 
 
 async def test_a_full_disk_keeps_nobody_from_wishing_and_the_row_is_written_later(
@@ -156,11 +159,11 @@ async def test_a_full_disk_keeps_nobody_from_wishing_and_the_row_is_written_late
 ) -> None:
     bob = core.registry.wanted(HERE)
     core.world.fault = DiskFull("no room")
-    batch = core.registry.wishes.add(bob, HERE)
+    batch = core.registry.persistent.add(bob, HERE)
     await core.commit()
     assert batch is not None
     assert batch.error is not None
-    assert (bob.wishes, rows(core)) == ([HERE], [])
+    assert (bob.persistent_addresses, rows(core)) == ([HERE], [])
     assert f"whether {HERE} is redialed is written once there is room" in caplog.text
     core.plain_up()  # anything that makes a commit
     await core.commit()
@@ -170,14 +173,14 @@ async def test_a_full_disk_keeps_nobody_from_wishing_and_the_row_is_written_late
 @pytest.mark.parametrize("again", [False, True])
 async def test_what_is_written_later_is_what_is_wished_by_then(core: Core, *, again: bool) -> None:
     bob = core.registry.wanted(HERE)
-    core.registry.wishes.add(bob, HERE)
+    core.registry.persistent.add(bob, HERE)
     await core.commit()
     core.world.fault = DiskFull("no room")
-    core.registry.wishes.end(bob)
+    core.registry.persistent.end(bob)
     await core.commit()
-    assert (bob.wishes, rows(core)) == ([], [("native", HERE, 0)])
+    assert (bob.persistent_addresses, rows(core)) == ([], [("native", HERE, 0)])
     if again:
-        core.registry.wishes.add(bob, HERE)
+        core.registry.persistent.add(bob, HERE)
     core.plain_up()
     await core.commit()
     assert rows(core) == ([("native", HERE, 0)] if again else [])
@@ -187,21 +190,21 @@ async def test_a_wish_is_fresh_until_somebody_answers(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         registry = core.registry
         unmet, other = registry.wanted(HERE), registry.wanted(THERE)
-        registry.wishes.add(unmet, HERE, fresh=True)
-        registry.wishes.add(other, THERE, fresh=True)
+        registry.persistent.add(unmet, HERE, fresh=True)
+        registry.persistent.add(other, THERE, fresh=True)
         await core.commit()
     async with standing(tmp_path) as core:
         registry = core.registry
         unmet, other = registry.find(HERE), registry.find(THERE)
-        assert registry.wishes.is_fresh(unmet, HERE)
+        assert registry.persistent.is_fresh(unmet, HERE)
         bob = registry.native(BOB, "bob", "x", dialed=unmet)
-        registry.wishes.add(bob, HERE, lasting=False)
-        assert not registry.wishes.is_fresh(bob, HERE)
-        registry.wishes.end(other)
-        assert not registry.wishes.is_fresh(other, THERE)
+        registry.persistent.add(bob, HERE, lasting=False)
+        assert not registry.persistent.is_fresh(bob, HERE)
+        registry.persistent.end(other)
+        assert not registry.persistent.is_fresh(other, THERE)
         await core.commit()
     async with standing(tmp_path) as core:
-        assert not core.registry.wishes.is_fresh(core.registry.find("bob"), HERE)
+        assert not core.registry.persistent.is_fresh(core.registry.find("bob"), HERE)
 
 
 def spoken(core: Core) -> list[tuple[Any, ...]]:
@@ -212,14 +215,14 @@ def spoken(core: Core) -> list[tuple[Any, ...]]:
 async def test_the_dialect_and_nick_of_a_room_server_are_there_after_a_restart(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         named, addressed, plain = (core.registry.wanted(f"10.0.0.{n}:1234", "plain") for n in range(3))
-        core.registry.wishes.speak(named, "name", "Jané")
-        core.registry.wishes.speak(addressed, "address", "")
+        core.registry.persistent.speak(named, "name", "Jané")
+        core.registry.persistent.speak(addressed, "address", "")
         for peer in (named, addressed, plain):
-            core.registry.wishes.add(peer, peer.name)
+            core.registry.persistent.add(peer, peer.name)
         await core.commit()
         assert [record.dialect for record in core.registry.records()] == ["name", "address", None]
     async with standing(tmp_path) as core:
-        found = [(peer.kind, peer.name, peer.dialect, peer.nick, peer.wishes) for peer in core.registry]
+        found = [(peer.kind, peer.name, peer.dialect, peer.nick, peer.persistent_addresses) for peer in core.registry]
         assert found == [
             ("plain", "10.0.0.0:1234", "name", "Jané", ["10.0.0.0:1234"]),
             ("plain", "10.0.0.1:1234", "address", "", ["10.0.0.1:1234"]),
@@ -230,14 +233,14 @@ async def test_the_dialect_and_nick_of_a_room_server_are_there_after_a_restart(t
 
 @pytest.mark.parametrize("way", [("name", "joe"), ("address", ""), (None, "")], ids=str)
 async def test_another_way_of_talking_takes_the_wish_along(core: Core, way: tuple[str | None, str]) -> None:
-    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.wishes
+    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.persistent
     wishes.speak(room, "name", "jane")
     wishes.add(room, HERE)
     await core.commit()
     assert spoken(core) == [("name", HERE, "jane")]
     wishes.speak(room, *way)
     await core.commit()
-    assert room.wishes == [HERE]
+    assert room.persistent_addresses == [HERE]
     assert spoken(core) == [(way[0] or "plain", HERE, way[1])]
     wishes.end(room)
     await core.commit()
@@ -245,7 +248,7 @@ async def test_another_way_of_talking_takes_the_wish_along(core: Core, way: tupl
 
 
 async def test_talking_as_before_writes_nothing(core: Core) -> None:
-    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.wishes
+    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.persistent
     wishes.speak(room, "name", "jane")
     await core.commit()
     assert spoken(core) == []

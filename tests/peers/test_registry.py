@@ -107,10 +107,10 @@ async def test_a_known_name_at_an_address_of_ours_is_ambiguous_until_one_is_forg
 async def test_a_node_at_the_address_of_another_one_stays_a_stranger_and_takes_no_name(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
-        core.registry.wishes.add(bob, "10.0.0.3:7420")
+        core.registry.persistent.add(bob, "10.0.0.3:7420")
         await core.commit()
         liar = core.registry.native(STRANGER, "bob", "x", dialed=bob)
-        assert (liar.name, liar.pinned, liar.wishes) == ("bob~k3v7zzzz", False, ["10.0.0.3:7420"])
+        assert (liar.name, liar.pinned, liar.persistent_addresses) == ("bob~k3v7zzzz", False, ["10.0.0.3:7420"])
         await core.commit()
     async with standing(tmp_path) as core:
         liar = core.registry.wanted("10.0.0.3:7420")
@@ -122,10 +122,15 @@ async def test_a_node_at_the_address_of_another_one_stays_a_stranger_and_takes_n
 
 async def test_a_node_that_comes_back_to_its_address_gets_its_wish_back(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
-    core.registry.wishes.add(bob, "10.0.0.3:7420")
+    core.registry.persistent.add(bob, "10.0.0.3:7420")
     liar = core.registry.native(STRANGER, "bob", "x", dialed=bob)
     assert core.registry.native(BOB, "bob", "x", dialed=liar) is bob
-    assert (bob.wishes, bob.known, liar.wishes, liar.known) == (["10.0.0.3:7420"], True, [], False)
+    assert (bob.persistent_addresses, bob.known, liar.persistent_addresses, liar.known) == (
+        ["10.0.0.3:7420"],
+        True,
+        [],
+        False,
+    )
 
 
 async def test_a_name_that_another_has_cannot_be_taken(core: Core) -> None:
@@ -247,7 +252,7 @@ async def test_an_address_is_the_peer_that_is_dialed_there(core: Core) -> None:
     assert core.registry.find("10.0.0.2:7420") is bob  # it was dialed there last
     assert core.registry.wanted("10.0.0.2:7420") is bob
     core.registry.acquaint(liar)
-    core.registry.wishes.add(bob, "10.0.0.2:7420")
+    core.registry.persistent.add(bob, "10.0.0.2:7420")
     assert core.registry.find("10.0.0.2:7420") is bob
     assert core.registry.wanted("10.0.0.2:7420") is bob
 
@@ -295,7 +300,7 @@ async def test_who_is_listed_in_the_configuration_is_known(tmp_path: Path) -> No
 
 async def test_what_is_dialed_is_known_after_a_restart_too(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        core.registry.wishes.add(core.registry.wanted("10.0.0.3:7420"), "10.0.0.3:7420")
+        core.registry.persistent.add(core.registry.wanted("10.0.0.3:7420"), "10.0.0.3:7420")
         core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
         await core.commit()
     async with standing(tmp_path) as core:
@@ -383,27 +388,27 @@ async def test_the_same_address_is_dialed_for_the_same_peer(core: Core) -> None:
     assert plain is not wanted
     assert plain.kind == "plain"
     assert core.registry.wanted("10.0.0.3:7420", "plain") is not plain  # it was never up
-    core.registry.wishes.add(plain, "10.0.0.3:7420")
+    core.registry.persistent.add(plain, "10.0.0.3:7420")
     assert core.registry.wanted("10.0.0.3:7420", "plain") is plain
 
 
 async def test_an_address_that_turns_out_to_be_somebody_known_is_merged(core: Core) -> None:
     bob, _ = core.up()
     wanted = core.registry.wanted("10.0.0.3:7420")
-    core.registry.wishes.add(wanted, "10.0.0.3:7420")
+    core.registry.persistent.add(wanted, "10.0.0.3:7420")
     assert core.registry.native(BOB, "bob", "x", dialed=wanted) is bob
-    assert bob.wishes == [bob.address] == ["10.0.0.3:7420"]
+    assert bob.persistent_addresses == [bob.address] == ["10.0.0.3:7420"]
     assert not_found(core, wanted.slot).kind == "unknown_peer"
     assert bob.remembered
 
 
 async def test_another_node_at_a_known_address_takes_its_wish(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
-    core.registry.wishes.add(bob, "10.0.0.3:7420")
+    core.registry.persistent.add(bob, "10.0.0.3:7420")
     core.registry.set_state(bob, "dialing")
     carol = core.registry.native(CAROL, "carol", "x", dialed=bob)
     assert carol is not bob
-    assert [peer.wishes for peer in (carol, bob)] == [["10.0.0.3:7420"], []]
+    assert [peer.persistent_addresses for peer in (carol, bob)] == [["10.0.0.3:7420"], []]
     assert (bob.state, bob.reason) == ("down", "another node answers at its address")
     bob.links.append(FakeLink())
     core.registry.native(CAROL, "carol", "x", dialed=bob)
@@ -506,7 +511,7 @@ async def test_what_could_not_be_remembered_is_written_with_the_next_commit(core
 
 async def test_what_could_not_be_forgotten_goes_with_the_next_commit(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
-    core.registry.wishes.add(bob, "x:1")
+    core.registry.persistent.add(bob, "x:1")
     await core.commit()
     core.world.fault = DiskFull("no room")
     core.registry.forget(bob)
@@ -543,13 +548,13 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
 async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
-        core.registry.wishes.add(bob, "x:1")
+        core.registry.persistent.add(bob, "x:1")
         batch = core.registry.terminate(bob)
         assert batch is not None
         await batch.wait()
     async with standing(tmp_path) as core:
         bob = core.registry.find("bob")
-        assert (bob.terminated, bob.wishes, bob.state, bob.reason) == (True, [], "down", "terminated")
+        assert (bob.terminated, bob.persistent_addresses, bob.state, bob.reason) == (True, [], "down", "terminated")
         core.registry.welcome(bob)
         await core.commit()
     async with standing(tmp_path) as core:
@@ -571,7 +576,7 @@ async def test_a_stranger_that_was_terminated_is_remembered_and_a_plain_peer_is_
 
 async def test_who_is_forgotten_while_it_is_dialed_comes_back_as_a_stranger(core: Core) -> None:
     unmet = core.registry.wanted("10.0.0.3:7420")
-    core.registry.wishes.add(unmet, "10.0.0.3:7420")
+    core.registry.persistent.add(unmet, "10.0.0.3:7420")
     core.registry.forget(unmet)
     bob = core.registry.native(BOB, "bob", "10.0.0.3:7420", dialed=unmet)
     assert bob is not unmet
@@ -592,7 +597,7 @@ async def test_strangers_that_are_gone_do_not_fill_the_memory(core: Core, monkey
     monkeypatch.setattr(registry_module, "PENDING_PEERS", 5)
     kept, _ = core.up()
     wanted = core.registry.wanted("10.0.0.3:7420")
-    core.registry.wishes.add(wanted, "10.0.0.3:7420")
+    core.registry.persistent.add(wanted, "10.0.0.3:7420")
     remembered = core.registry.native(CAROL, "carol", "x", dialed=core.registry.wanted("x:1"))
     for number in range(200):
         core.registry.plain(f"10.1.0.9:{number}")

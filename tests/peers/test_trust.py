@@ -172,10 +172,10 @@ async def test_denying_cuts_every_link_and_ends_the_wish(core: Core) -> None:
     bob, link = core.up()
     second = FakeLink("out")
     core.registry.link_up(bob, second)
-    core.registry.wishes.add(bob, "x:1")
+    core.registry.persistent.add(bob, "x:1")
     await core.trust.deny(bob.slot)
     assert (link.reason, second.reason) == ("denied", "denied")
-    assert bob.wishes == []
+    assert bob.persistent_addresses == []
     assert bob.state == "up"  # until its links have ended
 
 
@@ -189,18 +189,18 @@ async def test_denying_somebody_who_is_not_there_is_shown(core: Core) -> None:
 async def test_forgetting_ends_name_slot_and_wish_but_never_the_marks(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        core.registry.wishes.add(bob, "x:1")
+        core.registry.persistent.add(bob, "x:1")
         core.journal.raise_mark(BOB, "aaaaaaaa", 5)
         await core.trust.accept(BOB)
         assert await core.trust.forget("bob") is bob
         assert link.reason == "terminated"
-        assert bob.wishes == []
+        assert bob.persistent_addresses == []
         for spec in ("bob", BOB, bob.slot):
             with pytest.raises(ControlError):
                 core.registry.find(spec)
     async with standing(tmp_path) as core:
         assert list(core.registry) == []
-        assert core.journal.marks.committed(BOB) == ("aaaaaaaa", 5)
+        assert core.journal.watermarks.committed(BOB) == ("aaaaaaaa", 5)
 
 
 async def test_a_plain_peer_can_be_forgotten(core: Core) -> None:

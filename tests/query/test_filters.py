@@ -11,17 +11,17 @@ from chatd.query.filters import former_place, is_for
 from tests.harness.parts import CAROL, Core
 
 
-async def entry_of(core: Core, event: Message | Gap, topic: int | None, direction: str | None = None) -> Entry:
-    batch = core.journal.append(event, topic, direction)
+async def entry_of(core: Core, event: Message | Gap, stream_id: int | None, direction: str | None = None) -> Entry:
+    batch = core.journal.append(event, stream_id, direction)
     entry = batch.entries[-1]
     await batch.wait()
     return entry
 
 
-def is_wanted(core: Core, entry: Entry, topic: int | None = None, **wanted: object) -> bool:
+def is_wanted(core: Core, entry: Entry, stream_id: int | None = None, **wanted: object) -> bool:
     """By a consumer whose filter that is, and whose peer or room was that topic."""
-    consumer = Consumer("bot", 0, Filter(**wanted), topic, 0)  # type: ignore[arg-type]
-    return is_for(entry, former_place(core.registry, core.exchange.memberships, consumer), consumer.filter)
+    consumer = Consumer("bot", 0, Filter(**wanted), stream_id, 0)  # type: ignore[arg-type]
+    return is_for(entry, former_place(core.registry, core.router.joined_rooms, consumer), consumer.filter)
 
 
 def heard(peer: Peer, **fields: object) -> Message:
@@ -58,12 +58,12 @@ async def test_what_is_said_in_rooms_of_a_peer_is_not_between_us_and_it(core: Co
 @pytest.mark.parametrize("gone", [False, True])
 async def test_a_room_of_a_peer_is_what_was_said_there_by_others_and_by_us(core: Core, *, gone: bool) -> None:
     bob, _ = core.up()
-    hall = core.exchange.memberships.join(bob, "hall", "al")
+    hall = core.router.joined_rooms.join(bob, "hall", "al")
     heard_there = await entry_of(core, heard(bob, room=hall.label), hall.stream_id, "in")
     said_there = await entry_of(core, heard(bob, room=hall.label), bob.stream_id, "out")
     elsewhere = await entry_of(core, heard(bob, room="attic@bob"), bob.stream_id, "out")
     if gone:
-        core.exchange.memberships.leave(hall)
+        core.router.joined_rooms.leave(hall)
     assert is_wanted(core, heard_there, hall.stream_id, room="hall@bob")
     assert is_wanted(core, said_there, hall.stream_id, room="hall@bob") is not gone
     assert not is_wanted(core, elsewhere, hall.stream_id, room="hall@bob")

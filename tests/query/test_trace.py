@@ -29,7 +29,7 @@ class Living(NamedTuple):
 
     async def steps(self, message_id: str) -> list[str]:
         """Each step as a word: not done yet with a question mark, without a time with a tilde."""
-        entry = await self.core.chat.archive.find(message_id)
+        entry = await self.core.chat.lookup.find(message_id)
         return [shown(moment) for moment in (await self.lives.of(entry)).moments]
 
     async def told(self, peer: Peer, message_id: str, node: str = SELF) -> list[str] | None:
@@ -40,13 +40,13 @@ class Living(NamedTuple):
     async def write(self, peer: Peer) -> None:
         """What a link would write now, and that it did."""
         self.core.world.now += 1
-        after = self.core.journal.marks.acked.get(peer.node or "", 0)
+        after = self.core.journal.watermarks.acked.get(peer.node or "", 0)
         assert await self.core.write(peer)
-        self.core.journal.timeline.writes.add(peer.stream_id, after, self.core.journal.committed, self.core.world.now)
+        self.core.journal.timings.writes.add(peer.stream_id, after, self.core.journal.committed, self.core.world.now)
 
-    async def consumer(self, name: str, wanted: Filter = MESSAGES, topic: int | None = None) -> None:
+    async def consumer(self, name: str, wanted: Filter = MESSAGES, stream_id: int | None = None) -> None:
         """A new one, from the beginning of the journal."""
-        await self.consumers.create(name, 0, wanted, topic).wait()
+        await self.consumers.create(name, 0, wanted, stream_id).wait()
 
 
 def shown(moment: Moment) -> str:
@@ -56,7 +56,7 @@ def shown(moment: Moment) -> str:
 
 def living_on(core: Core) -> Living:
     consumers = Consumers(core.journal, core.world, 100)
-    return Living(core, consumers, MessageTraces(core.journal, core.registry, core.chat, core.exchange, consumers))
+    return Living(core, consumers, MessageTraces(core.journal, core.registry, core.chat, core.router, consumers))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_a_message_is_accepted_committed_sent_and_acknowledged(living: Liv
     core.world.now += 2
     assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged"]
-    moments = (await living.lives.of(await core.chat.archive.find(message_id))).moments
+    moments = (await living.lives.of(await core.chat.lookup.find(message_id))).moments
     times = [moment.at or 0.0 for moment in moments]
     assert [time - times[0] for time in times] == [0, 0, 1, 3]
 
@@ -97,7 +97,7 @@ async def test_one_acknowledgement_is_that_of_all_that_came_before_it(living: Li
         core.world.now += 1
         core.chat.acknowledged(bob, core.journal.epoch, int(message_id.partition(":")[2]))
         await core.commit()
-    moments = [(await living.lives.of(await core.chat.archive.find(one))).moments[-1] for one in (first, second, third)]
+    moments = [(await living.lives.of(await core.chat.lookup.find(one))).moments[-1] for one in (first, second, third)]
     assert [moment.step for moment in moments] == ["acknowledged"] * 3
     assert [core.world.now - (moment.at or 0) for moment in moments] == [1, 1, 0]
 
@@ -108,7 +108,7 @@ async def test_what_was_written_twice_has_the_first_and_the_last_time(living: Li
     message_id = await say(core, bob)
     for _ in range(3):
         await living.write(bob)
-    moments = (await living.lives.of(await core.chat.archive.find(message_id))).moments
+    moments = (await living.lives.of(await core.chat.lookup.find(message_id))).moments
     assert [shown(moment) for moment in moments] == ["accepted", "committed", "sent", "sent", "acknowledged?"]
     assert [core.world.now - (moment.at or 0) for moment in moments[2:4]] == [2, 0]
 
@@ -117,8 +117,8 @@ async def test_what_was_taken_back_before_it_was_sent_was_never_sent(living: Liv
     core = living.core
     bob = core.away()
     message_id, other = await say(core, bob), await say(core, bob)
-    entry = await core.chat.archive.find(message_id)
-    assert await core.chat.outcomes.cancel(bob, entry) == "cancelled"
+    entry = await core.chat.lookup.find(message_id)
+    assert await core.chat.states.cancel(bob, entry) == "cancelled"
     await living.write(bob)
     assert await living.steps(message_id) == ["accepted", "committed", "cancelled"]
     assert (await living.steps(other))[:3] == ["accepted", "committed", "sent"]
@@ -130,7 +130,7 @@ async def test_what_was_taken_back_on_its_way_was_sent_once(living: Living) -> N
     message_id = await say(core, bob)
     await living.write(bob)
     core.world.now += 1
-    assert await core.chat.outcomes.cancel(bob, await core.chat.archive.find(message_id)) == "sent"
+    assert await core.chat.states.cancel(bob, await core.chat.lookup.find(message_id)) == "sent"
     await say(core, bob, "more")
     await living.write(bob)
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged?"]
@@ -145,8 +145,8 @@ async def test_one_past_its_time_and_one_over_the_limits_say_so(living: Living) 
     core = living.core
     bob = core.away()
     late = await say(core, bob, ttl=0.01)
-    await trio.sleep_until(core.chat.outcomes.next_expiry)
-    core.chat.outcomes.expire()
+    await trio.sleep_until(core.chat.states.next_expiry)
+    core.chat.states.expire()
     long = await say(core, bob, "x" * 100)
     await core.commit()
     outgoing = core.outgoing_within(bob, 50)
@@ -217,8 +217,8 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
         "out": (Filter(direction="out"), None),
         "receipts": (Filter(types=["receipt"]), None),
     }
-    for name, (filter_, topic) in wanted.items():
-        await living.consumer(name, filter_, topic)
+    for name, (filter_, stream_id) in wanted.items():
+        await living.consumer(name, filter_, stream_id)
     core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
     message_id = core.newest()
@@ -271,31 +271,31 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     bob, link = await core.linked()
     carol, _ = await core.linked(CAROL, "carol")
     dave, _ = await core.linked("d" * 52, "dave")
-    rooms = core.exchange.rooms
+    rooms = core.router.hosted_rooms
     room, _ = rooms.host("lobby")
     rooms.declare(bob, [("lobby", "bob", True)])
     rooms.declare(carol, [("lobby", "carol", True)])
-    core.exchange.take(bob, link, [Say(EPOCH, 7, "lobby", "hi"), Say(EPOCH, 8, "lobby", "ps", "carol", CAROL)])
+    core.router.take(bob, link, [Say(EPOCH, 7, "lobby", "hi"), Say(EPOCH, 8, "lobby", "ps", "carol", CAROL)])
     await core.commit()
     public, private = [core.journal.position(core.journal.committed - 1), core.journal.position(core.journal.committed)]
     assert await living.told(bob, public) == await living.told(bob, private) == ["arrived", "committed"]
     assert await living.told(carol, public) == ["arrived", "committed", "sent?", "acknowledged?"]
     assert await living.told(carol, private) is not None
-    core.journal.timeline.writes.add(carol.stream_id, 0, core.journal.committed, core.world.now)
-    core.journal.marks.acked[CAROL] = core.journal.committed
+    core.journal.timings.writes.add(carol.stream_id, 0, core.journal.committed, core.world.now)
+    core.journal.watermarks.acked[CAROL] = core.journal.committed
     assert await living.told(carol, public) == ["arrived", "committed", "sent", "acknowledged~"]
     assert await living.told(dave, public) is None
     rooms.declare(dave, [("lobby", "dave", True)])
     await core.commit()
     assert await living.told(dave, public) is None  # it came later
-    core.exchange.take(bob, link, [Say(EPOCH, 9, "lobby", "all")])
-    core.exchange.take(bob, link, [Say(EPOCH, 10, "lobby", "ps", "carol", CAROL)])
+    core.router.take(bob, link, [Say(EPOCH, 9, "lobby", "all")])
+    core.router.take(bob, link, [Say(EPOCH, 10, "lobby", "ps", "carol", CAROL)])
     await core.commit()
     last = core.journal.committed
     assert await living.told(dave, core.journal.position(last - 1)) is not None
     assert await living.told(dave, core.journal.position(last)) is None
     member, _ = rooms.enter_own(room, "me")
-    (own,), _ = core.exchange.talk.say(room, member, ["ours"])
+    (own,), _ = core.router.posting.say(room, member, ["ours"])
     await core.commit()
     assert await living.steps(own.position) == ["accepted", "committed"]
     assert (await living.told(bob, own.position) or [])[:2] == ["accepted", "committed"]
@@ -304,22 +304,20 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
 async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: Living) -> None:
     core = living.core
     bob, link = await core.linked()
-    membership = core.exchange.memberships.join(bob, "hall", "al")
-    core.exchange.memberships.roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
+    membership = core.router.joined_rooms.join(bob, "hall", "al")
+    core.router.joined_rooms.roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
     await living.consumer("room", Filter(room="hall@bob"), membership.stream_id)
     saying = Saying(membership.label, membership.nick)
     placed, refused = await say(core, bob, saying=saying), await say(core, bob, saying=saying)
     await living.write(bob)
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered?", "taken? room"]
     core.world.now += 1
-    core.exchange.take(
-        bob, link, [Said(EPOCH, 5, "hall", "al", "hi", placed), Refused(EPOCH, 6, "hall", refused, "no")]
-    )
+    core.router.take(bob, link, [Said(EPOCH, 5, "hall", "al", "hi", placed), Refused(EPOCH, 6, "hall", refused, "no")])
     await core.commit()
     core.chat.acknowledged(bob, core.journal.epoch, int(refused.partition(":")[2]))
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered", "taken? room"]
     assert await living.steps(refused) == ["accepted", "committed", "sent", "rejected", "taken? room"]
-    life = await living.lives.of(await core.chat.archive.find(placed))
+    life = await living.lives.of(await core.chat.lookup.find(placed))
     assert (life.state, life.place) == ("delivered", f"{EPOCH}:5")
 
 

@@ -9,7 +9,7 @@ LOBBY, ATTIC = HostedRoom(1, "lobby", "lobby@alice", "a" * 52), HostedRoom(2, "a
 
 def test_an_interval_holds_both_its_ends() -> None:
     feed = MembershipInterval(LOBBY, 5, 9)
-    assert [seq for seq in range(12) if feed.holds(seq)] == [5, 6, 7, 8, 9]
+    assert [seq for seq in range(12) if feed.contains(seq)] == [5, 6, 7, 8, 9]
 
 
 def test_what_a_node_is_owed_is_the_same_object_until_it_changes() -> None:

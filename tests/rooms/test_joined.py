@@ -31,8 +31,8 @@ def roster(*users: tuple[str, str | None, bool], topic: str = "", since: int = 1
 
 async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer, FakeLink, JoinedRoom]:
     bob, link = await core.linked()
-    membership = core.exchange.memberships.join(bob, "lobby", "owl")
-    core.exchange.memberships.roster(bob, roster(*users))
+    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    core.router.joined_rooms.roster(bob, roster(*users))
     await core.commit()
     return bob, link, membership
 
@@ -49,7 +49,7 @@ def say(core: Core, peer: Peer, membership: JoinedRoom, text: str) -> Message:
 
 async def test_we_are_in_a_room_when_its_host_says_who_is_in_it(core: Core) -> None:
     bob, link = await core.linked()
-    memberships = core.exchange.memberships
+    memberships = core.router.joined_rooms
     membership = memberships.join(bob, "lobby", "owl")
     assert memberships.wanted(BOB) == [("lobby", "owl", True)]
     assert link.declared == 1
@@ -63,16 +63,16 @@ async def test_we_are_in_a_room_when_its_host_says_who_is_in_it(core: Core) -> N
         memberships.find("lobby") is memberships.find("lobby@bob") is memberships.find(f"lobby@{BOB[:8]}") is membership
     )
     assert [user[0] for user in membership.users()] == ["owl", "bob", "jane"]
-    assert membership.subject == "spring"
+    assert membership.topic == "spring"
     assert memberships.join(bob, "lobby", None) is membership
 
 
 async def test_a_long_list_comes_in_pages_and_counts_when_it_is_whole(core: Core) -> None:
     bob, _ = await core.linked()
-    membership = core.exchange.memberships.join(bob, "lobby", "owl")
-    core.exchange.memberships.roster(bob, roster(more=True))
+    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    core.router.joined_rooms.roster(bob, roster(more=True))
     assert not membership.settled.is_set()
-    core.exchange.memberships.roster(bob, Roster("lobby", "owl", "", 10, [("jane", None, True)], False))
+    core.router.joined_rooms.roster(bob, Roster("lobby", "owl", "", 10, [("jane", None, True)], False))
     assert [user[0] for user in membership.users()] == ["owl", "jane"]
 
 
@@ -83,34 +83,34 @@ async def test_a_long_list_comes_in_pages_and_counts_when_it_is_whole(core: Core
 async def test_what_cannot_be_joined_is_refused_here(core: Core, name: str, nick: str | None, kind: str) -> None:
     bob, _ = await core.linked()
     with pytest.raises(ControlError) as caught:
-        core.exchange.memberships.join(bob, name, nick)
+        core.router.joined_rooms.join(bob, name, nick)
     assert caught.value.kind == kind
-    assert core.exchange.memberships.wanted(BOB) == []
+    assert core.router.joined_rooms.wanted(BOB) == []
 
 
 async def test_a_host_that_is_away_cannot_be_asked(core: Core) -> None:
     with pytest.raises(ControlError) as caught:
-        core.exchange.memberships.join(core.away(), "lobby", None)
+        core.router.joined_rooms.join(core.away(), "lobby", None)
     assert caught.value.kind == "peer_offline"
 
 
 async def test_who_is_not_let_in_is_told_why(core: Core) -> None:
     bob, _ = await core.linked()
-    membership = core.exchange.memberships.join(bob, "lobby", "owl")
-    core.exchange.memberships.gone(bob, Gone("lobby", "conflict", "owl is taken"))
+    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    core.router.joined_rooms.gone(bob, Gone("lobby", "conflict", "owl is taken"))
     assert membership.settled.is_set()
     assert membership.error is not None
     assert (membership.error.kind, "owl is taken" in str(membership.error)) == ("conflict", True)
-    assert list(core.exchange.memberships) == []
+    assert list(core.router.joined_rooms) == []
 
 
 async def test_a_join_that_is_not_answered_before_the_link_ends_is_none(core: Core) -> None:
     bob, link = await core.linked()
-    membership = core.exchange.memberships.join(bob, "lobby", "owl")
+    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
     core.registry.link_down(bob, link)
-    core.exchange.memberships.lost(bob)
+    core.router.joined_rooms.lost(bob)
     assert membership.error is not None
-    assert core.exchange.memberships.wanted(BOB) == []
+    assert core.router.joined_rooms.wanted(BOB) == []
 
 
 async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> None:
@@ -119,8 +119,8 @@ async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> No
         Said(THERE, 11, "lobby", "jane", "hi"),
         Said(THERE, 12, "lobby", "joe", "psst", None, "owl"),
     ]
-    core.exchange.take(bob, link, frames)
-    assert core.exchange.take(bob, link, frames) is None
+    core.router.take(bob, link, frames)
+    assert core.router.take(bob, link, frames) is None
     heard = await events(core, membership)
     assert [(event["nick"], event["text"], event["room_position"], event["room"]) for event in heard] == [
         ("jane", "hi", "epochbob:11", "lobby@bob"),
@@ -129,7 +129,7 @@ async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> No
     assert heard[1]["to"] == "owl"
     assert [event["global_id"] for event in heard] == [f"{BOB}/epochbob:11", f"{BOB}/epochbob:12"]
     assert [event["id"] for event in heard] == [event["position"] for event in heard]
-    assert core.journal.marks.committed(BOB) == (THERE, 12)
+    assert core.journal.watermarks.committed(BOB) == (THERE, 12)
 
 
 async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> None:
@@ -140,7 +140,7 @@ async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> No
     assert [(type(frame), getattr(frame, "room", "")) for frame in frames] == [(Say, "lobby")]
     assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
     assert await core.state(message) == "sent"
-    core.exchange.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
+    core.router.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
     await core.commit()
     assert await core.state(message) == "delivered"
     (receipt,) = await events(core, membership)
@@ -154,11 +154,11 @@ async def test_our_own_message_is_awaited_again_when_its_coming_back_cannot_be_w
         message = say(core, bob, membership, "hi")
         await core.commit()
         back = [Said(THERE, 11, "lobby", "owl", "hi", message.position)]
-        core.exchange.take(bob, link, back)
+        core.router.take(bob, link, back)
         world.fault = DiskFull("full")
         await core.commit()
         assert await core.state(message) == "queued"
-        core.exchange.take(bob, FakeLink(), back)
+        core.router.take(bob, FakeLink(), back)
         assert [event["type"] for event in await events(core, membership)] == ["receipt"]
         assert bob.echoed == int(message.position.split(":")[1])
 
@@ -167,7 +167,7 @@ async def test_what_the_host_refuses_is_rejected_with_its_reason(core: Core) -> 
     bob, link, membership = await joined(core)
     message = say(core, bob, membership, "hi")
     await core.commit()
-    core.exchange.take(bob, link, [Refused(THERE, 11, "lobby", message.position, "there is no joe")])
+    core.router.take(bob, link, [Refused(THERE, 11, "lobby", message.position, "there is no joe")])
     await core.commit()
     assert await core.state(message) == "rejected"
     (receipt,) = await events(core, membership)
@@ -177,7 +177,7 @@ async def test_what_the_host_refuses_is_rejected_with_its_reason(core: Core) -> 
 async def test_a_refusal_of_what_was_never_said_is_nothing(core: Core) -> None:
     bob, link, membership = await joined(core)
     for said in (f"{core.journal.epoch}:999", "elsewher:1"):
-        core.exchange.take(bob, link, [Refused(THERE, core.journal.appended + 20, "lobby", said, "no")])
+        core.router.take(bob, link, [Refused(THERE, core.journal.appended + 20, "lobby", said, "no")])
     assert await events(core, membership) == []
     assert bob.echoed == 0
 
@@ -190,8 +190,8 @@ async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
     await core.commit()
     for seq, message in enumerate((to_carol, to_bob), start=20):
         claims = await core.claims(bob, message.position)
-        core.exchange.take(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], claims)
-        core.exchange.take(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
+        core.router.take(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], claims)
+        core.router.take(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
         await core.commit()
         assert await core.state(message) == "queued"
     assert await events(core, membership) == []
@@ -208,14 +208,14 @@ async def test_a_refusal_after_a_restart_is_only_of_what_was_said_in_rooms_of_th
         bob, link = await core.linked()
         for seq, message in enumerate((said, other), start=20):
             claims = await core.claims(bob, message.position)
-            core.exchange.take(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], claims)
+            core.router.take(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], claims)
         await core.commit()
         assert [await core.state(message) for message in (said, other)] == ["rejected", "sent"]
 
 
 async def test_who_comes_and_goes_is_known(core: Core) -> None:
     bob, link, membership = await joined(core, ("jane", None, True))
-    core.exchange.take(
+    core.router.take(
         bob,
         link,
         [
@@ -226,7 +226,7 @@ async def test_who_comes_and_goes_is_known(core: Core) -> None:
     )
     assert [user[0] for user in membership.users()] == ["owl", "joe"]
     assert membership.named("JOE") == ("joe", CAROL, True)
-    assert membership.subject == "spring"
+    assert membership.topic == "spring"
     types = [event["type"] for event in await events(core, membership)]
     assert types == ["room.join", "room.leave", "room.topic"]
 
@@ -240,26 +240,26 @@ async def test_who_comes_and_goes_is_known(core: Core) -> None:
 )
 async def test_a_membership_ends_where_the_host_ends_it(core: Core, frame: Happened, reason: str) -> None:
     bob, link, membership = await joined(core)
-    core.exchange.take(bob, link, [frame])
+    core.router.take(bob, link, [frame])
     assert [(event["type"], event["reason"]) for event in await events(core, membership)] == [("room.gone", reason)]
-    assert list(core.exchange.memberships) == []
+    assert list(core.router.joined_rooms) == []
 
 
 async def test_the_end_of_a_former_time_in_the_room_does_not_end_the_present_one(core: Core) -> None:
     bob, link, membership = await joined(core)
-    core.exchange.take(bob, link, [Happened(THERE, 9, "lobby", "leave", "owl", SELF, "kicked")])
-    assert list(core.exchange.memberships) == [membership]
+    core.router.take(bob, link, [Happened(THERE, 9, "lobby", "leave", "owl", SELF, "kicked")])
+    assert list(core.router.joined_rooms) == [membership]
 
 
 async def test_a_room_that_the_host_does_not_know_any_more_is_gone(core: Core) -> None:
     bob, _, membership = await joined(core)
-    core.exchange.memberships.gone(bob, Gone("lobby", "unknown_room", "bob hosts no room lobby"))
+    core.router.joined_rooms.gone(bob, Gone("lobby", "unknown_room", "bob hosts no room lobby"))
     assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
 
 
 async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
     bob, link, membership = await joined(core)
-    core.exchange.take(
+    core.router.take(
         bob, link, [Missing(THERE, 20, "epochbob:30", [("lobby", "epochbob:11"), ("other", "epochbob:11")])]
     )
     (gap,) = await events(core, membership)
@@ -269,16 +269,16 @@ async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
         "epochbob:11",
         "epochbob:30",
     )
-    assert core.journal.marks.appended(BOB, THERE) == 20
+    assert core.journal.watermarks.appended(BOB, THERE) == 20
 
 
 async def test_what_comes_of_a_room_that_we_left_is_nothing(core: Core) -> None:
     bob, link, membership = await joined(core)
-    core.exchange.memberships.leave(membership)
-    core.exchange.take(bob, link, [Said(THERE, 11, "lobby", "jane", "hi")])
+    core.router.joined_rooms.leave(membership)
+    core.router.take(bob, link, [Said(THERE, 11, "lobby", "jane", "hi")])
     assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
-    assert core.exchange.memberships.wanted(BOB) == []
-    assert core.journal.marks.appended(BOB, THERE) == 11
+    assert core.router.joined_rooms.wanted(BOB) == []
+    assert core.journal.watermarks.appended(BOB, THERE) == 11
 
 
 async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None:
@@ -286,51 +286,51 @@ async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None
         bob, link, membership = await joined(core)
         message = say(core, bob, membership, "hi")
         await core.commit()
-        core.exchange.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
+        core.router.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
         await core.flushed()
         key = membership.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
-        (membership,) = core.exchange.memberships
+        (membership,) = core.router.joined_rooms
         assert (membership.stream_id, membership.label, membership.nick, membership.since) == (
             key,
             "lobby@bob",
             "owl",
             10,
         )
-        assert core.exchange.memberships.wanted(BOB) == [("lobby", "owl", False)]
+        assert core.router.joined_rooms.wanted(BOB) == [("lobby", "owl", False)]
         assert core.registry.find("bob").echoed > 0
-        assert core.registry.new_topic() > key
+        assert core.registry.new_stream_id() > key
 
 
 async def test_a_membership_is_as_before_when_its_end_cannot_be_written_down(tmp_path: Path) -> None:
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
         bob, link, membership = await joined(core)
-        core.exchange.take(bob, link, [Happened(THERE, 20, "lobby", "closed")])
+        core.router.take(bob, link, [Happened(THERE, 20, "lobby", "closed")])
         world.fault = DiskFull("full")
         await core.commit()
-        assert list(core.exchange.memberships) == [membership]
+        assert list(core.router.joined_rooms) == [membership]
         assert link.reason == "storage_full"
-        assert core.journal.marks.appended(BOB, THERE) == 0
+        assert core.journal.watermarks.appended(BOB, THERE) == 0
 
 
 async def test_a_join_that_cannot_be_written_down_is_none(tmp_path: Path) -> None:
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
         bob, _ = await core.linked()
-        membership = core.exchange.memberships.join(bob, "lobby", "owl")
-        core.exchange.memberships.roster(bob, roster())
+        membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+        core.router.joined_rooms.roster(bob, roster())
         world.fault = DiskFull("full")
         await core.commit()
-        assert list(core.exchange.memberships) == []
+        assert list(core.router.joined_rooms) == []
         assert membership.error is not None
         assert membership.error.kind == "storage_full"
 
 
 async def test_a_room_of_which_there_are_two_wants_its_host(core: Core) -> None:
     _, _, membership = await joined(core)
-    room, _ = core.exchange.rooms.host("lobby")
-    memberships = core.exchange.memberships
+    room, _ = core.router.hosted_rooms.host("lobby")
+    memberships = core.router.joined_rooms
     with pytest.raises(ControlError) as caught:
         memberships.find("lobby")
     assert "lobby@alice, lobby@bob" in str(caught.value)
@@ -340,7 +340,7 @@ async def test_a_room_of_which_there_are_two_wants_its_host(core: Core) -> None:
 
 async def test_a_label_of_a_former_name_is_not_the_room_of_who_has_the_name_now(core: Core) -> None:
     bob, _, membership = await joined(core)
-    memberships = core.exchange.memberships
+    memberships = core.router.joined_rooms
     core.registry.rename(bob, "robert")
     assert memberships.find("lobby@robert") is memberships.find("lobby@bob") is membership  # no other bob is here
     core.up(CAROL, "bob")
@@ -352,19 +352,19 @@ async def test_a_label_of_a_former_name_is_not_the_room_of_who_has_the_name_now(
 
 async def test_the_rooms_of_a_forgotten_host_are_gone(core: Core) -> None:
     bob, _, membership = await joined(core)
-    core.exchange.memberships.forget(bob)
-    assert list(core.exchange.memberships) == []
+    core.router.joined_rooms.forget(bob)
+    assert list(core.router.joined_rooms) == []
     assert [event["reason"] for event in await events(core, membership)] == ["forgotten"]
 
 
 async def test_who_comes_back_to_a_room_finds_its_history(tmp_path: Path) -> None:
     async with standing(tmp_path, World(inline=True)) as core:
         _, _, membership = await joined(core)
-        core.exchange.memberships.leave(membership)
+        core.router.joined_rooms.leave(membership)
         await core.commit()
         key = membership.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
-        assert list(core.exchange.memberships) == []
+        assert list(core.router.joined_rooms) == []
         _, _, membership = await joined(core)
         assert membership.stream_id == key
 
@@ -374,7 +374,7 @@ async def test_what_was_said_and_never_committed_is_not_awaited_though_a_refusal
     async with standing(tmp_path, world) as core:
         bob, link, membership = await joined(core)
         message = say(core, bob, membership, "hi")
-        core.exchange.take(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
+        core.router.take(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
         world.fault = DiskFull("full")
         await core.commit()
         assert int(message.position.split(":")[1]) not in bob.unheard

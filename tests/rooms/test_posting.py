@@ -25,11 +25,11 @@ async def core(tmp_path: Path) -> AsyncIterator[Core]:
 
 
 async def lobby(core: Core, *members: tuple[str, str]) -> tuple[HostedRoom, list[Peer]]:
-    room, _ = core.exchange.rooms.host("lobby")
+    room, _ = core.router.hosted_rooms.host("lobby")
     peers = []
     for node, name in members:
         peer, _ = await core.linked(node, name)
-        core.exchange.rooms.declare(peer, [("lobby", name, True)])
+        core.router.hosted_rooms.declare(peer, [("lobby", name, True)])
         peers.append(peer)
     await core.commit()
     return room, peers
@@ -42,7 +42,7 @@ async def said(core: Core, room: HostedRoom) -> list[dict[str, Any]]:
 
 
 def take(core: Core, peer: Peer, *says: Say) -> None:
-    core.exchange.take(peer, FakeLink(), says)
+    core.router.take(peer, FakeLink(), says)
 
 
 async def test_what_members_say_is_in_one_order_with_both_its_positions(core: Core) -> None:
@@ -62,25 +62,25 @@ async def test_what_members_say_is_in_one_order_with_both_its_positions(core: Co
 async def test_the_same_again_is_a_duplicate(core: Core) -> None:
     room, (bob,) = await lobby(core, (BOB, "bob"))
     take(core, bob, Say(THERE, 5, "lobby", "once"))
-    assert core.exchange.take(bob, FakeLink(), [Say(THERE, 5, "lobby", "once")]) is None
+    assert core.router.take(bob, FakeLink(), [Say(THERE, 5, "lobby", "once")]) is None
     assert len(await said(core, room)) == 1
 
 
 async def test_this_node_says_something_in_its_own_room_and_it_is_delivered_at_once(core: Core) -> None:
     room, _ = await lobby(core)
-    own, _ = core.exchange.rooms.enter_own(room, None)
-    (message,), batch = core.exchange.talk.say(room, own, ["hi"])
+    own, _ = core.router.hosted_rooms.enter_own(room, None)
+    (message,), batch = core.router.posting.say(room, own, ["hi"])
     await batch.wait()
     assert await core.state(message) == "delivered"
     assert (message.peer.slot, message.peer.node) == (None, SELF)
     with pytest.raises(ControlError):
-        core.exchange.talk.say(room, own, ["\x1b[2J"])
+        core.router.posting.say(room, own, ["\x1b[2J"])
 
 
 async def test_what_a_plain_client_says_has_the_hosts_position_as_its_id(core: Core) -> None:
     room, _ = await lobby(core)
-    jane, _ = core.exchange.rooms.enter_plain(room, "jane", "10.0.0.9:5000", lambda _: None)
-    core.exchange.talk.say(room, jane, ["one", "two"])
+    jane, _ = core.router.hosted_rooms.enter_plain(room, "jane", "10.0.0.9:5000", lambda _: None)
+    core.router.posting.say(room, jane, ["one", "two"])
     messages = await said(core, room)
     assert [message["id"] for message in messages] == [message["position"] for message in messages]
     assert [message["global_id"] for message in messages] == [f"{SELF}/{message['id']}" for message in messages]
@@ -119,17 +119,17 @@ async def test_who_takes_no_refusals_is_hung_up_on(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(posting, "REFUSALS", 2)
     async with standing(tmp_path, World(inline=True), outbox_messages=1) as core:
         bob, link = await core.linked()
-        core.exchange.take(bob, link, [Say(THERE, seq, "lobby", "hi") for seq in range(1, 10)])
+        core.router.take(bob, link, [Say(THERE, seq, "lobby", "hi") for seq in range(1, 10)])
         await core.commit()
         assert bob.outbox.count == 3
-        assert core.journal.marks.appended(BOB, THERE) == 3  # the others come again
+        assert core.journal.watermarks.appended(BOB, THERE) == 3  # the others come again
         assert link.reason == "takes no refusals"
 
 
 async def test_what_is_said_to_one_member_is_for_that_one_and_who_said_it(core: Core) -> None:
     _, (bob, carol) = await lobby(core, (BOB, "bob"), (CAROL, "carol"))
     dave, _ = await core.linked("d" * 52, "dave")
-    core.exchange.rooms.declare(dave, [("lobby", "dave", True)])
+    core.router.hosted_rooms.declare(dave, [("lobby", "dave", True)])
     take(core, bob, Say(THERE, 5, "lobby", "psst", "CAROL", CAROL))
     await core.commit()
     heard = {}
@@ -148,12 +148,12 @@ async def test_a_message_in_a_room_is_found_by_its_global_id(core: Core) -> None
     _, (bob,) = await lobby(core, (BOB, "bob"))
     take(core, bob, *(Say(THERE, seq, "lobby", f"text {seq}") for seq in range(5, 9)))
     await core.commit()
-    entry = await core.chat.archive.find_any(f"{BOB}/epochbob:7")
+    entry = await core.chat.lookup.find_any(f"{BOB}/epochbob:7")
     assert msgspec.json.decode(entry.raw)["text"] == "text 7"
-    in_its_place = await core.chat.archive.find_any(f"{SELF}/{core.journal.position(entry.seq)}")
+    in_its_place = await core.chat.lookup.find_any(f"{SELF}/{core.journal.position(entry.seq)}")
     assert in_its_place.seq == entry.seq  # so do those know it who are in the room
     with pytest.raises(ControlError):
-        await core.chat.archive.find("epochbob:70")
+        await core.chat.lookup.find("epochbob:70")
 
 
 async def test_a_message_further_back_in_a_room_is_found_step_by_step(
@@ -164,7 +164,7 @@ async def test_a_message_further_back_in_a_room_is_found_step_by_step(
     take(core, bob, *(Say(THERE, seq, "lobby", f"text {seq}") for seq in range(1, 13)))
     await core.commit()
     for seq in range(1, 13):
-        entry = await core.chat.archive.find_any(f"{BOB}/{THERE}:{seq}")
+        entry = await core.chat.lookup.find_any(f"{BOB}/{THERE}:{seq}")
         assert msgspec.json.decode(entry.raw)["text"] == f"text {seq}"
     with pytest.raises(ControlError):
-        await core.chat.archive.find_any(f"{BOB}/{THERE}:13")
+        await core.chat.lookup.find_any(f"{BOB}/{THERE}:13")

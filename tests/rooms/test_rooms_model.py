@@ -305,7 +305,7 @@ class RoomsMachine(RuleBasedStateMachine):
         for lodge in left:
             one = lodge.of(node)
             assert one is not None
-            ends = [feed.until for feed in self.rooms.feeds.of(node) if feed.since == one.since]
+            ends = [feed.until for feed in self.rooms.intervals.of(node) if feed.since == one.since]
             assert ends
             assert last - len(left) < ends[0] <= last
             self.end(lodge, one, ends[0])
@@ -526,11 +526,11 @@ def agree(rooms: HostedRooms, model: Host) -> None:
         assert members == [(nick, kind, who, since) for since, nick, kind, who in expected]
         assert {nicks.fold(one.nick) for one in room.users()} == room.by_fold.keys()
         assert {one.who for one in lodge.members.values() if one.kind != "plain"} == room.by_node.keys()
-        assert (room.bans, room.subject) == (lodge.bans, lodge.subject)
-        assert rooms.by_topic(room.stream_id) is room
-    feeds = sorted((node, feed.room.stream_id, feed.since, feed.until) for node, feed in rooms.feeds)
+        assert (room.bans, room.topic) == (lodge.bans, lodge.subject)
+        assert rooms.by_stream_id(room.stream_id) is room
+    feeds = sorted((node, feed.room.stream_id, feed.since, feed.until) for node, feed in rooms.intervals)
     assert feeds == sorted(model.feeds)
-    assert all(rooms.by_topic(key) is not None for _, key, _, _ in feeds)
+    assert all(rooms.by_stream_id(key) is not None for _, key, _, _ in feeds)
 
 
 def pick(nicks_: list[str], place: int) -> str:

@@ -165,7 +165,7 @@ class Faults:
         node = machine.runtime.node if machine.is_serving else None
         if node is None:
             return False
-        marks = node.journal.marks
+        marks = node.journal.watermarks
         for other in self._machines:
             if other is not machine and other.is_serving and other.runtime.node is not None:
                 key = other.node_id, other.runtime.node.journal.epoch

@@ -41,7 +41,7 @@ async def consumers(node: Node, _session: Session, _params: Nothing) -> Consumer
 
 
 def _asked(seq: int, selection: Selection) -> CountRequest:
-    return CountRequest(seq, selection.topic, selection.match, selection.heads)
+    return CountRequest(seq, selection.stream_id, selection.match, selection.heads)
 
 
 def _record(node: Node, consumer: Consumer) -> ConsumerRecord:

@@ -108,7 +108,7 @@ def _is_same(node: Node, consumer: Consumer, wanted: Filter) -> bool:
     places = (own.peer, own.room), (wanted.peer, wanted.room)
     if places[0] == places[1] or (None, None) in places:
         return places[0] == places[1]
-    return Selection(place_of(node, wanted), None).key == consumer.topic
+    return Selection(place_of(node, wanted), None).key == consumer.stream_id
 
 
 def _kinds(wanted: Filter) -> frozenset[str] | None:

@@ -14,7 +14,7 @@ from chatd.control.methods.messages import present
 from chatd.control.room_history import FEW, RoomHistory, has_own
 from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
 from chatd.control.session import Session
-from chatd.journal.batch import Entry, Topics
+from chatd.journal.batch import Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.node import Node
 
@@ -35,14 +35,14 @@ async def history(node: Node, _session: Session, params: History) -> HistoryPage
         raise RpcError(INVALID_PARAMS, "n is negative")
     until = None if params.until is None else int(seconds_of("until", params.until) * 1000)
     selection = Selection.new(node, params.filter, until)
-    if selection.membership is not None and has_own(params.filter):
+    if selection.joined_room is not None and has_own(params.filter):
         return await _converse(node, selection, params)
     journal, end = node.journal, node.journal.committed
     wanted = params.from_ if params.from_ is not None else From(last=params.n)
     after = known_start(journal, wanted)
     if after is None and isinstance(wanted, From):
         after = await sought_start(journal, wanted, selection)
-    entries, through = await _collect(node, selection, selection.topic, after or 0, end, params.n, selection.where)
+    entries, through = await _collect(node, selection, selection.stream_id, after or 0, end, params.n, selection.where)
     more = through < end and _goes_on(params, entries)
     return HistoryPage(await present(node, entries), journal.position(through) if more else None)
 
@@ -53,13 +53,13 @@ def _goes_on(params: History, entries: Sequence[Entry]) -> bool:
 
 
 async def _collect(
-    node: Node, teller: Teller, topic: Topics, after: int, end: int, n: int, where: Condition = ANYTHING
+    node: Node, teller: Teller, stream_id: StreamIds, after: int, end: int, n: int, where: Condition = ANYTHING
 ) -> tuple[list[Entry], int]:
     """At most `n` events that are shown and about PAGE_BYTES; and the seq up to which all was looked at."""
     found: list[Entry] = []
     size = 0
     while after < end and len(found) < n:
-        entries, through = await read_on(node.journal, node.runtime, after, topic, where=where)
+        entries, through = await read_on(node.journal, node.runtime, after, stream_id, where=where)
         for start in range(0, len(entries), FEW):
             for entry in await teller.pick([one for one in entries[start : start + FEW] if one.seq <= end]):
                 size += len(entry.raw)
@@ -79,10 +79,10 @@ async def _collect(
 
 async def _converse(node: Node, selection: Selection, params: History) -> HistoryPage:
     """The same, where what we said stands where the host has put it; behind all others what has not come back."""
-    assert selection.membership is not None
+    assert selection.joined_room is not None
     journal = node.journal
     wanted, shown = _split(params.from_ if params.from_ is not None else From(last=params.n))
-    told = RoomHistory(node, selection.membership, selection, shown)
+    told = RoomHistory(node, selection.joined_room, selection, shown)
     after, end = known_start(journal, wanted), journal.committed
     waiting: list[int] | None = [] if params.from_ == "now" else None
     if after is None and isinstance(wanted, From) and wanted.last is not None:
@@ -91,10 +91,10 @@ async def _converse(node: Node, selection: Selection, params: History) -> Histor
         after = await told.seek(wanted.last - len(waiting))
     elif after is None and isinstance(wanted, From):
         after = await sought_start(journal, wanted, selection)
-    found, through = await _collect(node, told, selection.topic, after or 0, end, params.n)
+    found, through = await _collect(node, told, selection.stream_id, after or 0, end, params.n)
     if waiting is None and through >= end and len(found) < params.n:
         waiting, end = await told.waiting(), journal.committed
-        more, through = await _collect(node, told, selection.topic, through, end, params.n - len(found))
+        more, through = await _collect(node, told, selection.stream_id, through, end, params.n - len(found))
         found += more
     is_all = through >= end and waiting is not None
     if is_all and waiting is not None:

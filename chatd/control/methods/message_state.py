@@ -20,7 +20,7 @@ class MessageStateWatch:
         self._peer = peer
         self._seq = seq
         self._room = room
-        self._outcomes = node.chat.outcomes
+        self._outcomes = node.chat.states
 
     @classmethod
     def of(cls, node: Node, peer: Peer, message_id: str) -> "MessageStateWatch":
@@ -78,14 +78,16 @@ class MessageStateWatch:
             return False
         if self._room is None or peer.forgotten:
             return True
-        return self._seq > self._node.journal.marks.acked.get(peer.node or "", 0)  # else the host has yet to answer
+        return self._seq > self._node.journal.watermarks.acked.get(
+            peer.node or "", 0
+        )  # else the host has yet to answer
 
     async def _reason(self, state: str) -> str:
         """Why the host of a room does not take it; empty where that is not so."""
         if self._room is None or state != "rejected":
             return ""
         journal, cursor = self._node.journal, self._seq
-        memberships = [one.stream_id for one in self._node.memberships if one.label == self._room]
+        memberships = [one.stream_id for one in self._node.joined_rooms if one.label == self._room]
         while cursor < journal.committed:
             entries, cursor = await journal.read(cursor, (self._peer.stream_id, *memberships))
             for entry in entries:

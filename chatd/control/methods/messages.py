@@ -105,14 +105,14 @@ async def _accepted(begin: Callable[[], Sending]) -> Sent:
 
 def reply(node: Node, _session: Session, params: Reply) -> Sending:
     """A message to whoever said another one, as the answer to it."""
-    found = node.chat.archive.found(params.id)
+    found = node.chat.lookup.found(params.id)
     if found.direction != "in":
         hint = "answer a message that came in"
         raise ControlError("conflict", f"message {params.id} is of this node itself", hint, reason="own")
     if (room := cast(Message, found.event).room) is not None:
         hint = f"say it there: `chatctl say {room} TEXT`"
         raise ControlError("conflict", f"message {params.id} was said in {room}", hint, reason="room")
-    peer = node.chat.archive.peer_of(found)
+    peer = node.chat.lookup.peer_of(found)
     message = cast(Message, found.event)
     return _send(node, peer, params, Answered(message.id, message.global_id))
 
@@ -154,24 +154,24 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
 
 async def msg(node: Node, _session: Session, params: ById) -> Found:
     """One message, in the state that it has now."""
-    entry = await node.chat.archive.find_any(params.id)
+    entry = await node.chat.lookup.find_any(params.id)
     (raw,) = await present(node, [entry])
     return Found(raw)
 
 
 async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
     """Take a message back that was not delivered yet."""
-    entry = await node.chat.archive.find(params.id)
+    entry = await node.chat.lookup.find(params.id)
     if is_in_room(entry.raw) and (entry.direction == "in" or is_settled(entry.raw)):
         message, hint = f"message {params.id[:64]} is in its place in a room", "it is too late to take it back"
         raise ControlError("conflict", message, hint, reason="delivered")
-    state = await node.chat.outcomes.cancel(node.chat.archive.peer_of(entry), entry)
+    state = await node.chat.states.cancel(node.chat.lookup.peer_of(entry), entry)
     return Cancelled(node.journal.position(entry.seq), state)
 
 
 async def present(node: Node, entries: Sequence[Entry]) -> list[msgspec.Raw]:
     """Their JSON, with the states that messages have now."""
-    states = await node.chat.outcomes.states([entry for entry in entries if entry.raw.endswith(QUEUED)])
+    states = await node.chat.states.states([entry for entry in entries if entry.raw.endswith(QUEUED)])
     return [
         msgspec.Raw(with_state(entry.raw, states[entry.seq]) if entry.seq in states else entry.raw) for entry in entries
     ]

@@ -34,7 +34,7 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         trust=config.trust,
         plain=config.plain,
         peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
-        rooms=len([*node.rooms, *(one for one in node.memberships if one.state == IN)]),
+        rooms=len([*node.hosted_rooms, *(one for one in node.joined_rooms if one.state == IN)]),
         room_ports=node.room_ports,
         sessions=len(session.places),
         journal=_journal_status(node),

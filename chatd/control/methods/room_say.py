@@ -27,7 +27,7 @@ def say(node: Node, _session: Session, params: RoomSay) -> Said:
     check_timeout(params.timeout)
     if params.wait not in (None, "sent", "delivered"):
         raise RpcError(INVALID_PARAMS, f"wait: {params.wait[:64]!r} is neither sent nor delivered")
-    room = node.memberships.find(params.room)
+    room = node.joined_rooms.find(params.room)
     to, text = _addressed(params)
     (message,), batch = _say(node, room, [text], to)
     sent = _sent(room, message)
@@ -40,7 +40,7 @@ def say_many(node: Node, params: Sequence[RoomSay]) -> tuple[list[Sent], Batch] 
     """Neighbours, if they all go to one room plainly, and nothing is wrong with any of them. Raises NotYet."""
     specs = {one.room for one in params}
     try:
-        room = node.memberships.find(specs.pop())
+        room = node.joined_rooms.find(specs.pop())
         if specs or any(map(_is_special, params)):
             return None
         messages, batch = _say(node, room, [one.text for one in params], None)
@@ -69,8 +69,8 @@ def _say(
 ) -> tuple[list[Message], Batch]:
     """Append it where it belongs. Raises ControlError, NotYet."""
     if isinstance(room, HostedRoom):
-        member = None if to is None else node.rooms.find_member(room, to)
-        return node.talk.say(room, own_in(room), texts, member)
+        member = None if to is None else node.hosted_rooms.find_member(room, to)
+        return node.posting.say(room, own_in(room), texts, member)
     saying = Saying(room.label, room.nick, None if to is None else _resolve(room, to))
     return node.chat.send_all(_host(node, room), texts, Options(saying=saying))
 

@@ -29,9 +29,9 @@ def host(node: Node, _session: Session, params: RoomHost) -> Changed:
         if not params.join:
             raise RpcError(INVALID_PARAMS, "a nick is for who joins: leave it out, or join")
         nicks.check(params.nick)  # before there is a room
-    room, batch = node.rooms.host(params.room)
+    room, batch = node.hosted_rooms.host(params.room)
     if params.join:
-        _, entered = node.rooms.enter_own(room, params.nick)
+        _, entered = node.hosted_rooms.enter_own(room, params.nick)
         batch = entered or batch
     return _told(room, batch)
 
@@ -45,11 +45,11 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
     peer = node.registry.find(owner)
     if peer.kind == "plain":
         raise ControlError("conflict", f"{peer.name} is a plain peer: it hosts no rooms", reason="plain")
-    membership = node.memberships.join(peer, name, params.nick)
+    membership = node.joined_rooms.join(peer, name, params.nick)
     with trio.move_on_after(JOIN_S if params.timeout is None else params.timeout):
         await membership.settled.wait()
     if not membership.settled.is_set():
-        node.memberships.abandon(membership)
+        node.joined_rooms.abandon(membership)
         raise ControlError("timeout", f"{peer.name} has not answered", "`chatctl list` shows whether it is up")
     await node.journal.settled()
     if membership.error is not None:
@@ -59,11 +59,11 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
 
 async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
     """This node is in a room of its own."""
-    room = node.rooms.get(name)
+    room = node.hosted_rooms.get(name)
     if room is None:
         hint = f"`chatctl room host {name[:64]}` makes it; one of another node is NAME@PEER"
         raise ControlError("unknown_room", f"this node hosts no room {name[:64]!r}", hint)
-    _, batch = node.rooms.enter_own(room, nick)
+    _, batch = node.hosted_rooms.enter_own(room, nick)
     if batch is not None:
         await batch.wait()
     return RoomResult(room.record())
@@ -71,39 +71,39 @@ async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
 
 def leave(node: Node, _session: Session, params: ByRoom) -> Changed:
     """This node is not in the room any more."""
-    room = node.memberships.find(params.room)
+    room = node.joined_rooms.find(params.room)
     if isinstance(room, HostedRoom):
-        return _told(room, node.rooms.leave(room, own_in(room)))
+        return _told(room, node.hosted_rooms.leave(room, own_in(room)))
     record = _record(node, room)
-    return RoomResult(msgspec.structs.replace(record, nick=None)), node.memberships.leave(room)
+    return RoomResult(msgspec.structs.replace(record, nick=None)), node.joined_rooms.leave(room)
 
 
 def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Coroutine[Any, Any, UserList]:
     """Who is in a room; its host is asked, where it is there to answer."""
-    room = node.memberships.find(params.room)
+    room = node.joined_rooms.find(params.room)
     if isinstance(room, HostedRoom):
         records = room.user_records(node.registry.is_up)
-        return UserList(room.label, room.subject, records, fresh=True)
+        return UserList(room.label, room.topic, records, fresh=True)
     return _asked_users(node, room)
 
 
 async def _asked_users(node: Node, room: JoinedRoom) -> UserList:
     heard = room.heard
-    if node.memberships.ask(room):
+    if node.joined_rooms.ask(room):
         with trio.move_on_after(ASK_S):
             while room.heard == heard and room.state != OVER:
                 await room.changed.wait()
     if room.error is not None:
         raise room.error.again()
-    return UserList(room.label, room.subject, room.user_records(), fresh=room.heard != heard)
+    return UserList(room.label, room.topic, room.user_records(), fresh=room.heard != heard)
 
 
 def topic(node: Node, _session: Session, params: Topic) -> Changed:
     """What the room is about, or what it is to be about."""
     if params.text is None:
-        return RoomResult(_record(node, node.memberships.find(params.room)))
+        return RoomResult(_record(node, node.joined_rooms.find(params.room)))
     room = _hosted(node, params.room)
-    return _told(room, node.rooms.set_subject(room, params.text))
+    return _told(room, node.hosted_rooms.set_subject(room, params.text))
 
 
 def kick(node: Node, _session: Session, params: RoomMember) -> Changed:
@@ -127,13 +127,13 @@ def unban(node: Node, _session: Session, params: RoomMember) -> Changed:
 def close(node: Node, _session: Session, params: ByRoom) -> Changed:
     """End a room of this node."""
     room = _hosted(node, params.room)
-    return _told(room, node.rooms.close(room))
+    return _told(room, node.hosted_rooms.close(room))
 
 
 def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
     """Those that are hosted here, and those of others that this node is in."""
-    joined = [one for one in node.memberships if one.state == IN]
-    records = [_record(node, room) for room in (*node.rooms, *joined)]
+    joined = [one for one in node.joined_rooms if one.state == IN]
+    records = [_record(node, room) for room in (*node.hosted_rooms, *joined)]
     return RoomList(sorted(records, key=lambda record: (record.room, record.host)))
 
 
@@ -150,7 +150,7 @@ def own_in(room: HostedRoom) -> Member:
 
 def _hosted(node: Node, spec: str) -> HostedRoom:
     """One that we may change. Raises ControlError unknown_room, forbidden."""
-    room = node.memberships.find(spec)
+    room = node.joined_rooms.find(spec)
     if isinstance(room, HostedRoom):
         return room
     owner = node.registry.by_node(room.host)

@@ -49,8 +49,8 @@ class Told(NamedTuple):
 async def trace(node: Node, _session: Session, params: Trace) -> Traced:
     """The life of one message. What is known here is told also where the other end is silent."""
     check_timeout(params.timeout)
-    entry = await node.chat.archive.find_any(params.id)
-    message, life = cast(Message, entry.event), await node.lives.of(entry)
+    entry = await node.chat.lookup.find_any(params.id)
+    message, life = cast(Message, entry.event), await node.traces.of(entry)
     peer = _other(node, entry)
     silent = _silence(entry, peer, life)
     told = Told([], silent)
@@ -76,7 +76,7 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
 def _other(node: Node, entry: Entry) -> Peer | None:
     """Who that is; None for one that is not known any more, and for somebody in a room of ours who is no peer."""
     try:
-        return None if is_settled(entry.raw) else node.chat.archive.peer_of(entry)
+        return None if is_settled(entry.raw) else node.chat.lookup.peer_of(entry)
     except ControlError:
         return None
 

@@ -58,10 +58,10 @@ def _hint(node: Node, params: Wait) -> str:
 
 async def _delivered(node: Node, message_id: str, timeout: float | None) -> Waited:
     """Until the peer has it."""
-    entry = await node.chat.archive.find(message_id)
+    entry = await node.chat.lookup.find(message_id)
     if is_settled(entry.raw):
         return Waited([])
-    peer = node.chat.archive.peer_of(entry) if entry.direction == "out" else None
+    peer = node.chat.lookup.peer_of(entry) if entry.direction == "out" else None
     if peer is None or peer.kind == "plain":
         hint = "it takes the id of a message to another chatd, as `send` prints it"
         raise ControlError("conflict", f"nobody acknowledges message {message_id[:64]}", hint, reason="not_ours")
@@ -72,7 +72,7 @@ async def _delivered(node: Node, message_id: str, timeout: float | None) -> Wait
 def _changes(node: Node, params: Wait) -> Broadcast:
     """What is told when the condition may have come true."""
     if params.for_ == "users":
-        return node.memberships.find(params.room or "").changed
+        return node.joined_rooms.find(params.room or "").changed
     if params.for_ != "outbox-empty":
         return node.registry.changed
     return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).progress
@@ -88,7 +88,7 @@ def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
         count = params.count
         return lambda: up if len(up := node.registry.up()) >= count else None
     if params.for_ == "users" and params.room is not None and params.count is not None:
-        room, most = node.memberships.find(params.room), params.count
+        room, most = node.joined_rooms.find(params.room), params.count
         return lambda: [] if _count_users(node, room) >= most else None
     if params.for_ == "outbox-empty":
         if spec is None:
@@ -102,7 +102,7 @@ def _count_users(node: Node, room: HostedRoom | JoinedRoom) -> int:
     """How many are in it. Raises ControlError unknown_room once it is gone."""
     if isinstance(room, JoinedRoom) and room.error is not None:
         raise room.error.again()
-    if isinstance(room, HostedRoom) and node.rooms.get(room.name) is not room:
+    if isinstance(room, HostedRoom) and node.hosted_rooms.get(room.name) is not room:
         raise ControlError("unknown_room", f"{room.label} was closed")
     return len(room.users())
 

@@ -192,7 +192,7 @@ class Faults:
         if peer.stream_id in self._own:
             return self._own[peer.stream_id]
         name = None if is_node_id(peer.name) else peer.name
-        called = (peer.node, name, *peer.wishes, peer.address if peer.known else None)
+        called = (peer.node, name, *peer.persistent_addresses, peer.address if peer.known else None)
         configured = next((self._configured[word] for word in called if word in self._configured), None)
         return peer.faults or configured or self.default or HEALTHY
 

@@ -178,7 +178,7 @@ class _Handshake:
         What a former link brought is settled before: by this mark the other side judges what it gave up meanwhile.
         """
         config, journal = self._links.config, self._links.journal
-        mark = journal.marks.committed(self.node)
+        mark = journal.watermarks.committed(self.node)
         return Hello(
             version=VERSION,
             name=config.name,

@@ -83,7 +83,7 @@ class NativeLink:
         self._scope = trio.CancelScope()
         self._waker = Waker()
         self._outgoing = SendCursor(links, self.peer, self._waker, hello.text_bytes, hello.text_chars)
-        self._rooms = RoomSync(links.exchange, self.peer)
+        self._rooms = RoomSync(links.router, self.peer)
         self._incoming = Receiver(links, self.peer)
         self._pongs: list[int] = []
         self._pings = Pings(links.runtime.random, links.runtime.wall)
@@ -249,7 +249,7 @@ class NativeLink:
     def _take_bye(self, reason: str) -> None:
         self.bye = reason
         if reason in ("terminated", "denied"):
-            self._links.registry.wishes.end(self.peer)
+            self._links.registry.persistent.end(self.peer)
         self.close(reasons.ended(reason))
 
     def _take_pong(self, token: int, at: float) -> None:
@@ -302,7 +302,7 @@ class NativeLink:
                 await self._send([*frames, *ordered])
                 self.peer.sent += self._outgoing.texts
                 if ordered:
-                    self._journal.timeline.writes.add(self.peer.stream_id, after, self._outgoing.cursor, began)
+                    self._journal.timings.writes.add(self.peer.stream_id, after, self._outgoing.cursor, began)
                     self.peer.progress.notify()
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()

@@ -49,7 +49,7 @@ class Receiver:
 
     def __init__(self, links: "Links", peer: Peer) -> None:
         self._chat = links.chat
-        self._exchange = links.exchange
+        self._exchange = links.router
         self._journal = links.journal
         self._limits = links.config.text_bytes, links.config.max_text
         self._peer = peer
@@ -112,7 +112,7 @@ class Receiver:
         """The acknowledgements that were not told yet."""
         frames: list[Frame] = []
         for epoch, said in self._said.items():
-            mark = self._journal.marks.committed_in(self._peer.node or "", epoch)
+            mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)
             if mark > said:
                 self._said[epoch] = mark
                 frames.append(AckFrame(epoch=epoch, seq=mark))

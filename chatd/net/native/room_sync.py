@@ -34,7 +34,7 @@ class RoomSync:
 
     def take(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
         """One that came."""
-        memberships = self._exchange.memberships
+        memberships = self._exchange.joined_rooms
         if isinstance(frame, Roster):
             memberships.roster(self._peer, frame)
         elif isinstance(frame, Gone):
@@ -55,7 +55,7 @@ class RoomSync:
         node = self._peer.node or ""
         if self._declare:
             self._declare = False
-            frames.append(Rooms(self._exchange.memberships.version, self._exchange.memberships.wanted(node)))
+            frames.append(Rooms(self._exchange.joined_rooms.version, self._exchange.joined_rooms.wanted(node)))
         frames += self._gone + self._ended(node)
         self._gone = []
         waiting: list[HostedRoom] = []
@@ -72,7 +72,7 @@ class RoomSync:
 
         It knows by then that it is not in them, unless it took that end for a duplicate: our journal was restored.
         """
-        feeds, rooms = self._exchange.rooms.feeds, self._exchange.rooms
+        feeds, rooms = self._exchange.hosted_rooms.intervals, self._exchange.hosted_rooms
         over = [name for name in self._unanswered if not feeds.ending(node, name)]
         if not over:
             return []

@@ -37,9 +37,9 @@ class SendCursor:
         """`waker` is woken when there may be more."""
         self.texts = 0  # messages in what `next` gave last
         self._journal = links.journal
-        self._outcomes = links.chat.outcomes
-        self._feeds = links.exchange.rooms.feeds
-        self._roomfeed = links.roomfeed
+        self._outcomes = links.chat.states
+        self._feeds = links.router.hosted_rooms.intervals
+        self._roomfeed = links.room_updates
         self._peer = peer
         self._node = peer.node or ""
         self._waker = waker
@@ -49,7 +49,7 @@ class SendCursor:
         self._fed = 0  # up to there nothing of a room is missing, or it was said to be
         self._feed: tuple[MembershipInterval, ...] = ()
         self._rooms: dict[int, list[MembershipInterval]] = {}  # topic -> its intervals
-        self._topics: int | tuple[int, ...] = peer.stream_id
+        self._stream_ids: int | tuple[int, ...] = peer.stream_id
         self._journal.watch(waker, peer.stream_id)
 
     def start(self, seq: int) -> None:
@@ -58,7 +58,7 @@ class SendCursor:
 
     def close(self) -> None:
         """Nothing more is asked for."""
-        self._journal.unwatch(self._waker, self._topics)
+        self._journal.unwatch(self._waker, self._stream_ids)
 
     @property
     def at_tail(self) -> bool:
@@ -72,8 +72,8 @@ class SendCursor:
         if not await self._decided() or self.at_tail:
             return []
         peer, outbox = self._peer, self._peer.outbox
-        entries, through = await self._journal.read(self.cursor, self._topics, WRITE_ROWS)
-        direct = [entry for entry in entries if entry.topic == peer.stream_id] if self._rooms else entries
+        entries, through = await self._journal.read(self.cursor, self._stream_ids, WRITE_ROWS)
+        direct = [entry for entry in entries if entry.stream_id == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
             await self._outcomes.read(peer, direct, through)
         # Nothing is awaited from here on: what is owed now is written.
@@ -103,11 +103,11 @@ class SendCursor:
         self._feed, self._rooms = feed, {}
         for one in feed:
             self._rooms.setdefault(one.room.stream_id, []).append(one)
-        topics = (self._peer.stream_id, *self._rooms) if self._rooms else self._peer.stream_id
-        self._journal.watch(self._waker, topics)
-        for gone in _set_of(self._topics) - _set_of(topics):
+        stream_ids = (self._peer.stream_id, *self._rooms) if self._rooms else self._peer.stream_id
+        self._journal.watch(self._waker, stream_ids)
+        for gone in _set_of(self._stream_ids) - _set_of(stream_ids):
             self._journal.unwatch(self._waker, gone)
-        self._topics = topics
+        self._stream_ids = stream_ids
 
     def _with_rooms(
         self, frames: list[Ordered], entries: Sequence[Entry], after: int, through: int
@@ -117,9 +117,9 @@ class SendCursor:
         below = self._fed < floor
         mixed: dict[int, Ordered | bytes] = {frame.seq: frame for frame in frames}
         for entry in entries:
-            if entry.topic in self._rooms and entry.seq > floor:  # memory may have more
-                for feed in self._rooms[entry.topic]:
-                    if feed.holds(entry.seq) and (made := self._made(entry, feed)) is not None:
+            if entry.stream_id in self._rooms and entry.seq > floor:  # memory may have more
+                for feed in self._rooms[entry.stream_id]:
+                    if feed.contains(entry.seq) and (made := self._made(entry, feed)) is not None:
                         mixed[entry.seq] = made
         for feed in self._feed:
             if after < feed.until <= min(through, floor) and feed.until not in mixed:
@@ -234,5 +234,5 @@ def room_of(label: str) -> str:
     return label.partition("@")[0]
 
 
-def _set_of(topics: int | tuple[int, ...]) -> set[int]:
-    return set(topics) if isinstance(topics, tuple) else {topics}
+def _set_of(stream_ids: int | tuple[int, ...]) -> set[int]:
+    return set(stream_ids) if isinstance(stream_ids, tuple) else {stream_ids}

@@ -41,7 +41,7 @@ class RoomPorts:
         self.addresses: list[str] = []  # as bound, in the order of the settings
         self._links = links
         self._config = links.config
-        self._rooms = links.exchange.rooms
+        self._rooms = links.router.hosted_rooms
         self._ports = [parse_room_port(text) for text in links.config.room_port]
         self._listeners: list[trio.SocketListener] = []
         self._sources = SourceLimits(links.config)
@@ -152,7 +152,7 @@ class RoomPorts:
         fanout = self._fanouts.get(room)
         if fanout is None:
             fanout = self._fanouts[room] = Fanout(room, links.journal, links.nursery)
-        entrance = Entrance(room, port.dialect, fanout, self._rooms, links.exchange.talk, links.journal, self._config)
+        entrance = Entrance(room, port.dialect, fanout, self._rooms, links.router.posting, links.journal, self._config)
         guest = RoomClient(entrance, stream, address)
         guests[guest] = None
         try:

@@ -149,7 +149,7 @@ def _is_near(peer: Peer) -> bool:
     """It is a node that we are, or are to be, connected with, or lost in this run: not one that somebody sent away."""
     if peer.kind != "native" or peer.node is None:
         return False
-    if peer.state != "down" or peer.wishes:
+    if peer.state != "down" or peer.persistent_addresses:
         return True
     return peer.opening is not None and not peer.terminated and peer.reason not in ENDED
 

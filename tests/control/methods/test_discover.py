@@ -67,9 +67,9 @@ async def test_results_are_what_the_table_says(stand: Stand, client: Client) -> 
     await client.ask("unsubscribe", subscription=(await client.ask("subscribe", as_="bot"))["subscription"])
     await client.ask("subscribe")
     stand.dialer.let_go.set()
-    hall, _ = stand.rooms.host("hall")
-    stand.rooms.enter_own(hall, "alice")
-    stand.rooms.enter_plain(hall, None, "10.0.0.9:5000", list[str]().append)
+    hall, _ = stand.hosted_rooms.host("hall")
+    stand.hosted_rooms.enter_own(hall, "alice")
+    stand.hosted_rooms.enter_plain(hall, None, "10.0.0.9:5000", list[str]().append)
     hall.bans["10.0.0.8"] = "jane"
     asked: dict[str, dict[str, Any]] = {
         "send": {"peer": 0, "text": "x"},

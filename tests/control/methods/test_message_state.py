@@ -85,12 +85,12 @@ async def cancel(stand: Stand, client: Client) -> None:
 
 async def expire(stand: Stand, client: Client) -> None:
     seq = stand.bob.outbox.first
-    await stand.chat.outcomes.end(stand.bob, seq, 1, "expired").wait()
+    await stand.chat.states.end(stand.bob, seq, 1, "expired").wait()
 
 
 async def reject(stand: Stand, client: Client) -> None:
     seq = stand.bob.outbox.first
-    await stand.chat.outcomes.end(stand.bob, seq, 1, "rejected").wait()
+    await stand.chat.states.end(stand.bob, seq, 1, "rejected").wait()
 
 
 async def forget(stand: Stand, client: Client) -> None:
@@ -125,7 +125,7 @@ async def test_an_end_that_cannot_be_written_down_is_none(stand: Stand, client: 
     number = await sending(stand, client, "delivered")
     with stand.holding_commits() as disk:
         disk.failure = DiskFull("full")
-        stand.chat.outcomes.end(stand.bob, stand.bob.outbox.first, 1, "expired")
+        stand.chat.states.end(stand.bob, stand.bob.outbox.first, 1, "expired")
         await trio.testing.wait_all_tasks_blocked()
         disk.release()
         await stand.journal.settled()

@@ -59,7 +59,7 @@ async def test_a_host_that_is_not_in_its_room_says_nothing_there(stand: Stand, c
 
 async def test_to_one_who_is_in_it(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
-    stand.rooms.declare(stand.bob, [("lobby", "Bob", True)])
+    stand.hosted_rooms.declare(stand.bob, [("lobby", "Bob", True)])
     await client.ask("room.say", room="lobby", text="@bob hi  there")
     await client.ask("room.say", room="lobby", text="@bob", to="bob")
     await client.ask("room.say", room="lobby", text="@@bob is here")
@@ -217,10 +217,10 @@ async def test_what_was_said_in_a_room_is_answered_there(stand: Stand, lobby: Lo
 
 async def test_what_a_plain_client_said_here_cannot_be_taken_back_or_answered(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
-    room = stand.rooms.get("lobby")
+    room = stand.hosted_rooms.get("lobby")
     assert room is not None
-    member, _ = stand.rooms.enter_plain(room, "jane", "10.0.0.9:5000", list[str]().append)
-    (message,), batch = stand.talk.say(room, member, ["hi"])
+    member, _ = stand.hosted_rooms.enter_plain(room, "jane", "10.0.0.9:5000", list[str]().append)
+    (message,), batch = stand.posting.say(room, member, ["hi"])
     await batch.wait()
     for method, params in (("cancel", {}), ("reply", {"text": "x"}), ("wait", {"for": "delivered"})):
         assert (await refused(client, method, id=message.position, **params)).kind == "conflict"

@@ -92,10 +92,10 @@ async def test_nobody_is_told_of_a_room_that_met_a_full_disk(stand: Stand, clien
 
 async def test_the_users_of_a_room_come_in_the_order_in_which_they_came(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
-    room = stand.rooms.get("lobby")
+    room = stand.hosted_rooms.get("lobby")
     assert room is not None
-    stand.rooms.enter_plain(room, None, "10.0.0.9:5000", list[str]().append)
-    stand.rooms.declare(stand.bob, [("lobby", "bob", True)])
+    stand.hosted_rooms.enter_plain(room, None, "10.0.0.9:5000", list[str]().append)
+    stand.hosted_rooms.declare(stand.bob, [("lobby", "bob", True)])
     found = await client.ask("room.users", room="lobby")
     assert (found["room"], found["topic"], found["fresh"]) == ("lobby@alice", "", True)
     assert [(user["nick"], user["kind"], user["node"], user["here"], user["address"]) for user in found["users"]] == [
@@ -121,7 +121,7 @@ async def test_who_is_kicked_may_come_back_and_who_is_banned_may_not(stand: Stan
     await client.ask("room.host", room="lobby")
 
     def comes() -> DeclarationAnswer:
-        return DeclarationAnswer(*stand.rooms.declare(stand.bob, [("lobby", "bob", True)]))
+        return DeclarationAnswer(*stand.hosted_rooms.declare(stand.bob, [("lobby", "bob", True)]))
 
     comes()
     assert (await client.ask("room.kick", room="lobby", nick="BOB"))["room"]["users"] == 1
@@ -212,7 +212,7 @@ async def test_what_cannot_be_joined_is_refused(stand: Stand, client: Client) ->
         ({"room": "lobby@bob", "timeout": -1}, "invalid_params"),
     ):
         assert (await refused(client, "room.join", **params)).kind == kind
-    assert not list(stand.memberships)
+    assert not list(stand.joined_rooms)
 
 
 async def test_two_who_join_at_once_are_both_answered(stand: Stand, client: Client) -> None:

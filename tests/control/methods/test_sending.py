@@ -317,7 +317,7 @@ async def test_an_answer_is_found_behind_more_than_memory_holds(stand: Stand, cl
 @pytest.mark.parametrize("state", ["cancelled", "expired", "rejected"])
 async def test_an_ask_whose_question_ends_is_told_at_once(stand: Stand, client: Client, state: str) -> None:
     number, question = await asking(stand, client)
-    await stand.chat.outcomes.end(stand.bob, stand.journal.resolve(question), 1, state).wait()
+    await stand.chat.states.end(stand.bob, stand.journal.resolve(question), 1, state).wait()
     with pytest.raises(Refused, match=f"is {state}") as caught:
         result_of(await client.answer(number))
     assert (caught.value.kind, caught.value.data["id"]) == ({"cancelled": "conflict"}.get(state, state), question)

@@ -67,10 +67,10 @@ async def test_a_plain_peer_has_no_other_end_to_ask(stand: Stand, client: Client
 async def test_in_a_room_of_this_node_there_is_no_other_end(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
     said = await client.ask("room.say", room="lobby", text="hi")
-    room = stand.rooms.get("lobby")
+    room = stand.hosted_rooms.get("lobby")
     assert room is not None
-    jane, _ = stand.rooms.enter_plain(room, "jane", "10.0.0.9:5000", list[str]().append)
-    (heard,), batch = stand.talk.say(room, jane, ["hi"])
+    jane, _ = stand.hosted_rooms.enter_plain(room, "jane", "10.0.0.9:5000", list[str]().append)
+    (heard,), batch = stand.posting.say(room, jane, ["hi"])
     await batch.wait()
     traced = await client.ask("trace", id=said["id"])
     assert [step["step"] for step in traced["steps"]] == ["accepted", "committed"]

@@ -161,11 +161,11 @@ async def test_so_many_users_of_a_room_are_waited_for(stand: Stand, client: Clie
     assert await client.ask("wait", for_="users", room="lobby", count=1, timeout=0) == {"peers": []}
     await client.write(request("wait", "w", for_="users", room="lobby", count=3) + request("whoami", "x"))
     assert result_of(await client.answer("x"))
-    room = stand.rooms.get("lobby")
+    room = stand.hosted_rooms.get("lobby")
     assert room is not None
-    stand.rooms.enter_plain(room, None, "10.0.0.9:1", list[str]().append)
+    stand.hosted_rooms.enter_plain(room, None, "10.0.0.9:1", list[str]().append)
     await client.ask("whoami")  # and not yet
-    stand.rooms.enter_plain(room, None, "10.0.0.9:2", list[str]().append)
+    stand.hosted_rooms.enter_plain(room, None, "10.0.0.9:2", list[str]().append)
     assert result_of(await client.answer("w")) == {"peers": []}
 
 
@@ -190,9 +190,9 @@ async def test_the_users_of_a_room_that_is_closed_or_unknown_are_not_waited_for(
     await client.ask("room.host", room="lobby")
     await client.write(request("wait", 100, for_="users", room="lobby", count=2) + request("whoami", 101))
     await client.answer(101)
-    room = stand.rooms.get("lobby")
+    room = stand.hosted_rooms.get("lobby")
     assert room is not None
-    stand.rooms.close(room)
+    stand.hosted_rooms.close(room)
     with pytest.raises(Refused) as caught:
         result_of(await client.answer(100))
     assert caught.value.kind == "unknown_room"

@@ -220,7 +220,7 @@ async def test_the_mark_in_hello_is_the_committed_one() -> None:
         identity = new_identity()
         links.journal.raise_mark(identity.node, "handmade", 5)
         await links.journal.settled()
-        links.journal.marks.raise_appended(identity.node, "handmade", 9)
+        links.journal.watermarks.raise_appended(identity.node, "handmade", 9)
         said: list[Hello] = []
 
         async def script(peer: Handmade) -> None:

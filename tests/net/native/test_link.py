@@ -171,8 +171,8 @@ async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage
             await peer.send(Text("handmade", 2, "2"))
             assert link.reason == "storage_full"
         links.journal.store.write = write  # type: ignore[method-assign]
-        assert links.journal.marks.committed(link.peer.node or "") is None
-        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 0
+        assert links.journal.watermarks.committed(link.peer.node or "") is None
+        assert links.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
         assert texts_of(links) == []
 
 
@@ -251,7 +251,7 @@ async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_i
             while peer.outbox.count:
                 await peer.progress.wait()
             assert link.reason is None
-        states = [await links.chat.outcomes.state(await links.chat.archive.find(one.position)) for one in messages]
+        states = [await links.chat.states.state(await links.chat.lookup.find(one.position)) for one in messages]
         assert states == ["delivered", "rejected", "delivered"]
 
 
@@ -262,13 +262,13 @@ async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way(
             one, two, three = (links.chat.send(link.peer, text)[0] for text in ("1", "2", "3"))
             texts = [await handmade.until(Text) for _ in range(3)]
             for message in (one, two):
-                entry = await links.chat.archive.find(message.position)
-                assert await links.chat.outcomes.cancel(link.peer, entry) == "sent"
+                entry = await links.chat.lookup.find(message.position)
+                assert await links.chat.states.cancel(link.peer, entry) == "sent"
         mark = {"mark_epoch": texts[0].epoch, "mark_seq": texts[0].seq}
         async with linked(links, RESUME, identity=identity, **mark) as (handmade, link):
             assert await handmade.until(Text) == texts[2]
             states = [
-                await links.chat.outcomes.state(await links.chat.archive.find(m.position)) for m in (one, two, three)
+                await links.chat.states.state(await links.chat.lookup.find(m.position)) for m in (one, two, three)
             ]
             assert states == ["delivered", "cancelled", "sent"]
 
@@ -332,7 +332,7 @@ async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_s
         await peer.send(Text("handmade", 2, "lost"), AckFrame(owed.epoch, owed.seq), PingFrame(7))
         assert (await peer.until(PongFrame)).token == 7
         assert link.peer.outbox.count == 0
-        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 1
+        assert links.journal.watermarks.appended(link.peer.node or "", "handmade") == 1
         assert texts_of(links) == ["kept", "owed"]
         assert link.reason is None
 
@@ -349,7 +349,7 @@ async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_wh
             assert (await peer.until(Bye)).reason == "storage_lost"
             assert link.reason == "storage_lost"
         assert texts_of(links) == []
-        assert links.journal.marks.appended(link.peer.node or "", "handmade") == 0
+        assert links.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
 
 
 async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
@@ -367,11 +367,11 @@ async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() 
 
 async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either() -> None:
     async with linking() as links:
-        links.exchange.rooms.host("lobby")
+        links.router.hosted_rooms.host("lobby")
         links.journal.store.location.lost = True
         async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), PingFrame(7)) as (peer, link):
             assert (await peer.until(PongFrame)).token == 7
-            room = links.exchange.rooms.get("lobby")
+            room = links.router.hosted_rooms.get("lobby")
             assert room is not None
             assert link.peer.node not in room.by_node
 

@@ -80,7 +80,7 @@ async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
 
 async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
-        consumers = links.lives._consumers
+        consumers = links.traces._consumers
         for name in ("done", "waits"):
             await consumers.create(name, 0, MESSAGES, None).wait()
         done = consumers.get("done")
@@ -97,7 +97,7 @@ async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> N
 async def test_of_more_consumers_than_fit_the_first_are_told() -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
         for number in range(100):
-            links.lives._consumers.create(f"c{number:03}", 0, MESSAGES, None)
+            links.traces._consumers.create(f"c{number:03}", 0, MESSAGES, None)
         await links.journal.settled()
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
         steps = (await peer.until(TracedFrame)).steps
@@ -136,13 +136,13 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "x")) as (peer, link):
-        between, let_go = links.lives.between, trio.Event()
+        between, let_go = links.traces.between, trio.Event()
 
         async def slowly(*args: Any) -> list[Moment] | None:
             await let_go.wait()
             return await between(*args)
 
-        monkeypatch.setattr(links.lives, "between", slowly)
+        monkeypatch.setattr(links.traces, "between", slowly)
         await peer.send(*(Inquire(token, peer.node, EPOCH, 1) for token in range(1000)), PingFrame(5))
         while (await peer.until(PongFrame)).token != 5:
             continue
@@ -157,7 +157,7 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
 async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async with linking() as links, asked_by(links) as (peer, link):
         held = trio.Event()
-        monkeypatch.setattr(links.lives, "between", lambda _peer, _id: held.wait())
+        monkeypatch.setattr(links.traces, "between", lambda _peer, _id: held.wait())
         await peer.send(Inquire(1, peer.node, EPOCH, 1), Text(EPOCH, 1, "hi"), PingFrame(5))
         await peer.until(AckFrame)
         assert len(link.queries._answering) == 1
@@ -172,7 +172,7 @@ async def test_a_bug_in_an_answer_ends_nothing(
             raise ZeroDivisionError
 
         with monkeypatch.context() as patched:
-            patched.setattr(links.lives, "between", fail)
+            patched.setattr(links.traces, "between", fail)
             await peer.send(Inquire(1, peer.node, EPOCH, 1), Count(2, EPOCH, 1, 1))
             assert await peer.until(Counted) == Counted(2, 1, 1)
         await peer.send(Inquire(3, peer.node, EPOCH, 1))
@@ -191,7 +191,7 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
             finally:
                 ended.set()
 
-        monkeypatch.setattr(links.lives, "between", hang)
+        monkeypatch.setattr(links.traces, "between", hang)
         async with asked_by(links) as (peer, link):
             await peer.send(Inquire(1, peer.node, EPOCH, 1))
             await begun.wait()

@@ -19,16 +19,16 @@ async def core(tmp_path: Path) -> AsyncIterator[Core]:
 
 async def lobby(core: Core) -> tuple[HostedRoom, RoomSync]:
     bob, _ = await core.linked()
-    room, _ = core.exchange.rooms.host("lobby")
-    return room, RoomSync(core.exchange, bob)
+    room, _ = core.router.hosted_rooms.host("lobby")
+    return room, RoomSync(core.router, bob)
 
 
 async def test_our_rooms_are_told_once_and_as_a_whole(core: Core) -> None:
     bob, _ = await core.linked()
-    talk = RoomSync(core.exchange, bob)
+    talk = RoomSync(core.router, bob)
     assert talk.due() == []
-    core.exchange.memberships.join(bob, "lobby", "owl")
-    core.exchange.memberships.join(bob, "attic", "owl")
+    core.router.joined_rooms.join(bob, "lobby", "owl")
+    core.router.joined_rooms.join(bob, "attic", "owl")
     talk.declare()
     talk.declare()
     assert talk.due() == [Rooms(2, [("lobby", "owl", True), ("attic", "owl", True)])]
@@ -51,7 +51,7 @@ async def test_a_member_is_told_that_it_is_in_once_that_is_on_disk(core: Core) -
 async def test_a_long_roster_comes_in_pages(core: Core) -> None:
     room, talk = await lobby(core)
     for port in range(1, 301):
-        core.exchange.rooms.enter_plain(room, None, f"10.0.0.9:{port}", lambda _: None)
+        core.router.hosted_rooms.enter_plain(room, None, f"10.0.0.9:{port}", lambda _: None)
     talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
     await core.commit()
     pages = [frame for frame in talk.due() if isinstance(frame, Roster)]
@@ -63,12 +63,12 @@ async def test_who_took_its_end_in_a_room_for_a_duplicate_is_told_that_it_is_gon
     talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
     await core.commit()
     assert len(talk.due()) == 1
-    core.exchange.moderation.kick(room, "bob")
+    core.router.moderation.kick(room, "bob")
     await core.commit()
     talk.take(Rooms(2, [("lobby", "bob", False)]), FakeLink())
     assert talk.waits
     assert talk.due() == []
-    core.exchange.rooms.acknowledged(BOB, core.journal.committed)
+    core.router.hosted_rooms.acknowledged(BOB, core.journal.committed)
     assert [type(frame) for frame in talk.due()] == [Gone]
     assert not talk.waits
 
@@ -92,6 +92,6 @@ async def test_the_same_list_again_asks_for_nothing_new(core: Core) -> None:
     room, talk = await lobby(core)
     talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
     await core.commit()
-    core.exchange.moderation.kick(room, "bob")
+    core.router.moderation.kick(room, "bob")
     talk.take(Rooms(1, [("lobby", "bob", True)]), FakeLink())
     assert room.named("bob") is None

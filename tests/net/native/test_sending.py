@@ -148,7 +148,7 @@ async def test_a_link_writes_nothing_twice_and_leaves_nothing_out_that_another_o
     (first,) = await say(core, bob, "1")
     outgoing = core.outgoing(bob)
     assert await texts_written(outgoing) == ["1"]
-    await core.chat.outcomes.cancel(bob, await core.chat.archive.find(core.journal.position(first)))
+    await core.chat.states.cancel(bob, await core.chat.lookup.find(core.journal.position(first)))
     await say(core, bob, "2")
     assert await texts_written(outgoing) == ["2"]
     assert await core.write(bob) == ["1", "2"]

@@ -59,7 +59,7 @@ class Stage:
 
     def __init__(self, links: Links) -> None:
         self.links = links
-        self.rooms, self.talk = links.exchange.rooms, links.exchange.talk
+        self.rooms, self.talk = links.router.hosted_rooms, links.router.posting
         self.room: HostedRoom = self.rooms.host("lobby")[0]
         self.fanout = Fanout(self.room, links.journal, links.nursery)
         self.host, _ = self.rooms.enter_own(self.room, "alice")
