@@ -35,7 +35,7 @@ class Selection:
     `where` is as much of the test as the disk can judge.
     """
 
-    __slots__ = ("heads", "match", "joined_room", "stream_id", "where")
+    __slots__ = ("heads", "joined_room", "match", "stream_id", "where")
 
     def __init__(self, place: Place, wanted: Filter | None, until_ms: int | None = None) -> None:
         """Raises RpcError."""

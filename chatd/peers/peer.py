@@ -120,6 +120,7 @@ class Peer:
         "node",
         "opening",
         "outbox",
+        "persistent_addresses",
         "pinned",
         "progress",
         "reached",
@@ -138,7 +139,6 @@ class Peer:
         "text_chars",
         "trust",
         "unheard",
-        "persistent_addresses",
         "written",
     )
 
