@@ -148,7 +148,7 @@ class HostedRooms:
         room.changed.notify()
         batch = self._append(room, [RoomTopic(room=room.label, text=text, room_position="")])
         self._write(room)
-        return self._undo.add(batch, partial(setattr, room, "subject", before))
+        return self._undo.add(batch, partial(setattr, room, "topic", before))
 
     # -- coming
 
