@@ -1,1 +1,1 @@
-"""chatctl: the command that drives chatd. Of chatd it imports `paths` and the version, and never trio."""
+"""chatctl: the command that drives chatd. Of chatd it imports only `paths` and the version; it never imports trio."""

@@ -1,4 +1,4 @@
-"""The entry point: runs a verb and turns what became of it into an exit status."""
+"""The entry point: runs a verb and converts its outcome to an exit status."""
 
 import os
 import sys
@@ -7,14 +7,14 @@ import click
 
 from chatctl.cli.app import App
 from chatctl.cli.table import cli
-from chatctl.cli.verb import usage
+from chatctl.cli.verb import usage_failure
 from chatctl.errors import DONE, INTERRUPTED, Failure
 
-COMPLETE = "_CHATCTL_COMPLETE"  # what the completion scripts set
+COMPLETE = "_CHATCTL_COMPLETE"  # set by the completion scripts
 
 
 def main() -> None:
-    """`chatctl`. Ends without taking the interpreter apart: that would be a seventh of a `send`."""
+    """Exits without tearing the interpreter down, which would take a seventh of the time of a `send`."""
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -24,18 +24,18 @@ def main() -> None:
 
 
 def run(argv: list[str]) -> int:
-    """Run one command line; the exit status."""
+    """Run one command line and return the exit status."""
     if COMPLETE in os.environ:
         cli.main(argv, "chatctl", complete_var=COMPLETE, obj=App())
     app = App()
     try:
         return _invoke(app, argv)
     except Failure as failure:
-        return _failed(app, failure)
+        return _report(app, failure)
     except click.UsageError as error:
         app.out.json = app.out.json or "--json" in argv
-        return _failed(app, usage(error))
-    except BrokenPipeError:  # whoever read stdout has enough; the interpreter shall not complain at its end
+        return _report(app, usage_failure(error))
+    except BrokenPipeError:  # keeps the interpreter from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
     except KeyboardInterrupt:
@@ -53,7 +53,7 @@ def _invoke(app: App, argv: list[str]) -> int:
     return status if isinstance(status, int) else DONE
 
 
-def _failed(app: App, failure: Failure) -> int:
+def _report(app: App, failure: Failure) -> int:
     app.out.failure(failure)
     return failure.exit_status
 

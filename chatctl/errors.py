@@ -1,6 +1,7 @@
-"""What can go wrong, and the exit status it ends with.
+"""Failures of chatctl and their exit statuses.
 
-`Failure` is the one exception of chatctl: `__main__` shows it and exits, the console shows it and goes on.
+`Failure` is the only exception for expected errors: `__main__` prints it and exits, the console prints it and
+continues. Knows the error objects of JSON-RPC; imports nothing.
 """
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ DONE, FAILED, USAGE, NO_DAEMON, UNKNOWN, REFUSED, CONFLICT, GAP, TIMED_OUT, INTE
     130,
 )
 
-# The kinds of the daemon's error table, then those of chatctl itself and of protocol faults.
+# Kinds from the daemon's error table, then those of chatctl itself and of JSON-RPC.
 EXIT_STATUS = {
     "unknown_peer": UNKNOWN,
     "ambiguous_peer": UNKNOWN,
@@ -57,9 +58,9 @@ PROTOCOL_KINDS = {
 
 
 class Failure(Exception):
-    """A verb that did not do what it says: `kind` decides the exit status, `hint` says what to do about it.
+    """An error of a verb: `kind` decides the exit status, `hint` is the remedy.
 
-    `details` are the further fields of the daemon's error, like the `id` of a message that was accepted all the same.
+    `details` are further fields of the daemon's error, e.g. the `id` of a message that was accepted before a timeout.
     """
 
     def __init__(self, kind: str, message: str, hint: str = "", details: "Mapping[str, object] | None" = None) -> None:
@@ -71,19 +72,19 @@ class Failure(Exception):
 
     @property
     def exit_status(self) -> int:
-        """A kind that a newer daemon invented is a plain failure."""
+        """1 for a kind that this version does not know."""
         return EXIT_STATUS.get(self.kind, FAILED)
 
 
 class SessionEnded(Failure):
-    """The daemon closed the session, or died: whether it did what it has not answered, is unknown."""
+    """The daemon closed the session or died. Unanswered requests may or may not have been executed."""
 
     def __init__(self, message: str = "the daemon ended the session") -> None:
         super().__init__("no_daemon", message, "it was stopped, or restarted: chatctl wait ready")
 
 
 class SessionEvicted(SessionEnded):
-    """The daemon closed the session because it was idle: it has not read what it has not answered."""
+    """The daemon closed the session because it was idle. It has read no unanswered request."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -91,7 +92,7 @@ class SessionEvicted(SessionEnded):
 
 
 def refusal(error: "Mapping[str, object]") -> Failure:
-    """The failure that a JSON-RPC error object tells."""
+    """Convert a JSON-RPC error object."""
     data = error.get("data")
     known = data if isinstance(data, dict) else {}
     code = error.get("code")

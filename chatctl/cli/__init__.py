@@ -1,1 +1,1 @@
-"""The command line: global options, the table of verbs, what verbs have in common."""
+"""The command line: global options, the table of verbs, and what several verbs share."""

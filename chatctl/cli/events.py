@@ -1,4 +1,4 @@
-"""Shows events, and counts them: for `tail` and `history`, which take the same options."""
+"""What `tail` and `history` share: options, the daemon's filter, and the printing and counting of events."""
 
 import json
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 EPILOG = f"Fields of TEMPLATE: {' '.join(FIELDS)}."
 
 
-class Show:
-    """Writes events in the form that was asked for (`line` where none was): at most `limit`; `strict`: up to a gap."""
+class EventPrinter:
+    """Prints events by `template`, or with `line` where none was given.
+
+    Stops after `limit` events, and with `strict` after a gap.
+    """
 
     def __init__(
         self,
@@ -35,20 +38,19 @@ class Show:
         if template is not None and app.out.json:
             raise Failure("usage", "--format and --json exclude each other")
         self._out = app.out
-        self._line = line if template is None else _parsed(template).line
+        self._line = line if template is None else _parse_template(template).line
         self._limit = limit
         self._strict = strict
         self.count = 0
-        self.gap = False  # one was shown, and it is to be the end
+        self.stopped_at_gap = False
 
     @property
-    def full(self) -> bool:
-        """Whether there is nothing more to show."""
-        return self.count == self._limit or self.gap
+    def is_finished(self) -> bool:
+        return self.count == self._limit or self.stopped_at_gap
 
-    def raw(self, events: list[bytes]) -> list[bytes]:
-        """Show events as they came; gives those that were shown."""
-        events = events[: self._room(events, is_gap)]
+    def print_encoded(self, events: list[bytes]) -> list[bytes]:
+        """Print events that are still JSON; return those that were printed."""
+        events = events[: self._printable(events, is_gap)]
         if self._out.json:
             self._out.documents(events)
         elif events:
@@ -56,43 +58,42 @@ class Show:
         self.count += len(events)
         return events
 
-    def decoded(self, events: "Sequence[Mapping[str, Any]]") -> None:
-        """Show events of a page."""
-        events = events[: self._room(events, lambda event: event.get("type") == "gap")]
+    def print_decoded(self, events: "Sequence[Mapping[str, Any]]") -> None:
+        events = events[: self._printable(events, lambda event: event.get("type") == "gap")]
         if self._out.json:
             self._out.results(events)
         elif events:
             self._out.entries([self._line(event) for event in events])
         self.count += len(events)
 
-    def _room(self, events: "Sequence[Any]", missing: "Callable[[Any], bool]") -> int:
-        """How many of them are to be shown."""
-        room = len(events) if self._limit is None else min(self._limit - self.count, len(events))
+    def _printable(self, events: "Sequence[Any]", is_gap: "Callable[[Any], bool]") -> int:
+        """Number of events up to the limit, or up to and including the first gap if `strict`."""
+        count = len(events) if self._limit is None else min(self._limit - self.count, len(events))
         if self._strict:
-            for index in range(room):
-                if missing(events[index]):
-                    self.gap = True
+            for index in range(count):
+                if is_gap(events[index]):
+                    self.stopped_at_gap = True
                     return index + 1
-        return room
+        return count
 
 
-def _parsed(template: str) -> Template:
+def _parse_template(template: str) -> Template:
     try:
         return Template(template)
     except ValueError as error:
         raise Failure("usage", f"--format: {error}", "see chatctl tail --help") from None
 
 
-def matching(peer: str | None, everything: bool, *, inbound: bool = False) -> dict[str, object]:
-    """The filter of the daemon. Gaps match always. No peer has an at sign in its name."""
+def event_filter(peer: str | None, everything: bool, *, inbound: bool = False) -> dict[str, object]:
+    """Filter for the daemon; gaps always match. A `peer` with an at sign is a room: peer names contain none."""
     match: dict[str, object] = {} if everything else {"types": ["message"]}
     if inbound and not everything:
         match["direction"] = "in"
     return match if peer is None else {**match, "room" if "@" in peer else "peer": peer}
 
 
-def beginning(since: str | None, position: str | None, last: int | None) -> dict[str, object] | None:
-    """Where to start: the one that was given, or None. More than one is a usage error."""
+def start_position(since: str | None, position: str | None, last: int | None) -> dict[str, object] | None:
+    """Parameter `from` for the one option that was given, or None. Raises Failure for more than one."""
     given: dict[str, object] = {"since": since, "position": position, "last": last}
     given = {name: value for name, value in given.items() if value is not None}
     if len(given) > 1:
@@ -100,8 +101,7 @@ def beginning(since: str | None, position: str | None, last: int | None) -> dict
     return given or None
 
 
-def options() -> list[click.Parameter]:
-    """What `tail` and `history` have in common."""
+def event_options() -> list[click.Parameter]:
     return [
         click.Argument(["peer"], required=False, metavar="[PEER|ROOM]"),
         click.Option(["--since"], type=moment_option, metavar="TIME", help="Start there: a duration ago, or RFC 3339."),

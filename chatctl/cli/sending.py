@@ -1,12 +1,14 @@
-"""What the verbs that speak have in common: options that end where the text begins, and what became of the text.
+"""What the verbs that send text share: options, UTF-8 checks, the request, and the report of its outcome.
 
-Options stand up to the first word of the text; from there on every word is text, so `send 0 it is -5 C` works.
+Options end at the first word of the text. Every later word is text, so `send 0 it is -5 C` works. Used by send, ask,
+reply, say, room and the console.
 """
 
 import click
 
 from chatctl.cli.verb import Verb
 from chatctl.errors import Failure, SessionEnded
+from chatctl.text.output import recipient_name
 from chatctl.text.values import duration_option
 
 TYPE_CHECKING = False
@@ -16,33 +18,32 @@ if TYPE_CHECKING:
     from chatctl.cli.app import App
 
 STDIN = "-"
-GLANCE_S = 0.3  # a person at a terminal is told what became of a message, if it becomes something so soon
-ARRIVES = ("sent", "delivered")
+REPORT_WAIT_S = 0.3  # on a terminal, report "delivered" instead of "queued" if it happens within this time
+ARRIVED = ("sent", "delivered")
 WAIT_HELP = "Done when it is written to the link, or in the peer's journal; --timeout says how long."
 EPILOG = "A text that begins with a dash comes after --. --key K: the same key again is the same message, sent once."
 
 
-class Speech(Verb):
-    """A verb of one word and a text. Puts `--` before the text, which is where click stops to look for options."""
+class TextVerb(Verb):
+    """A verb with one argument and a text. Inserts `--` before the text, where click stops to look for options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does it, on the marked arguments."""
-        marked, literal = self._mark(args)
-        rest = super().parse_args(ctx, marked)
+        separated, literal = self._insert_separator(args)
+        rest = super().parse_args(ctx, separated)
         ctx.params["literal"] = literal
         if not literal:
-            self._warn(ctx)
+            self._note_late_option(ctx)
         return rest
 
-    def _warn(self, ctx: click.Context) -> None:
-        """An option behind the text is text; who meant it as one shall know."""
+    def _note_late_option(self, ctx: click.Context) -> None:
+        """Tell the user that an option after the text has become part of it, e.g. in `send 0 hi --ttl 5s`."""
         known = {name for param in self.params for name in param.opts if name.startswith("--")}
         late = next((word for word in ctx.params.get("text") or () if word.partition("=")[0] in known), None)
         if late is not None:
             ctx.obj.out.note(f"{late} stands behind the text and is part of it: options come before the text")
 
-    def _mark(self, args: list[str]) -> tuple[list[str], bool]:
-        """The arguments with the mark, and whether it was there: then a lone dash is text too."""
+    def _insert_separator(self, args: list[str]) -> tuple[list[str], bool]:
+        """Return `args` with `--` before the text, and whether the user gave it: then a lone dash is text."""
         with_value = {name for param in self.params if not _is_flag(param) for name in param.opts}
         words = index = 0
         while index < len(args):
@@ -63,8 +64,8 @@ def _is_flag(param: click.Parameter) -> bool:
     return isinstance(param, click.Option) and param.is_flag
 
 
-def options() -> list[click.Parameter]:
-    """What all that speak to a peer take."""
+def send_options() -> list[click.Parameter]:
+    """Options and text of the verbs that send to a peer."""
     return [
         click.Option(
             ["--ttl"], type=duration_option, metavar="DURATION", help="If it was not sent by then, do not send it."
@@ -76,39 +77,33 @@ def options() -> list[click.Parameter]:
 
 
 def text_argument() -> click.Argument:
-    """The text: all words that are left."""
     return click.Argument(["text"], nargs=-1, required=True)
 
 
 def wait_option(help: str = WAIT_HELP) -> click.Option:  # noqa: A002 - click's name
-    """For those that do not wait for an answer anyway."""
-    return click.Option(
-        ["--wait"],
-        type=click.Choice(("sent", "delivered")),
-        help=help,
-    )
+    return click.Option(["--wait"], type=click.Choice(ARRIVED), help=help)
 
 
-def wishes(
+def send_params(
     wait: str | None = None, ttl: float | None = None, key: str | None = None, no_queue: bool = False
 ) -> "dict[str, object]":
-    """The parameters of the daemon for the options that were given."""
-    check(key or "", "the key")
+    """Convert options to parameters of the daemon's method. Options that were not given are left out."""
+    check_utf8(key or "", "the key")
     given = {"wait": wait, "ttl": ttl, "key": key, "queue": False if no_queue else None}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def text_of(words: tuple[str, ...], literal: bool) -> str:
-    """The text, which is not stdin."""
+def message_text(words: tuple[str, ...], literal: bool) -> str:
+    """Join the words with spaces. Raises Failure for `-`, which means stdin."""
     if words == (STDIN,) and not literal:
         raise Failure("usage", "only send and say read stdin", "write -- - to say a dash")
     text = " ".join(words)
-    check(text, "the text")
+    check_utf8(text, "the text")
     return text
 
 
-def check(text: str, what: str) -> None:
-    """Refuse what was not UTF-8 on the command line: Python hands such bytes on as lone surrogates."""
+def check_utf8(text: str, what: str) -> None:
+    """Raise Failure for lone surrogates: Python decodes bytes in argv that are not UTF-8 to them."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -118,10 +113,11 @@ def check(text: str, what: str) -> None:
         ) from None
 
 
-def speak(app: "App", method: str, params: "dict[str, object]") -> "dict[str, Any]":
-    """Say it, for a daemon that may answer late. A refusal tells what is left of the message."""
+def call_sending(app: "App", method: str, params: "dict[str, object]") -> "dict[str, Any]":
+    """Call a method that sends a message. A failure gets a hint that says how to find out about the message."""
     try:
-        return app.call_timed(method, params) if "wait" in params or method == "ask" else app.call(method, params)
+        timed = "wait" in params or method == "ask"
+        return app.call_with_timeout(method, params) if timed else app.call(method, params)
     except SessionEnded:
         hint = "with the same --key it is safe to try again" if "key" in params else "chatctl history shows what it has"
         raise Failure("outcome_unknown", "the daemon ended before it answered", hint) from None
@@ -132,22 +128,24 @@ def speak(app: "App", method: str, params: "dict[str, object]") -> "dict[str, An
         raise
 
 
-def send_text(app: "App", method: str, params: "dict[str, object]", words: tuple[str, ...], literal: bool) -> None:
-    """`send` the text; a lone dash stands for the lines of stdin, each a message."""
+def send_text_or_stdin(
+    app: "App", method: str, params: "dict[str, object]", words: tuple[str, ...], literal: bool
+) -> None:
+    """Send the text as one message, or for a lone dash each line of stdin as one."""
     if words != (STDIN,) or literal:
-        send(app, method, {**params, "text": text_of(words, literal)})
+        send_and_report(app, method, {**params, "text": message_text(words, literal)})
         return
     if "wait" in params or "key" in params:
         raise Failure("usage", "--wait and --key are for one message", "chatctl wait outbox-empty waits for all")
-    from chatctl.rpc.pipeline import Pipeline
+    from chatctl.cli.pipeline import Pipeline
 
-    Pipeline(app, method, params).run()
+    Pipeline(app, method, params).send_all()
 
 
-def send(app: "App", method: str, params: "dict[str, object]") -> None:
-    """Say it and tell what became of it: to a program its id, even if it did not get as far as it should."""
+def send_and_report(app: "App", method: str, params: "dict[str, object]") -> None:
+    """Send a message and print its id, or its state on a terminal. After a failure print the id if there is one."""
     try:
-        sent = speak(app, method, params)
+        sent = call_sending(app, method, params)
     except Failure as failure:
         if "id" in failure.details and not app.out.json:
             app.out.line(str(failure.details["id"]))
@@ -155,34 +153,28 @@ def send(app: "App", method: str, params: "dict[str, object]") -> None:
     if app.out.json:
         app.out.result(sent)
     elif app.out.on_terminal:
-        app.out.line(_fate(app, sent))
+        app.out.line(_outcome_line(app, sent))
     else:
         app.out.line(str(sent.get("id")))
 
 
-def addressee(sent: "dict[str, Any]") -> str:
-    """Where it went: a room, or a peer."""
-    peer = sent.get("peer")
-    return str(sent.get("room") or (peer.get("name") if isinstance(peer, dict) else "?"))
-
-
-def _fate(app: "App", sent: "dict[str, Any]") -> str:
-    """`delivered to bob`: for a person."""
+def _outcome_line(app: "App", sent: "dict[str, Any]") -> str:
+    """`delivered to bob`, or `queued for bob: 7kq2m4xa:42`."""
     from chatctl.text.sanitize import inline
 
-    state, number, name = sent.get("state"), inline(str(sent.get("id"))), inline(addressee(sent))
+    state, number, name = sent.get("state"), inline(str(sent.get("id"))), inline(recipient_name(sent))
     if state == "queued":
-        state = _at_a_glance(app, number)
-    return f"{state} to {name}" if state in ARRIVES else f"{inline(str(state))} for {name}: {number}"
+        state = _state_after_wait(app, number)
+    return f"{state} to {name}" if state in ARRIVED else f"{inline(str(state))} for {name}: {number}"
 
 
-def _at_a_glance(app: "App", number: str) -> str:
-    """What a message is that was queued a moment ago."""
+def _state_after_wait(app: "App", number: str) -> str:
+    """State of a queued message REPORT_WAIT_S later."""
     try:
-        app.call("wait", {"for": "delivered", "id": number, "timeout": GLANCE_S})
+        app.call("wait", {"for": "delivered", "id": number, "timeout": REPORT_WAIT_S})
     except Failure:
         try:
             return str(app.call("msg", {"id": number})["message"]["state"])
-        except (Failure, KeyError):  # it is accepted, whatever came then
+        except (Failure, KeyError):  # the message was accepted all the same
             return "queued"
     return "delivered"

@@ -1,13 +1,13 @@
-"""The table of the verbs. A verb's file is imported when the verb is used."""
+"""The table of verbs, and the click group that imports a verb's file when the verb is used."""
 
 from importlib import import_module
 
 import click
 
-from chatctl.cli.verb import leading
+from chatctl.cli.verb import global_options
 from chatctl.errors import Failure
 
-# Group of the overview -> verb -> one line about it.
+# Heading in the overview -> verb -> its summary.
 VERBS: dict[str, dict[str, str]] = {
     "Messages": {
         "send": "Send a message to a peer.",
@@ -59,15 +59,12 @@ VERBS: dict[str, dict[str, str]] = {
 SUMMARY = {verb: summary for verbs in VERBS.values() for verb, summary in verbs.items()}
 
 
-class Verbs(click.Group):
-    """chatctl itself."""
-
+class VerbGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
-        """All verbs, in the order of the table."""
         return list(SUMMARY)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click gives it
-        """The verb, out of the file of its name."""
+        """Import the verb from the file of its name."""
         if cmd_name not in SUMMARY:
             return None
         command: click.Command = import_module(f"chatctl.commands.{cmd_name}").command
@@ -76,7 +73,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with the nearest verb for one that there is not."""
+        """Like click, but name the nearest verb for an unknown one."""
         command = self.get_command(ctx, args[0])
         if command is not None or ctx.resilient_parsing:
             return args[0], command, args[1:]
@@ -86,15 +83,14 @@ class Verbs(click.Group):
         raise Failure("usage", f"no such verb: {args[0]}", f"did you mean {near[0]}?" if near else "see chatctl help")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click gives it
-        """The verbs by group, out of the table."""
         for group, verbs in VERBS.items():
             with formatter.section(group):
                 formatter.write_dl(list(verbs.items()))
 
 
-cli = Verbs(
+cli = VerbGroup(
     "chatctl",
-    params=leading(),
+    params=global_options(),
     no_args_is_help=False,
     add_help_option=False,
     help="Drives chatd, the headless chat daemon.",

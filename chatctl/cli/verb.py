@@ -1,4 +1,7 @@
-"""The one shape of all verbs, and the options that are understood before and after them."""
+"""The shape that all verbs share, and the options that are accepted before and after a verb.
+
+Knows the App; knows no verb. Used by the table and by every file in commands/.
+"""
 
 import click
 
@@ -8,56 +11,74 @@ from chatctl.text.values import duration_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 
 class Verb(click.Command):
-    """A verb: `run` is called with the App and the parameters, and may return an exit status."""
+    """Calls `run` with the App and the parameters. `run` may return an exit status."""
 
     def __init__(
         self, name: str, run: "Callable[..., int | None]", params: "Sequence[click.Parameter]" = (), **attrs: "Any"
     ) -> None:
-        super().__init__(name, params=[*params, *common()], add_help_option=False, **attrs)
+        super().__init__(name, params=[*params, *common_options()], add_help_option=False, **attrs)
         self.run = run
 
     def invoke(self, ctx: click.Context) -> "int | None":
-        """Start the clock and run."""
         app: App = ctx.obj
-        app.begin()
+        app.start_clock()
         return self.run(app, **ctx.params)
 
 
-def common() -> list[click.Parameter]:
-    """The options that stand before or after the verb, of commands made with `add_help_option=False`."""
+def lookup_verb(name: str, line: "Callable[[Mapping[str, Any]], str]", help: str) -> Verb:  # noqa: A002 - click's name
+    """A verb without arguments that calls the method of its name and prints `line` of the result, e.g. `myip`."""
+
+    def run(app: App) -> None:
+        from chatctl.text.sanitize import inline
+
+        found = app.call(name)
+        if app.out.json:
+            app.out.result(found)
+        else:
+            app.out.line(inline(line(found)))
+
+    return Verb(name, run, help=help)
+
+
+def common_options() -> list[click.Parameter]:
+    """Options accepted before or after the verb, for commands made with `add_help_option=False`."""
     return [
         click.Option(["--json"], is_flag=True, expose_value=False, callback=_json, help="Print JSON, for programs."),
-        click.Option(["--socket"], metavar="PATH", expose_value=False, callback=_keep, help="The daemon's socket."),
+        click.Option(["--socket"], metavar="PATH", expose_value=False, callback=_store, help="The daemon's socket."),
         click.Option(
             ["--timeout"],
             type=duration_option,
             metavar="DURATION",
             expose_value=False,
-            callback=_keep,
+            callback=_store,
             help="Give up after it.",
         ),
         _help_option(),
     ]
 
 
-def leading() -> list[click.Parameter]:
-    """The options that stand before the verb."""
+def global_options() -> list[click.Parameter]:
+    """Options accepted before the verb."""
     return [
         click.Option(
-            ["-n", "--node"], metavar="NODE", expose_value=False, callback=_keep, help="The node (CHATD_NODE, default)."
+            ["-n", "--node"],
+            metavar="NODE",
+            expose_value=False,
+            callback=_store,
+            help="The node (CHATD_NODE, default).",
         ),
-        *common(),
+        *common_options(),
         click.Option(
             ["--connect-timeout"],
             type=duration_option,
             metavar="DURATION",
             expose_value=False,
-            callback=_keep,
+            callback=_store,
             help="How long a missing socket is tried again (2s).",
         ),
         click.Option(
@@ -67,7 +88,7 @@ def leading() -> list[click.Parameter]:
 
 
 def _help_option() -> click.Option:
-    """Click's own would look for translations at every start."""
+    """Replaces click's own option, which loads translations at every start."""
     return click.Option(
         ["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_help, help="Show this."
     )
@@ -85,7 +106,7 @@ def _json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     app.out.json = app.out.json or value
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+def _store(ctx: click.Context, param: click.Parameter, value: object) -> None:
     if value is not None and param.name is not None:
         setattr(ctx.obj, param.name, value)
 
@@ -100,8 +121,8 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
-def usage(error: click.UsageError) -> Failure:
-    """What click found wrong with a command line, as one line with where to read on."""
+def usage_failure(error: click.UsageError) -> Failure:
+    """Convert an error that click found in a command line, with the page to read as the hint."""
     message = " ".join(error.format_message().split())
     where = f"{error.ctx.command_path} --help" if error.ctx is not None else "chatctl help"
     return Failure("usage", message[:1].lower() + message[1:].rstrip("."), f"see {where}")

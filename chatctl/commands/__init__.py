@@ -1,1 +1,1 @@
-"""The verbs, one file each, all of one shape: a `run` function and the `command` that parses for it."""
+"""The verbs, one file or folder each. `table` imports the module of a verb's name and uses its `command`."""

@@ -1,4 +1,4 @@
-"""`chatctl ack`: a consumer has done everything up to a position."""
+"""`chatctl ack`: acknowledges everything up to and including a position for a consumer."""
 
 import click
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 
 def run(app: "App", name: str, position: str) -> None:
-    """Acknowledge, and say where the consumer is now."""
     found = app.call("ack", {"consumer": name, "position": position})
     if app.out.json:
         app.out.result(found)

@@ -1,4 +1,4 @@
-"""`chatctl ask`: a message, and the answer to exactly that message."""
+"""`chatctl ask`: sends a message and prints the reply to exactly that message."""
 
 import click
 
@@ -6,23 +6,17 @@ from chatctl.cli import sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from chatctl.cli.app import App
 
 
-def run(
-    app: "App",
-    peer: str,
-    text: tuple[str, ...],
-    literal: bool,
-    ttl: float | None,
-    key: str | None,
-    no_queue: bool,
-) -> None:
-    """Ask, and print what was answered: to a terminal harmlessly, to a program as it was said."""
-    sending.check(peer, "the peer's name")
-    params = sending.wishes(None, ttl, key, no_queue)
-    app.attend()
-    found = sending.speak(app, "ask", {"peer": peer, "text": sending.text_of(text, literal), **params})
+def run(app: "App", peer: str, text: tuple[str, ...], literal: bool, **options: "Any") -> None:
+    """Print the text of the reply: escaped on a terminal, unchanged for a program."""
+    sending.check_utf8(peer, "the peer's name")
+    params = sending.send_params(**options)
+    app.watch_stdout()
+    found = sending.call_sending(app, "ask", {"peer": peer, "text": sending.message_text(text, literal), **params})
     answer = found.get("answer") or {}
     if app.out.json:
         app.out.result(answer)
@@ -34,10 +28,10 @@ def run(
         app.out.line(str(answer.get("text")))
 
 
-command = sending.Speech(
+command = sending.TextVerb(
     "ask",
     run,
-    [click.Argument(["peer"]), *sending.options()],
+    [click.Argument(["peer"]), *sending.send_options()],
     help="Send a message and print the text of the reply to it; --json prints the whole reply. Without one in "
     "--timeout DURATION the exit status is 124.",
     epilog=f"The peer answers with: chatctl reply ID TEXT. {sending.EPILOG}",

@@ -1,4 +1,4 @@
-"""`chatctl cancel`: take back a message that was not delivered yet."""
+"""`chatctl cancel`: takes back a message that has not been delivered."""
 
 import click
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 
 def run(app: "App", number: str) -> int:
-    """Cancel, and say whether that is for sure."""
     found = app.call("cancel", {"id": number})
     certain = found.get("state") == "cancelled"
     if app.out.json:

@@ -1,4 +1,4 @@
-"""`chatctl completion`: what a shell needs to complete our verbs and options."""
+"""`chatctl completion`: the script with which a shell completes verbs and options."""
 
 import click
 
@@ -12,7 +12,6 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def run(app: "App", shell: str) -> None:
-    """Print the script."""
     from click.shell_completion import get_completion_class
 
     from chatctl.__main__ import COMPLETE

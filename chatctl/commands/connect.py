@@ -1,4 +1,4 @@
-"""`chatctl connect`: a link to a peer; done when it is up."""
+"""`chatctl connect`: connects to a peer; done when the link is up."""
 
 import click
 
@@ -17,19 +17,18 @@ HIGHEST_PORT = 65535
 def run(
     app: "App", address: str, port: str | None, plain: bool, keep: bool, dialect: str | None, nick: str | None
 ) -> None:
-    """Connect, and say with whom."""
-    host, number = split(address, port)
+    host, number = split_address(address, port)
     params: dict[str, object] = {"host": host, "port": number, "plain": plain, "keep": keep}
     params |= {name: value for name, value in (("dialect", dialect), ("nick", nick)) if value is not None}
-    found = app.call_timed("connect", params)
+    found = app.call_with_timeout("connect", params)
     if app.out.json:
         app.out.result(found)
     else:
         app.out.line(f"connected: {peer_line(found.get('peer') or {})}")
 
 
-def split(address: str, port: str | None) -> tuple[str, int]:
-    """Host and port of `HOST`, `HOST:PORT`, `[v6]`, `[v6]:PORT` or a bare v6 address, and a port of its own."""
+def split_address(address: str, port: str | None) -> tuple[str, int]:
+    """Host and port from `HOST`, `HOST:PORT`, `[v6]`, `[v6]:PORT` or a bare v6 address, and a separate port."""
     if address.startswith("["):
         host, closed, rest = address[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
@@ -43,10 +42,10 @@ def split(address: str, port: str | None) -> tuple[str, int]:
         raise Failure("usage", f"{address or 'an empty word'} names no host", "write HOST:PORT or [IPV6]:PORT")
     if inside is not None and port is not None:
         raise Failure("usage", "the port is given twice", "write HOST:PORT or HOST PORT")
-    return host, _port(port if inside is None else inside)
+    return host, _parse_port(port if inside is None else inside)
 
 
-def _port(text: str | None) -> int:
+def _parse_port(text: str | None) -> int:
     if text is None:
         return DEFAULT_PORT
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= HIGHEST_PORT):

@@ -1,8 +1,8 @@
-"""`chatctl consumer`: what can be done with one named reader."""
+"""`chatctl consumer`: manages one consumer; `chatctl consumers` lists all of them."""
 
 import click
 
-from chatctl.cli.verb import Verb, common
+from chatctl.cli.verb import Verb, common_options
 from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 
 def remove(app: "App", name: str) -> None:
-    """Forget it, and say where it was."""
     found = app.call("consumer.remove", {"consumer": name})
     if app.out.json:
         app.out.result(found)
@@ -21,7 +20,7 @@ def remove(app: "App", name: str) -> None:
 
 command = click.Group(
     "consumer",
-    params=common(),
+    params=common_options(),
     add_help_option=False,
     no_args_is_help=False,
     help="Manage a named reader; chatctl consumers lists them.",

@@ -1,8 +1,7 @@
-"""`chatctl consumers`: the named readers, and how far they are."""
+"""`chatctl consumers`: the named readers and their positions."""
 
 from chatctl.cli.verb import Verb
 from chatctl.text.format import local_time
-from chatctl.text.output import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ HEAD = ("NAME", "POSITION", "LAG", "HELD", "LAST SEEN")
 
 
 def run(app: "App") -> None:
-    """Show the table."""
     found = app.call("consumers")
     if app.out.json:
         app.out.result(found)
@@ -23,8 +21,7 @@ def run(app: "App") -> None:
     if not consumers:
         app.out.note("no consumers")
         return
-    head, *lines = table(HEAD, [_row(consumer) for consumer in consumers])
-    app.out.line("\n".join([app.out.paint(head, "bold"), *lines]))
+    app.out.table(HEAD, [_row(consumer) for consumer in consumers])
 
 
 def _row(consumer: "dict[str, Any]") -> list[object]:

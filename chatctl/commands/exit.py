@@ -1,4 +1,4 @@
-"""`chatctl exit`: the seeds' word for `shutdown`."""
+"""`chatctl exit`: another name for `shutdown`, known from other chat programs (see docs/origins.md)."""
 
 from chatctl.cli.verb import Verb
 from chatctl.commands.shutdown import HELP, run

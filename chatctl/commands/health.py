@@ -1,4 +1,4 @@
-"""`chatctl health`: the daemon's state as an exit status, for HEALTHCHECK and monitors."""
+"""`chatctl health`: the daemon's state as an exit status, for HEALTHCHECK and monitoring."""
 
 from chatctl.cli.verb import Verb
 from chatctl.errors import DONE, FAILED
@@ -12,16 +12,15 @@ if TYPE_CHECKING:
 
 
 def run(app: "App") -> int:
-    """Say it, and end with 0 or 1."""
     found = app.call("health")
     healthy = bool(found.get("healthy"))
     if app.out.json:
         app.out.result(found)
     else:
-        said = ["healthy" if healthy else _joined(found.get("problems")) or "unhealthy"]
+        lines = ["healthy" if healthy else _joined(found.get("problems")) or "unhealthy"]
         if found.get("warnings"):
-            said.append(f"warning: {_joined(found.get('warnings'))}")
-        app.out.line("\n".join(inline(line) for line in said))
+            lines.append(f"warning: {_joined(found.get('warnings'))}")
+        app.out.line("\n".join(inline(line) for line in lines))
     return DONE if healthy else FAILED
 
 

@@ -1,4 +1,4 @@
-"""`chatctl help`: the verbs, or one of them."""
+"""`chatctl help`: the overview of verbs, or the help of one verb."""
 
 import click
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 
 def run(app: "App", verb: tuple[str, ...]) -> None:
-    """Show what `--help` shows."""
     from chatctl.cli.table import cli
 
     context = click.Context(cli, info_name="chatctl", obj=app)

@@ -1,10 +1,10 @@
-"""`chatctl history`: messages of the past, oldest first."""
+"""`chatctl history`: past messages, oldest first."""
 
 import click
 
-from chatctl.cli.events import EPILOG, Show, beginning, matching, options
+from chatctl.cli.events import EPILOG, EventPrinter, event_filter, event_options, start_position
 from chatctl.cli.verb import Verb
-from chatctl.rpc.pages import pages
+from chatctl.rpc.pages import history_pages
 from chatctl.text.format import history_line
 from chatctl.text.values import moment_option
 
@@ -23,18 +23,18 @@ def run(
     everything: bool,
     template: str | None,
 ) -> None:
-    """Show the first `n` after the beginning that was given, else the last `n`."""
-    start = beginning(since, position, None)
-    show = Show(app, template, n, history_line)
-    for page in pages(app, start, matching(peer, everything), until, n):
-        show.decoded(page)
+    """Print the first `n` events after the start position if one was given, else the last `n`."""
+    start = start_position(since, position, None)
+    printer = EventPrinter(app, template, n, history_line)
+    for page in history_pages(app, start, event_filter(peer, everything), until, n):
+        printer.print_decoded(page)
 
 
 command = Verb(
     "history",
     run,
     [
-        *options(),
+        *event_options(),
         click.Option(["-n"], type=click.IntRange(1), default=100, metavar="N", help="At most N (100)."),
         click.Option(["--until"], type=moment_option, metavar="TIME", help="End before it."),
     ],

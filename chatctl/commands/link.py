@@ -1,11 +1,10 @@
-"""`chatctl link`: what links suffer on purpose: delay, loss, a slow or cut line. Shows it, and changes it."""
+"""`chatctl link`: shows and changes the faults of links: delay, loss, a rate limit, a cut."""
 
 import click
 
 from chatctl.cli.verb import Verb
 from chatctl.text import link_faults
 from chatctl.text.format import local_time
-from chatctl.text.output import table
 from chatctl.text.sanitize import inline
 from chatctl.text.values import duration_option, rate_option, share_option
 
@@ -17,57 +16,56 @@ if TYPE_CHECKING:
     from chatctl.cli.app import App
 
 HEAD = ("PEER", "STATE", "WAY", "FAULTS", "MEASURED", "UNTIL")
-WAYS = ("out", "in")
-OTHERS = "*"  # as in the configuration: everybody without faults of its own
+DIRECTIONS = ("out", "in")
+OTHERS = "*"  # as in the configuration: all peers without faults of their own
 
 
 def run(app: "App", **given: "Any") -> None:
-    """Change what is named; where nothing is, show the links."""
+    """Apply the options that were given; without any, print the links."""
     params = {name: value for name, value in given.items() if value is not None and value is not False}
-    ways = [way for way in WAYS if params.pop(way, False)]
-    if len(ways) == 1:
-        params["direction"] = ways[0]
+    directions = [name for name in DIRECTIONS if params.pop(name, False)]
+    if len(directions) == 1:
+        params["direction"] = directions[0]
     found = app.call("link", params)
     if app.out.json:
         app.out.result(found)
     elif params.keys() - {"peer"}:
-        app.out.line("\n".join(_outcome(params, found)))
+        app.out.line("\n".join(_changed_lines(params, found)))
     else:
-        _show(app, found)
+        _print_links(app, found)
 
 
-def _outcome(params: "dict[str, Any]", found: "dict[str, Any]") -> "Iterator[str]":
-    """What there is now: a line for the peer; for all, one for them and for each who has something else."""
-    usual = link_faults.both(found.get("default"))
+def _changed_lines(params: "dict[str, Any]", found: "dict[str, Any]") -> "Iterator[str]":
+    """Faults after the change: one line for the peer, or with `--all` one for the default and for each exception."""
+    default = link_faults.faults_text(found.get("default"))
     if params.get("all"):
-        yield f"everybody: {_said(params, found.get('default'))}"
+        yield f"everybody: {_change_text(params, found.get('default'))}"
     for link in found.get("links") or []:
-        if not params.get("all") or link_faults.both(link.get("faults")) != usual:
-            state = link.get("state")
-            yield inline(f"{_name(link)}: {_said(params, link.get('faults'))}{'' if state == 'up' else f' ({state})'}")
+        if not params.get("all") or link_faults.faults_text(link.get("faults")) != default:
+            state = "" if link.get("state") == "up" else f" ({link.get('state')})"
+            yield inline(f"{_peer_name(link)}: {_change_text(params, link.get('faults'))}{state}")
 
 
-def _said(params: "dict[str, Any]", now: "dict[str, Any] | None") -> str:
+def _change_text(params: "dict[str, Any]", now: "dict[str, Any] | None") -> str:
     """`delay 200ms both ways, for 30s`, `reset; out: cut`, `healed`."""
-    out, in_ = link_faults.directions(now)
+    out, in_ = link_faults.texts_by_direction(now)
     both_ways = " both ways" if out and out == in_ else ""
     words = ["reset"] if params.get("reset") else []
     if out or in_:
-        words.append(f"{link_faults.both(now)}{both_ways}")
+        words.append(f"{link_faults.faults_text(now)}{both_ways}")
     elif params.keys() - {"peer", "all", "reset"}:
         words.append("healed" if params.get("heal") else "no faults")
-    lasting = f", for {link_faults.span(params['for'])}" if params.get("for") else ""
+    lasting = f", for {link_faults.duration_text(params['for'])}" if params.get("for") else ""
     return "; ".join(words) + lasting
 
 
-def _show(app: "App", found: "dict[str, Any]") -> None:
-    """The table: asked beside measured, a line for each direction that has something to tell."""
-    usual = found.get("default")
-    others = {"peer": {"name": OTHERS}, "faults": usual} if link_faults.both(usual) else None
+def _print_links(app: "App", found: "dict[str, Any]") -> None:
+    """Print a table: a row for each direction with requested or measured faults."""
+    default = found.get("default")
+    others = {"peer": {"name": OTHERS}, "faults": default} if link_faults.faults_text(default) else None
     links = [*([others] if others else []), *(found.get("links") or [])]
     if links:
-        head, *lines = table(HEAD, [row for link in links for row in _rows(link)])
-        app.out.line("\n".join([app.out.paint(head, "bold"), *lines]))
+        app.out.table(HEAD, [row for link in links for row in _rows(link)])
     else:
         app.out.note("nobody is connected")
     if not found.get("allowed"):
@@ -78,14 +76,21 @@ def _rows(link: "dict[str, Any]") -> "list[list[object]]":
     now = link.get("faults") or {}
     until = local_time(now["until"]) if now.get("until") else None
     rows: list[list[object]] = [
-        [_name(link), link.get("state"), way, asked or None, measured or None, until if asked else None]
-        for way, asked in zip(WAYS, link_faults.directions(now), strict=True)
-        if (measured := link_faults.measured(link.get(way))) or asked
+        [
+            _peer_name(link),
+            link.get("state"),
+            direction,
+            requested or None,
+            measured or None,
+            until if requested else None,
+        ]
+        for direction, requested in zip(DIRECTIONS, link_faults.texts_by_direction(now), strict=True)
+        if (measured := link_faults.measured_text(link.get(direction))) or requested
     ]
-    return rows or [[_name(link), link.get("state"), None, None, None, until]]
+    return rows or [[_peer_name(link), link.get("state"), None, None, None, until]]
 
 
-def _name(link: "dict[str, Any]") -> str:
+def _peer_name(link: "dict[str, Any]") -> str:
     peer = link.get("peer") or {}
     return str(peer.get("name"))
 

@@ -18,7 +18,6 @@ COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red
 
 
 def run(app: "App", everyone: bool) -> None:
-    """Show the table."""
     found = app.call("list", {"all": everyone})
     if app.out.json:
         app.out.result(found)
@@ -37,11 +36,11 @@ def run(app: "App", everyone: bool) -> None:
 
 
 def _table(peers: "list[dict[str, Any]]") -> list[str]:
-    """Faults on purpose are rare: their column is there only where somebody has some."""
-    rows, suffered = [_row(peer) for peer in peers], [link_faults.both(peer.get("faults")) for peer in peers]
-    if not any(suffered):
+    """Faults are rare, so their column is left out when no peer has any."""
+    rows, faults = [_row(peer) for peer in peers], [link_faults.faults_text(peer.get("faults")) for peer in peers]
+    if not any(faults):
         return table(HEAD, rows)
-    return table([*HEAD, "FAULTS"], [[*row, words or None] for row, words in zip(rows, suffered, strict=True)])
+    return table([*HEAD, "FAULTS"], [[*row, words or None] for row, words in zip(rows, faults, strict=True)])
 
 
 def _row(peer: "dict[str, Any]") -> list[object]:

@@ -1,4 +1,4 @@
-"""`chatctl msg`: one message, with the state that it has now."""
+"""`chatctl msg`: one message with its present state and its ids."""
 
 import click
 
@@ -14,18 +14,16 @@ if TYPE_CHECKING:
 
 
 def run(app: "App", number: str) -> None:
-    """Show it."""
     message = app.call("msg", {"id": number}).get("message") or {}
     if app.out.json:
         app.out.result(message)
     else:
-        app.out.entries([f"{event_line(message, states='all')}\n{_names(message)}"])
+        app.out.entries([f"{event_line(message, states='all')}\n{_ids_line(message)}"])
 
 
-def _names(message: "dict[str, Any]") -> str:
-    """What the message is called: here, and on every node."""
-    everywhere = message.get("global_id")
-    return inline(f"  id {message.get('id')}" + (f", global id {everywhere}" if everywhere else ""))
+def _ids_line(message: "dict[str, Any]") -> str:
+    global_id = message.get("global_id")
+    return inline(f"  id {message.get('id')}" + (f", global id {global_id}" if global_id else ""))
 
 
 command = Verb(

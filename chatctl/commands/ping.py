@@ -1,15 +1,15 @@
-"""`chatctl ping`: the way to a peer's daemon and back, again and again, as ping(8) does it."""
+"""`chatctl ping`: measures the round trip to a peer's daemon repeatedly, like ping(8)."""
 
 import select
 import time
 
 import click
 
-from chatctl.cli.sending import check
+from chatctl.cli.sending import check_utf8
 from chatctl.cli.verb import Verb
 from chatctl.errors import DONE, FAILED, Failure, SessionEvicted
-from chatctl.rpc.session import parse, result
-from chatctl.text.measures import Durations, millis, spread
+from chatctl.rpc.session import parse_message, result_of
+from chatctl.text.measures import DurationHistogram, millis_text, spread_text
 from chatctl.text.output import short
 from chatctl.text.sanitize import inline
 from chatctl.text.values import duration_option
@@ -20,126 +20,125 @@ if TYPE_CHECKING:
 
     from chatctl.cli.app import App
 
-MOST_OPEN = 16  # pings without an answer: a link that is silent does not collect them
-LOST = ("timeout", "peer_offline")  # what may be otherwise for the next one
+MAX_OPEN = 16  # pings without an answer, so that they do not pile up on a silent link
+LOST_KINDS = ("timeout", "peer_offline")  # failures of one ping; the next one may succeed
 
 
 class Pinger:
-    """Pings of one peer on one session. Each is a request of its own; how long it took, the daemon says."""
+    """Pings of one peer on one session. Each is a request; the daemon measures the round trip."""
 
     def __init__(self, app: "App", params: "dict[str, object]", count: int | None, interval: float) -> None:
-        self.heard = 0  # of how many it is known what became of them
-        self.asked = 0
-        self.answers = Durations()
+        self.resolved = 0  # pings that were answered or lost
+        self.sent = 0
+        self.round_trips = DurationHistogram()
         self._app = app
         self._session = app.session
         self._params = params
         self._count = count
         self._interval = interval
-        self._most = MOST_OPEN if interval else 1
-        self._open: dict[int, int] = {}  # the request's number: which ping it is
+        self._max_open = MAX_OPEN if interval else 1
+        self._open: dict[int, int] = {}  # request id -> number of the ping
         self._due = time.monotonic()
         self._peer: object = None
 
-    def run(self) -> None:
-        """Until all that were wanted have been answered, or are lost."""
-        while self._wanted or self._open:
+    def ping_all(self) -> None:
+        """Return when `count` pings have been answered or lost."""
+        while self._wants_more or self._open:
             now = time.monotonic()
-            if self._may_ask and now >= self._due:
-                self._ask()
+            if self._may_send and now >= self._due:
+                self._send()
                 self._due = now + self._interval
-            self._listen()
+            self._wait_for_reply()
 
     @property
-    def _wanted(self) -> bool:
-        return self._count is None or self.asked < self._count
+    def _wants_more(self) -> bool:
+        return self._count is None or self.sent < self._count
 
     @property
-    def _may_ask(self) -> bool:
-        return self._wanted and len(self._open) < self._most
+    def _may_send(self) -> bool:
+        return self._wants_more and len(self._open) < self._max_open
 
-    def _ask(self) -> None:
-        self.asked += 1
-        self._open[self._session.ask("ping", self._params)] = self.asked
+    def _send(self) -> None:
+        self.sent += 1
+        self._open[self._session.send_request("ping", self._params)] = self.sent
 
-    def _listen(self) -> None:
-        """Wait for an answer, or for the time to ask again."""
-        left, wait = self._app.left(), max(self._due - time.monotonic(), 0.0) if self._may_ask else None
+    def _wait_for_reply(self) -> None:
+        """Wait for a reply, at most until the next ping is due."""
+        left, wait = self._app.time_left(), max(self._due - time.monotonic(), 0.0) if self._may_send else None
         if left is not None:
             wait = left if wait is None else min(wait, left)
         ready, _, _ = select.select([self._session.sock], [], [], wait)
         if ready:
             try:
-                for line in self._session.lines():
-                    self._take(parse(line))
-            except SessionEvicted:  # the pings were far apart; none that is open was read
-                self._begin_again()
-        elif self._app.left() == 0:
-            raise Failure("timeout", f"{self.answers.count} of {self.asked} pings were answered in time")
+                for line in self._session.read_lines():
+                    self._process_reply(parse_message(line))
+            except SessionEvicted:  # the pings were far apart; the daemon has read no open one
+                self._resend_open()
+        elif self._app.time_left() == 0:
+            raise Failure("timeout", f"{self.round_trips.count} of {self.sent} pings were answered in time")
 
-    def _begin_again(self) -> None:
+    def _resend_open(self) -> None:
         self._app.close()
         self._session = self._app.session
-        self._open = {self._session.ask("ping", self._params): which for which in self._open.values()}
+        self._open = {self._session.send_request("ping", self._params): ping for ping in self._open.values()}
 
-    def _take(self, message: "dict[str, Any]") -> None:
-        """One answer. Raises what no other ping would change, or what was wrong with the first one."""
+    def _process_reply(self, message: "dict[str, Any]") -> None:
+        """Raises Failure for an error that further pings would repeat, or if the first ping finds the peer offline."""
         number = self._open.pop(message.get("id") or 0, None)
         if number is None:
             return
         try:
-            found = result(message)
+            found = result_of(message)
         except Failure as failure:
-            if failure.kind not in LOST or (failure.kind == "peer_offline" and not self.heard):
+            if failure.kind not in LOST_KINDS or (failure.kind == "peer_offline" and not self.resolved):
                 raise
-            self._tell_lost(number, failure)
+            self._print_lost(number, failure)
         else:
-            self._tell(number, found)
-        self.heard += 1
+            self._print_answer(number, found)
+        self.resolved += 1
 
-    def _tell(self, number: int, found: "dict[str, Any]") -> None:
-        self.answers.add(float(found.get("rtt_ms") or 0.0) / 1000)
+    def _print_answer(self, number: int, found: "dict[str, Any]") -> None:
+        self.round_trips.add(float(found.get("rtt_ms") or 0.0) / 1000)
         self._peer = peer = found.get("peer") or {}
         if self._app.out.json:
             self._app.out.result({"seq": number, **found})
             return
         who = inline(f"{peer.get('name')} ({short(peer.get('node'))})")
-        self._app.out.line(f"answer from {who}: seq={number} time={millis(float(found.get('rtt_ms') or 0.0))} ms")
+        self._app.out.line(f"answer from {who}: seq={number} time={millis_text(float(found.get('rtt_ms') or 0.0))} ms")
 
-    def _tell_lost(self, number: int, failure: Failure) -> None:
+    def _print_lost(self, number: int, failure: Failure) -> None:
         if self._app.out.json:
             self._app.out.result({"seq": number, "error": {"kind": failure.kind, "message": failure.message}})
             return
         why = f" ({inline(failure.message)})" if failure.kind != "timeout" else ""
         self._app.out.line(f"no answer: seq={number}{why}")
 
-    def conclude(self) -> None:
-        """The summary."""
-        asked, answered, times = self.asked, self.answers.count, self.answers.record()
+    def print_summary(self) -> None:
+        sent, answered, times = self.sent, self.round_trips.count, self.round_trips.record()
         if self._app.out.json:
-            counts = {"sent": asked, "answered": answered, "lost": asked - answered}
+            counts = {"sent": sent, "answered": answered, "lost": sent - answered}
             self._app.out.result({"peer": self._peer, **counts, **times})
             return
-        lost = (asked - answered) / asked if asked else 0.0
-        told = f", {spread(times)}" if answered else ""
-        self._app.out.line(f"{asked} sent, {answered} answered, {lost:.0%} lost{told}")
+        lost = (sent - answered) / sent if sent else 0.0
+        times_text = f", {spread_text(times)}" if answered else ""
+        self._app.out.line(f"{sent} sent, {answered} answered, {lost:.0%} lost{times_text}")
 
 
 def run(app: "App", peer: str, count: int | None, interval: float, patience: float) -> int:
-    """Ping; Ctrl-C is how one without a count ends."""
-    check(peer, "the peer's name")
+    """Without `count`, end at Ctrl-C."""
+    check_utf8(peer, "the peer's name")
     pinger, ended = Pinger(app, {"peer": peer, "timeout": patience}, count, interval), None
     try:
-        pinger.run()
+        pinger.ping_all()
     except KeyboardInterrupt:
         pass
     except Failure as failure:
         ended = failure
-    if ended is None or pinger.heard or ended.kind == "timeout":
-        pinger.conclude()
+    if ended is None or pinger.resolved or ended.kind == "timeout":
+        pinger.print_summary()
     if ended is not None:
         raise ended
-    return DONE if pinger.answers.count else FAILED
+    return DONE if pinger.round_trips.count else FAILED
 
 
 command = Verb(

@@ -1,4 +1,4 @@
-"""`chatctl reply`: a message that answers another one, to whoever said that."""
+"""`chatctl reply`: a message that replies to another one and goes to its sender."""
 
 import click
 
@@ -6,29 +6,21 @@ from chatctl.cli import sending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from chatctl.cli.app import App
 
 
-def run(
-    app: "App",
-    number: str,
-    text: tuple[str, ...],
-    literal: bool,
-    wait: str | None,
-    ttl: float | None,
-    key: str | None,
-    no_queue: bool,
-) -> None:
-    """Send it."""
-    sending.check(number, "the id")
-    params = sending.wishes(wait, ttl, key, no_queue)
-    sending.send(app, "reply", {"id": number, "text": sending.text_of(text, literal), **params})
+def run(app: "App", number: str, text: tuple[str, ...], literal: bool, **options: "Any") -> None:
+    sending.check_utf8(number, "the id")
+    params = sending.send_params(**options)
+    sending.send_and_report(app, "reply", {"id": number, "text": sending.message_text(text, literal), **params})
 
 
-command = sending.Speech(
+command = sending.TextVerb(
     "reply",
     run,
-    [click.Argument(["number"], metavar="ID"), sending.wait_option(), *sending.options()],
+    [click.Argument(["number"], metavar="ID"), sending.wait_option(), *sending.send_options()],
     help="Answer the message ID: sends TEXT to whoever said it, as the answer to just that message. chatctl ask prints "
     "it over there.",
     epilog=f"ID is that of the message on this node: MSG_ID, or `id` in chatctl --json tail. {sending.EPILOG}",

@@ -1,13 +1,13 @@
-"""`chatctl room`: rooms of this node and of others, and who is in them."""
+"""`chatctl room`: hosted and joined rooms, their members and moderation."""
 
 import click
 
 from chatctl.cli import sending
-from chatctl.cli.verb import Verb, common
-from chatctl.commands.say import speaker
+from chatctl.cli.verb import Verb, common_options
+from chatctl.commands.say import say_verb
 from chatctl.errors import Failure
 from chatctl.text.format import room_line
-from chatctl.text.output import short, table
+from chatctl.text.output import short
 from chatctl.text.sanitize import inline
 
 TYPE_CHECKING = False
@@ -16,52 +16,25 @@ if TYPE_CHECKING:
 
     from chatctl.cli.app import App
 
-ROOMS = ("ROOM", "HOST", "STATE", "NICK", "USERS", "TOPIC")
-USERS = ("NICK", "KIND", "NODE", "HERE", "ADDRESS")
+ROOM_HEAD = ("ROOM", "HOST", "STATE", "NICK", "USERS", "TOPIC")
+USER_HEAD = ("NICK", "KIND", "NODE", "HERE", "ADDRESS")
 
 
 def host(app: "App", name: str, nick: str | None, no_join: bool) -> None:
-    """Host a room, and be in it."""
     if no_join and nick is not None:
         raise Failure("usage", "--nick and --no-join exclude each other")
-    params: dict[str, object] = {"room": name, **_nick(nick), **({"join": False} if no_join else {})}
-    _tell(app, app.call("room.host", params), "hosting")
+    params: dict[str, object] = {"room": name, **_nick_param(nick), **({"join": False} if no_join else {})}
+    _print_room(app, app.call("room.host", params), "hosting")
 
 
 def join(app: "App", room: str, nick: str | None) -> None:
-    """Join a room."""
-    _tell(app, app.call_timed("room.join", {"room": room, **_nick(nick)}), "joined")
-
-
-def leave(app: "App", room: str) -> None:
-    """Leave a room."""
-    _change(app, "leave", "left", {"room": room})
-
-
-def close(app: "App", room: str) -> None:
-    """End a room of this node."""
-    _change(app, "close", "closed", {"room": room})
-
-
-def kick(app: "App", room: str, nick: str) -> None:
-    """Put somebody out."""
-    _change(app, "kick", f"kicked {nick}", {"room": room, "nick": nick})
-
-
-def ban(app: "App", room: str, nick: str) -> None:
-    """Put somebody out, for good."""
-    _change(app, "ban", f"banned {nick}", {"room": room, "nick": nick})
-
-
-def unban(app: "App", room: str, nick: str) -> None:
-    """Let somebody in again."""
-    _change(app, "unban", f"unbanned {nick}", {"room": room, "nick": nick})
+    _print_room(app, app.call_with_timeout("room.join", {"room": room, **_nick_param(nick)}), "joined")
 
 
 def topic(app: "App", room: str, text: tuple[str, ...], literal: bool) -> None:
-    """Tell the topic, after it was set if there is a text."""
-    sending.check(room, "the room's name")
-    given = {"text": sending.text_of(text, literal)} if text else {}
+    """Print the topic. With a text, set it first."""
+    sending.check_utf8(room, "the room's name")
+    given = {"text": sending.message_text(text, literal)} if text else {}
     found = app.call("room.topic", {"room": room, **given})
     words = (found.get("room") or {}).get("topic")
     if app.out.json:
@@ -73,63 +46,52 @@ def topic(app: "App", room: str, text: tuple[str, ...], literal: bool) -> None:
 
 
 def users(app: "App", room: str) -> None:
-    """Show who is in it."""
     found = app.call("room.users", {"room": room})
     if app.out.json:
         app.out.result(found)
         return
-    _show(app, USERS, [_user(user) for user in found.get("users") or []], "nobody is in it")
+    _print_table(app, USER_HEAD, [_user_row(user) for user in found.get("users") or []], "nobody is in it")
     if not found.get("fresh", True):
         app.out.note("chatctl: this is what was known when the room's host was last heard of")
 
 
 def rooms(app: "App") -> None:
-    """Show the rooms."""
     found = app.call("room.list")
     if app.out.json:
         app.out.result(found)
         return
-    _show(app, ROOMS, [_room(room) for room in found.get("rooms") or []], "no rooms")
+    _print_table(app, ROOM_HEAD, [_room_row(room) for room in found.get("rooms") or []], "no rooms")
 
 
-def _nick(nick: str | None) -> dict[str, object]:
+def _nick_param(nick: str | None) -> dict[str, object]:
     return {} if nick is None else {"nick": nick}
 
 
-def _change(app: "App", method: str, done: str, params: dict[str, object]) -> None:
-    found = app.call(f"room.{method}", params)
-    if app.out.json:
-        app.out.result(found)
-    else:
-        app.out.line(inline(f"{done}: {(found.get('room') or {}).get('room')}"))
-
-
-def _tell(app: "App", found: "dict[str, Any]", done: str) -> None:
+def _print_room(app: "App", found: "dict[str, Any]", done: str) -> None:
     if app.out.json:
         app.out.result(found)
     else:
         app.out.line(f"{done}: {room_line(found.get('room') or {})}")
 
 
-def _show(app: "App", head: tuple[str, ...], rows: list[list[object]], nothing: str) -> None:
-    if not rows:
+def _print_table(app: "App", head: tuple[str, ...], rows: list[list[object]], nothing: str) -> None:
+    if rows:
+        app.out.table(head, rows)
+    else:
         app.out.note(nothing)
-        return
-    first, *lines = table(head, rows)
-    app.out.line("\n".join([app.out.paint(first, "bold"), *lines]))
 
 
-def _room(room: "dict[str, Any]") -> list[object]:
-    whose = "here" if room.get("hosted") else short(room.get("host"))
+def _room_row(room: "dict[str, Any]") -> list[object]:
+    host = "here" if room.get("hosted") else short(room.get("host"))
     return [
         room.get("room"),
-        whose,
+        host,
         *(room.get(field) for field in ("state", "nick", "users")),
         room.get("topic") or None,
     ]
 
 
-def _user(user: "dict[str, Any]") -> list[object]:
+def _user_row(user: "dict[str, Any]") -> list[object]:
     node = user.get("node")
     return [
         *(user.get(field) for field in ("nick", "kind")),
@@ -139,13 +101,29 @@ def _user(user: "dict[str, Any]") -> list[object]:
     ]
 
 
+def _verb(name: str, done: str, help: str) -> Verb:  # noqa: A002 - click's name
+    """A verb that calls the method `room.NAME` and prints the room after `done`.
+
+    If `done` contains `{nick}`, the verb has that argument too.
+    """
+
+    def run(app: "App", **params: str) -> None:
+        found = app.call(f"room.{name}", params)
+        if app.out.json:
+            app.out.result(found)
+        else:
+            app.out.line(inline(f"{done.format_map(params)}: {(found.get('room') or {}).get('room')}"))
+
+    return Verb(name, run, [_ROOM, _NICK] if "{nick}" in done else [_ROOM], help=help)
+
+
 _ROOM = click.Argument(["room"])
 _NICK = click.Argument(["nick"])
-_CALLED = click.Option(["--nick"], metavar="NICK", help="How we are called in it; else by this node's name.")
+_NICK_OPTION = click.Option(["--nick"], metavar="NICK", help="How we are called in it; else by this node's name.")
 
 command = click.Group(
     "room",
-    params=common(),
+    params=common_options(),
     add_help_option=False,
     no_args_is_help=False,
     help="Rooms: of this node, and of others. ROOM is lobby, or lobby@alice for the one that alice hosts. What is said "
@@ -156,7 +134,7 @@ command = click.Group(
             host,
             [
                 click.Argument(["name"]),
-                _CALLED,
+                _NICK_OPTION,
                 click.Option(["--no-join"], is_flag=True, help="Host it without being in it."),
             ],
             help="Host a room on this node, and be in it. It is there over restarts, until close. Its host can read "
@@ -165,28 +143,28 @@ command = click.Group(
         "join": Verb(
             "join",
             join,
-            [_ROOM, _CALLED],
+            [_ROOM, _NICK_OPTION],
             help="Be in a room, over restarts, until leave. Done when its host has let us in.",
         ),
-        "leave": Verb("leave", leave, [_ROOM], help="Be in a room no more."),
-        "say": speaker("say"),
+        "leave": _verb("leave", "left", "Be in a room no more."),
+        "say": say_verb("say"),
         "users": Verb("users", users, [_ROOM], help="Who is in a room, in the order in which they came."),
-        "topic": sending.Speech(
+        "topic": sending.TextVerb(
             "topic",
             topic,
             [_ROOM, click.Argument(["text"], nargs=-1)],
             help="Print the topic of a room. With TEXT, set it first, which only its host can. An empty TEXT takes it "
             "away.",
         ),
-        "kick": Verb("kick", kick, [_ROOM, _NICK], help="Put somebody out of a room of this node; who may come back."),
-        "ban": Verb("ban", ban, [_ROOM, _NICK], help="Put somebody out of a room of this node, until unban."),
-        "unban": Verb("unban", unban, [_ROOM, _NICK], help="Let somebody join again who was banned."),
+        "kick": _verb("kick", "kicked {nick}", "Put somebody out of a room of this node; who may come back."),
+        "ban": _verb("ban", "banned {nick}", "Put somebody out of a room of this node, until unban."),
+        "unban": _verb("unban", "unbanned {nick}", "Let somebody join again who was banned."),
         "list": Verb(
             "list",
             rooms,
             help="The rooms of this node, and those it is in. With whose they are, whether that node is up or away, "
             "our nick, how many are in it, and the topic.",
         ),
-        "close": Verb("close", close, [_ROOM], help="End a room of this node, for all who are in it."),
+        "close": _verb("close", "closed", "End a room of this node, for all who are in it."),
     },
 )

@@ -1,4 +1,4 @@
-"""`chatctl say`: one message to a room, or one for each line of stdin."""
+"""`chatctl say`, also `chatctl room say`: one message to a room, or one for each line of stdin."""
 
 import click
 
@@ -10,14 +10,12 @@ if TYPE_CHECKING:
 
 
 def run(app: "App", room: str, text: tuple[str, ...], literal: bool, wait: str | None) -> None:
-    """Say it."""
-    sending.check(room, "the room's name")
-    sending.send_text(app, "room.say", {"room": room, **sending.wishes(wait)}, text, literal)
+    sending.check_utf8(room, "the room's name")
+    sending.send_text_or_stdin(app, "room.say", {"room": room, **sending.send_params(wait)}, text, literal)
 
 
-def speaker(name: str) -> sending.Speech:
-    """The verb, which is `say` for short."""
-    return sending.Speech(
+def say_verb(name: str) -> sending.TextVerb:
+    return sending.TextVerb(
         name,
         run,
         [
@@ -33,4 +31,4 @@ def speaker(name: str) -> sending.Speech:
     )
 
 
-command = speaker("say")
+command = say_verb("say")

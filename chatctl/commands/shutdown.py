@@ -1,4 +1,4 @@
-"""`chatctl shutdown`: stop the daemon, and wait until it has ended the session."""
+"""`chatctl shutdown`: stops the daemon and waits until it has ended the session."""
 
 from chatctl.cli.verb import Verb
 from chatctl.errors import Failure, SessionEnded
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from chatctl.cli.app import App
 
 HELP = "Stop the daemon: it closes all connections and ends. Done when it has ended."
-TRIES = 5  # with a daemon that ends the session without an answer and is still there
+TRIES = 5  # for a daemon that ends the session without an answer and still runs
 
 
 def run(app: "App") -> None:
-    """Stop it. Done is what the daemon has confirmed, or a daemon that is gone."""
+    """Done when the daemon has confirmed the request, or when it can no longer be reached."""
     found = _stop(app)
     if app.out.json:
         app.out.result(found)
@@ -25,20 +25,20 @@ def run(app: "App") -> None:
 def _stop(app: "App") -> "dict[str, Any]":
     for left in reversed(range(TRIES)):
         try:
-            found = _ask(app)
+            found = _request(app)
         except SessionEnded:
             if _is_gone(app):
                 return {}
             if not left:
                 raise
         else:
-            _wait(app)
+            _wait_for_end(app)
             return found
     raise AssertionError("the last try returns or raises")
 
 
-def _ask(app: "App") -> "dict[str, Any]":
-    """The answer. A daemon that is stopping already will do what was asked, too."""
+def _request(app: "App") -> "dict[str, Any]":
+    """A daemon that is already shutting down counts as success."""
     try:
         return app.call("shutdown")
     except Failure as failure:
@@ -47,20 +47,19 @@ def _ask(app: "App") -> "dict[str, Any]":
         return {}
 
 
-def _wait(app: "App") -> None:
-    """Until the daemon has ended the session."""
+def _wait_for_end(app: "App") -> None:
     session = app.session
     try:
         while True:
-            session.lines(app.deadline)
+            session.read_lines(app.deadline)
     except SessionEnded:
         return
 
 
 def _is_gone(app: "App") -> bool:
-    """Whether no daemon can be reached. Otherwise there is a new session."""
+    """Whether no daemon can be reached. If one can, `app` has a new session."""
     try:
-        app.reach(0.0)
+        app.connect(0.0)
     except Failure as failure:
         if failure.kind != "no_daemon":
             raise

@@ -1,4 +1,4 @@
-"""`chatctl status`: how the daemon is doing."""
+"""`chatctl status`: the state of the daemon, one labelled line per item."""
 
 from chatctl.cli.verb import Verb
 from chatctl.text.output import short
@@ -14,7 +14,6 @@ _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def run(app: "App") -> None:
-    """Show it, a line to a thing."""
     status = app.call("status")
     if app.out.json:
         app.out.result(status)
@@ -31,7 +30,7 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
     full = " — FULL, new messages are refused" if journal.get("full") else ""
     return [
         ("node", f"{status.get('name')} ({short(status.get('node'))})"),
-        ("version", f"{status.get('version')}, process {status.get('pid')}, up {_span(status.get('uptime_s'))}"),
+        ("version", f"{status.get('version')}, process {status.get('pid')}, up {_duration(status.get('uptime_s'))}"),
         ("listen", ", ".join(str(one) for one in status.get("listen") or []) or "nowhere"),
         ("security", f"{status.get('security')}"),
         ("peers", counts),
@@ -46,7 +45,7 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
 
 
 def _faults(faults: "dict[str, Any]") -> list[tuple[str, str]]:
-    """Nothing on a node that cannot have any."""
+    """No line on a node that has no faults and does not allow any."""
     peers = faults.get("peers") or 0
     if not faults.get("allowed") and not peers:
         return []
@@ -57,8 +56,8 @@ def _messages(count: object) -> str:
     return "1 message" if count == 1 else f"{count or 0} messages"
 
 
-def _span(seconds: object) -> str:
-    """`2h 5m`: the two largest units that say something."""
+def _duration(seconds: object) -> str:
+    """`2h 5m`: the two largest units that are not zero."""
     left = int(seconds) if isinstance(seconds, int | float) else 0
     parts = []
     for size, unit in _STEPS:

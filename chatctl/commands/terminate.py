@@ -1,4 +1,4 @@
-"""`chatctl terminate`: close the connection to a peer, after what was accepted for it."""
+"""`chatctl terminate`: delivers the outbox of a peer, then closes the connection for good."""
 
 import click
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 
 def run(app: "App", peer: str) -> None:
-    """Terminate, and say what could not be delivered."""
     found = app.call("terminate", {"peer": peer})
     if app.out.json:
         app.out.result(found)

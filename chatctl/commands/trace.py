@@ -1,4 +1,4 @@
-"""`chatctl trace`: what happened to one message, when, at both ends."""
+"""`chatctl trace`: the steps of one message at both ends, with times."""
 
 import click
 
@@ -19,8 +19,7 @@ NOT_KEPT, NOT_YET = "time not kept", "not yet"
 
 
 def run(app: "App", number: str) -> None:
-    """Show it."""
-    found = app.call_timed("trace", {"id": number})
+    found = app.call_with_timeout("trace", {"id": number})
     if app.out.json:
         app.out.result(found)
         return
@@ -29,19 +28,19 @@ def run(app: "App", number: str) -> None:
     width = max(map(len, afters), default=0)
     rows = [_row(step, after.rjust(width)) for step, after in zip(steps, afters, strict=True)]
     head, *lines = table(HEAD, rows)
-    app.out.line("\n".join([_about(found), app.out.paint(head, "bold"), *lines, *_other_end(found)]))
+    app.out.line("\n".join([_title(found), app.out.paint(head, "bold"), *lines, *_remote_clock_lines(found)]))
 
 
-def _about(found: "dict[str, Any]") -> str:
+def _title(found: "dict[str, Any]") -> str:
     """`7kq2m4xa:42 to bob`."""
-    name, room, place = _name(found), found.get("room"), found.get("room_position")
-    way = "to" if found.get("direction") == "out" else "from"
+    name, room, room_position = _peer_name(found), found.get("room"), found.get("room_position")
+    preposition = "to" if found.get("direction") == "out" else "from"
     where = f" in {room}" if room else ""
-    stands = f", there at {place}" if place else ""
-    return inline(f"{found.get('id')} {way} {name}{where}{stands}")
+    position_there = f", there at {room_position}" if room_position else ""
+    return inline(f"{found.get('id')} {preposition} {name}{where}{position_there}")
 
 
-def _name(found: "dict[str, Any]") -> str:
+def _peer_name(found: "dict[str, Any]") -> str:
     peer = found.get("peer")
     return str(peer.get("name")) if isinstance(peer, dict) else "?"
 
@@ -59,21 +58,21 @@ def _row(step: "dict[str, Any]", after: str) -> list[object]:
 
 
 def _after(step: "dict[str, Any]") -> str:
-    """`+3.2 ms` since the first step."""
+    """Time since the first step, e.g. `+3.2 ms`."""
     after = step.get("after_ms")
     if not isinstance(after, int | float):
         return ""
     return f"{after:+.1f} ms" if abs(after) < 1000 else f"{after / 1000:+,.2f} s"
 
 
-def _other_end(found: "dict[str, Any]") -> "Iterator[str]":
-    """How the other end's clock goes, and why it has said nothing."""
+def _remote_clock_lines(found: "dict[str, Any]") -> "Iterator[str]":
+    """Clock difference to the other end, and the reason if it has not answered."""
     clock, error, silent = (found.get(field) for field in ("clock_ms", "clock_error_ms", "silent"))
-    whose = inline(f"clock of {_name(found)}")
+    label = inline(f"clock of {_peer_name(found)}")
     if isinstance(clock, int | float) and isinstance(error, int | float):
-        yield f"{whose}: {abs(clock):,.1f} ms {'behind' if clock < 0 else 'ahead of'} ours, ±{error:,.1f} ms"
+        yield f"{label}: {abs(clock):,.1f} ms {'behind' if clock < 0 else 'ahead of'} ours, ±{error:,.1f} ms"
     elif any(not step.get("here") for step in found.get("steps") or []):
-        yield f"{whose}: not known"
+        yield f"{label}: not known"
     if silent:
         yield inline(str(silent))
 

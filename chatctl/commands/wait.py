@@ -1,12 +1,14 @@
-"""`chatctl wait`: until the daemon is ready, a peer is up, so many are, or in a room; what was sent has arrived, links
-between nodes are up.
+"""`chatctl wait`: blocks until a condition holds.
+
+Conditions: the daemon is ready, a peer or N peers are up, N users are in a room, a message is delivered, an outbox is
+empty, links between nodes are up.
 """
 
 import time
 
 import click
 
-from chatctl.cli.verb import Verb, common
+from chatctl.cli.verb import Verb, common_options
 from chatctl.errors import Failure
 from chatctl.text.format import peer_line
 from chatctl.text.sanitize import inline
@@ -19,110 +21,103 @@ if TYPE_CHECKING:
 
 FOREVER = float("inf")
 PAUSE_S = 0.1
-STARTING = ("no_daemon", "shutting_down")  # a daemon that stops may be one that restarts
+RETRIED_KINDS = ("no_daemon", "shutting_down")  # a daemon that stops may be restarting
 
 
 def ready(app: "App") -> None:
-    """Wait for the daemon, whether or not it has been started yet."""
+    """The daemon need not have been started yet."""
     while True:
-        left = app.left()
+        left = app.time_left()
         try:
-            app.reach(FOREVER if left is None else left)
-            _show(app, app.call_timed("wait", {"for": "ready"}), "ready")
+            app.connect(FOREVER if left is None else left)
+            _print_done(app, app.call_with_timeout("wait", {"for": "ready"}), "ready")
             return
         except Failure as failure:
             app.close()
-            if failure.kind not in STARTING:
+            if failure.kind not in RETRIED_KINDS:
                 raise
-            if app.left() == 0:
+            if app.time_left() == 0:
                 raise Failure("timeout", f"not ready in time: {failure.message}", failure.hint) from None
         time.sleep(PAUSE_S)
 
 
 def peer(app: "App", name: str) -> None:
-    """Wait until a peer is up."""
-    _show(app, app.call_timed("wait", {"for": "peer", "peer": name}), "up")
+    _print_done(app, app.call_with_timeout("wait", {"for": "peer", "peer": name}), "up")
 
 
 def peers(app: "App", count: int) -> None:
-    """Wait until so many peers, or more, are up."""
-    _show(app, app.call_timed("wait", {"for": "peers", "count": count}), "up")
+    _print_done(app, app.call_with_timeout("wait", {"for": "peers", "count": count}), "up")
 
 
 def users(app: "App", room: str, count: int) -> None:
-    """Wait until so many, or more, are in a room."""
-    found = app.call_timed("wait", {"for": "users", "room": room, "count": count})
-    _show(app, found, inline(f"{count} or more are in {room}"))
+    found = app.call_with_timeout("wait", {"for": "users", "room": room, "count": count})
+    _print_done(app, found, inline(f"{count} or more are in {room}"))
 
 
 def delivered(app: "App", number: str) -> None:
-    """Wait until a message is in the peer's journal."""
-    _show(app, app.call_timed("wait", {"for": "delivered", "id": number}), "delivered")
+    _print_done(app, app.call_with_timeout("wait", {"for": "delivered", "id": number}), "delivered")
 
 
 def outbox_empty(app: "App", name: str | None) -> None:
-    """Wait until nothing is owed to a peer, or to anybody."""
-    whose: dict[str, object] = {} if name is None else {"peer": name}
-    _show(app, app.call_timed("wait", {"for": "outbox-empty", **whose}), "nothing is owed")
+    params: dict[str, object] = {} if name is None else {"peer": name}
+    _print_done(app, app.call_with_timeout("wait", {"for": "outbox-empty", **params}), "nothing is owed")
 
 
 def topo(app: "App", links: str) -> None:
-    """Wait until links between nodes are up, or not."""
-    _show(app, app.call_timed("wait", {"for": "topo", "links": links}), inline(links))
+    _print_done(app, app.call_with_timeout("wait", {"for": "topo", "links": links}), inline(links))
 
 
-class Wait(Verb):
-    """A verb that waits: when the reader of stdout has gone, nothing waits for it."""
+class WaitVerb(Verb):
+    """Ends when the reader of stdout has gone."""
 
     def invoke(self, ctx: click.Context) -> "int | None":
-        """As every verb, but attended."""
         app: App = ctx.obj
-        app.attend()
+        app.watch_stdout()
         return super().invoke(ctx)
 
 
-def _show(app: "App", found: "dict[str, Any]", what: str) -> None:
+def _print_done(app: "App", found: "dict[str, Any]", condition: str) -> None:
     if app.out.json:
         app.out.result(found)
         return
-    lines = [f"{what}: {peer_line(one)}" for one in found.get("peers") or []]
-    app.out.line("\n".join(lines) or what)
+    lines = [f"{condition}: {peer_line(peer)}" for peer in found.get("peers") or []]
+    app.out.line("\n".join(lines) or condition)
 
 
 command = click.Group(
     "wait",
-    params=common(),
+    params=common_options(),
     add_help_option=False,
     no_args_is_help=False,
     help="Wait until something is so; --timeout DURATION says how long (exit 124).",
     commands={
-        "ready": Wait("ready", ready, help="Until the daemon answers; it need not have been started yet."),
-        "peer": Wait("peer", peer, [click.Argument(["name"], metavar="PEER")], help="Until a peer is up."),
-        "peers": Wait(
+        "ready": WaitVerb("ready", ready, help="Until the daemon answers; it need not have been started yet."),
+        "peer": WaitVerb("peer", peer, [click.Argument(["name"], metavar="PEER")], help="Until a peer is up."),
+        "peers": WaitVerb(
             "peers",
             peers,
             [click.Argument(["count"], type=click.IntRange(0), metavar="N")],
             help="Until N peers are up.",
         ),
-        "users": Wait(
+        "users": WaitVerb(
             "users",
             users,
             [click.Argument(["room"]), click.Argument(["count"], type=click.IntRange(0), metavar="N")],
             help="Until N, or more, are in a room.",
         ),
-        "delivered": Wait(
+        "delivered": WaitVerb(
             "delivered",
             delivered,
             [click.Argument(["number"], metavar="ID")],
             help="Until the message ID is in the peer's journal; a message that never gets there is an error.",
         ),
-        "outbox-empty": Wait(
+        "outbox-empty": WaitVerb(
             "outbox-empty",
             outbox_empty,
             [click.Argument(["name"], metavar="[PEER]", required=False)],
             help="Until PEER, or everybody, has acknowledged all that was sent to it.",
         ),
-        "topo": Wait(
+        "topo": WaitVerb(
             "topo",
             topo,
             [click.Argument(["links"], metavar="LINKS")],

@@ -1,20 +1,9 @@
-"""`chatctl whoami`: name and id of this node."""
+"""`chatctl whoami`: name and node id of this node."""
 
-from chatctl.cli.verb import Verb
-from chatctl.text.sanitize import inline
+from chatctl.cli.verb import lookup_verb
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
-
-
-def run(app: "App") -> None:
-    """Show both."""
-    found = app.call("whoami")
-    if app.out.json:
-        app.out.result(found)
-    else:
-        app.out.line(inline(f"{found.get('name')} {found.get('node')}"))
-
-
-command = Verb("whoami", run, help="The name and the node id of this node.")
+command = lookup_verb(
+    "whoami",
+    lambda found: f"{found.get('name')} {found.get('node')}",
+    help="The name and the node id of this node.",
+)

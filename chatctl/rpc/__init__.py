@@ -1,1 +1,1 @@
-"""The control socket as chatctl uses it: sessions, subscriptions, pages."""
+"""Client side of the control socket: connection, sessions, subscriptions, pages of history."""

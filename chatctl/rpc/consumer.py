@@ -1,7 +1,7 @@
-"""A named consumer as its holder sees it: what it has done, and what of that the daemon has confirmed.
+"""A named consumer as its reader sees it: what it has processed, and what the daemon has confirmed of that.
 
-An acknowledgement is a value, not a queue: one request is under way at a time, and what is done meanwhile goes with the
-next. Knows requests and replies; the session is its follower's.
+An acknowledgement is a value, not a queue. One request is open at a time; what is processed meanwhile goes with the
+next. Knows requests and replies; the session belongs to the `Follower`.
 """
 
 from chatctl.errors import refusal
@@ -11,53 +11,52 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from chatctl.rpc.session import Session
+    from chatctl.rpc.session import ControlSession
 
 
-class Consumer:
-    """The cursor `name`. `chosen`: its filter was asked for, so that another one is an error."""
+class ConsumerCursor:
+    """Cursor of the consumer `name`. `filter_given`: the user asked for a filter, so a different one is an error."""
 
-    def __init__(self, name: str, window: int, *, takeover: bool = False, chosen: bool = False) -> None:
+    def __init__(self, name: str, window: int, *, takeover: bool = False, filter_given: bool = False) -> None:
         self.name = name
         self.takeover = takeover
-        self.chosen = chosen
-        self.done = ""  # the position to acknowledge
+        self.filter_given = filter_given
+        self.processed = ""  # the position to acknowledge
         self._window = window
-        self._asked = self._confirmed = ""
-        self._number = 0  # of the request under way; 0: none
-        self._refused = False  # by a daemon that stops: the next one is told
+        self._requested = self._confirmed = ""
+        self._open_request = 0  # 0: none
+        self._refused = False  # by a daemon that is shutting down: the next daemon gets the request
 
     @property
-    def settled(self) -> bool:
-        """Whether the daemon has confirmed all that is done."""
-        return self._confirmed == self.done
+    def is_confirmed(self) -> bool:
+        """Whether the daemon has confirmed everything that is processed."""
+        return self._confirmed == self.processed
 
-    def params(self) -> "dict[str, object]":
-        """What `subscribe` has to know."""
+    def subscribe_params(self) -> "dict[str, object]":
         return {"as": self.name, "window": self._window, **({"takeover": True} if self.takeover else {})}
 
-    def say(self, session: "Session") -> None:
-        """Acknowledge what is done, unless a request is under way. Raises SessionEnded."""
-        if self._number or self._refused or self.settled:
+    def send_ack(self, session: "ControlSession") -> None:
+        """Acknowledge what is processed, unless a request is open or nothing is new."""
+        if self._open_request or self._refused or self.is_confirmed:
             return
-        self._asked = self.done
-        self._number = session.ask("ack", {"consumer": self.name, "position": self.done})
+        self._requested = self.processed
+        self._open_request = session.send_request("ack", {"consumer": self.name, "position": self.processed})
 
-    def heard(self, message: "Mapping[str, Any]") -> bool:
-        """Take in the reply to the request under way; False if this is another message. Raises its refusal."""
-        if not self._number or message.get("id") != self._number:
+    def handle_reply(self, message: "Mapping[str, Any]") -> bool:
+        """Process the reply to the open request; return False for any other message. Raises Failure if refused."""
+        if not self._open_request or message.get("id") != self._open_request:
             return False
-        self._number = 0
+        self._open_request = 0
         if "error" in message:
             failure = refusal(message["error"])
             if failure.kind != "shutting_down":
                 raise failure
             self._refused = True
         else:
-            self._confirmed = self._asked
+            self._confirmed = self._requested
         return True
 
-    def lost(self) -> None:
-        """The session has ended: whether the request under way was heard, nobody knows."""
-        self._number = 0
+    def forget_request(self) -> None:
+        """The session has ended: the open request may or may not have been read."""
+        self._open_request = 0
         self._refused = False

@@ -1,33 +1,33 @@
-"""Cuts the events out of what the daemon sends, at the price of no decoding.
+"""Takes the events out of the lines that the daemon sends, without decoding them.
 
-Knows the shape of a notification; knows no event.
+Knows the shape of a notification; knows no event. Used by `Follower`.
 """
 
 import json
 
-from chatctl.rpc.session import parse
+from chatctl.rpc.session import parse_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SHAPES = 16  # a session has two: replayed events and new ones
+MAX_SHAPES = 16  # a session has two: replayed events and new ones
 _MARK = b'"event":'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class Cutter:
-    """Gives the JSON of events as the daemon wrote it.
+class EventSplitter:
+    """Returns the JSON of events as the daemon wrote it.
 
-    The first line of each shape is decoded, to see whether what follows its head up to `}}` is the event and nothing
-    else; lines with that head are then cut without decoding. Any other daemon's shape is decoded every time.
+    The first line of each shape is decoded, to check that the part between its head and `}}` is exactly the event.
+    Later lines with that head are cut without decoding. A daemon with another shape has every line decoded.
     """
 
     def __init__(self) -> None:
         self._heads: dict[bytes, bool] = {}
 
-    def cut(self, lines: list[bytes]) -> "tuple[list[bytes], list[dict[str, Any]]]":
-        """The events among `lines`, and the other messages."""
+    def split(self, lines: list[bytes]) -> "tuple[list[bytes], list[dict[str, Any]]]":
+        """Return the events in `lines`, and the other messages."""
         events: list[bytes] = []
         others: list[dict[str, Any]] = []
         for line in lines:
@@ -35,15 +35,15 @@ class Cutter:
             if self._heads.get(head) and rest.endswith(b"}}"):
                 events.append(rest[:-2])
                 continue
-            message = parse(line)
+            message = parse_message(line)
             if message.get("method") == "event":
-                events.append(self._learned(head, rest, message["params"]["event"]))
+                events.append(self._learn_shape(head, rest, message["params"]["event"]))
             else:
                 others.append(message)
         return events, others
 
-    def _learned(self, head: bytes, rest: bytes, event: object) -> bytes:
-        if len(self._heads) >= SHAPES:
+    def _learn_shape(self, head: bytes, rest: bytes, event: object) -> bytes:
+        if len(self._heads) >= MAX_SHAPES:
             self._heads.clear()
         try:
             self._heads[head] = bool(json.loads(rest[:-2]) == event)

@@ -1,14 +1,14 @@
 """Waiting for a socket while stdout is watched: a verb that waits ends when the reader of its output has gone.
 
-E.g. in `chatctl tail | head -1`, or after an interrupted `docker exec ... chatctl tail`: stdout is a pipe, a socket or
-a terminal that nothing reads. BrokenPipeError is raised then, as if something had been written.
+For example in `chatctl tail | head -1`, or after an interrupted `docker exec ... chatctl tail`. Stdout is then a pipe,
+socket or terminal without a reader, and waiting raises BrokenPipeError, as a write would.
 """
 
 import select
 import sys
 import time
 
-LONGEST_MS = 86_400_000.0  # at a time: poll takes no more than 24 days
+LONGEST_MS = 86_400_000.0  # for one call: poll accepts at most 24 days
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def wait(sock: "socket.socket | None", until: float | None) -> None:
     if sock is not None:
         poll.register(sock, select.POLLIN)
     if stdout is not None:
-        poll.register(stdout, 0)  # errors and hang-ups are told without being asked for
+        poll.register(stdout, 0)  # errors and hang-ups are always reported
     left, ready = LONGEST_MS, list[int]()
     while not ready and left > 0:
         left = min(max(until - time.monotonic(), 0.0) * 1000, LONGEST_MS) if until is not None else LONGEST_MS
@@ -32,7 +32,7 @@ def wait(sock: "socket.socket | None", until: float | None) -> None:
 
 
 def _stdout() -> int | None:
-    """The descriptor of stdout. None where it is no file: it was closed, or replaced by a test or a prompt."""
+    """Descriptor of stdout; None where it is not a file: closed, or replaced by a test or a prompt."""
     try:
         return sys.__stdout__.fileno() if sys.__stdout__ is not None else None
     except (OSError, ValueError):

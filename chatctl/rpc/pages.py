@@ -1,4 +1,4 @@
-"""Events of the past, page by page."""
+"""Past events from the method `history`, page by page. Used by `history`, `tail` and `bench`."""
 
 from chatctl.rpc.positions import seq
 
@@ -7,16 +7,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from chatctl.cli.app import App
+    from chatctl.rpc.connection import Connection
 
 PAGE = 1000
-AT_THE_END = 100
+NEWEST_PAGE = 100
 
 
-def pages(
-    app: "App", start: object, match: "Mapping[str, object]", until: str | None = None, n: int | None = None
+def history_pages(
+    connection: "Connection",
+    start: object,
+    match: "Mapping[str, object]",
+    until: str | None = None,
+    n: int | None = None,
 ) -> "Iterator[list[dict[str, Any]]]":
-    """Events of the past, oldest first, at most `n`. A `start` of None means the last `n`."""
+    """Yield pages of past events, oldest first, at most `n` events. A `start` of None means the last `n`."""
     params: dict[str, object] = {}
     if match:
         params["filter"] = match
@@ -24,7 +28,7 @@ def pages(
         params["until"] = until
     left = n
     while left is None or left > 0:
-        page = app.call(
+        page = connection.call(
             "history", {**params, "n": PAGE if left is None else left, **({"from": start} if start else {})}
         )
         events = page.get("events") or []
@@ -37,11 +41,16 @@ def pages(
         left = None if left is None else left - len(events)
 
 
-def newest(app: "App", match: "Mapping[str, object]") -> int:
-    """The seq of the newest event that matches; 0 without one.
+def newest_seq(connection: "Connection", match: "Mapping[str, object]") -> int:
+    """Sequence number of the newest event that matches; 0 without one.
 
-    In a room that another node hosts the last in order need not be the one that came last.
+    Looks at the last 100: in a room hosted by another node the last event in room order need not have come last.
     """
     return max(
-        (seq(event.get("position")) for events in pages(app, None, match, n=AT_THE_END) for event in events), default=0
+        (
+            seq(event.get("position"))
+            for events in history_pages(connection, None, match, n=NEWEST_PAGE)
+            for event in events
+        ),
+        default=0,
     )

@@ -1,15 +1,14 @@
-"""What chatctl has to know of an event before somebody reads it: its place, and whether it is a gap."""
+"""The two facts that chatctl needs about an event before it is decoded: its position, and whether it is a gap."""
 
 import json
 
 
 def position_of(event: bytes) -> str:
-    """The position of an event that is still JSON."""
     return str(json.loads(event)["position"])
 
 
 def seq(position: object) -> int:
-    """The number in a position: it rises for a journal's whole life, whatever the epoch."""
+    """Sequence number in a position: 42 for `7kq2m4xa:42`, 0 for anything else. It rises across epochs."""
     try:
         return int(str(position).rpartition(":")[2])
     except ValueError:
@@ -17,5 +16,4 @@ def seq(position: object) -> int:
 
 
 def is_gap(event: bytes) -> bool:
-    """Whether an event says that others are missing."""
     return b'"gap"' in event and json.loads(event).get("type") == "gap"

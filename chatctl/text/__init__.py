@@ -1,1 +1,1 @@
-"""Text in and out: printing, escaping, formats, and values as users write them."""
+"""Input and output text: printing, escaping, formats, and values such as durations and rates."""

@@ -1,7 +1,7 @@
-"""Records and events as a person reads them: one line each, harmless, times of this place.
+"""Records and events as lines for people: escaped, in local time.
 
-Knows the records of the control socket by their fields; a field or type that it does not know is shown or left out,
-never an error.
+Knows the records of the control socket by their fields. An unknown field or type is printed or left out, never an
+error. Used by most verbs.
 """
 
 import time
@@ -29,38 +29,38 @@ _LINES = {
     "room.gone": "[{room}] we are not in it any more: {reason}",
     "room.refused": "[{room}] {global_id} of {name} was refused: {reason}",
 }
-_PLAIN_END = "sent"  # nothing more is ever known of a message to a plain peer
-_local: dict[str, str] = {}  # the last second that was converted: events come in bursts
+_PLAIN_FINAL_STATE = "sent"  # plain peers acknowledge nothing
+_converted: dict[str, str] = {}  # only the last second: events come in bursts
 
 
 def local_time(at: object) -> str:
-    """`2026-11-21 04:00:00` of this place, for a time of the daemon."""
+    """Convert a time of the daemon to local time, e.g. `2026-11-21 04:00:00`."""
     second = str(at)[:19]
-    known = _local.get(second)
+    known = _converted.get(second)
     if known is None:
-        _local.clear()
+        _converted.clear()
         try:
             moment = time.localtime(timegm(time.strptime(second, "%Y-%m-%dT%H:%M:%S")))
             known = time.strftime("%Y-%m-%d %H:%M:%S", moment)
         except ValueError:
             known = inline(second)
-        _local[second] = known
+        _converted[second] = known
     return known
 
 
 def event_line(event: "Mapping[str, Any]", states: str = "none") -> str:
-    """One event; a message of several lines takes several, indented.
+    """Return one line for an event, and further indented lines for a message of several lines.
 
-    `states` of our own messages: "none", "open" (those that have not arrived, or never will) or "all".
+    `states`: which message states to show for our own messages: "none", "open" (all but the final success) or "all".
     """
     at = local_time(event.get("at"))
     if event.get("type") == "message":
-        return f"{at} {_speaker(event)} {block(str(event.get('text')))}{_mark(event, states)}"
-    return f"{at} * {_happening(event)}"
+        return f"{at} {_author(event)} {block(str(event.get('text')))}{_state_mark(event, states)}"
+    return f"{at} * {_event_text(event)}"
 
 
 def history_line(event: "Mapping[str, Any]") -> str:
-    """One event of the past, whose state is the one it has now: what has arrived needs no mark."""
+    """Like `event_line`, with the state of messages that have not arrived."""
     return event_line(event, "open")
 
 
@@ -82,8 +82,8 @@ def room_line(room: "Mapping[str, Any]") -> str:
     return inline(f"{room.get('room')}{called}, {users} user{'' if users == 1 else 's'}{about}")
 
 
-def _speaker(event: "Mapping[str, Any]") -> str:
-    """`bob:`, `-> bob:` for what we said, `[lobby@alice] <jane>` in a room, `<jane -> bob>` to one alone."""
+def _author(event: "Mapping[str, Any]") -> str:
+    """`bob:`, `-> bob:` for our own, in a room `[lobby@alice] <jane>`, or `<jane -> bob>` for a private one."""
     room, to = event.get("room"), event.get("to")
     if room is not None:
         who = f"{event.get('nick')} -> {to}" if to is not None else event.get("nick")
@@ -91,12 +91,12 @@ def _speaker(event: "Mapping[str, Any]") -> str:
     return f"-> {_name(event)}:" if event.get("direction") == "out" else f"{_name(event)}:"
 
 
-def _mark(event: "Mapping[str, Any]", states: str) -> str:
+def _state_mark(event: "Mapping[str, Any]", states: str) -> str:
     state, peer = event.get("state"), event.get("peer")
     if states == "none" or state is None:
         return ""
     plain = isinstance(peer, dict) and peer.get("kind") == "plain"
-    if states == "open" and state == (_PLAIN_END if plain else "delivered"):
+    if states == "open" and state == (_PLAIN_FINAL_STATE if plain else "delivered"):
         return ""
     return f"  [{inline(str(state))}]"
 
@@ -106,13 +106,13 @@ def _name(event: "Mapping[str, Any]") -> str:
     return inline(str(peer.get("name"))) if isinstance(peer, dict) else "?"
 
 
-def _happening(event: "Mapping[str, Any]") -> str:
+def _event_text(event: "Mapping[str, Any]") -> str:
     kind = str(event.get("type"))
     if kind == "gap":
         room = event.get("room")
-        whose = f" in {inline(str(room))}" if room else f" of {_name(event)}" if event.get("peer") else ""
+        where = f" in {inline(str(room))}" if room else f" of {_name(event)}" if event.get("peer") else ""
         after = inline(str(event.get("after") or "the beginning"))
-        return f"gap: messages{whose} after {after} through {inline(str(event.get('through')))} are missing"
+        return f"gap: messages{where} after {after} through {inline(str(event.get('through')))} are missing"
     if kind == "receipt":
         return _receipt(event)
     values = {field: inline(str(value)) for field, value in event.items()}
@@ -129,7 +129,7 @@ def _happening(event: "Mapping[str, Any]") -> str:
 
 
 def _receipt(event: "Mapping[str, Any]") -> str:
-    """`through` is told of all up to there, `id` of one message."""
+    """A receipt with `through` covers all messages up to and including it; one with `id` covers that message."""
     state, through = inline(str(event.get("state"))), event.get("through")
     room, reason = event.get("room"), event.get("reason")
     if room is not None:

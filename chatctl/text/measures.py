@@ -1,20 +1,20 @@
-"""Measured numbers: how long things took, however many they were, and how they are said to people.
+"""Measurements of `ping` and `bench`: a histogram of durations, and numbers as text for people.
 
-Knows no verb, and asks no clock.
+Knows no verb and reads no clock.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DIGITS = 11  # binary ones that a duration is kept with: 0.1 %
-BAR = 30  # columns of the bar in a line of progress
+PRECISION_BITS = 11  # of a duration: 0.1 %
+BAR_COLUMNS = 30
 
 
-class Durations:
-    """So many of each length, to three digits: a thousand cost as much memory as ten million.
+class DurationHistogram:
+    """Counts durations rounded to three digits, so that ten million take no more memory than a thousand.
 
-    The shortest and the longest are exact. Percentiles are by nearest rank: durations that there were.
+    Minimum and maximum are exact. Percentiles are by nearest rank, so each is a duration that occurred.
     """
 
     def __init__(self) -> None:
@@ -23,17 +23,16 @@ class Durations:
         self._counts: dict[int, int] = {}
 
     def add(self, seconds: float, count: int = 1) -> None:
-        """That many more of that length."""
         nanos = max(round(seconds * 1e9), 0)
         self._least = min(self._least, nanos) if self.count else nanos
         self._most = max(self._most, nanos)
-        shift = max(nanos.bit_length() - DIGITS, 0)
+        shift = max(nanos.bit_length() - PRECISION_BITS, 0)
         kept = nanos >> shift << shift
         self._counts[kept] = self._counts.get(kept, 0) + count
         self.count += count
 
     def percentile(self, percent: float) -> float | None:
-        """The shortest that so many percent are not longer than, in seconds; None without any."""
+        """Percentile in seconds, e.g. the median for 50; None without durations."""
         if not self.count:
             return None
         rank = max(-int(-self.count * percent // 100), 1)
@@ -46,25 +45,25 @@ class Durations:
         return max(kept, self._least) / 1e9
 
     def record(self) -> "dict[str, float | None]":
-        """For `--json`."""
+        """Minimum, median, 99th percentile and maximum in milliseconds, for `--json`."""
         shares = {"min_ms": 0, "median_ms": 50, "p99_ms": 99, "max_ms": 100}
         found = {name: self.percentile(share) for name, share in shares.items()}
         return {name: None if value is None else round(value * 1000, 3) for name, value in found.items()}
 
 
-def millis(value: float) -> str:
+def millis_text(value: float) -> str:
     """Milliseconds for people: `0.41`, `12.5`, `120`."""
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def spread(record: "Mapping[str, float | None]") -> str:
-    """`min/median/p99/max 0.31/0.40/0.52/0.52 ms`; empty where nothing was measured."""
-    known = {name.removesuffix("_ms"): millis(value) for name, value in record.items() if value is not None}
+def spread_text(record: "Mapping[str, float | None]") -> str:
+    """`min/median/p99/max 0.31/0.40/0.52/0.52 ms`; empty if nothing was measured."""
+    known = {name.removesuffix("_ms"): millis_text(value) for name, value in record.items() if value is not None}
     return f"{'/'.join(known)} {'/'.join(known.values())} ms" if known else ""
 
 
-def size_of(count: float) -> str:
-    """Bytes for people, as rates are said: `820 B`, `3.2 MB`."""
+def size_text(count: float) -> str:
+    """Bytes in decimal units: `820 B`, `3.2 MB`."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
@@ -72,8 +71,8 @@ def size_of(count: float) -> str:
     return f"{count:.1f} GB"
 
 
-def progress(done: int, whole: int, rate: float) -> str:
-    """`[######........]  45%  4,500 of 10,000  32,258/s`: one line, for a terminal."""
-    share = min(done / whole, 1.0)
-    filled = int(share * BAR)
-    return f"[{'#' * filled}{'.' * (BAR - filled)}] {share:4.0%}  {done:,} of {whole:,}  {rate:,.0f}/s"
+def progress_line(done: int, total: int, rate: float) -> str:
+    """`[######........]  45%  4,500 of 10,000  32,258/s`."""
+    share = min(done / total, 1.0)
+    filled = int(share * BAR_COLUMNS)
+    return f"[{'#' * filled}{'.' * (BAR_COLUMNS - filled)}] {share:4.0%}  {done:,} of {total:,}  {rate:,.0f}/s"

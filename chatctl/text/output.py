@@ -1,7 +1,7 @@
-"""Where everything that chatctl says goes: data to stdout, the rest to stderr. The only place that prints.
+"""The only place of chatctl that prints: data to stdout, everything else to stderr.
 
-`--json` is the contract: one object to a line. Human output may change. A reader of stdout that went away is
-`BrokenPipeError` here, and a quiet end in `__main__`.
+`--json` is the stable format: one object per line. Output for people may change. A reader of stdout that has gone is
+a BrokenPipeError here, and a quiet exit in `__main__`.
 """
 
 import contextlib
@@ -14,7 +14,8 @@ from chatctl import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -23,45 +24,45 @@ READER_GONE = (EIO, ECONNRESET)
 
 
 class Output:
-    """What one run of chatctl, or one console, writes to."""
-
     def __init__(self) -> None:
         self.json = False
 
     @property
     def on_terminal(self) -> bool:
-        """Whether a person looks at stdout."""
+        """Whether stdout is a terminal."""
         return sys.stdout.isatty()
 
     def result(self, record: object) -> None:
-        """One object of `--json`."""
+        """Print one object for `--json`."""
         self.results([record])
 
     def results(self, records: "Iterable[object]") -> None:
-        """Objects of `--json`, flushed together."""
+        """Print objects for `--json`, flushed together."""
         self.documents(_encode(record).encode(errors="backslashreplace") for record in records)
 
     def documents(self, lines: "Iterable[bytes]") -> None:
-        """Objects of `--json` that are encoded already, flushed together. A terminal gets them with escapes."""
+        """Print encoded objects for `--json`, flushed together. On a terminal they are escaped."""
         data = b"".join([b"%b\n" % line for line in lines])
         if self.on_terminal:
             from chatctl.text import sanitize
 
             text = data.decode(errors="replace")
             data = "\n".join(sanitize.encoded(line) for line in text.split("\n")).encode()
-        with _reader():
+        with _broken_pipe():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
 
     def line(self, text: str) -> None:
-        """A line, or several, for people. The caller has made what came from peers harmless."""
-        with _reader():
+        """Print one or more lines for people. The caller has escaped text from peers."""
+        with _broken_pipe():
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
     def entries(self, texts: "Iterable[str]") -> None:
-        """Entries of a stream, for people. A terminal would break a long one anywhere, and what follows could pass for
-        another entry: there it is folded, and indented."""
+        """Print entries of a stream for people.
+
+        A terminal wraps a long line anywhere, and the rest could pass for another entry. So it is folded and indented.
+        """
         if self.on_terminal:
             from shutil import get_terminal_size
 
@@ -69,14 +70,19 @@ class Output:
             texts = [fold(line, columns) for text in texts for line in text.split("\n")]
         self.line("\n".join(texts))
 
+    def table(self, head: "Sequence[str]", rows: "Iterable[Sequence[object]]") -> None:
+        """Print a table for people, with a bold head."""
+        first, *lines = table(head, rows)
+        self.line("\n".join([self.paint(first, "bold"), *lines]))
+
     def note(self, text: str) -> None:
-        """Something that is not data: to stderr, and not under `--json`."""
+        """Print a remark to stderr, unless `--json` was given."""
         if not self.json:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
 
     def progress(self, text: str) -> None:
-        """A line on stderr that the next one replaces, where a person looks at it; an empty one takes it away."""
+        """Replace the last line of a terminal on stderr by `text`, or erase it for an empty `text`."""
         if not self.json and sys.stderr.isatty():
             from shutil import get_terminal_size
 
@@ -84,27 +90,27 @@ class Output:
             sys.stderr.flush()
 
     def failure(self, failure: errors.Failure) -> None:
-        """The one line on stderr that a failed verb ends with."""
+        """Print a failure to stderr as one line."""
         from chatctl.text import sanitize
 
         if self.json:
-            told = {"kind": failure.kind, "message": failure.message, "hint": failure.hint, **failure.details}
-            sys.stderr.write(json.dumps({"error": told}) + "\n")
+            record = {"kind": failure.kind, "message": failure.message, "hint": failure.hint, **failure.details}
+            sys.stderr.write(json.dumps({"error": record}) + "\n")
         else:
             hint = f" ({sanitize.inline(failure.hint)})" if failure.hint else ""
             sys.stderr.write(f"chatctl: {sanitize.inline(failure.message)}{hint}\n")
         sys.stderr.flush()
 
     def paint(self, text: str, *colours: str) -> str:
-        """`text` in colours, where stdout is a terminal and NO_COLOR is not set."""
+        """Colour `text` if stdout is a terminal and NO_COLOR is not set."""
         if not self.on_terminal or os.environ.get("NO_COLOR"):
             return text
         return f"\x1b[{';'.join(_COLOURS[colour] for colour in colours)}m{text}\x1b[0m"
 
 
 @contextlib.contextmanager
-def _reader() -> "Iterator[None]":
-    """Turns what a socket or a terminal says when its reader has gone into what a pipe says."""
+def _broken_pipe() -> "Iterator[None]":
+    """Raise BrokenPipeError also for a socket or terminal whose reader has gone."""
     try:
         yield
     except OSError as error:
@@ -114,7 +120,7 @@ def _reader() -> "Iterator[None]":
 
 
 def table(head: "Sequence[str]", rows: "Iterable[Sequence[object]]") -> list[str]:
-    """Aligned lines, the head first. None is shown as a dash; every cell is made harmless."""
+    """Return aligned lines, the head first. None is shown as a dash, and every cell is escaped."""
     from chatctl.text import sanitize
 
     cells = [list(head)] + [[_BLANK if cell is None else sanitize.inline(str(cell)) for cell in row] for row in rows]
@@ -126,7 +132,7 @@ def table(head: "Sequence[str]", rows: "Iterable[Sequence[object]]") -> list[str
 
 
 def fold(line: str, columns: int) -> str:
-    """`line` in pieces of at most `columns`, each but the first indented."""
+    """Break `line` into pieces of at most `columns`, each but the first indented."""
     from chatctl.text.sanitize import INDENT
 
     if columns <= 2 * len(INDENT) or _width(line) <= columns:
@@ -142,7 +148,7 @@ def fold(line: str, columns: int) -> str:
 
 
 def _width(text: str) -> int:
-    """How many columns of a terminal `text` takes."""
+    """Width of `text` in terminal columns."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -151,5 +157,11 @@ def _width(text: str) -> int:
 
 
 def short(node: object) -> str:
-    """A node id as people see it: the first 8 characters."""
+    """First 8 characters of a node id."""
     return str(node)[:8]
+
+
+def recipient_name(sent: "Mapping[str, Any]") -> str:
+    """Room or peer in the result of a method that sends, e.g. `lobby@alice` or `bob`."""
+    peer = sent.get("peer")
+    return str(sent.get("room") or (peer.get("name") if isinstance(peer, dict) else "?"))

@@ -1,7 +1,7 @@
-r"""`--format TEMPLATE`: `{field}` is replaced, `{{` and `}}` are braces, `\t`, `\n` and `\\` are what they look like.
+r"""`--format TEMPLATE`: replaces `{field}`; `{{` and `}}` are braces; `\t`, `\n` and `\\` are escapes as usual.
 
-No expressions, no attributes, no conversions: a template cannot reach anything but these fields. Every value is one
-harmless line; a field that an event does not have is empty.
+No expressions, attributes or conversions: a template can reach these fields only. Every value is escaped to one line.
+A field that an event does not have is empty. Used by `tail` and `history`.
 """
 
 import re
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 PEER_FIELDS = {"peer": "name", "slot": "slot", "node": "node", "kind": "kind"}
-_SAID = ("at", "type", "direction", "text", "position", "id", "global_id", "re", "state")
-EVENT_FIELDS = (*_SAID, "room", "nick", "to", "address", "reason")
+_MESSAGE_FIELDS = ("at", "type", "direction", "text", "position", "id", "global_id", "re", "state")
+EVENT_FIELDS = (*_MESSAGE_FIELDS, "room", "nick", "to", "address", "reason")
 FIELDS = (*EVENT_FIELDS, "time", *PEER_FIELDS)
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\\(.)", re.DOTALL)
 _ESCAPES = {"t": "\t", "n": "\n", "\\": "\\"}
 
 
 class Template:
-    """A checked template. Raises ValueError with the reason."""
+    """A template. Raises ValueError for an unknown field or a lone brace."""
 
     def __init__(self, text: str) -> None:
         for match in _PARTS.finditer(text):
@@ -35,16 +35,14 @@ class Template:
         self._text = text
 
     def line(self, event: "Mapping[str, Any]") -> str:
-        """The line of one event."""
-
-        def part(match: "Match[str]") -> str:
+        def replacement(match: "Match[str]") -> str:
             if match[1] is not None:
                 return _value(event, match[1])
             if match[2] is not None:
                 return _ESCAPES.get(match[2], match[0])
             return match[0][0]
 
-        return _PARTS.sub(part, self._text)
+        return _PARTS.sub(replacement, self._text)
 
 
 def _value(event: "Mapping[str, Any]", field: str) -> str:

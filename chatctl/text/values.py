@@ -1,4 +1,8 @@
-"""Durations (`200ms`, `5s`, `2m`, `1h`, bare seconds), points in time (RFC 3339, or a duration ago), rates, shares."""
+"""Values that users type: durations, points in time, rates and shares.
+
+For example `200ms`, `5s`, `2m`, `1h` or bare seconds; RFC 3339 or a duration ago; `64k` or `512kbit`; `5%` or `0.05`.
+Each parser raises ValueError with the reason; its `_option` twin is the type of a click option.
+"""
 
 import time
 
@@ -14,14 +18,14 @@ _FASTEST = 1e12
 _MOMENTS = "write a duration ago (10m) or RFC 3339 (2026-11-21T03:00:00Z)"
 
 
-def seconds(text: str) -> float:
-    """A duration. Raises ValueError with the reason."""
+def parse_duration(text: str) -> float:
+    """Seconds, e.g. 0.2 for `200ms`."""
     number, factor = text, 1.0
     for unit, worth in _UNITS:
         if text.endswith(unit):
             number, factor = text[: -len(unit)], worth
             break
-    value = _number(number)
+    value = _parse_number(number)
     if value is None:
         raise ValueError(f"{text!r} is no duration: {_DURATIONS}")
     if value * factor > _LONGEST_S:
@@ -29,12 +33,12 @@ def seconds(text: str) -> float:
     return value * factor
 
 
-def rate(text: str) -> int:
-    """Bytes a second. Raises ValueError with the reason."""
+def parse_rate(text: str) -> int:
+    """Bytes per second, e.g. 64000 for `64k` or `512kbit`."""
     number = text.rstrip(_LETTERS)
     unit = text[len(number) :]
     factor = _RATES.get(unit) or _BIT_RATES.get(unit.lower())
-    value = _number(number)
+    value = _parse_number(number)
     if factor is None or value is None:
         raise ValueError(f"{text!r} is no rate: write bytes a second (64k, 64KiB, 1M) or bits (512kbit)")
     if value * factor > _FASTEST:
@@ -42,9 +46,9 @@ def rate(text: str) -> int:
     return round(value * factor)
 
 
-def share(text: str) -> float:
-    """A part of the whole, less than all of it. Raises ValueError with the reason."""
-    value = _number(text.removesuffix("%"))
+def parse_share(text: str) -> float:
+    """A number from 0 to below 1, e.g. 0.05 for `5%`."""
+    value = _parse_number(text.removesuffix("%"))
     if value is None:
         raise ValueError(f"{text!r} is no share: write 5% or 0.05")
     value = value / 100 if text.endswith("%") else value
@@ -53,8 +57,8 @@ def share(text: str) -> float:
     return value
 
 
-def _number(text: str) -> float | None:
-    """A decimal number without sign and exponent, or None."""
+def _parse_number(text: str) -> float | None:
+    """Parse a decimal number without sign and exponent; None for anything else."""
     if not text or set(text) - set("0123456789."):
         return None
     try:
@@ -63,11 +67,11 @@ def _number(text: str) -> float | None:
         return None
 
 
-def moment(text: str) -> str:
-    """A point in time, as RFC 3339 in UTC with milliseconds. Raises ValueError with the reason."""
+def parse_moment(text: str) -> str:
+    """RFC 3339 in UTC with milliseconds, e.g. `2026-11-21T03:00:00.000Z`."""
     if "T" not in text and "t" not in text:
         try:
-            return _stamp(time.time() - seconds(text))
+            return _format_utc(time.time() - parse_duration(text))
         except ValueError:
             raise ValueError(f"{text!r} is no point in time: {_MOMENTS}") from None
     from datetime import datetime
@@ -78,41 +82,37 @@ def moment(text: str) -> str:
         raise ValueError(f"{text!r} is no point in time: {_MOMENTS}") from None
     if point.tzinfo is None:
         raise ValueError(f"{text!r} does not say its zone: end it with Z or +01:00")
-    return _stamp(point.timestamp())
+    return _format_utc(point.timestamp())
 
 
-def _stamp(point: float) -> str:
+def _format_utc(point: float) -> str:
     millis = int(point * 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(millis // 1000))}.{millis % 1000:03d}Z"
 
 
 def duration_option(text: str) -> float:
-    """`seconds` for click."""
     try:
-        return seconds(text)
+        return parse_duration(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def moment_option(text: str) -> str:
-    """`moment` for click."""
     try:
-        return moment(text)
+        return parse_moment(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def rate_option(text: str) -> int:
-    """`rate` for click."""
     try:
-        return rate(text)
+        return parse_rate(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
 def share_option(text: str) -> float:
-    """`share` for click."""
     try:
-        return share(text)
+        return parse_share(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None

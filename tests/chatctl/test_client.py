@@ -207,7 +207,7 @@ def test_an_idle_session_that_the_daemon_has_ended_is_opened_again(daemon: FakeD
 
 def test_a_daemon_that_evicts_for_ever_is_a_failure(daemon: FakeDaemon, client: Client) -> None:
     daemon.on["list"] = evicting
-    client._app.connect_timeout = 0.0
+    client._connection.connect_timeout = 0.0
     with pytest.raises(Failure) as failed:
         client.call("list")
     assert failed.value.kind == "session_evicted"

@@ -801,7 +801,7 @@ MUTANTS = (
     ),
     Mutant(
         "what crossed an eviction is not asked again",
-        "chatctl/cli/app.py",
+        "chatctl/rpc/connection.py",
         "                if not left:",
         "                if True:",
         tests("tests/chatctl/test_client.py", "-k", "crossed"),
@@ -823,7 +823,7 @@ MUTANTS = (
     Mutant(
         "while nothing happens no verb looks whether stdout is read",
         "chatctl/rpc/session.py",
-        "if self._attended:",
+        "if self._watches_stdout:",
         "if False:",
         tests("tests/chatctl/rpc/test_hangup.py"),
     ),
@@ -850,7 +850,7 @@ MUTANTS = (
     ),
     Mutant(
         "a file in the place of the control socket is called a socket that is left over",
-        "chatctl/rpc/session.py",
+        "chatctl/rpc/connection.py",
         "        if error.errno == ECONNREFUSED and not _is_socket(path):",
         "        if False:",
         tests("tests/chatctl/test_main.py", "-k", "moved_away"),

@@ -1,4 +1,4 @@
-"""`chatctl bench`: verb.py, and what it needs."""
+"""`chatctl bench`: the verb, and the load generator."""
 
 from chatctl.commands.bench.verb import command
 

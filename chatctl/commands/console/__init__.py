@@ -1,4 +1,4 @@
-"""`chatctl console`: verb.py, and what it needs."""
+"""`chatctl console`: the verb, the console in a room, and the thread that receives events."""
 
 from chatctl.commands.console.verb import command
 

@@ -1,8 +1,8 @@
-"""`chatctl console`: the seeds' eight commands, and a few more, at a prompt; or with `--room` what is said in a room.
+"""`chatctl console`: the commands of the programs in docs/origins.md, and a few more, at a prompt; or a room.
 
-Messages appear above the half-typed line. With prompt_toolkit on a terminal; plain lines otherwise, so `printf
-'list\n' | chatctl console` works. One session follows the events in a thread, the App's own serves the commands. Errors
-are shown and never end it.
+Messages appear above the half-typed line. Uses prompt_toolkit on a terminal and plain lines otherwise, so `printf
+'list\n' | chatctl console` works. A thread receives the events on a session of its own; the App's session serves the
+commands. Errors are printed and never end the console.
 """
 
 import signal
@@ -10,9 +10,9 @@ import sys
 
 import click
 
-from chatctl.cli.verb import Verb, usage
-from chatctl.commands.console.room_console import TYPED, Lounge
-from chatctl.commands.console.watcher import Watcher
+from chatctl.cli.verb import Verb, usage_failure
+from chatctl.commands.console.event_watcher import EventWatcher
+from chatctl.commands.console.room_console import TYPED, RoomConsole
 from chatctl.errors import Failure
 from chatctl.text.format import event_line
 
@@ -38,63 +38,63 @@ COMMANDS = {
     "cancel ID": "take back a message",
     "exit": "leave the console; the daemon stays",
 }
-SPOKEN = ("send", "ask", "reply")  # a word and a text
+TEXT_COMMANDS = ("send", "ask", "reply")  # one argument and a text
 WORDS = [usage_line.split()[0] for usage_line in COMMANDS]
 
 
 def run(app: "App", room: str | None) -> None:
-    """Read commands until `exit` or the end of the input."""
+    """Read commands until `exit` or the end of input."""
     if app.out.json:
         raise Failure("usage", "the console is for people", "tail and send speak JSON")
-    app.attend()
-    signal.signal(signal.SIGHUP, _hung_up)
+    app.watch_stdout()
+    signal.signal(signal.SIGHUP, _on_hangup)
     if room is not None:
-        lounge = Lounge(app, room)
-        lounge.begin()
+        room_console = RoomConsole(app, room)
+        room_console.open()
         try:
-            _prompt(lounge.execute, lounge.words)
+            _read_commands(room_console.execute, room_console.words)
         finally:
-            lounge.end()
+            room_console.close()
         return
-    watcher = Watcher(app, lambda events: _show(app, events))
+    watcher = EventWatcher(app, lambda events: _print_events(app, events))
     watcher.start()
     try:
-        _prompt(lambda line: execute(app, line), WORDS)
+        _read_commands(lambda line: execute(app, line), WORDS)
     finally:
         watcher.stop()
 
 
-def _hung_up(_number: int, _frame: "FrameType | None") -> None:
-    """The terminal, or the reader of stdout, has gone: end in order, so that a room is left."""
+def _on_hangup(_number: int, _frame: "FrameType | None") -> None:
+    """The terminal or the reader of stdout has gone: unwind, so that a room is left."""
     raise BrokenPipeError
 
 
-def _show(app: "App", events: list[dict[str, object]]) -> None:
-    """All but our own messages: those were typed here."""
+def _print_events(app: "App", events: list[dict[str, object]]) -> None:
+    """Print all events but our own messages, which were typed here."""
     for event in events:
         if event.get("type") != "message" or event.get("direction") != "out":
             app.out.entries([event_line(event)])
 
 
 def execute(app: "App", line: str) -> bool:
-    """Do one line; False to leave."""
+    """Execute one line; return False to leave the console."""
     words = line.split()
     if not words:
         return True
     if words[0] == "exit":
         return False
     json_before, socket, timeout = app.out.json, app.socket, app.timeout
-    app.refresh()
+    app.drop_dead_session()
     try:
         _dispatch(app, words[0], line)
     except Failure as failure:
         app.out.failure(failure)
     except click.UsageError as error:
-        app.out.failure(usage(error))
+        app.out.failure(usage_failure(error))
     except click.exceptions.Exit:
         pass
     except KeyboardInterrupt:
-        app.close()  # the reply may still come, and nobody would wait for it
+        app.close()  # the reply may still come on this session
     finally:
         app.out.json, app.socket, app.timeout = json_before, socket, timeout
     return True
@@ -116,21 +116,20 @@ def _dispatch(app: "App", word: str, line: str) -> None:
 
 
 def _arguments(word: str, line: str) -> list[str]:
-    """The words after the first; the text of a message as it was typed."""
-    if word not in SPOKEN:
+    """The words after the command. The text of a message stays as it was typed, spaces included."""
+    if word not in TEXT_COMMANDS:
         return line.split()[1:]
     _, *rest = line.strip().split(None, 2)
     return [rest[0], "--", rest[1]] if len(rest) == 2 else rest
 
 
-def _prompt(execute_line: "Callable[[str], bool]", words: "Sequence[str]") -> None:
-    """Do lines until one of them is the last."""
-    fancy = _fancy(words) if sys.stdin.isatty() and sys.stdout.isatty() else None
-    (fancy or _plain)(execute_line)
+def _read_commands(execute_line: "Callable[[str], bool]", words: "Sequence[str]") -> None:
+    """Call `execute_line` for each line until it returns False."""
+    edited = _line_editor(words) if sys.stdin.isatty() and sys.stdout.isatty() else None
+    (edited or _read_plain_lines)(execute_line)
 
 
-def _plain(execute_line: "Callable[[str], bool]") -> None:
-    """Lines in, lines out."""
+def _read_plain_lines(execute_line: "Callable[[str], bool]") -> None:
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")
     prompt = PROMPT if sys.stdin.isatty() and sys.stdout.isatty() else ""
@@ -143,8 +142,8 @@ def _plain(execute_line: "Callable[[str], bool]") -> None:
             return
 
 
-def _fancy(words: "Sequence[str]") -> "Callable[[Callable[[str], bool]], None] | None":
-    """The prompt of prompt_toolkit, where it is installed."""
+def _line_editor(words: "Sequence[str]") -> "Callable[[Callable[[str], bool]], None] | None":
+    """Return the loop with prompt_toolkit; None if that is not installed."""
     try:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.completion import WordCompleter
@@ -156,7 +155,7 @@ def _fancy(words: "Sequence[str]") -> "Callable[[Callable[[str], bool]], None] |
         session: PromptSession[str] = PromptSession(
             completer=WordCompleter(list(words), WORD=True), complete_while_typing=False
         )
-        with patch_stdout(raw=True):  # what is shown has been made harmless; raw keeps our colours
+        with patch_stdout(raw=True):  # output is escaped already; raw keeps our colours
             while True:
                 try:
                     line = session.prompt(PROMPT)

@@ -1,4 +1,4 @@
-"""`chatctl tail`: verb.py, and what it needs."""
+"""`chatctl tail`: the verb, and the execution of `--exec` commands."""
 
 from chatctl.commands.tail.verb import command
 

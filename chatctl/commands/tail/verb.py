@@ -1,18 +1,19 @@
-"""`chatctl tail`: messages as they come, after those that were asked for of the past; to show, or to run a command for.
+"""`chatctl tail`: prints past messages and new ones as they arrive, or runs a command for each.
 
-With a name the daemon remembers what was done: what stdout took, what the command ended well for, or what `ack` says.
+With `--as NAME` the daemon remembers what was processed: what was written to stdout, the messages for which the command
+exited 0, or what `chatctl ack` confirmed.
 """
 
 import json
 
 import click
 
-from chatctl.cli.events import EPILOG, Show, beginning, matching, options
+from chatctl.cli.events import EPILOG, EventPrinter, event_filter, event_options, start_position
 from chatctl.cli.verb import Verb
 from chatctl.errors import Failure
-from chatctl.rpc.consumer import Consumer
+from chatctl.rpc.consumer import ConsumerCursor
 from chatctl.rpc.follower import Follower
-from chatctl.rpc.pages import newest, pages
+from chatctl.rpc.pages import history_pages, newest_seq
 from chatctl.rpc.positions import position_of, seq
 
 TYPE_CHECKING = False
@@ -21,32 +22,31 @@ if TYPE_CHECKING:
     from typing import Any
 
     from chatctl.cli.app import App
-    from chatctl.commands.tail.runner import Runner
+    from chatctl.commands.tail.command_runner import CommandRunner
 
-SHOWN_WINDOW = 4096
-RUN_WINDOW = 16  # what waits behind a slow command shall fit into the socket: unread for long, it ends the session
+PRINT_WINDOW = 4096
+EXEC_WINDOW = 16  # must fit into the socket while a slow command runs: unread events end the session
 MANUAL_WINDOW = 256
 
 
 def run(app: "App", **given: "Any") -> None:
-    """Show, or run the command, until the end that was asked for."""
-    _check(given)
-    work = _work(app, given)
-    app.attend()
+    _check_options(given)
+    processor = _processor(app, given)
+    app.watch_stdout()
     try:
-        _do(app, work, given)
+        _process(app, processor, given)
     except Failure as failure:
         if failure.kind != "timeout":
             raise
         wanted = f" of {given['count']}" if given["count"] is not None else ""
-        done = "shown" if isinstance(work, Show) else "done"
-        raise Failure("timeout", f"{work.count}{wanted} {done} in time") from None
-    if work.gap:
+        done = "shown" if isinstance(processor, EventPrinter) else "done"
+        raise Failure("timeout", f"{processor.count}{wanted} {done} in time") from None
+    if processor.stopped_at_gap:
         raise Failure("cursor_gone", "messages are missing: the gap says which")
 
 
-def _check(given: "Mapping[str, Any]") -> None:
-    """Options that do not go together."""
+def _check_options(given: "Mapping[str, Any]") -> None:
+    """Raises Failure for options that exclude each other."""
     unnamed, runs = given["name"] is None, given["command"] is not None
     shown = given["everything"] or given["template"] is not None
     for wrong, message in (
@@ -59,100 +59,102 @@ def _check(given: "Mapping[str, Any]") -> None:
             raise Failure("usage", message, "see chatctl tail --help")
 
 
-def _work(app: "App", given: "Mapping[str, Any]") -> "Show | Runner":
+def _processor(app: "App", given: "Mapping[str, Any]") -> "EventPrinter | CommandRunner":
     if given["command"] is None:
-        return Show(app, given["template"], given["count"], strict=given["strict"])
-    from chatctl.commands.tail.runner import Runner
+        return EventPrinter(app, given["template"], given["count"], strict=given["strict"])
+    from chatctl.commands.tail.command_runner import CommandRunner
 
-    return Runner(app.out, given["command"], given["count"], strict=given["strict"])
+    return CommandRunner(app.out, given["command"], given["count"], strict=given["strict"])
 
 
-def _do(app: "App", work: "Show | Runner", given: "Mapping[str, Any]") -> None:
+def _process(app: "App", processor: "EventPrinter | CommandRunner", given: "Mapping[str, Any]") -> None:
     own = given["name"] is not None or given["command"] is not None
-    start = beginning(given["since"], given["position"], given["last"])
-    match = matching(given["peer"], given["everything"], inbound=own and not given["out"])
-    if isinstance(work, Show) and not own and not given["follow"]:
-        _catch_up(app, work, start, match)
+    start = start_position(given["since"], given["position"], given["last"])
+    match = event_filter(given["peer"], given["everything"], inbound=own and not given["out"])
+    if isinstance(processor, EventPrinter) and not own and not given["follow"]:
+        _print_past(app, processor, start, match)
         return
-    end = None if given["follow"] else _newest(app, given["name"], match)
+    end = None if given["follow"] else _newest_seq(app, given["name"], match)
     start = None if start == {"last": 0} else start
     follower = Follower(app, start or "now", match, _consumer(given), end=end)
     if given["count"] == 0:
         return
-    if isinstance(work, Show):
-        shown = work
-        _parting(follower, lambda: _show(follower, shown, manual=given["ack"] == "manual"))
+    if isinstance(processor, EventPrinter):
+        printer = processor
+        _confirming_acks(follower, lambda: _print_new(follower, printer, manual=given["ack"] == "manual"))
     else:
-        runner = work
-        _parting(follower, lambda: _each(follower, runner))
+        runner = processor
+        _confirming_acks(follower, lambda: _run_for_each(follower, runner))
 
 
-def _consumer(given: "Mapping[str, Any]") -> Consumer | None:
+def _consumer(given: "Mapping[str, Any]") -> ConsumerCursor | None:
     if given["name"] is None:
         return None
-    window = MANUAL_WINDOW if given["ack"] == "manual" else SHOWN_WINDOW if given["command"] is None else RUN_WINDOW
-    chosen = given["peer"] is not None or given["everything"] or given["out"]
-    return Consumer(given["name"], window, takeover=given["takeover"], chosen=chosen)
+    window = MANUAL_WINDOW if given["ack"] == "manual" else PRINT_WINDOW if given["command"] is None else EXEC_WINDOW
+    filter_given = given["peer"] is not None or given["everything"] or given["out"]
+    return ConsumerCursor(given["name"], window, takeover=given["takeover"], filter_given=filter_given)
 
 
-def _show(follower: Follower, show: Show, *, manual: bool) -> None:
+def _print_new(follower: Follower, printer: EventPrinter, *, manual: bool) -> None:
     for events in follower.batches():
-        shown = show.raw(events)
-        if shown and not manual:
-            follower.acknowledge(position_of(shown[-1]))
-        if show.full:
+        printed = printer.print_encoded(events)
+        if printed and not manual:
+            follower.acknowledge(position_of(printed[-1]))
+        if printer.is_finished:
             return
 
 
-def _each(follower: Follower, runner: "Runner") -> None:
+def _run_for_each(follower: Follower, runner: "CommandRunner") -> None:
     for events in follower.batches():
         for event in events:
             message = json.loads(event)
-            runner.do(event, message, follower.path, follower.pause)
+            runner.process(event, message, follower.path, follower.pause)
             follower.acknowledge(message["position"])
-            if runner.leaving:
-                follower.settle()
-                runner.leave()
-            if runner.full:
+            if runner.signalled:
+                follower.confirm_acks()
+                runner.raise_signal()
+            if runner.is_finished:
                 return
 
 
-def _parting(follower: Follower, work: "Callable[[], None]") -> None:
-    """Work, and have acknowledged what was done, whatever ended it."""
+def _confirming_acks(follower: Follower, process: "Callable[[], None]") -> None:
+    """Call `process`. However it ends, let the daemon confirm what was acknowledged."""
     try:
-        work()
+        process()
     except BrokenPipeError:
-        follower.settle()
+        follower.confirm_acks()
         raise
     except (Failure, KeyboardInterrupt):
-        follower.part()
+        follower.try_confirm_acks()
         raise
-    follower.settle()
+    follower.confirm_acks()
 
 
-def _catch_up(app: "App", show: Show, start: "dict[str, object] | None", match: "dict[str, object]") -> None:
-    """Up to what is newest now: an end that does not move while others write."""
+def _print_past(
+    app: "App", printer: EventPrinter, start: "dict[str, object] | None", match: "dict[str, object]"
+) -> None:
+    """Print events up to the newest one at the start, an end that does not move while others write."""
     last = seq((app.call("status").get("journal") or {}).get("position"))
     if start is None:
         return
     limit = start.get("last")
-    for page in pages(app, start, match, n=limit if isinstance(limit, int) else None):
-        show.decoded([event for event in page if seq(event.get("position")) <= last])
-        if show.full or seq(page[-1].get("position")) >= last:
+    for page in history_pages(app, start, match, n=limit if isinstance(limit, int) else None):
+        printer.print_decoded([event for event in page if seq(event.get("position")) <= last])
+        if printer.is_finished or seq(page[-1].get("position")) >= last:
             return
 
 
-def _newest(app: "App", name: str | None, match: "dict[str, object]") -> int:
-    """The seq of what is the newest to be done now. A consumer has a filter of its own."""
+def _newest_seq(app: "App", name: str | None, match: "dict[str, object]") -> int:
+    """Sequence number at which `--no-follow` ends. A consumer that exists has a filter of its own."""
     consumers = app.call("consumers").get("consumers") or [] if name is not None else []
-    return newest(app, next((one.get("filter") or {} for one in consumers if one.get("name") == name), match))
+    return newest_seq(app, next((one.get("filter") or {} for one in consumers if one.get("name") == name), match))
 
 
 command = Verb(
     "tail",
     run,
     [
-        *options(),
+        *event_options(),
         click.Option(["-n", "last"], type=click.IntRange(0), metavar="N", help="Start with the last N."),
         click.Option(["--count"], type=click.IntRange(0), metavar="N", help="End after N; exit 0."),
         click.Option(["--follow/--no-follow"], default=True, help="Whether to go on after what is newest now."),

@@ -1,4 +1,4 @@
-"""`chatctl topo`: verb.py, and what it needs."""
+"""`chatctl topo`: the verb, the model of the network, and its drawing as a tree, DOT or Mermaid."""
 
 from chatctl.commands.topo.verb import command
 

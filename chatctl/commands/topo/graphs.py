@@ -1,16 +1,18 @@
-"""A network as a document for programs that draw: DOT (Graphviz) and Mermaid. Links that are not up are dashed."""
+"""Draws a network as a document for other programs: DOT (Graphviz) and Mermaid. Links that are not up are dashed."""
 
-from chatctl.commands.topo.network import Network, Node
+from chatctl.commands.topo.network import Network, NetworkNode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._~+:,()?-")  # nothing to Mermaid
+_PLAIN = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._~+:,()?-"
+)  # without a meaning in Mermaid
 
 
 def dot(network: Network) -> str:
-    """For `dot -Tsvg`."""
+    """A document for e.g. `dot -Tsvg`."""
     return "\n".join(["graph chatd {", "  node [shape=box];", *_dot_lines(network), "}"])
 
 
@@ -21,31 +23,31 @@ def _dot_lines(network: Network) -> "Iterator[str]":
     for link in network.links:
         one, other = link.ends
         style = "" if link.up else ', style="dashed"'
-        yield f"  {_quoted(one.label)} -- {_quoted(other.label)} [label={_quoted(link.shown)}{style}];"
+        yield f"  {_quoted(one.label)} -- {_quoted(other.label)} [label={_quoted(link.label)}{style}];"
 
 
 def mermaid(network: Network) -> str:
-    """For everything that renders Mermaid, as many wikis and forges do."""
+    """A document for e.g. wikis that render Mermaid."""
     names = {node: f"n{number}" for number, node in enumerate(network.nodes)}
     lines = [f'  {name}["{_escaped(_caption(node))}"]' for node, name in names.items()]
     for link in network.links:
         one, other = link.ends
         line = "---" if link.up else "-.-"
-        lines.append(f'  {names[one]} {line}|"{_escaped(link.shown)}"| {names[other]}')
+        lines.append(f'  {names[one]} {line}|"{_escaped(link.label)}"| {names[other]}')
     return "\n".join(["graph LR", *lines])
 
 
-def _caption(node: Node) -> str:
+def _caption(node: NetworkNode) -> str:
     plain = f"+{node.plain} plain" if node.plain else ""
     return " ".join(part for part in (node.label, node.remark, plain) if part)
 
 
 def _quoted(text: str) -> str:
-    """A string of DOT."""
+    """Quote a string for DOT."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _escaped(text: str) -> str:
-    """What may stand between the quotes of Mermaid, which knows characters by their numbers."""
+    """Escape text for quotes in Mermaid: every special character becomes its code, e.g. `#34;`."""
     return "".join(one if one in _PLAIN else f"#{ord(one)};" for one in text)

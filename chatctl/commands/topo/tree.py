@@ -1,9 +1,9 @@
-"""A network as text: a tree of the shortest ways from this node, and beside each node the links that are not in it.
+"""Draws a network as text: the tree of shortest paths from this node, and beside each node its links outside the tree.
 
-Where a line goes on, what follows stands under it, so that nothing looks like another node. Nothing in here prints.
+A line that is folded continues under its text, so that no continuation looks like a node. Prints nothing.
 """
 
-from chatctl.commands.topo.network import Link, Network, Node, counted
+from chatctl.commands.topo.network import Network, NetworkLink, NetworkNode, count_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     Paint = Callable[..., str]
 
-MANY, TOO_MANY = 200, 2000  # links: then only the names of those beside the tree are shown, or how many there are
-NAMES_MOST = 40  # columns up to which what stands behind the names is aligned
-ALSO_LEAST, DISTANCE_LEAST = 30, 12  # columns that links beside the tree get at least, and a round trip
-INDENTS = (4, 2, 1)  # the first by which the whole tree fits
+MANY, TOO_MANY = 200, 2000  # links in the network: above, extra links are shown by name only, or only counted
+MAX_NAME_COLUMNS = 40  # wider names are not padded for alignment
+MIN_EXTRA_COLUMNS, MIN_LABEL_COLUMNS = 30, 12  # for the extra links, and for a round trip
+INDENTS = (4, 2, 1)  # the first one with which the tree fits is used
 GAP = "  "
 COLOURS = {"silent": "red", "private": "dim", "unasked": "dim", "dialing": "yellow", "pending": "yellow", "down": "red"}
 
@@ -23,145 +23,145 @@ def summary(network: Network) -> str:
     """`5 nodes, 4 links, 1 link not up, 1 node silent (0.03 s)`."""
     up = sum(link.up for link in network.links)
     silent = sum(node.status == "silent" for node in network.nodes)
-    parts = [counted(len(network.nodes), "node"), counted(up, "link")]
+    parts = [count_text(len(network.nodes), "node"), count_text(up, "link")]
     if up < len(network.links):
-        parts.append(f"{counted(len(network.links) - up, 'link')} not up")
+        parts.append(f"{count_text(len(network.links) - up, 'link')} not up")
     if silent:
-        parts.append(f"{counted(silent, 'node')} silent")
+        parts.append(f"{count_text(silent, 'node')} silent")
     return f"{', '.join(parts)} ({network.seconds:.2f} s)"
 
 
 def tree(network: Network, columns: int, paint: "Paint") -> list[str]:
-    """The lines, for so many columns; `paint` colours a piece of one."""
-    drawing = _Drawing(network, columns, paint)
-    return [line for place, bars in _walk(drawing.roots, drawing.indent) for line in drawing.lines(place, bars)]
+    """Lines for a terminal with `columns`. `paint(text, colour)` colours a part of a line."""
+    drawing = _TreeDrawing(network, columns, paint)
+    return [line for tree_node, bars in _walk(drawing.roots, drawing.indent) for line in drawing.lines(tree_node, bars)]
 
 
-class _Place:
-    """Where a node stands: under which link, how deep, and what is under it and beside it."""
+class _TreeNode:
+    """A node in the tree: the link to its parent, its depth, its children and its extra links outside the tree."""
 
-    __slots__ = ("also", "below", "depth", "last", "link", "node")
+    __slots__ = ("children", "depth", "extra_links", "last", "link", "node")
 
-    def __init__(self, node: Node, link: "Link | None", depth: int) -> None:
+    def __init__(self, node: NetworkNode, link: "NetworkLink | None", depth: int) -> None:
         self.node = node
         self.link = link
         self.depth = depth
-        self.last = False  # of those under the same one
-        self.below: list[_Place] = []
-        self.also: list[Link] = []
+        self.last = False  # of its siblings
+        self.children: list[_TreeNode] = []
+        self.extra_links: list[NetworkLink] = []
 
 
-class _Grown:
-    """The tree, before it is drawn."""
+class _SpanningTree:
+    """Every node of the network once. More than one root if parts of the network are not connected."""
 
     def __init__(self, network: Network) -> None:
-        self._places: dict[Node, _Place] = {}
-        self.roots: list[_Place] = []
+        self._by_node: dict[NetworkNode, _TreeNode] = {}
+        self.roots: list[_TreeNode] = []
         for node in network.nodes:
-            if node not in self._places:
+            if node not in self._by_node:
                 self._grow(node)
-        for place in self._places.values():
-            for under in place.below[-1:]:
-                under.last = True
-        self._put_beside()
-        self.places = list(self._places.values())
-        self.depth = max((place.depth for place in self.places), default=0)
+        for tree_node in self._by_node.values():
+            for child in tree_node.children[-1:]:
+                child.last = True
+        self._add_extra_links()
+        self.tree_nodes = list(self._by_node.values())
+        self.depth = max((tree_node.depth for tree_node in self.tree_nodes), default=0)
 
-    def _grow(self, root: Node) -> None:
-        """Shortest ways first; then who is only to be had over a link that is not up, and who is behind it."""
-        self.roots.append(self._put(root, None, 0))
+    def _grow(self, root: NetworkNode) -> None:
+        """Add nodes by shortest paths over links that are up; then those beyond a link that is not up."""
+        self.roots.append(self._add(root, None, 0))
         edge = [root]
         while edge:
             while edge:
-                edge = self._reach(edge, over_broken=False)
-            edge = self._reach(list(self._places), over_broken=True)
+                edge = self._add_neighbours(edge, over_broken=False)
+            edge = self._add_neighbours(list(self._by_node), over_broken=True)
 
-    def _reach(self, nodes: "list[Node]", *, over_broken: bool) -> "list[Node]":
-        """Whoever has a link with one of these, and no place yet, gets one under it."""
-        reached = []
+    def _add_neighbours(self, nodes: "list[NetworkNode]", *, over_broken: bool) -> "list[NetworkNode]":
+        """Add the neighbours of `nodes` that are not in the tree, and return them."""
+        added = []
         for node in nodes:
-            for link in _in_order(node):
-                far = link.far(node)
-                if far not in self._places and (over_broken or link.perhaps_up):
-                    above = self._places[node]
-                    above.below.append(self._put(far, link, above.depth + 1))
-                    reached.append(far)
-        return reached
+            for link in _sorted_links(node):
+                far = link.other_end(node)
+                if far not in self._by_node and (over_broken or link.maybe_up):
+                    parent = self._by_node[node]
+                    parent.children.append(self._add(far, link, parent.depth + 1))
+                    added.append(far)
+        return added
 
-    def _put(self, node: Node, link: "Link | None", depth: int) -> _Place:
-        place = self._places[node] = _Place(node, link, depth)
-        return place
+    def _add(self, node: NetworkNode, link: "NetworkLink | None", depth: int) -> _TreeNode:
+        tree_node = self._by_node[node] = _TreeNode(node, link, depth)
+        return tree_node
 
-    def _put_beside(self) -> None:
-        """Every other link is shown once, at the end that comes first."""
-        shown = {place.link for place in self._places.values()}
-        for place, _ in _walk(self.roots, 0):
-            for link in _in_order(place.node):
+    def _add_extra_links(self) -> None:
+        """Assign each link outside the tree to the one of its ends that is drawn first."""
+        shown = {tree_node.link for tree_node in self._by_node.values()}
+        for tree_node, _ in _walk(self.roots, 0):
+            for link in _sorted_links(tree_node.node):
                 if link not in shown:
                     shown.add(link)
-                    place.also.append(link)
+                    tree_node.extra_links.append(link)
 
 
-class _Drawing:
-    """The lines of each place."""
-
+class _TreeDrawing:
     def __init__(self, network: Network, columns: int, paint: "Paint") -> None:
-        grown = _Grown(network)
-        self.roots = grown.roots
+        spanning = _SpanningTree(network)
+        self.roots = spanning.roots
         self._paint = paint
         self._columns = columns
         self._count = len(network.links)
         longest = max((len(node.label) for node in network.nodes), default=0)
-        fits = [indent for indent in INDENTS if grown.depth * indent + longest + DISTANCE_LEAST <= columns]
+        fits = [indent for indent in INDENTS if spanning.depth * indent + longest + MIN_LABEL_COLUMNS <= columns]
         self.indent = fits[0] if fits else INDENTS[-1]
-        self._deepest = max(columns - longest - DISTANCE_LEAST, columns // 2)  # beyond that, bars are left out
-        names = max((place.depth * self.indent + len(place.node.label) for place in grown.places), default=0)
-        self._names = names if names <= NAMES_MOST else 0
+        self._deepest = max(columns - longest - MIN_LABEL_COLUMNS, columns // 2)  # longer bars are cut
+        names = max(
+            (tree_node.depth * self.indent + len(tree_node.node.label) for tree_node in spanning.tree_nodes), default=0
+        )
+        self._names = names if names <= MAX_NAME_COLUMNS else 0
 
-    def lines(self, place: _Place, bars: str) -> list[str]:
-        """A node, with how far it is, and its links beside the tree; `bars` lead to those around it."""
+    def lines(self, tree_node: _TreeNode, bars: str) -> list[str]:
+        """Lines of one node: label, round trip and extra links. `bars` connect it with its surroundings."""
         bars = bars[-self._deepest :]
-        head = bars + self._twig(place) + place.node.label
-        said = self._said(place)
+        head = bars + self._branch(tree_node) + tree_node.node.label
+        remarks = self._remarks(tree_node)
         width = len(head)
-        if said or place.also:
+        if remarks or tree_node.extra_links:
             width = max(width, self._names)
         painted = head.ljust(width)
-        for text, colour in said:
+        for text, colour in remarks:
             painted += GAP + (self._paint(text, colour) if colour else text)
             width += len(GAP) + len(text)
-        if not place.also:
+        if not tree_node.extra_links:
             return [painted]
-        under = bars if place.link is None else bars + _bar(place, self.indent)
-        return self._with_also(place, painted, width, under + ("│" if place.below else ""))
+        under = bars if tree_node.link is None else bars + _bar(tree_node, self.indent)
+        return self._with_extra_links(tree_node, painted, width, under + ("│" if tree_node.children else ""))
 
-    def _twig(self, place: _Place) -> str:
-        if place.link is None:
+    def _branch(self, tree_node: _TreeNode) -> str:
+        if tree_node.link is None:
             return ""
-        dashes = ("─" if place.link.up else "╌") * (self.indent - 2)
-        return ("└" if place.last else "├") + dashes + (" " if self.indent > 1 else "")
+        dashes = ("─" if tree_node.link.up else "╌") * (self.indent - 2)
+        return ("└" if tree_node.last else "├") + dashes + (" " if self.indent > 1 else "")
 
-    def _said(self, place: _Place) -> "list[tuple[str, str]]":
-        node, link, said = place.node, place.link, []
+    def _remarks(self, tree_node: _TreeNode) -> "list[tuple[str, str]]":
+        node, link, remarks = tree_node.node, tree_node.link, []
         if link is not None:
-            said.append((link.shown, "" if link.up else COLOURS.get(link.state, "yellow")))
+            remarks.append((link.label, "" if link.up else COLOURS.get(link.state, "yellow")))
         if node.remark:
-            said.append((node.remark, COLOURS.get(node.status, "")))
+            remarks.append((node.remark, COLOURS.get(node.status, "")))
         if node.plain:
-            said.append((f"+{node.plain} plain", "dim"))
-        return said
+            remarks.append((f"+{node.plain} plain", "dim"))
+        return remarks
 
-    def _with_also(self, place: _Place, line: str, width: int, under: str) -> list[str]:
-        """Behind what is said of the node, or where that leaves too little, below it."""
+    def _with_extra_links(self, tree_node: _TreeNode, line: str, width: int, under: str) -> list[str]:
+        """Append the extra links to the line, or below it if less than MIN_EXTRA_COLUMNS are left."""
         start = width + len(GAP)
         lines = [line + GAP]
-        if self._columns - start < ALSO_LEAST:
+        if self._columns - start < MIN_EXTRA_COLUMNS:
             start = min(len(under) + len(GAP), self._columns // 2)
             lines = [line, under.ljust(start)]
         lines[-1] += "also "
         start += len("also ")
         at = start
-        for number, word in enumerate(self._also(place)):
+        for number, word in enumerate(self._extra_words(tree_node)):
             if number and at + len(", ,") + len(word) > self._columns:
                 lines[-1] += ","
                 lines.append(under.ljust(start))
@@ -173,29 +173,29 @@ class _Drawing:
             at += len(word)
         return lines
 
-    def _also(self, place: _Place) -> list[str]:
-        """What cannot be broken: the links, one by one."""
+    def _extra_words(self, tree_node: _TreeNode) -> list[str]:
+        """The pieces between which a line may be folded: one for each extra link."""
         if self._count > TOO_MANY:
-            return [counted(len(place.also), "more link")]
-        links = [(link, link.far(place.node).label) for link in place.also]
+            return [count_text(len(tree_node.extra_links), "more link")]
+        links = [(link, link.other_end(tree_node.node).label) for link in tree_node.extra_links]
         if self._count > MANY:
             return [label if link.up else f"{label} ({link.state})" for link, label in links]
-        return [f"{label} {link.shown}" if link.up else f"{label} ({link.state})" for link, label in links]
+        return [f"{label} {link.label}" if link.up else f"{label} ({link.state})" for link, label in links]
 
 
-def _walk(roots: "list[_Place]", indent: int) -> "Iterator[tuple[_Place, str]]":
-    """All places from the top down, each with the bars that stand before it."""
-    waiting = [(root, "") for root in reversed(roots)]
-    while waiting:
-        place, bars = waiting.pop()
-        yield place, bars
-        under = bars if place.link is None else bars + _bar(place, indent)
-        waiting += [(below, under) for below in reversed(place.below)]
+def _walk(roots: "list[_TreeNode]", indent: int) -> "Iterator[tuple[_TreeNode, str]]":
+    """Yield every node of the tree from the top down, with the bars before it."""
+    stack = [(root, "") for root in reversed(roots)]
+    while stack:
+        tree_node, bars = stack.pop()
+        yield tree_node, bars
+        under = bars if tree_node.link is None else bars + _bar(tree_node, indent)
+        stack += [(child, under) for child in reversed(tree_node.children)]
 
 
-def _bar(place: _Place, indent: int) -> str:
-    return (" " if place.last else "│").ljust(indent)
+def _bar(tree_node: _TreeNode, indent: int) -> str:
+    return (" " if tree_node.last else "│").ljust(indent)
 
 
-def _in_order(node: Node) -> "list[Link]":
-    return sorted(node.links, key=lambda link: link.far(node).order)
+def _sorted_links(node: NetworkNode) -> "list[NetworkLink]":
+    return sorted(node.links, key=lambda link: link.other_end(node).order)

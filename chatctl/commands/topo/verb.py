@@ -1,4 +1,4 @@
-"""`chatctl topo`: who is connected with whom, all over the network, as text or for programs that draw."""
+"""`chatctl topo`: the nodes and links of the network, as text or as a document for drawing programs."""
 
 import click
 
@@ -9,19 +9,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chatctl.cli.app import App
 
-HOPS_MOST = 64
+MAX_HOPS = 64
 
 
 def run(app: "App", hops: "int | None", dot: bool, mermaid: bool) -> None:
-    """Ask, and draw it."""
     if dot + mermaid + app.out.json > 1:
         raise Failure("usage", "--json, --dot and --mermaid exclude each other", "choose one of them")
-    found = app.call_timed("topo", {} if hops is None else {"hops": hops})
+    found = app.call_with_timeout("topo", {} if hops is None else {"hops": hops})
     if app.out.json:
         app.out.result(found)
         return
     from chatctl.commands.topo import graphs, tree
-    from chatctl.commands.topo.network import Network, counted
+    from chatctl.commands.topo.network import Network, count_text
 
     network = Network(found)
     if dot or mermaid:
@@ -33,14 +32,14 @@ def run(app: "App", hops: "int | None", dot: bool, mermaid: bool) -> None:
     app.out.line("\n".join([app.out.paint(tree.summary(network), "bold"), "", *drawn]))
     far = sum(node.status == "unasked" and node.hops is not None for node in network.nodes)
     if far:
-        app.out.note(f"too far away to be asked: {counted(far, 'node')}; --hops N asks further")
+        app.out.note(f"too far away to be asked: {count_text(far, 'node')}; --hops N asks further")
 
 
 command = Verb(
     "topo",
     run,
     [
-        click.Option(["--hops"], type=click.IntRange(0, HOPS_MOST), metavar="N", help="Over so many links (16)."),
+        click.Option(["--hops"], type=click.IntRange(0, MAX_HOPS), metavar="N", help="Over so many links (16)."),
         click.Option(["--dot"], is_flag=True, help="Print a graph for Graphviz."),
         click.Option(["--mermaid"], is_flag=True, help="Print a graph for Mermaid."),
     ],

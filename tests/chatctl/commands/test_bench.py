@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.commands.bench.load import WINDOW
+from chatctl.commands.bench.load_generator import WINDOW
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import BOB, FakeDaemon, Refusal, Session, in_turn, refusing
 from tests.harness.fake_peer import Far, happened, receipt, then
@@ -153,7 +153,7 @@ def test_the_count_is_taken_once_the_peer_is_back(daemon: FakeDaemon, chatctl: C
 def test_more_than_a_daemon_counts_at_a_time_is_counted_in_parts(
     daemon: FakeDaemon, chatctl: Chatctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatctl.commands.bench.verb.TALLY_MOST", 20)
+    monkeypatch.setattr("chatctl.commands.bench.verb.TALLY_POSITIONS", 20)
     Far(daemon)
     counted = refusing("unknown_method")
     daemon.on["tally"] = in_turn(*[{"messages": n, "distinct": n} for n in (20, 20, 10)], counted)

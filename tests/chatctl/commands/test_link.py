@@ -185,9 +185,9 @@ def test_status_tells_of_faults_where_there_may_be_some(
     [(0.2, "200ms"), (0.00002, "0.02ms"), (1, "1s"), (1.5, "1.5s"), (90, "90s"), (120, "2m"), (3600, "1h"), (0, "0ms")],
 )
 def test_a_span_is_shown_as_it_is_written(seconds: float, shown: str) -> None:
-    assert link_faults.span(seconds) == shown
+    assert link_faults.duration_text(seconds) == shown
 
 
 @pytest.mark.parametrize(("count", "shown"), [(0, "0"), (999, "999"), (64_000, "64k"), (65_536, "65.54k"), (2e9, "2G")])
 def test_an_amount_is_shown_as_it_is_written(count: float, shown: str) -> None:
-    assert link_faults.amount(count) == shown
+    assert link_faults.bytes_text(count) == shown

@@ -1,6 +1,6 @@
 """The network as people see it: labels, and what both ends say of a link."""
 
-from chatctl.commands.topo.network import Network, counted, round_trip
+from chatctl.commands.topo.network import Network, count_text, round_trip_text
 from tests.harness.topologies import FIVE, RING, node_id, topology
 
 
@@ -8,7 +8,7 @@ def test_each_link_is_there_once_and_known_at_both_ends() -> None:
     network = Network(topology(FIVE, RING))
     assert len(network.links) == 5
     assert all(len(node.links) == 2 for node in network.nodes)
-    assert all(link.far(link.ends[0]) is link.ends[1] for link in network.links)
+    assert all(link.other_end(link.ends[0]) is link.ends[1] for link in network.links)
 
 
 def test_a_link_is_up_when_all_that_say_anything_say_so() -> None:
@@ -21,7 +21,7 @@ def test_a_link_is_up_when_all_that_say_anything_say_so() -> None:
         ({("a", "b"): "dialing"}, {"b": "unasked"}, False, False),
     ):
         (link,) = Network(topology(["a", "b"], [("a", "b")], states=states, status=status)).links
-        assert (link.up, link.perhaps_up) == (up, perhaps)
+        assert (link.up, link.maybe_up) == (up, perhaps)
 
 
 def test_of_two_ends_that_say_not_up_the_one_that_says_more_is_shown() -> None:
@@ -56,8 +56,8 @@ def test_links_to_nobody_that_is_known_are_left_out() -> None:
 
 
 def test_numbers_and_words() -> None:
-    assert [counted(number, "link") for number in (0, 1, 2)] == ["0 links", "1 link", "2 links"]
-    assert [round_trip(ms) for ms in (None, 0.04, 99.94, 100, 1234.5)] == [
+    assert [count_text(number, "link") for number in (0, 1, 2)] == ["0 links", "1 link", "2 links"]
+    assert [round_trip_text(ms) for ms in (None, 0.04, 99.94, 100, 1234.5)] == [
         "? ms",
         "0.0 ms",
         "99.9 ms",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.commands.ping import MOST_OPEN
+from chatctl.commands.ping import MAX_OPEN
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import BOB, FakeDaemon, Refusal, Session, evicting, in_turn, refusing
 
@@ -106,10 +106,10 @@ def test_pings_that_are_not_answered_do_not_pile_up(daemon: FakeDaemon, chatctl:
 
     daemon.on["ping"] = silent
     ran = chatctl("ping", "bob", *QUICK, "--timeout", "1s")
-    assert len(daemon.params("ping")) == MOST_OPEN
+    assert len(daemon.params("ping")) == MAX_OPEN
     assert ran.status == 124
-    assert ran.out == f"{MOST_OPEN} sent, 0 answered, 100% lost\n"
-    assert ran.err == f"chatctl: 0 of {MOST_OPEN} pings were answered in time\n"
+    assert ran.out == f"{MAX_OPEN} sent, 0 answered, 100% lost\n"
+    assert ran.err == f"chatctl: 0 of {MAX_OPEN} pings were answered in time\n"
 
 
 def test_the_interval_lies_between_two_of_them(daemon: FakeDaemon, chatctl: Chatctl) -> None:

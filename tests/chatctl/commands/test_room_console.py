@@ -7,7 +7,7 @@ import pytest
 
 from chatctl.cli.app import App
 from chatctl.commands.console import room_console
-from chatctl.commands.console.room_console import ESTABLISHED, FAILED, NO_USER, WRONG, Lounge
+from chatctl.commands.console.room_console import ESTABLISHED, FAILED, NO_USER, WRONG, RoomConsole
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import (
     HERE,
@@ -71,19 +71,19 @@ class Console:
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self.app = App()
         self.app.connect_timeout = 0.2
-        self.lounge = Lounge(self.app, ROOM)
+        self.room_console = RoomConsole(self.app, ROOM)
         self._capfd = capfd
         self._told = ""
 
     def type(self, *lines: str) -> list[str]:
         """The lines that stdout shows for these."""
         for line in lines:
-            assert self.lounge.execute(line)
+            assert self.room_console.execute(line)
         return self._shown()
 
     def end(self) -> str:
         """End it; what stderr has shown since the first line."""
-        self.lounge.end()
+        self.room_console.close()
         self._shown()
         return self._told
 
@@ -97,7 +97,7 @@ class Console:
 def console(capfd: pytest.CaptureFixture[str]) -> Iterator[Console]:
     made = Console(capfd)
     yield made
-    made.lounge.end()
+    made.room_console.close()
     made.app.close()
 
 
@@ -138,7 +138,7 @@ def test_however_it_ends_it_leaves_what_it_joined(daemon: FakeDaemon, start: Sta
 def test_outside_all_but_the_keywords_is_refused_to_the_letter(
     daemon: FakeDaemon, stranger: Membership, console: Console
 ) -> None:
-    console.lounge.begin()
+    console.room_console.open()
     lines = ["hello", "connect", "send hi", "quit", "*users", "*exit", "@jane hi", "SEND hi", "SEND", "CONNECT now"]
     assert console.type(*lines, "QUIT now") == [WRONG] * 11
     assert WRONG == "ERROR: Please use the CONNECT, SEND <message>, and QUIT commands."
@@ -148,7 +148,7 @@ def test_outside_all_but_the_keywords_is_refused_to_the_letter(
 def test_inside_keywords_with_the_wrong_words_are_refused_and_others_are_said(
     daemon: FakeDaemon, member: Membership, console: Console
 ) -> None:
-    console.lounge.begin()
+    console.room_console.open()
     assert console.type("SEND", " SEND  ", "CONNECT now", "QUIT now") == [WRONG] * 4
     assert console.type("send hi", "SEND  QUIT  now ", "SENDING", "quit", "@jane a  b", "", "  ") == []
     assert texts(daemon) == ["send hi", "QUIT  now", "SENDING", "quit", "@jane a  b"]
@@ -157,7 +157,7 @@ def test_inside_keywords_with_the_wrong_words_are_refused_and_others_are_said(
 def test_to_connect_where_one_is_already_joins_nothing(
     daemon: FakeDaemon, member: Membership, console: Console
 ) -> None:
-    console.lounge.begin()
+    console.room_console.open()
     assert console.type("CONNECT") == [ESTABLISHED]
     console.end()
     assert not {"room.join", "room.leave"} & set(asked(daemon))
@@ -169,14 +169,14 @@ def test_a_connect_that_fails_is_told_with_its_reason_and_can_be_tried_again(
 ) -> None:
     join = daemon.on["room.join"]
     daemon.on["room.join"] = in_turn(refusing("timeout", 502, "alice is away"), refusing("forbidden", 401), join)
-    console.lounge.begin()
+    console.room_console.open()
     assert console.type("CONNECT", "hi", "CONNECT", "CONNECT") == [FAILED, WRONG, FAILED, ESTABLISHED]
     assert "chatctl: alice is away\n" in console.end()
     assert daemon.params("room.join") == [{"room": ROOM}] * 3
 
 
 def test_what_is_said_while_we_join_is_shown(daemon: FakeDaemon, stranger: Membership, console: Console) -> None:
-    console.lounge.begin()
+    console.room_console.open()
     assert daemon.params("subscribe") == []
     console.type("CONNECT")
     assert daemon.params("subscribe") == [{"from": {"position": "aaaaaaaa:1"}, "filter": {"room": ROOM}}]
@@ -238,7 +238,7 @@ def test_a_membership_that_ends_is_told_and_connect_begins_another(
 def test_a_membership_that_another_terminal_ended_is_not_left_again(
     daemon: FakeDaemon, stranger: Membership, console: Console
 ) -> None:
-    console.lounge.begin()
+    console.room_console.open()
     console.type("CONNECT")
     stranger.inside = False
     daemon.on["room.say"] = refusing("unknown_room", 203, "not in it")
@@ -263,20 +263,20 @@ def test_a_room_that_is_unknown_after_a_restart_is_outside(daemon: FakeDaemon, s
 
 def test_users_are_told_as_the_seed_does(daemon: FakeDaemon, member: Membership, console: Console) -> None:
     daemon.on["room.users"] = {"users": [{"nick": "bob"}, {"nick": "j\x1bane"}]}
-    console.lounge.begin()
+    console.room_console.open()
     assert console.type("*users") == ["User List:", "[1] bob", "[2] j\\x1bane"]
 
 
 def test_an_unknown_name_is_told_as_the_seed_does(daemon: FakeDaemon, member: Membership, console: Console) -> None:
     daemon.on["room.say"] = refusing("unknown_peer", 201, "nobody is called jim")
-    console.lounge.begin()
+    console.room_console.open()
     assert console.type("@jim hi", "SEND @jim hi") == [NO_USER] * 2
     assert NO_USER == "User does not exist."
 
 
 def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, member: Membership, console: Console) -> None:
     daemon.on["room.say"] = in_turn(refusing("bad_text", 306, "control characters"), SAID)
-    console.lounge.begin()
+    console.room_console.open()
     console.type("a\x07", "\udcff", "hi")
     assert texts(daemon) == ["a\x07", "hi"]
     assert [line[:30] for line in console.end().splitlines()] == [
@@ -289,16 +289,16 @@ def test_what_was_said_is_in_the_room_before_it_is_left(
     daemon: FakeDaemon, stranger: Membership, console: Console
 ) -> None:
     daemon.on["wait"] = refusing("timeout", 502)
-    console.lounge.begin()
+    console.room_console.open()
     console.type("CONNECT", "hi")
     assert "has not confirmed what was said last: aaaaaaaa:7" in console.end()
     assert [method for method, _ in daemon.asked][-2:] == ["wait", "room.leave"]
-    assert daemon.params("wait") == [{"for": "delivered", "id": "aaaaaaaa:7", "timeout": room_console.LINGER_S}]
+    assert daemon.params("wait") == [{"for": "delivered", "id": "aaaaaaaa:7", "timeout": room_console.POST_TIMEOUT_S}]
 
 
 def test_a_room_that_cannot_be_left_is_told(daemon: FakeDaemon, stranger: Membership, console: Console) -> None:
     daemon.on["room.leave"] = refusing("storage_full", 506, "the disk is full")
-    console.lounge.begin()
+    console.room_console.open()
     console.type("CONNECT")
     assert console.end().endswith("chatctl: the disk is full\n")
 
@@ -309,7 +309,7 @@ def test_a_line_under_way_is_left_by_ctrl_c(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    console.lounge.begin()
+    console.room_console.open()
     with monkeypatch.context() as patch:
         patch.setattr(console.app, "call", interrupted)
         assert console.type("*users") == []
@@ -319,7 +319,7 @@ def test_a_line_under_way_is_left_by_ctrl_c(
 
 def test_what_was_said_last_and_refused_is_told(daemon: FakeDaemon, stranger: Membership, console: Console) -> None:
     daemon.on["wait"] = refusing("rejected", 305, "not in the room")
-    console.lounge.begin()
+    console.room_console.open()
     console.type("CONNECT", "hi")
     assert console.end().endswith("chatctl: not in the room\n")
 
@@ -336,7 +336,7 @@ def test_a_host_that_is_away_is_told_at_the_start(
     daemon: FakeDaemon, member: Membership, console: Console, capfd: pytest.CaptureFixture[str]
 ) -> None:
     daemon.on["room.topic"] = {"room": {**LOBBY, "state": "away"}}
-    console.lounge.begin()
+    console.room_console.open()
     assert capfd.readouterr().err == f"the host of {ROOM} is away: what you say waits for it\n"
 
 
@@ -347,7 +347,7 @@ def test_without_a_daemon_it_is_3(chatctl: Chatctl) -> None:
 def test_a_line_behind_a_restart_of_the_daemon_goes_to_the_new_one(
     daemon: FakeDaemon, member: Membership, console: Console
 ) -> None:
-    console.lounge.begin()
+    console.room_console.open()
     console.type("one")
     daemon.sessions[0].end()
     console.type("two")

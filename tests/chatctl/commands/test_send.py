@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.rpc.pipeline import WINDOW
+from chatctl.cli.pipeline import WINDOW
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import BOB, FakeDaemon, Refusal, Session, evicting, in_turn
 

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from chatctl.text.measures import Durations, millis, progress, size_of, spread
+from chatctl.text.measures import DurationHistogram, millis_text, progress_line, size_text, spread_text
 
 
-def durations(*seconds: float) -> Durations:
-    found = Durations()
+def durations(*seconds: float) -> DurationHistogram:
+    found = DurationHistogram()
     for one in seconds:
         found.add(one)
     return found
@@ -28,9 +28,9 @@ def test_of_one_duration_all_percentiles_are_that_one() -> None:
 
 
 def test_nothing_measured_is_nothing() -> None:
-    assert Durations().percentile(50) is None
-    assert set(Durations().record().values()) == {None}
-    assert spread(Durations().record()) == ""
+    assert DurationHistogram().percentile(50) is None
+    assert set(DurationHistogram().record().values()) == {None}
+    assert spread_text(DurationHistogram().record()) == ""
 
 
 def test_percentiles_are_right_to_a_thousandth_from_nanoseconds_to_hours() -> None:
@@ -46,7 +46,7 @@ def test_percentiles_are_right_to_a_thousandth_from_nanoseconds_to_hours() -> No
 
 def test_millions_take_no_more_room_than_thousands() -> None:
     drawn = random.Random(7)
-    found = Durations()
+    found = DurationHistogram()
     for _ in range(100_000):
         found.add(drawn.uniform(0.001, 0.002), 100)
     assert found.count == 10_000_000
@@ -59,12 +59,12 @@ def test_a_clock_that_went_back_a_little_is_no_duration() -> None:
 
 
 def test_numbers_are_short_for_people() -> None:
-    assert [millis(value) for value in (0.4149, 9.94, 12.5, 120.4)] == ["0.41", "9.9", "12.5", "120"]
-    assert [size_of(count) for count in (820, 3_226_000, 12e9, 1e13)] == ["820 B", "3.2 MB", "12.0 GB", "10000.0 GB"]
-    assert spread(durations(0.00031, 0.0004, 0.00052).record()) == "min/median/p99/max 0.31/0.40/0.52/0.52 ms"
+    assert [millis_text(value) for value in (0.4149, 9.94, 12.5, 120.4)] == ["0.41", "9.9", "12.5", "120"]
+    assert [size_text(count) for count in (820, 3_226_000, 12e9, 1e13)] == ["820 B", "3.2 MB", "12.0 GB", "10000.0 GB"]
+    assert spread_text(durations(0.00031, 0.0004, 0.00052).record()) == "min/median/p99/max 0.31/0.40/0.52/0.52 ms"
 
 
 def test_progress_is_one_line_that_never_passes_its_end() -> None:
-    assert progress(0, 10, 0.0).startswith("[..............................]   0%  0 of 10")
-    assert progress(5, 10, 1234.5).startswith("[###############...............]  50%  5 of 10  1,234/s")
-    assert progress(12, 10, 1.0).startswith("[##############################] 100%")
+    assert progress_line(0, 10, 0.0).startswith("[..............................]   0%  0 of 10")
+    assert progress_line(5, 10, 1234.5).startswith("[###############...............]  50%  5 of 10  1,234/s")
+    assert progress_line(12, 10, 1.0).startswith("[##############################] 100%")

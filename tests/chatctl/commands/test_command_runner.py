@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chatctl.commands.tail import runner
-from chatctl.commands.tail.runner import LONGEST_VARIABLE, Runner, environment
+from chatctl.commands.tail import command_runner
+from chatctl.commands.tail.command_runner import MAX_VARIABLE_BYTES, CommandRunner, environment
 from chatctl.errors import Failure
 from chatctl.text.output import Output
 from tests.chatctl.conftest import Chatctl, Start
@@ -98,7 +98,7 @@ def test_the_command_is_told_the_room_and_who_said_it_there() -> None:
     assert told == [b"lobby@alice", b"jane", b"bob", b""]
 
 
-@pytest.mark.parametrize("text", ["x" * (LONGEST_VARIABLE + 1), "é" * LONGEST_VARIABLE, "a\0b"])
+@pytest.mark.parametrize("text", ["x" * (MAX_VARIABLE_BYTES + 1), "é" * MAX_VARIABLE_BYTES, "a\0b"])
 def test_a_text_that_no_variable_can_hold_is_on_stdin_only(daemon: FakeDaemon, chatctl: Chatctl, text: str) -> None:
     daemon.on["subscribe"] = subscribed(message(1, text))
     ran = chatctl("tail", "--count", "1", "--exec", 'test -z "${MSG_TEXT+set}" && cat')
@@ -106,8 +106,8 @@ def test_a_text_that_no_variable_can_hold_is_on_stdin_only(daemon: FakeDaemon, c
 
 
 def test_a_text_up_to_the_limit_is_in_its_variable(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    daemon.on["subscribe"] = subscribed(message(1, "x" * LONGEST_VARIABLE))
-    assert chatctl("tail", "--count", "1", "--exec", "echo ${#MSG_TEXT}").out == f"{LONGEST_VARIABLE}\n"
+    daemon.on["subscribe"] = subscribed(message(1, "x" * MAX_VARIABLE_BYTES))
+    assert chatctl("tail", "--count", "1", "--exec", "echo ${#MSG_TEXT}").out == f"{MAX_VARIABLE_BYTES}\n"
 
 
 def test_a_command_that_does_not_read_its_stdin_is_fine(daemon: FakeDaemon, chatctl: Chatctl) -> None:
@@ -118,7 +118,7 @@ def test_a_command_that_does_not_read_its_stdin_is_fine(daemon: FakeDaemon, chat
 def test_it_is_run_again_until_it_ends_with_0_and_in_order(
     daemon: FakeDaemon, chatctl: Chatctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(command_runner, "FIRST_PAUSE_S", 0.01)
     daemon.on["subscribe"] = subscribed(message(1), message(2))
     log = tmp_path / "log"
     command = f'echo "$MSG_POSITION" >> {log}; test "$(wc -l < {log})" -ge 3'
@@ -141,7 +141,7 @@ def test_pauses_double_up_to_the_longest() -> None:
             raise Failure("timeout", "enough")
 
     with pytest.raises(Failure):
-        Runner(Output(), "exit 3", None, strict=False).do(b"{}", message(1), "/s", pause)
+        CommandRunner(Output(), "exit 3", None, strict=False).process(b"{}", message(1), "/s", pause)
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
@@ -157,7 +157,9 @@ def test_a_command_that_cannot_be_started_is_tried_again(capfd: pytest.CaptureFi
         raise Failure("timeout", "enough")
 
     with pytest.raises(Failure):
-        Runner(Output(), "x" * 3_000_000, None, strict=False).do(b"{}", message(1), "/s", pause)  # over ARG_MAX
+        CommandRunner(Output(), "x" * 3_000_000, None, strict=False).process(
+            b"{}", message(1), "/s", pause
+        )  # over ARG_MAX
     first, second = capfd.readouterr().err.splitlines()
     assert first.startswith("chatctl: the command cannot be started: ")
     assert second == "chatctl: the command ended with 126 for aaaaaaaa:1; again in 0.5 s"
