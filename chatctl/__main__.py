@@ -5,12 +5,9 @@ import sys
 
 import click
 
-from chatctl.cli.app import App
-from chatctl.cli.table import cli
-from chatctl.cli.verb import usage_failure
+from chatctl.cli.table import COMPLETE_VARIABLE, cli
+from chatctl.cli.verb import App, usage_failure
 from chatctl.errors import DONE, INTERRUPTED, Failure
-
-COMPLETE = "_CHATCTL_COMPLETE"  # set by the completion scripts
 
 
 def main() -> None:
@@ -25,8 +22,8 @@ def main() -> None:
 
 def run(argv: list[str]) -> int:
     """Run one command line and return the exit status."""
-    if COMPLETE in os.environ:
-        cli.main(argv, "chatctl", complete_var=COMPLETE, obj=App())
+    if COMPLETE_VARIABLE in os.environ:
+        cli.main(argv, "chatctl", complete_var=COMPLETE_VARIABLE, obj=App())
     app = App()
     try:
         return _invoke(app, argv)

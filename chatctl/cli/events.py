@@ -4,6 +4,7 @@ import json
 
 import click
 
+from chatctl.cli.verb import App
 from chatctl.errors import Failure
 from chatctl.rpc.positions import is_gap
 from chatctl.text.format import event_line
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from chatctl.cli.app import App
 
 EPILOG = f"Fields of TEMPLATE: {' '.join(FIELDS)}."
 
@@ -28,7 +28,7 @@ class EventPrinter:
 
     def __init__(
         self,
-        app: "App",
+        app: App,
         template: str | None,
         limit: int | None = None,
         line: "Callable[[Mapping[str, Any]], str]" = event_line,

@@ -9,6 +9,7 @@ import select
 import sys
 from collections import deque
 
+from chatctl.cli.verb import App
 from chatctl.errors import Failure, SessionEnded, SessionEvicted, refusal
 from chatctl.rpc.session import parse_message, result_of
 from chatctl.text.output import recipient_name
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from chatctl.cli.app import App
 
 WINDOW = 1000
 READ_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ READ_BYTES = 64 * 1024
 class Pipeline:
     """The lines of one stdin on one session. Replies come in the order of the lines."""
 
-    def __init__(self, app: "App", method: str, params: "Mapping[str, object]") -> None:
+    def __init__(self, app: App, method: str, params: "Mapping[str, object]") -> None:
         self._app = app
         self._session = app.session
         self._method = method

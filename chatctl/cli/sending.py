@@ -6,7 +6,7 @@ reply, say, room and the console.
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import Failure, SessionEnded
 from chatctl.text.output import recipient_name
 from chatctl.text.values import duration_option
@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 STDIN = "-"
 REPORT_WAIT_S = 0.3  # on a terminal, report "delivered" instead of "queued" if it happens within this time
@@ -113,7 +112,7 @@ def check_utf8(text: str, what: str) -> None:
         ) from None
 
 
-def call_sending(app: "App", method: str, params: "dict[str, object]") -> "dict[str, Any]":
+def call_sending(app: App, method: str, params: "dict[str, object]") -> "dict[str, Any]":
     """Call a method that sends a message. A failure gets a hint that says how to find out about the message."""
     try:
         timed = "wait" in params or method == "ask"
@@ -129,7 +128,7 @@ def call_sending(app: "App", method: str, params: "dict[str, object]") -> "dict[
 
 
 def send_text_or_stdin(
-    app: "App", method: str, params: "dict[str, object]", words: tuple[str, ...], literal: bool
+    app: App, method: str, params: "dict[str, object]", words: tuple[str, ...], literal: bool
 ) -> None:
     """Send the text as one message, or for a lone dash each line of stdin as one."""
     if words != (STDIN,) or literal:
@@ -142,7 +141,7 @@ def send_text_or_stdin(
     Pipeline(app, method, params).send_all()
 
 
-def send_and_report(app: "App", method: str, params: "dict[str, object]") -> None:
+def send_and_report(app: App, method: str, params: "dict[str, object]") -> None:
     """Send a message and print its id, or its state on a terminal. After a failure print the id if there is one."""
     try:
         sent = call_sending(app, method, params)
@@ -158,7 +157,7 @@ def send_and_report(app: "App", method: str, params: "dict[str, object]") -> Non
         app.out.line(str(sent.get("id")))
 
 
-def _outcome_line(app: "App", sent: "dict[str, Any]") -> str:
+def _outcome_line(app: App, sent: "dict[str, Any]") -> str:
     """`delivered to bob`, or `queued for bob: 7kq2m4xa:42`."""
     from chatctl.text.sanitize import inline
 
@@ -168,7 +167,7 @@ def _outcome_line(app: "App", sent: "dict[str, Any]") -> str:
     return f"{state} to {name}" if state in ARRIVED else f"{inline(str(state))} for {name}: {number}"
 
 
-def _state_after_wait(app: "App", number: str) -> str:
+def _state_after_wait(app: App, number: str) -> str:
     """State of a queued message REPORT_WAIT_S later."""
     try:
         app.call("wait", {"for": "delivered", "id": number, "timeout": REPORT_WAIT_S})

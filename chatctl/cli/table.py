@@ -7,6 +7,8 @@ import click
 from chatctl.cli.verb import global_options
 from chatctl.errors import Failure
 
+COMPLETE_VARIABLE = "_CHATCTL_COMPLETE"  # set by the completion scripts
+
 # Heading in the overview -> verb -> its summary.
 VERBS: dict[str, dict[str, str]] = {
     "Messages": {

@@ -1,18 +1,27 @@
-"""The shape that all verbs share, and the options that are accepted before and after a verb.
+"""App and Verb: what a verb is given, and the shape that all verbs share, with the options before and after a verb.
 
-Knows the App; knows no verb. Used by the table and by every file in commands/.
+Knows no particular verb. Used by the entry point, the table and every file in commands/.
 """
 
 import click
 
-from chatctl.cli.app import App
 from chatctl.errors import Failure
+from chatctl.rpc.connection import Connection
+from chatctl.text.output import Output
 from chatctl.text.values import duration_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+
+class App(Connection):
+    """One run of chatctl: the connection with its global options, and the output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = Output()
 
 
 class Verb(click.Command):

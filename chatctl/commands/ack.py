@@ -2,15 +2,11 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text.sanitize import inline
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
-
-def run(app: "App", name: str, position: str) -> None:
+def run(app: App, name: str, position: str) -> None:
     found = app.call("ack", {"consumer": name, "position": position})
     if app.out.json:
         app.out.result(found)

@@ -2,16 +2,12 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import DONE, FAILED
 from chatctl.text.sanitize import inline
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
-
-def run(app: "App", number: str) -> int:
+def run(app: App, number: str) -> int:
     found = app.call("cancel", {"id": number})
     certain = found.get("state") == "cancelled"
     if app.out.json:

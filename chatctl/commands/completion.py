@@ -2,25 +2,19 @@
 
 import click
 
-from chatctl.cli.verb import Verb
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
+from chatctl.cli.table import COMPLETE_VARIABLE, cli
+from chatctl.cli.verb import App, Verb
 
 SHELLS = ("bash", "zsh", "fish")
 
 
-def run(app: "App", shell: str) -> None:
+def run(app: App, shell: str) -> None:
     from click.shell_completion import get_completion_class
-
-    from chatctl.__main__ import COMPLETE
-    from chatctl.cli.table import cli
 
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"click knows no completion for {shell}")
-    script = kind(cli, {}, "chatctl", COMPLETE)
+    script = kind(cli, {}, "chatctl", COMPLETE_VARIABLE)
     app.out.line((script.source_template % script.source_vars()).strip())
 
 

@@ -2,20 +2,16 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import Failure
 from chatctl.text.format import peer_line
 from chatd.paths import DEFAULT_PORT
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
 HIGHEST_PORT = 65535
 
 
 def run(
-    app: "App", address: str, port: str | None, plain: bool, keep: bool, dialect: str | None, nick: str | None
+    app: App, address: str, port: str | None, plain: bool, keep: bool, dialect: str | None, nick: str | None
 ) -> None:
     host, number = split_address(address, port)
     params: dict[str, object] = {"host": host, "port": number, "plain": plain, "keep": keep}

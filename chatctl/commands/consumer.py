@@ -2,15 +2,11 @@
 
 import click
 
-from chatctl.cli.verb import Verb, common_options
+from chatctl.cli.verb import App, Verb, common_options
 from chatctl.text.sanitize import inline
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
-
-def remove(app: "App", name: str) -> None:
+def remove(app: App, name: str) -> None:
     found = app.call("consumer.remove", {"consumer": name})
     if app.out.json:
         app.out.result(found)

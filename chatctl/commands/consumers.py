@@ -1,18 +1,17 @@
 """`chatctl consumers`: the named readers and their positions."""
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text.format import local_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 HEAD = ("NAME", "POSITION", "LAG", "HELD", "LAST SEEN")
 
 
-def run(app: "App") -> None:
+def run(app: App) -> None:
     found = app.call("consumers")
     if app.out.json:
         app.out.result(found)

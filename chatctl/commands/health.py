@@ -1,6 +1,6 @@
 """`chatctl health`: the daemon's state as an exit status, for HEALTHCHECK and monitoring."""
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import DONE, FAILED
 from chatctl.text.sanitize import inline
 
@@ -8,10 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
-
-def run(app: "App") -> int:
+def run(app: App) -> int:
     found = app.call("health")
     healthy = bool(found.get("healthy"))
     if app.out.json:

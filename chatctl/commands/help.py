@@ -2,17 +2,12 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.table import cli
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import Failure
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
-
-def run(app: "App", verb: tuple[str, ...]) -> None:
-    from chatctl.cli.table import cli
-
+def run(app: App, verb: tuple[str, ...]) -> None:
     context = click.Context(cli, info_name="chatctl", obj=app)
     command: click.Command = cli
     for word in verb:

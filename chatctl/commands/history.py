@@ -3,18 +3,14 @@
 import click
 
 from chatctl.cli.events import EPILOG, EventPrinter, event_filter, event_options, start_position
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.rpc.pages import history_pages
 from chatctl.text.format import history_line
 from chatctl.text.values import moment_option
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
-
 
 def run(
-    app: "App",
+    app: App,
     peer: str | None,
     n: int,
     since: str | None,

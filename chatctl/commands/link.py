@@ -2,7 +2,7 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text import link_faults
 from chatctl.text.format import local_time
 from chatctl.text.sanitize import inline
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from chatctl.cli.app import App
 
 HEAD = ("PEER", "STATE", "WAY", "FAULTS", "MEASURED", "UNTIL")
 DIRECTIONS = ("out", "in")
 OTHERS = "*"  # as in the configuration: all peers without faults of their own
 
 
-def run(app: "App", **given: "Any") -> None:
+def run(app: App, **given: "Any") -> None:
     """Apply the options that were given; without any, print the links."""
     params = {name: value for name, value in given.items() if value is not None and value is not False}
     directions = [name for name in DIRECTIONS if params.pop(name, False)]
@@ -59,7 +58,7 @@ def _change_text(params: "dict[str, Any]", now: "dict[str, Any] | None") -> str:
     return "; ".join(words) + lasting
 
 
-def _print_links(app: "App", found: "dict[str, Any]") -> None:
+def _print_links(app: App, found: "dict[str, Any]") -> None:
     """Print a table: a row for each direction with requested or measured faults."""
     default = found.get("default")
     others = {"peer": {"name": OTHERS}, "faults": default} if link_faults.faults_text(default) else None

@@ -2,7 +2,7 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text import link_faults
 from chatctl.text.format import local_time
 from chatctl.text.output import table
@@ -11,13 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 HEAD = ("SLOT", "NAME", "ADDRESS", "DIR", "STATE", "SINCE", "QUEUED", "WISH")
 COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red"}
 
 
-def run(app: "App", everyone: bool) -> None:
+def run(app: App, everyone: bool) -> None:
     found = app.call("list", {"all": everyone})
     if app.out.json:
         app.out.result(found)

@@ -2,7 +2,7 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text.format import event_line
 from chatctl.text.sanitize import inline
 
@@ -10,10 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
-
-def run(app: "App", number: str) -> None:
+def run(app: App, number: str) -> None:
     message = app.call("msg", {"id": number}).get("message") or {}
     if app.out.json:
         app.out.result(message)

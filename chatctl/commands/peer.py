@@ -2,20 +2,18 @@
 
 import click
 
-from chatctl.cli.verb import Verb, common_options
+from chatctl.cli.verb import App, Verb, common_options
 from chatctl.text.format import peer_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
-
 
 def _verb(name: str, done: str, arguments: list[click.Parameter], **attrs: "Any") -> Verb:
     """A verb that calls the method `peer.NAME` with its arguments and prints the peer after the word `done`."""
 
-    def run(app: "App", **params: str) -> None:
+    def run(app: App, **params: str) -> None:
         found = app.call(f"peer.{name}", params)
         if app.out.json:
             app.out.result(found)

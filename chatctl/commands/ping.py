@@ -6,7 +6,7 @@ import time
 import click
 
 from chatctl.cli.sending import check_utf8
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import DONE, FAILED, Failure, SessionEvicted
 from chatctl.rpc.session import parse_message, result_of
 from chatctl.text.measures import DurationHistogram, millis_text, spread_text
@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 MAX_OPEN = 16  # pings without an answer, so that they do not pile up on a silent link
 LOST_KINDS = ("timeout", "peer_offline")  # failures of one ping; the next one may succeed
@@ -27,7 +26,7 @@ LOST_KINDS = ("timeout", "peer_offline")  # failures of one ping; the next one m
 class Pinger:
     """Pings of one peer on one session. Each is a request; the daemon measures the round trip."""
 
-    def __init__(self, app: "App", params: "dict[str, object]", count: int | None, interval: float) -> None:
+    def __init__(self, app: App, params: "dict[str, object]", count: int | None, interval: float) -> None:
         self.resolved = 0  # pings that were answered or lost
         self.sent = 0
         self.round_trips = DurationHistogram()
@@ -124,7 +123,7 @@ class Pinger:
         self._app.out.line(f"{sent} sent, {answered} answered, {lost:.0%} lost{times_text}")
 
 
-def run(app: "App", peer: str, count: int | None, interval: float, patience: float) -> int:
+def run(app: App, peer: str, count: int | None, interval: float, patience: float) -> int:
     """Without `count`, end at Ctrl-C."""
     check_utf8(peer, "the peer's name")
     pinger, ended = Pinger(app, {"peer": peer, "timeout": patience}, count, interval), None

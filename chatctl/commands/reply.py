@@ -3,15 +3,14 @@
 import click
 
 from chatctl.cli import sending
+from chatctl.cli.verb import App
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
-
-def run(app: "App", number: str, text: tuple[str, ...], literal: bool, **options: "Any") -> None:
+def run(app: App, number: str, text: tuple[str, ...], literal: bool, **options: "Any") -> None:
     sending.check_utf8(number, "the id")
     params = sending.send_params(**options)
     sending.send_and_report(app, "reply", {"id": number, "text": sending.message_text(text, literal), **params})

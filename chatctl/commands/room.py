@@ -3,7 +3,7 @@
 import click
 
 from chatctl.cli import sending
-from chatctl.cli.verb import Verb, common_options
+from chatctl.cli.verb import App, Verb, common_options
 from chatctl.commands.say import say_verb
 from chatctl.errors import Failure
 from chatctl.text.format import room_line
@@ -14,24 +14,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 ROOM_HEAD = ("ROOM", "HOST", "STATE", "NICK", "USERS", "TOPIC")
 USER_HEAD = ("NICK", "KIND", "NODE", "HERE", "ADDRESS")
 
 
-def host(app: "App", name: str, nick: str | None, no_join: bool) -> None:
+def host(app: App, name: str, nick: str | None, no_join: bool) -> None:
     if no_join and nick is not None:
         raise Failure("usage", "--nick and --no-join exclude each other")
     params: dict[str, object] = {"room": name, **_nick_param(nick), **({"join": False} if no_join else {})}
     _print_room(app, app.call("room.host", params), "hosting")
 
 
-def join(app: "App", room: str, nick: str | None) -> None:
+def join(app: App, room: str, nick: str | None) -> None:
     _print_room(app, app.call_with_timeout("room.join", {"room": room, **_nick_param(nick)}), "joined")
 
 
-def topic(app: "App", room: str, text: tuple[str, ...], literal: bool) -> None:
+def topic(app: App, room: str, text: tuple[str, ...], literal: bool) -> None:
     """Print the topic. With a text, set it first."""
     sending.check_utf8(room, "the room's name")
     given = {"text": sending.message_text(text, literal)} if text else {}
@@ -45,7 +44,7 @@ def topic(app: "App", room: str, text: tuple[str, ...], literal: bool) -> None:
         app.out.note("no topic")
 
 
-def users(app: "App", room: str) -> None:
+def users(app: App, room: str) -> None:
     found = app.call("room.users", {"room": room})
     if app.out.json:
         app.out.result(found)
@@ -55,7 +54,7 @@ def users(app: "App", room: str) -> None:
         app.out.note("chatctl: this is what was known when the room's host was last heard of")
 
 
-def rooms(app: "App") -> None:
+def rooms(app: App) -> None:
     found = app.call("room.list")
     if app.out.json:
         app.out.result(found)
@@ -67,14 +66,14 @@ def _nick_param(nick: str | None) -> dict[str, object]:
     return {} if nick is None else {"nick": nick}
 
 
-def _print_room(app: "App", found: "dict[str, Any]", done: str) -> None:
+def _print_room(app: App, found: "dict[str, Any]", done: str) -> None:
     if app.out.json:
         app.out.result(found)
     else:
         app.out.line(f"{done}: {room_line(found.get('room') or {})}")
 
 
-def _print_table(app: "App", head: tuple[str, ...], rows: list[list[object]], nothing: str) -> None:
+def _print_table(app: App, head: tuple[str, ...], rows: list[list[object]], nothing: str) -> None:
     if rows:
         app.out.table(head, rows)
     else:
@@ -107,7 +106,7 @@ def _verb(name: str, done: str, help: str) -> Verb:  # noqa: A002 - click's name
     If `done` contains `{nick}`, the verb has that argument too.
     """
 
-    def run(app: "App", **params: str) -> None:
+    def run(app: App, **params: str) -> None:
         found = app.call(f"room.{name}", params)
         if app.out.json:
             app.out.result(found)

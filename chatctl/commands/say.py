@@ -3,13 +3,10 @@
 import click
 
 from chatctl.cli import sending
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
+from chatctl.cli.verb import App
 
 
-def run(app: "App", room: str, text: tuple[str, ...], literal: bool, wait: str | None) -> None:
+def run(app: App, room: str, text: tuple[str, ...], literal: bool, wait: str | None) -> None:
     sending.check_utf8(room, "the room's name")
     sending.send_text_or_stdin(app, "room.say", {"room": room, **sending.send_params(wait)}, text, literal)
 

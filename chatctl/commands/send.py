@@ -3,15 +3,14 @@
 import click
 
 from chatctl.cli import sending
+from chatctl.cli.verb import App
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
-
-def run(app: "App", peer: str, text: tuple[str, ...], literal: bool, **options: "Any") -> None:
+def run(app: App, peer: str, text: tuple[str, ...], literal: bool, **options: "Any") -> None:
     sending.check_utf8(peer, "the peer's name")
     sending.send_text_or_stdin(app, "send", {"peer": peer, **sending.send_params(**options)}, text, literal)
 

@@ -1,19 +1,18 @@
 """`chatctl shutdown`: stops the daemon and waits until it has ended the session."""
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import Failure, SessionEnded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 HELP = "Stop the daemon: it closes all connections and ends. Done when it has ended."
 TRIES = 5  # for a daemon that ends the session without an answer and still runs
 
 
-def run(app: "App") -> None:
+def run(app: App) -> None:
     """Done when the daemon has confirmed the request, or when it can no longer be reached."""
     found = _stop(app)
     if app.out.json:
@@ -22,7 +21,7 @@ def run(app: "App") -> None:
         app.out.line("stopped")
 
 
-def _stop(app: "App") -> "dict[str, Any]":
+def _stop(app: App) -> "dict[str, Any]":
     for left in reversed(range(TRIES)):
         try:
             found = _request(app)
@@ -37,7 +36,7 @@ def _stop(app: "App") -> "dict[str, Any]":
     raise AssertionError("the last try returns or raises")
 
 
-def _request(app: "App") -> "dict[str, Any]":
+def _request(app: App) -> "dict[str, Any]":
     """A daemon that is already shutting down counts as success."""
     try:
         return app.call("shutdown")
@@ -47,7 +46,7 @@ def _request(app: "App") -> "dict[str, Any]":
         return {}
 
 
-def _wait_for_end(app: "App") -> None:
+def _wait_for_end(app: App) -> None:
     session = app.session
     try:
         while True:
@@ -56,7 +55,7 @@ def _wait_for_end(app: "App") -> None:
         return
 
 
-def _is_gone(app: "App") -> bool:
+def _is_gone(app: App) -> bool:
     """Whether no daemon can be reached. If one can, `app` has a new session."""
     try:
         app.connect(0.0)

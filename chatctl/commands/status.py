@@ -1,6 +1,6 @@
 """`chatctl status`: the state of the daemon, one labelled line per item."""
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text.output import short
 from chatctl.text.sanitize import inline
 
@@ -8,12 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
-def run(app: "App") -> None:
+def run(app: App) -> None:
     status = app.call("status")
     if app.out.json:
         app.out.result(status)

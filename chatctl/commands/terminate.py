@@ -2,15 +2,11 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text.format import peer_line
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
-
-def run(app: "App", peer: str) -> None:
+def run(app: App, peer: str) -> None:
     found = app.call("terminate", {"peer": peer})
     if app.out.json:
         app.out.result(found)

@@ -2,7 +2,7 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.text.format import local_time
 from chatctl.text.output import table
 from chatctl.text.sanitize import inline
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from chatctl.cli.app import App
 
 HEAD = ("TIME", "AFTER", "NODE", "STEP")
 NOT_KEPT, NOT_YET = "time not kept", "not yet"
 
 
-def run(app: "App", number: str) -> None:
+def run(app: App, number: str) -> None:
     found = app.call_with_timeout("trace", {"id": number})
     if app.out.json:
         app.out.result(found)

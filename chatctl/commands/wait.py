@@ -8,7 +8,7 @@ import time
 
 import click
 
-from chatctl.cli.verb import Verb, common_options
+from chatctl.cli.verb import App, Verb, common_options
 from chatctl.errors import Failure
 from chatctl.text.format import peer_line
 from chatctl.text.sanitize import inline
@@ -17,14 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 FOREVER = float("inf")
 PAUSE_S = 0.1
 RETRIED_KINDS = ("no_daemon", "shutting_down")  # a daemon that stops may be restarting
 
 
-def ready(app: "App") -> None:
+def ready(app: App) -> None:
     """The daemon need not have been started yet."""
     while True:
         left = app.time_left()
@@ -41,29 +40,29 @@ def ready(app: "App") -> None:
         time.sleep(PAUSE_S)
 
 
-def peer(app: "App", name: str) -> None:
+def peer(app: App, name: str) -> None:
     _print_done(app, app.call_with_timeout("wait", {"for": "peer", "peer": name}), "up")
 
 
-def peers(app: "App", count: int) -> None:
+def peers(app: App, count: int) -> None:
     _print_done(app, app.call_with_timeout("wait", {"for": "peers", "count": count}), "up")
 
 
-def users(app: "App", room: str, count: int) -> None:
+def users(app: App, room: str, count: int) -> None:
     found = app.call_with_timeout("wait", {"for": "users", "room": room, "count": count})
     _print_done(app, found, inline(f"{count} or more are in {room}"))
 
 
-def delivered(app: "App", number: str) -> None:
+def delivered(app: App, number: str) -> None:
     _print_done(app, app.call_with_timeout("wait", {"for": "delivered", "id": number}), "delivered")
 
 
-def outbox_empty(app: "App", name: str | None) -> None:
+def outbox_empty(app: App, name: str | None) -> None:
     params: dict[str, object] = {} if name is None else {"peer": name}
     _print_done(app, app.call_with_timeout("wait", {"for": "outbox-empty", **params}), "nothing is owed")
 
 
-def topo(app: "App", links: str) -> None:
+def topo(app: App, links: str) -> None:
     _print_done(app, app.call_with_timeout("wait", {"for": "topo", "links": links}), inline(links))
 
 
@@ -76,7 +75,7 @@ class WaitVerb(Verb):
         return super().invoke(ctx)
 
 
-def _print_done(app: "App", found: "dict[str, Any]", condition: str) -> None:
+def _print_done(app: App, found: "dict[str, Any]", condition: str) -> None:
     if app.out.json:
         app.out.result(found)
         return

@@ -5,7 +5,7 @@ import time
 import click
 
 from chatctl.cli.sending import check_utf8
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.commands.bench.load_generator import EVENTS, GIVEN_UP, NUMBER_DIGITS, LoadGenerator
 from chatctl.errors import DONE, FAILED, INTERRUPTED, Failure
 from chatctl.rpc.pages import history_pages
@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 MAX_MESSAGES = 10_000_000
 TALLY_POSITIONS = 8_000_000  # counted by one request
@@ -28,7 +27,7 @@ MAX_BYTES = 1_000_000  # fits into a line to the daemon
 class Bench:
     """One run. `record` has the measurements so far."""
 
-    def __init__(self, app: "App", peer: str, messages: int, size: int, rate: int | None) -> None:
+    def __init__(self, app: App, peer: str, messages: int, size: int, rate: int | None) -> None:
         """Raises Failure for a peer that does not answer a ping, e.g. a plain or an offline one."""
         self._app = app
         self._peer: dict[str, Any] = app.call_with_timeout("ping", {"peer": peer}).get("peer") or {}
@@ -152,7 +151,7 @@ class Bench:
         return Failure(failure.kind, f"{failure.message}: {so_far}", failure.hint, {**failure.details, **self.record()})
 
 
-def run(app: "App", peer: str, messages: int, size: int, rate: int | None) -> int:
+def run(app: App, peer: str, messages: int, size: int, rate: int | None) -> int:
     """An interrupted run prints the measurements so far."""
     check_utf8(peer, "the peer's name")
     if "@" in peer:

@@ -8,6 +8,7 @@ import json
 import signal
 import threading
 
+from chatctl.cli.verb import App
 from chatctl.errors import Failure
 from chatctl.rpc.follower import Follower
 
@@ -15,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from chatctl.cli.app import App
 
 RETRY_S = 1.0
 
@@ -25,7 +25,7 @@ class EventWatcher:
 
     def __init__(
         self,
-        app: "App",
+        app: App,
         on_events: "Callable[[list[dict[str, object]]], None]",
         start: object = "now",
         match: "Mapping[str, object] | None" = None,

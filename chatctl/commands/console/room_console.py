@@ -8,6 +8,7 @@ that CONNECT began ends with the console. Errors are printed and end nothing.
 import time
 
 from chatctl.cli import sending
+from chatctl.cli.verb import App
 from chatctl.commands.console.event_watcher import EventWatcher
 from chatctl.errors import Failure
 from chatctl.text.format import event_line
@@ -17,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from chatctl.cli.app import App
 
 # Exactly what the programs in docs/origins.md print.
 ESTABLISHED = "-Connection Established-"
@@ -46,7 +46,7 @@ class RoomConsole:
 
     words = (*(usage for usage in TYPED if usage.startswith("*")), *KEYWORDS)
 
-    def __init__(self, app: "App", room: str) -> None:
+    def __init__(self, app: App, room: str) -> None:
         self._app = app
         self._given = room
         self._room = room  # its full name once known: a second `lobby` may appear

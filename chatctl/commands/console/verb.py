@@ -10,7 +10,8 @@ import sys
 
 import click
 
-from chatctl.cli.verb import Verb, usage_failure
+from chatctl.cli.table import cli
+from chatctl.cli.verb import App, Verb, usage_failure
 from chatctl.commands.console.event_watcher import EventWatcher
 from chatctl.commands.console.room_console import TYPED, RoomConsole
 from chatctl.errors import Failure
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from chatctl.cli.app import App
 
 PROMPT = "> "
 COMMANDS = {
@@ -42,7 +42,7 @@ TEXT_COMMANDS = ("send", "ask", "reply")  # one argument and a text
 WORDS = [usage_line.split()[0] for usage_line in COMMANDS]
 
 
-def run(app: "App", room: str | None) -> None:
+def run(app: App, room: str | None) -> None:
     """Read commands until `exit` or the end of input."""
     if app.out.json:
         raise Failure("usage", "the console is for people", "tail and send speak JSON")
@@ -69,14 +69,14 @@ def _on_hangup(_number: int, _frame: "FrameType | None") -> None:
     raise BrokenPipeError
 
 
-def _print_events(app: "App", events: list[dict[str, object]]) -> None:
+def _print_events(app: App, events: list[dict[str, object]]) -> None:
     """Print all events but our own messages, which were typed here."""
     for event in events:
         if event.get("type") != "message" or event.get("direction") != "out":
             app.out.entries([event_line(event)])
 
 
-def execute(app: "App", line: str) -> bool:
+def execute(app: App, line: str) -> bool:
     """Execute one line; return False to leave the console."""
     words = line.split()
     if not words:
@@ -100,13 +100,11 @@ def execute(app: "App", line: str) -> bool:
     return True
 
 
-def _dispatch(app: "App", word: str, line: str) -> None:
+def _dispatch(app: App, word: str, line: str) -> None:
     if word == "help":
         width = max(len(usage_line) for usage_line in COMMANDS)
         app.out.line("\n".join(f"{usage_line.ljust(width)}  {summary}" for usage_line, summary in COMMANDS.items()))
         return
-    from chatctl.cli.table import cli
-
     context = click.Context(cli, info_name="chatctl", obj=app)
     command = cli.get_command(context, word) if word in WORDS else None
     if command is None:

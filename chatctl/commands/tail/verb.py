@@ -9,7 +9,7 @@ import json
 import click
 
 from chatctl.cli.events import EPILOG, EventPrinter, event_filter, event_options, start_position
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import Failure
 from chatctl.rpc.consumer import ConsumerCursor
 from chatctl.rpc.follower import Follower
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from chatctl.cli.app import App
     from chatctl.commands.tail.command_runner import CommandRunner
 
 PRINT_WINDOW = 4096
@@ -29,7 +28,7 @@ EXEC_WINDOW = 16  # must fit into the socket while a slow command runs: unread e
 MANUAL_WINDOW = 256
 
 
-def run(app: "App", **given: "Any") -> None:
+def run(app: App, **given: "Any") -> None:
     _check_options(given)
     processor = _processor(app, given)
     app.watch_stdout()
@@ -59,7 +58,7 @@ def _check_options(given: "Mapping[str, Any]") -> None:
             raise Failure("usage", message, "see chatctl tail --help")
 
 
-def _processor(app: "App", given: "Mapping[str, Any]") -> "EventPrinter | CommandRunner":
+def _processor(app: App, given: "Mapping[str, Any]") -> "EventPrinter | CommandRunner":
     if given["command"] is None:
         return EventPrinter(app, given["template"], given["count"], strict=given["strict"])
     from chatctl.commands.tail.command_runner import CommandRunner
@@ -67,7 +66,7 @@ def _processor(app: "App", given: "Mapping[str, Any]") -> "EventPrinter | Comman
     return CommandRunner(app.out, given["command"], given["count"], strict=given["strict"])
 
 
-def _process(app: "App", processor: "EventPrinter | CommandRunner", given: "Mapping[str, Any]") -> None:
+def _process(app: App, processor: "EventPrinter | CommandRunner", given: "Mapping[str, Any]") -> None:
     own = given["name"] is not None or given["command"] is not None
     start = start_position(given["since"], given["position"], given["last"])
     match = event_filter(given["peer"], given["everything"], inbound=own and not given["out"])
@@ -130,9 +129,7 @@ def _confirming_acks(follower: Follower, process: "Callable[[], None]") -> None:
     follower.confirm_acks()
 
 
-def _print_past(
-    app: "App", printer: EventPrinter, start: "dict[str, object] | None", match: "dict[str, object]"
-) -> None:
+def _print_past(app: App, printer: EventPrinter, start: "dict[str, object] | None", match: "dict[str, object]") -> None:
     """Print events up to the newest one at the start, an end that does not move while others write."""
     last = seq((app.call("status").get("journal") or {}).get("position"))
     if start is None:
@@ -144,7 +141,7 @@ def _print_past(
             return
 
 
-def _newest_seq(app: "App", name: str | None, match: "dict[str, object]") -> int:
+def _newest_seq(app: App, name: str | None, match: "dict[str, object]") -> int:
     """Sequence number at which `--no-follow` ends. A consumer that exists has a filter of its own."""
     consumers = app.call("consumers").get("consumers") or [] if name is not None else []
     return newest_seq(app, next((one.get("filter") or {} for one in consumers if one.get("name") == name), match))

@@ -2,17 +2,13 @@
 
 import click
 
-from chatctl.cli.verb import Verb
+from chatctl.cli.verb import App, Verb
 from chatctl.errors import Failure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from chatctl.cli.app import App
 
 MAX_HOPS = 64
 
 
-def run(app: "App", hops: "int | None", dot: bool, mermaid: bool) -> None:
+def run(app: App, hops: "int | None", dot: bool, mermaid: bool) -> None:
     if dot + mermaid + app.out.json > 1:
         raise Failure("usage", "--json, --dot and --mermaid exclude each other", "choose one of them")
     found = app.call_with_timeout("topo", {} if hops is None else {"hops": hops})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.cli.app import App
+from chatctl.cli.verb import App
 from chatctl.commands.console import verb
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import (

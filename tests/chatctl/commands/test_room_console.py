@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatctl.cli.app import App
+from chatctl.cli.verb import App
 from chatctl.commands.console import room_console
 from chatctl.commands.console.room_console import ESTABLISHED, FAILED, NO_USER, WRONG, RoomConsole
 from tests.chatctl.conftest import Chatctl, Start
