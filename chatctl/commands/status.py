@@ -44,7 +44,7 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
 
 
 def _faults(faults: "dict[str, Any]") -> list[tuple[str, str]]:
-    """No line on a node that has no faults and does not allow any."""
+    """Empty for a node that has no faults and does not allow any."""
     peers = faults.get("peers") or 0
     if not faults.get("allowed") and not peers:
         return []

@@ -1,4 +1,4 @@
-"""What the tests of chatctl share: a fake daemon, and chatctl run in this process or in one of its own."""
+"""Fixtures of chatctl's tests: a fake daemon, and chatctl in this process or in its own."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from tests.harness.fake_daemon import FakeDaemon
 
 
 class Ran(NamedTuple):
-    """What one run of chatctl left behind."""
+    """Exit status and output of one run."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Ran(NamedTuple):
 
     @property
     def error(self) -> dict[str, str]:
-        """The error that `--json` told."""
+        """The error that `--json` printed."""
         error: dict[str, str] = json.loads(self.err)["error"]
         return error
 
@@ -40,7 +40,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture(autouse=True)
 def socket_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where the fake daemon listens, and where chatctl looks for it."""
+    """Socket of the fake daemon, and the one that chatctl uses."""
     path = str(tmp_path / "chatd.sock")
     for name in [name for name in os.environ if name.startswith("CHATD_")]:
         monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def socket_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def daemon(socket_path: str) -> Iterator[FakeDaemon]:
-    """A daemon that answers every method with an empty result until it is told otherwise."""
+    """A daemon that answers every method with an empty result unless `on` has a handler."""
     fake = FakeDaemon(socket_path)
     yield fake
     fake.stop()
@@ -58,7 +58,7 @@ def daemon(socket_path: str) -> Iterator[FakeDaemon]:
 
 @pytest.fixture
 def chatctl(capfd: pytest.CaptureFixture[str]) -> Chatctl:
-    """Runs one command line in this process; stdout is no terminal."""
+    """Runs one command line in this process. Stdout is not a terminal."""
 
     def call(*argv: str) -> Ran:
         status = run(["--connect-timeout", "200ms", *argv])
@@ -70,7 +70,7 @@ def chatctl(capfd: pytest.CaptureFixture[str]) -> Chatctl:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts one command line in a process of its own, with pipes; what still runs at the end is killed."""
+    """Starts one command line in its own process, with pipes. Kills it at the end of the test."""
     with contextlib.ExitStack() as stack:
 
         def popen(*argv: str | bytes, **options: Any) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""The Python client: what it asks, what it acknowledges and when, and that it outlives a daemon."""
+"""The Python client: requests, acknowledgements, and continuation after a restart of the daemon."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ from tests.harness.fake_daemon import (
     BOB,
     LOBBY,
     FakeDaemon,
+    FakeSession,
     Refusal,
-    Session,
     acked,
     evicting,
     in_turn,
     message,
-    said,
+    room_message,
     subscribed,
 )
 
@@ -44,17 +44,17 @@ def client(daemon: FakeDaemon) -> Iterator[Client]:
         yield client
 
 
-def die(session: Session, params: dict[str, Any]) -> None:
-    session.hang_up = True
+def die(session: FakeSession, params: dict[str, Any]) -> None:
+    session.ends_after_reply = True
 
 
-def stopping(session: Session, params: dict[str, Any]) -> None:
-    session.hang_up = True
+def stopping(session: FakeSession, params: dict[str, Any]) -> None:
+    session.ends_after_reply = True
     raise Refusal("shutting_down", 503)
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for what the fake daemon's threads are to do."""
+    """Wait until `condition` holds; the fake daemon's threads make it true."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
@@ -106,7 +106,7 @@ def test_rooms_are_joined_talked_in_and_left(daemon: FakeDaemon, client: Client)
     assert client.users("lobby@alice") == [{"nick": "bob"}]
     client.leave("lobby@alice")
     room = {"room": "lobby@alice"}
-    assert daemon.asked == [
+    assert daemon.requests == [
         ("room.join", {**room, "nick": "bob"}),
         ("room.say", {**room, "text": "hi"}),
         ("room.say", {**room, "text": "@hi", "to": "jane", "wait": "delivered"}),
@@ -123,13 +123,13 @@ def test_what_was_said_when_the_daemon_ended_is_not_said_twice(daemon: FakeDaemo
 
 
 def test_messages_of_one_room_are_asked_for(daemon: FakeDaemon, client: Client) -> None:
-    daemon.on["subscribe"] = subscribed(said(1))
+    daemon.on["subscribe"] = subscribed(room_message(1))
     assert next(client.messages(room="lobby@alice"))["nick"] == "jane"
     assert daemon.params("subscribe")[0]["filter"] == {**INBOUND, "room": "lobby@alice"}
 
 
 def test_a_refusal_is_a_failure_with_its_kind(daemon: FakeDaemon, client: Client) -> None:
-    def refuse(session: Session, params: dict[str, Any]) -> None:
+    def refuse(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("timeout", 502, id="aaaaaaaa:7")
 
     daemon.on["send"] = refuse
@@ -232,7 +232,7 @@ def test_messages_are_acknowledged_when_the_loop_comes_back(daemon: FakeDaemon, 
     assert positions(daemon) == []
     assert next(messages) == message(2)
     assert next(messages) == message(3)
-    daemon.sessions[1].push(message(4))
+    daemon.sessions[1].send_events(message(4))
     assert next(messages) == message(4)
     until(lambda: positions(daemon))
     assert "aaaaaaaa:4" not in positions(daemon)
@@ -261,7 +261,7 @@ def test_messages_outlive_the_session_and_come_once(daemon: FakeDaemon, client: 
 
 
 def test_a_consumer_that_is_held_is_a_failure_and_leaves_no_session(daemon: FakeDaemon, client: Client) -> None:
-    def busy(session: Session, params: dict[str, Any]) -> None:
+    def busy(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("conflict", 501, reason="consumer_busy")
 
     daemon.on["subscribe"] = busy

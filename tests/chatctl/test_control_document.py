@@ -1,4 +1,4 @@
-"""docs/control.md tells everything that the control socket has."""
+"""docs/control.md describes every method, parameter, error and event of the control socket."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("| ")]
 
 
 def parameters_of(method: str) -> str:
-    """What the table tells of them; those of `reply` are partly those of `send`."""
+    """Parameters in the table. `reply` shares some with `send`."""
     row = next(row for row in ROWS if f"`{method}`" in row.split("|")[1])  # further down may be events of that name
     told = row.split("|")[2]
     return told + parameters_of("send") if "what `send` has" in told else told

@@ -1,4 +1,4 @@
-"""Exit statuses, error lines, global options, and the ways to end that are nobody's fault."""
+"""Exit statuses, error lines, global options, interrupts and broken pipes."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from chatctl.errors import EXIT_STATUS
 from chatd import __version__
 from chatd.api.errors import TABLE
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, encode, message, subscribed
+from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, FakeSession, Refusal, encode, message, subscribed
 
 
 def test_every_kind_of_the_daemon_has_the_exit_status_of_its_table() -> None:
@@ -27,7 +27,7 @@ def test_every_kind_of_the_daemon_has_the_exit_status_of_its_table() -> None:
 
 @pytest.mark.parametrize("kind", [*TABLE, "a_kind_of_the_future"])
 def test_a_refusal_is_one_line_and_its_exit_status(daemon: FakeDaemon, chatctl: Chatctl, kind: str) -> None:
-    def refuse(session: Session, params: dict[str, Any]) -> None:
+    def refuse(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal(kind, 999, "no\x1b such thing", "look elsewhere")
 
     daemon.on["status"] = refuse
@@ -45,7 +45,7 @@ def test_a_refusal_is_one_line_and_its_exit_status(daemon: FakeDaemon, chatctl: 
 def test_a_protocol_fault_has_a_kind_too(
     daemon: FakeDaemon, chatctl: Chatctl, code: int, kind: str, status: int
 ) -> None:
-    def refuse(session: Session, params: dict[str, Any]) -> None:
+    def refuse(session: FakeSession, params: dict[str, Any]) -> None:
         refusal = Refusal("", code, "bad")
         del refusal.error["data"]
         raise refusal
@@ -56,8 +56,8 @@ def test_a_protocol_fault_has_a_kind_too(
 
 
 def test_a_fault_without_an_id_is_told_and_not_waited_out(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def fault(session: Session, params: dict[str, Any]) -> None:
-        session.behind += encode({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not JSON"}})
+    def fault(session: FakeSession, params: dict[str, Any]) -> None:
+        session.after_reply += encode({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not JSON"}})
 
     daemon.on["status"] = fault
     assert chatctl("status") == (1, "", "chatctl: not JSON\n")
@@ -147,20 +147,20 @@ def test_wait_ready_gives_up_after_its_timeout_with_124(chatctl: Chatctl) -> Non
 def test_wait_ready_outlives_a_session_of_a_daemon_that_stops(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     left = [1, 1]
 
-    def wait(session: Session, params: dict[str, Any]) -> dict[str, Any] | None:
+    def wait(session: FakeSession, params: dict[str, Any]) -> dict[str, Any] | None:
         if not left:
             return {"peers": []}
         left.pop()
-        session.hang_up = True
+        session.ends_after_reply = True
         return None
 
     daemon.on["wait"] = wait
     assert chatctl("wait", "ready", "--timeout", "20s").status == 0
-    assert len(daemon.asked) == 3
+    assert len(daemon.requests) == 3
 
 
 def test_a_daemon_that_does_not_answer_in_time_is_124(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def silent(session: Session, params: dict[str, Any]) -> None:
+    def silent(session: FakeSession, params: dict[str, Any]) -> None:
         return None
 
     daemon.on["status"] = silent
@@ -168,8 +168,8 @@ def test_a_daemon_that_does_not_answer_in_time_is_124(daemon: FakeDaemon, chatct
 
 
 def test_a_session_that_ends_without_an_answer_is_3(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["status"] = die
     assert chatctl("status").status == 3
@@ -317,7 +317,7 @@ def test_no_verb_imports_the_daemon(verb: str) -> None:
 
 
 def _on_terminal(start: Start, *argv: str, **env: str) -> str:
-    """What chatctl shows on a terminal."""
+    """Output of chatctl on a terminal."""
     ours, theirs = pty.openpty()
     process = start(*argv, stdout=theirs, env={**os.environ, **env})
     os.close(theirs)

@@ -1,4 +1,4 @@
-"""A daemon made of threads: answers scripted JSON-RPC on a Unix socket, and remembers what it was asked."""
+"""A fake daemon on threads: gives scripted JSON-RPC answers on a Unix socket and records the requests."""
 
 import contextlib
 import json
@@ -32,11 +32,11 @@ LOBBY = {
     "users": 3,
     "state": "up",
 }
-Handler = Callable[["Session", dict[str, Any]], Any]
+Handler = Callable[["FakeSession", dict[str, Any]], Any]
 
 
 class Refusal(Exception):
-    """What a handler raises to answer with an error."""
+    """Raised by a handler to answer with an error."""
 
     def __init__(self, kind: str, code: int = 201, message: str = "refused", hint: str = "", **details: Any) -> None:
         super().__init__(kind)
@@ -44,29 +44,27 @@ class Refusal(Exception):
         self.error = {"code": code, "message": message, "data": data}
 
 
-class Session:
-    """One connection. A handler may leave lines and the end to be sent behind its reply."""
+class FakeSession:
+    """One connection. `after_reply` are lines to send after the reply that a handler is making."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.behind = b""
-        self.hang_up = False
+        self.after_reply = b""
+        self.ends_after_reply = False
 
-    def event(self, *events: dict[str, Any], replay: bool = False) -> None:
-        """Send events behind the reply that is being made."""
-        self.behind += b"".join(notification(event, replay) for event in events)
+    def add_events(self, *events: dict[str, Any], replay: bool = False) -> None:
+        """Send events after the reply that is being made."""
+        self.after_reply += b"".join(notification(event, replay) for event in events)
 
-    def push(self, *events: dict[str, Any]) -> None:
-        """Send events now."""
+    def send_events(self, *events: dict[str, Any]) -> None:
         self.sock.sendall(b"".join(notification(event) for event in events))
 
     def evict(self) -> None:
-        """End it as a daemon ends a session that is idle."""
+        """End the session as a daemon does when it is idle."""
         self.sock.sendall(EVICTION)
-        self.end()
+        self.close()
 
-    def end(self) -> None:
-        """End the session now."""
+    def close(self) -> None:
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
@@ -76,10 +74,10 @@ class FakeDaemon:
 
     def __init__(self, path: str, **on: Any) -> None:
         self.path = path
-        self.on: dict[str, Any] = on  # given here for a client that is waiting for us already
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.sessions: list[Session] = []
-        self.refusal: Refusal | None = None  # of every new session; its socket is closed with input unread
+        self.on: dict[str, Any] = on  # in the constructor for a client that is already waiting
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.sessions: list[FakeSession] = []
+        self.refusal: Refusal | None = None  # for every new session; its socket is closed with unread input
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(path)
@@ -87,8 +85,8 @@ class FakeDaemon:
         self._spawn(self._accept)
 
     def params(self, method: str) -> list[dict[str, Any]]:
-        """What the requests of one method said."""
-        return [params for name, params in self.asked if name == method]
+        """Parameters of all requests of one method."""
+        return [params for name, params in self.requests if name == method]
 
     def stop(self) -> None:
         """Close everything and wait for the threads."""
@@ -96,7 +94,7 @@ class FakeDaemon:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for session in self.sessions:
-            session.end()
+            session.close()
         for thread in self._threads:
             thread.join(10)
 
@@ -115,21 +113,21 @@ class FakeDaemon:
                 with sock:
                     sock.sendall(encode({"jsonrpc": "2.0", "id": None, "error": self.refusal.error}))
                 continue
-            session = Session(sock)
+            session = FakeSession(sock)
             self.sessions.append(session)
             self._spawn(self._serve, session)
 
-    def _serve(self, session: Session) -> None:
+    def _serve(self, session: FakeSession) -> None:
         with session.sock, contextlib.suppress(OSError), session.sock.makefile("rb") as lines:
             for line in lines:
                 request = json.loads(line)
-                self.asked.append((request["method"], request["params"]))
+                self.requests.append((request["method"], request["params"]))
                 self._answer(session, request)
-                if session.hang_up:
-                    session.end()
+                if session.ends_after_reply:
+                    session.close()
                     return
 
-    def _answer(self, session: Session, request: dict[str, Any]) -> None:
+    def _answer(self, session: FakeSession, request: dict[str, Any]) -> None:
         handler = self.on.get(request["method"], {})
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
         try:
@@ -137,8 +135,8 @@ class FakeDaemon:
         except Refusal as refusal:
             answer["error"] = refusal.error
         data = b"" if answer.get("result", ...) is None else encode(answer)
-        session.sock.sendall(data + session.behind)
-        session.behind = b""
+        session.sock.sendall(data + session.after_reply)
+        session.after_reply = b""
 
 
 def encode(message: object) -> bytes:
@@ -149,9 +147,9 @@ def encode(message: object) -> bytes:
 EVICTION = encode({"jsonrpc": "2.0", "id": None, "error": Refusal("session_evicted", 508, "it was idle").error})
 
 
-def evicting(session: Session, params: dict[str, Any]) -> None:
-    """A handler of a request that was never read, because the daemon had ended the session."""
-    session.behind, session.hang_up = EVICTION, True
+def evicting(session: FakeSession, params: dict[str, Any]) -> None:
+    """Handler of a request that the daemon does not read, because it has ended the session."""
+    session.after_reply, session.ends_after_reply = EVICTION, True
 
 
 def notification(event: dict[str, Any], replay: bool = False) -> bytes:
@@ -178,48 +176,49 @@ def message(seq: int, text: str = "hi", direction: str = "in", **fields: Any) ->
     return {**event, **fields}
 
 
-def said(seq: int, text: str = "hi", nick: str = "jane", direction: str = "in", **fields: Any) -> dict[str, Any]:
-    """A message event in the lobby of somebody who is no peer, or by us."""
+def room_message(
+    seq: int, text: str = "hi", nick: str = "jane", direction: str = "in", **fields: Any
+) -> dict[str, Any]:
+    """A message event in the lobby, by `nick` or by us."""
     return message(seq, text, direction, peer=HERE, room="lobby@alice", nick=nick, **fields)
 
 
-def happened(seq: int, kind: str, **fields: Any) -> dict[str, Any]:
-    """Another event in the lobby."""
+def room_event(seq: int, kind: str, **fields: Any) -> dict[str, Any]:
+    """An event in the lobby that is not a message."""
     base = {"position": f"aaaaaaaa:{seq}", "at": "2026-11-21T03:00:00.000Z", "room": "lobby@alice"}
     return {"type": kind, **base, **fields}
 
 
 def refusing(kind: str, code: int = 201, message: str = "refused", **details: Any) -> Handler:
-    """A handler that refuses."""
+    """A handler that answers every request with an error."""
 
-    def handler(session: Session, params: dict[str, Any]) -> None:
+    def handler(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal(kind, code, message, **details)
 
     return handler
 
 
 def subscribed(*events: dict[str, Any], after: str = "aaaaaaaa:0", end: bool = False) -> Handler:
-    """A handler of `subscribe` that answers, sends the events, and may end the session."""
+    """A handler of `subscribe` that answers, sends the events, and with `end` ends the session."""
 
-    def handler(session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        session.event(*events)
-        session.hang_up = end
+    def handler(session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
+        session.add_events(*events)
+        session.ends_after_reply = end
         return {"subscription": 1, "position": after, "after": after, "snapshot": {"peers": []}}
 
     return handler
 
 
-def acked(session: Session, params: dict[str, Any]) -> dict[str, Any]:
-    """A handler of `ack`."""
+def acked(session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
 def in_turn(*handlers: Any) -> Handler:
-    """A handler that is the next of `handlers` for each request, and then stays the last."""
-    left = list(handlers)
+    """A handler that uses the next of `handlers` for each request, and the last one for all further requests."""
+    remaining = list(handlers)
 
-    def handler(session: Session, params: dict[str, Any]) -> Any:
-        chosen = left.pop(0) if len(left) > 1 else left[0]
+    def handler(session: FakeSession, params: dict[str, Any]) -> Any:
+        chosen = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         return chosen(session, params) if callable(chosen) else chosen
 
     return handler

@@ -1,23 +1,23 @@
-"""A fake daemon with a peer behind it: takes messages, says when they are delivered, and counts them at the end."""
+"""A fake daemon with one peer: accepts messages, sends receipts, and counts the messages at the end."""
 
 from typing import Any
 
-from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, Handler, Refusal, Session
+from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, FakeSession, Handler, Refusal
 
 AT = "2026-11-21T03:00:00.000Z"
 
 
-class Far:
-    """Installs itself in `daemon`. Every `every`th message brings a receipt for all before it; the others wait."""
+class FakePeer:
+    """Installs its handlers in `daemon`. Every `every`th message gets a receipt for all messages up to it."""
 
     def __init__(self, daemon: FakeDaemon, every: int = 1) -> None:
-        self.texts: list[str] = []  # that were accepted
-        self.refusals: dict[int, Refusal] = {}  # of the nth request
-        self.silent = False  # nothing is delivered any more
-        self.lost = 0  # of what was accepted
-        self.twice = 0
-        self.others = 0  # messages that somebody else sends meanwhile
-        self.gone: set[int] = set()  # seqs of those that were given up
+        self.texts: list[str] = []  # of accepted messages
+        self.refusals: dict[int, Refusal] = {}  # number of the request -> refusal
+        self.silent = False  # True: nothing is delivered
+        self.lost = 0  # accepted messages that the peer does not have
+        self.duplicated = 0
+        self.foreign = 0  # messages that another client sends
+        self.given_up: set[int] = set()  # sequence numbers of messages that were given up
         self._every = every
         self._requests = 0
         self.seq = 100
@@ -30,65 +30,60 @@ class Far:
         daemon.on["tally"] = self.tally
 
     def record(self) -> dict[str, Any]:
-        """Bob, as `list` has it."""
-        return {**BOB_RECORD, "sent": 9 + len(self.texts) + self.others}
+        """The peer's record in `list`."""
+        return {**BOB_RECORD, "sent": 9 + len(self.texts) + self.foreign}
 
-    def subscribe(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        """From now on."""
+    def subscribe(self, session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
         here = f"aaaaaaaa:{self.seq}"
         return {"subscription": 1, "position": here, "after": here, "snapshot": {"peers": [self.record()]}}
 
-    def send(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        """Accept it, unless it is one to be refused."""
+    def send(self, session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
         self._requests += 1
         if self._requests in self.refusals:
             raise self.refusals[self._requests]
         self.texts.append(params["text"])
         self.seq += 1
-        if self.seq not in self.gone and not self.silent and len(self.texts) % self._every == 0:
-            session.event(receipt(f"aaaaaaaa:{self.seq}"))
+        if self.seq not in self.given_up and not self.silent and len(self.texts) % self._every == 0:
+            session.add_events(receipt(f"aaaaaaaa:{self.seq}"))
         return {"id": f"aaaaaaaa:{self.seq}", "state": "queued", "peer": BOB}
 
-    def wait(self, session: Session, params: dict[str, Any]) -> dict[str, Any] | None:
-        """It is so, unless nothing is delivered any more."""
+    def wait(self, session: FakeSession, params: dict[str, Any]) -> dict[str, Any] | None:
         if self.silent:
             return None
         return {"peers": [BOB_RECORD]}
 
-    def history(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        """Ours and those of the others, up to the end."""
-        seqs = range(101, 101 + len(self.texts) + self.others)
-        states = {seq: "cancelled" if seq in self.gone else "delivered" for seq in seqs}
+    def history(self, session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
+        seqs = range(101, 101 + len(self.texts) + self.foreign)
+        states = {seq: "cancelled" if seq in self.given_up else "delivered" for seq in seqs}
         events = [{"type": "message", "position": f"aaaaaaaa:{seq}", "state": states[seq]} for seq in seqs]
         return {"events": events, "next": None}
 
-    def tally(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        """What bob has got."""
-        distinct = len(self.texts) + self.others - self.lost - len(self.gone)
-        return {"peer": BOB, "messages": distinct + self.twice, "distinct": distinct}
+    def tally(self, session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
+        distinct = len(self.texts) + self.foreign - self.lost - len(self.given_up)
+        return {"peer": BOB, "messages": distinct + self.duplicated, "distinct": distinct}
 
 
 def receipt(through: str) -> dict[str, Any]:
-    """Everything up to there is delivered."""
+    """A receipt: everything up to and including `through` is delivered."""
     event = {"type": "receipt", "position": "aaaaaaaa:1", "at": AT, "peer": BOB, "state": "delivered"}
     return {**event, "through": through, "id": None}
 
 
-def happened(kind: str, **fields: Any) -> dict[str, Any]:
-    """Another event of bob."""
+def peer_event(kind: str, **fields: Any) -> dict[str, Any]:
+    """An event of the peer that is not a message."""
     return {"type": kind, "position": "aaaaaaaa:1", "at": AT, "peer": BOB, **fields}
 
 
-def then(first: Handler, count: int, what: Any) -> Handler:
-    """`first`, and with its answer number `count` also `what(session)`."""
-    done = 0
+def at_call(first: Handler, count: int, action: Any) -> Handler:
+    """A handler that calls `first`, and at call number `count` also `action(session)`."""
+    calls = 0
 
-    def handler(session: Session, params: dict[str, Any]) -> Any:
-        nonlocal done
-        done += 1
+    def handler(session: FakeSession, params: dict[str, Any]) -> Any:
+        nonlocal calls
+        calls += 1
         answer = first(session, params)
-        if done == count:
-            what(session)
+        if calls == count:
+            action(session)
         return answer
 
     return handler

@@ -1,4 +1,4 @@
-"""Topologies for the tests of what draws them, as the daemon tells them."""
+"""Topologies for the tests of `topo`, as records of the control socket."""
 
 from base64 import b32encode
 from collections.abc import Iterable, Mapping
@@ -25,8 +25,10 @@ def topology(
     plain: Mapping[str, int] | None = None,
     rtt_ms: float | None = 0.4,
 ) -> dict[str, Any]:
-    """A network of these links, seen from the first node. What an end says is "up" unless `states` has it by (end,
-    other); a name may have `#` and something behind it that is not shown.
+    """A network of these links, seen from the first node.
+
+    An end reports "up" unless `states` has another state for (end, other). In a name, `#` and the text after it are not
+    shown: so two nodes can have the same name.
     """
     status, states, plain = status or {}, states or {}, plain or {}
     names, near = list(names), dict[str, list[str]]()
@@ -48,7 +50,7 @@ def topology(
     nodes = []
     for name in names:
         kind = status.get(name, "answered")
-        told = [link(name, far) for far in near.get(name, []) if states.get((name, far)) != "no link"]
+        reported = [link(name, far) for far in near.get(name, []) if states.get((name, far)) != "no link"]
         nodes.append(
             {
                 "node": node_id(name),
@@ -56,7 +58,7 @@ def topology(
                 "status": kind,
                 "hops": hops.get(name),
                 "plain": plain.get(name, 0) if kind == "answered" else None,
-                "links": told if kind == "answered" else [],
+                "links": reported if kind == "answered" else [],
             }
         )
     return {"nodes": nodes, "complete": "silent" not in status.values(), "elapsed_ms": 31.2}

@@ -111,7 +111,7 @@ class LoadGenerator:
 
     @property
     def _window(self) -> int:
-        """Only one message request_start the first acceptance: if it is refused, the run ends."""
+        """Only one message before the first acceptance: if it is refused, the run ends."""
         return self._max_open if self.accepted else 1
 
     def _next_batch(self, capacity: int, now: float) -> list[tuple[int, float]]:

@@ -1,4 +1,4 @@
-"""What `send`, `reply` and `ask` have in common: their options, what they wait for, and what they tell."""
+"""What `send`, `reply` and `ask` share: options, waiting, and the report of the outcome."""
 
 import os
 import pty
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import BOB, FakeDaemon, Session, message, refusing
+from tests.harness.fake_daemon import BOB, FakeDaemon, FakeSession, message, refusing
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 ANSWER = message(9, "yes", re="aaaaaaaa:7")
@@ -44,13 +44,13 @@ def test_bytes_that_are_not_utf8_are_refused_wherever_they_are(
         process = start(*argv)
         _, err = process.communicate(timeout=20)
         assert (process.returncode, "is not valid UTF-8" in err) == (2, True)
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize("verb", ["reply", "ask"])
 def test_who_waits_for_an_answer_does_not_read_stdin(daemon: FakeDaemon, chatctl: Chatctl, verb: str) -> None:
     assert chatctl(verb, "x", "-").err == "chatctl: only send and say read stdin (write -- - to say a dash)\n"
-    assert daemon.asked == []
+    assert daemon.requests == []
     assert chatctl(verb, "x", "--", "-").status == 0
     assert daemon.params(verb)[0]["text"] == "-"
 
@@ -66,7 +66,7 @@ def test_with_wait_the_daemon_keeps_the_time(daemon: FakeDaemon, chatctl: Chatct
 @pytest.mark.parametrize("argv", [["--wait", "read", "0", "hi"], ["--wait"], ["--ttl", "soon", "0", "hi"]])
 def test_a_bad_option_is_a_usage_error(daemon: FakeDaemon, chatctl: Chatctl, argv: list[str]) -> None:
     assert chatctl("send", *argv).status == 2
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize("verb", ["send", "reply"])
@@ -100,8 +100,8 @@ def test_a_refusal_without_an_id_prints_nothing(daemon: FakeDaemon, chatctl: Cha
 
 
 def test_with_a_key_a_lost_answer_is_no_riddle(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["send"] = die
     assert "chatctl history" in chatctl("send", "0", "hi").err
@@ -114,7 +114,7 @@ def test_lines_of_stdin_are_not_waited_for_and_have_no_key(daemon: FakeDaemon, s
     process = start("send", *option, "0", "-")
     _, err = process.communicate("one\n", timeout=20)
     assert (process.returncode, "for one message" in err) == (2, True)
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_lines_of_stdin_take_the_other_options(daemon: FakeDaemon, start: Start) -> None:

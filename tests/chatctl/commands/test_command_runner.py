@@ -1,4 +1,4 @@
-"""`tail --exec`: what the command gets, when it is run again, and how it ends."""
+"""`tail --exec`: the command's input, its retries, and how it ends."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import (
     BOB,
     FakeDaemon,
+    FakeSession,
     Refusal,
-    Session,
     acked,
     encode,
     in_turn,
     message,
-    said,
+    room_message,
     subscribed,
 )
 
@@ -46,12 +46,12 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
 
 
 def positions(daemon: FakeDaemon) -> list[str]:
-    """What was acknowledged, in order."""
+    """Acknowledged positions, in order."""
     return [params["position"] for params in daemon.params("ack")]
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for what other processes are to do."""
+    """Wait until `condition` holds; other processes make it true."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
@@ -93,7 +93,7 @@ def test_a_message_of_a_plain_peer_has_no_global_id() -> None:
 
 
 def test_the_command_is_told_the_room_and_who_said_it_there() -> None:
-    found = environment(said(7, to="bob"), "/x.sock")
+    found = environment(room_message(7, to="bob"), "/x.sock")
     told = [found[name] for name in (b"MSG_ROOM", b"MSG_NICK", b"MSG_TO", b"MSG_SLOT")]
     assert told == [b"lobby@alice", b"jane", b"bob", b""]
 
@@ -156,10 +156,9 @@ def test_a_command_that_cannot_be_started_is_tried_again(capfd: pytest.CaptureFi
     def pause(seconds: float) -> None:
         raise Failure("timeout", "enough")
 
+    runner = CommandRunner(Output(), "x" * 3_000_000, None, strict=False)  # over ARG_MAX
     with pytest.raises(Failure):
-        CommandRunner(Output(), "x" * 3_000_000, None, strict=False).process(
-            b"{}", message(1), "/s", pause
-        )  # over ARG_MAX
+        runner.process(b"{}", message(1), "/s", pause)
     first, second = capfd.readouterr().err.splitlines()
     assert first.startswith("chatctl: the command cannot be started: ")
     assert second == "chatctl: the command ended with 126 for aaaaaaaa:1; again in 0.5 s"
@@ -224,8 +223,8 @@ def test_between_two_tries_the_end_of_stdout_is_noticed(daemon: FakeDaemon, star
 def test_a_session_that_was_lost_while_the_command_ran_runs_nothing_twice(
     daemon: FakeDaemon, chatctl: Chatctl, tmp_path: Path
 ) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["subscribe"] = in_turn(subscribed(message(1), message(2)), subscribed(message(1), message(2), message(3)))
     daemon.on["ack"] = in_turn(die, acked)
@@ -248,7 +247,7 @@ def test_a_pause_notices_that_somebody_has_taken_over(daemon: FakeDaemon, start:
 
 
 def test_a_pause_notices_that_the_journal_is_another_one(daemon: FakeDaemon, start: Start) -> None:
-    def gone(session: Session, params: dict[str, Any]) -> None:
+    def gone(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("cursor_gone", 504)
 
     daemon.on["subscribe"] = subscribed(message(1), end=True)

@@ -1,4 +1,4 @@
-"""The completion scripts, and what they get when they ask."""
+"""The completion scripts, and the completions that they get."""
 
 import os
 import subprocess

@@ -19,8 +19,8 @@ from tests.harness.fake_daemon import (
     BOB,
     BOB_RECORD,
     FakeDaemon,
+    FakeSession,
     Refusal,
-    Session,
     evicting,
     in_turn,
     message,
@@ -42,7 +42,7 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
 
 
 class Terminal:
-    """A pseudo-terminal with the console on it."""
+    """A pseudo-terminal on which the console runs."""
 
     def __init__(self, process_of: Any) -> None:
         self._ours, theirs = pty.openpty()
@@ -52,11 +52,10 @@ class Terminal:
         self._behind = 0
 
     def type(self, text: str) -> None:
-        """Press keys."""
         os.write(self._ours, text.encode())
 
     def until(self, text: str) -> None:
-        """Wait until `text` is shown, behind what was waited for before; how the cursor moves does not count."""
+        """Wait until `text` appears after the text of the last call. Cursor movements are ignored."""
         deadline = time.monotonic() + PATIENCE_S
         while (found := MOVES.sub("", self.raw).find(text, self._behind)) < 0:
             ready, _, _ = select.select([self._ours], [], [], max(deadline - time.monotonic(), 0))
@@ -65,7 +64,6 @@ class Terminal:
         self._behind = found + len(text)
 
     def close(self) -> None:
-        """Hang up."""
         os.close(self._ours)
 
 
@@ -88,11 +86,11 @@ def test_exit_leaves_the_console_and_not_the_daemon(daemon: FakeDaemon, start: S
     process = start("console")
     out, _ = process.communicate("exit\nmyport\n", timeout=20)
     assert (process.returncode, out) == (0, "")
-    assert [method for method, _ in daemon.asked] == ["subscribe"]
+    assert [method for method, _ in daemon.requests] == ["subscribe"]
 
 
 def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, start: Start) -> None:
-    def unknown(session: Session, params: dict[str, Any]) -> None:
+    def unknown(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("unknown_peer", 201, "no peer 9", "see list")
 
     daemon.on["terminate"] = unknown
@@ -116,7 +114,7 @@ def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, start: Start) ->
     assert len(shown) == 7
 
 
-def test_help_tells_the_eight_commands_of_the_seeds_and_those_for_messages(daemon: FakeDaemon, start: Start) -> None:
+def test_help_lists_the_eight_original_commands_and_those_for_messages(daemon: FakeDaemon, start: Start) -> None:
     process = start("console")
     out, _ = process.communicate("help\n", timeout=20)
     words = [line.split()[0] for line in out.splitlines()]
@@ -170,7 +168,7 @@ def test_what_happens_is_shown_but_for_what_was_typed_here(daemon: FakeDaemon, s
     process.stdin.flush()
     assert process.stdout.readline() == "7420\n"
     up = {"type": "peer.up", "position": "a:3", "at": "2026-11-21T03:00:00.000Z", "peer": BOB, "address": "x:1"}
-    daemon.sessions[0].push(message(1, "mine", "out"), message(2, "h\x1bi"), up)
+    daemon.sessions[0].send_events(message(1, "mine", "out"), message(2, "h\x1bi"), up)
     assert process.stdout.readline().endswith(" bob: h\\x1bi\n")
     assert process.stdout.readline().endswith(" * bob is connected (x:1)\n")
     process.stdin.close()
@@ -199,7 +197,7 @@ def test_a_daemon_that_goes_is_told_once_and_followed_when_it_is_back(socket_pat
 
 
 def test_a_position_that_is_gone_is_told_and_the_console_goes_on_from_now(daemon: FakeDaemon, start: Start) -> None:
-    def gone(session: Session, params: dict[str, Any]) -> None:
+    def gone(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("cursor_gone", 504, "the journal is another one")
 
     daemon.on["subscribe"] = in_turn(subscribed(message(1), end=True), gone, subscribed(message(2, "two")))
@@ -233,7 +231,7 @@ def test_a_message_appears_above_the_half_typed_line(daemon: FakeDaemon, termina
     terminal.until(">")
     terminal.type("mypo")
     terminal.until("mypo")
-    daemon.sessions[0].push(message(1, "hello \x1b[2J"))
+    daemon.sessions[0].send_events(message(1, "hello \x1b[2J"))
     terminal.until("hello \\x1b[2J")
     terminal.until("mypo")  # the line is drawn again below the message
     terminal.type("rt\r")
@@ -252,11 +250,11 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(daemon: FakeDaemon, terminal: 
     terminal.until(">")
     terminal.type("\x04")
     assert terminal.process.wait(20) == 0
-    assert "nonsense" not in [method for method, _ in daemon.asked]
+    assert "nonsense" not in [method for method, _ in daemon.requests]
 
 
 def test_a_command_under_way_is_left_by_ctrl_c(daemon: FakeDaemon, terminal: Terminal) -> None:
-    def silent(session: Session, params: dict[str, Any]) -> None:
+    def silent(session: FakeSession, params: dict[str, Any]) -> None:
         daemon.on["myport"] = {"port": 7420}
 
     daemon.on["myport"] = silent

@@ -1,4 +1,4 @@
-"""Documents for programs that draw: they are valid whatever nodes are called."""
+"""DOT and Mermaid documents: valid for any names of nodes."""
 
 import re
 from typing import Any

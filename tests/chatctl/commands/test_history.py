@@ -1,4 +1,4 @@
-"""`chatctl history`: the last N, or the first N after a beginning, page by page."""
+"""`chatctl history`: the last N, or the first N after a start position, page by page."""
 
 from tests.chatctl.conftest import Chatctl
 from tests.harness.fake_daemon import FakeDaemon, in_turn, message

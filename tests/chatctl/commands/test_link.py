@@ -1,4 +1,4 @@
-"""`link`: what it asks of the daemon, and how asked and measured stand side by side; faults in `list` and `status`."""
+"""`chatctl link`: its requests, its table of requested and measured faults; and faults in `list` and `status`."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_units_become_seconds_bytes_and_shares_and_what_is_not_named_is_left_out
 ) -> None:
     daemon.on["link"] = links(record(both(delay=0.2)))
     assert chatctl("link", *argv.split()).status == 0
-    assert daemon.asked == [("link", params)]
+    assert daemon.requests == [("link", params)]
     assert chatctl("--json", "link", *argv.split()).records == [daemon.on["link"]]
 
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_2_with_what_to_write(
     ran = chatctl("link", *argv)
     assert ran.status == 2
     assert says in ran.err
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize(

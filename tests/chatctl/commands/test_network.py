@@ -1,4 +1,4 @@
-"""The network as people see it: labels, and what both ends say of a link."""
+"""The model of a network: labels, and the reports of both ends of a link."""
 
 from chatctl.commands.topo.network import Network, count_text, round_trip_text
 from tests.harness.topologies import FIVE, RING, node_id, topology

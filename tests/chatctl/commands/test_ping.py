@@ -1,4 +1,4 @@
-"""`chatctl ping`: what is asked, what is told of each answer, and the sum."""
+"""`chatctl ping`: its requests, the line for each answer, and the summary."""
 
 import signal
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from chatctl.commands.ping import MAX_OPEN
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import BOB, FakeDaemon, Refusal, Session, evicting, in_turn, refusing
+from tests.harness.fake_daemon import BOB, FakeDaemon, FakeSession, Refusal, evicting, in_turn, refusing
 
 PINGED = {"peer": BOB, "rtt_ms": 0.412, "clock_ms": -0.1}
 LATE = refusing("timeout", 502, "bob has not answered within 5 s")
@@ -92,7 +92,7 @@ def test_a_peer_that_is_forgotten_meanwhile_ends_it_behind_the_sum(daemon: FakeD
 
 
 def test_with_interval_0_one_is_under_way_at_a_time(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def silent(session: Session, params: dict[str, Any]) -> None:
+    def silent(session: FakeSession, params: dict[str, Any]) -> None:
         return None
 
     daemon.on["ping"] = silent
@@ -101,7 +101,7 @@ def test_with_interval_0_one_is_under_way_at_a_time(daemon: FakeDaemon, chatctl:
 
 
 def test_pings_that_are_not_answered_do_not_pile_up(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def silent(session: Session, params: dict[str, Any]) -> None:
+    def silent(session: FakeSession, params: dict[str, Any]) -> None:
         return None
 
     daemon.on["ping"] = silent
@@ -115,7 +115,7 @@ def test_pings_that_are_not_answered_do_not_pile_up(daemon: FakeDaemon, chatctl:
 def test_the_interval_lies_between_two_of_them(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     asked: list[float] = []
 
-    def note(session: Session, params: dict[str, Any]) -> dict[str, Any]:
+    def note(session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
         asked.append(time.monotonic())
         return PINGED
 
@@ -136,7 +136,7 @@ def test_an_interrupt_shows_the_sum(daemon: FakeDaemon, start: Start) -> None:
 
 
 def test_an_interrupt_before_any_answer_is_1(daemon: FakeDaemon, start: Start) -> None:
-    def late(session: Session, params: dict[str, Any]) -> None:
+    def late(session: FakeSession, params: dict[str, Any]) -> None:
         if len(daemon.params("ping")) == 1:
             raise Refusal("timeout", 502)
 
@@ -156,12 +156,12 @@ def test_a_name_of_a_peer_cannot_write_on_the_terminal(daemon: FakeDaemon, chatc
 @pytest.mark.parametrize("words", [["-c", "0"], ["-i", "x"], ["-W", "-1"], ["--count"]])
 def test_what_makes_no_sense_is_a_usage_error(daemon: FakeDaemon, chatctl: Chatctl, words: list[str]) -> None:
     assert chatctl("ping", "bob", *words).status == 2
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_a_daemon_that_ends_meanwhile_is_3_behind_the_sum(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["ping"] = in_turn(PINGED, die)
     ran = chatctl("ping", "bob", "-i", "0")

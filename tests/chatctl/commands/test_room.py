@@ -1,4 +1,4 @@
-"""`chatctl room`: what its verbs ask, and what people see of rooms and of who is in them."""
+"""`chatctl room`: the requests of its verbs, and the tables of rooms and members."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def test_a_verb_asks_its_method_and_shows_the_room(
     ran = chatctl("room", *argv)
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(shown)
-    assert daemon.asked == [(f"room.{method}", params)]
+    assert daemon.requests == [(f"room.{method}", params)]
     assert chatctl("room", *argv, "--json").records == [FOUND]
 
 
@@ -45,7 +45,7 @@ def test_a_room_that_nobody_is_in_and_without_a_topic_is_told_shortly(daemon: Fa
 
 def test_a_nick_for_a_room_that_is_not_joined_is_a_usage_error(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     assert chatctl("room", "host", "lobby", "--no-join", "--nick", "al").status == 2
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize(

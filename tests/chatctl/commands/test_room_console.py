@@ -1,4 +1,4 @@
-"""`chatctl console --room`: the words of the room servers of the seeds, and what becomes of a membership meanwhile."""
+"""`chatctl console --room`: the commands of the room servers in docs/origins.md, and changes of the membership."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,13 +13,13 @@ from tests.harness.fake_daemon import (
     HERE,
     LOBBY,
     FakeDaemon,
+    FakeSession,
     Handler,
     Refusal,
-    Session,
-    happened,
     in_turn,
     refusing,
-    said,
+    room_event,
+    room_message,
     subscribed,
 )
 
@@ -29,7 +29,7 @@ SAID = {"id": "aaaaaaaa:7", "state": "queued", "peer": HERE, "room": ROOM}
 
 
 class Membership:
-    """What the daemon knows of us in the lobby."""
+    """The membership of this node in the lobby, as the daemon has it."""
 
     def __init__(self, daemon: FakeDaemon, inside: bool) -> None:
         self.inside = inside
@@ -46,7 +46,7 @@ class Membership:
         )
 
     def answer(self, inside: bool | None = None) -> Handler:
-        def handler(session: Session, params: dict[str, Any]) -> dict[str, Any]:
+        def handler(session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
             if inside is None and not self.inside:
                 raise Refusal("unknown_room", 203, "not in it")
             self.inside = self.inside if inside is None else inside
@@ -66,7 +66,7 @@ def stranger(daemon: FakeDaemon) -> Membership:
 
 
 class Console:
-    """A console in this process: types lines, and knows what was shown for each."""
+    """A console in this process: types lines and records what is printed for each."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self.app = App()
@@ -76,13 +76,13 @@ class Console:
         self._told = ""
 
     def type(self, *lines: str) -> list[str]:
-        """The lines that stdout shows for these."""
+        """Type `lines`; return the lines on stdout."""
         for line in lines:
             assert self.room_console.execute(line)
         return self._shown()
 
     def end(self) -> str:
-        """End it; what stderr has shown since the first line."""
+        """End the console; return everything on stderr."""
         self.room_console.close()
         self._shown()
         return self._told
@@ -102,7 +102,7 @@ def console(capfd: pytest.CaptureFixture[str]) -> Iterator[Console]:
 
 
 def asked(daemon: FakeDaemon) -> list[str]:
-    return [method for method, _ in daemon.asked if method.startswith("room.")]
+    return [method for method, _ in daemon.requests if method.startswith("room.")]
 
 
 def texts(daemon: FakeDaemon) -> list[str]:
@@ -191,14 +191,14 @@ def test_what_others_say_and_do_appears_and_our_own_does_not(daemon: FakeDaemon,
     process.stdin.flush()
     for _ in room_console.TYPED:
         process.stdout.readline()
-    daemon.sessions[1].push(
-        happened(2, "room.join", nick="bob", node=None),
-        said(3, nick="bob", direction="out", state="queued"),
-        happened(4, "receipt", peer=HERE, state="delivered", id="aaaaaaaa:3", reason=None),
-        said(5, "between others", to="jim"),
-        said(5, "h\x1bi", to="bob"),
-        happened(6, "receipt", peer=HERE, state="rejected", id="aaaaaaaa:3", reason="too big"),
-        happened(7, "room.leave", nick="jane", node=None, reason="left"),
+    daemon.sessions[1].send_events(
+        room_event(2, "room.join", nick="bob", node=None),
+        room_message(3, nick="bob", direction="out", state="queued"),
+        room_event(4, "receipt", peer=HERE, state="delivered", id="aaaaaaaa:3", reason=None),
+        room_message(5, "between others", to="jim"),
+        room_message(5, "h\x1bi", to="bob"),
+        room_event(6, "receipt", peer=HERE, state="rejected", id="aaaaaaaa:3", reason="too big"),
+        room_event(7, "room.leave", nick="jane", node=None, reason="left"),
     )
     shown = [process.stdout.readline().split(" ", 2)[2].rstrip("\n") for _ in range(3)]
     assert shown == [
@@ -212,7 +212,7 @@ def test_what_others_say_and_do_appears_and_our_own_does_not(daemon: FakeDaemon,
 
 @pytest.mark.parametrize(
     "event",
-    [happened(5, "room.gone", reason="kicked"), happened(5, "room.leave", nick="bob", node=None, reason="left")],
+    [room_event(5, "room.gone", reason="kicked"), room_event(5, "room.leave", nick="bob", node=None, reason="left")],
 )
 def test_a_membership_that_ends_is_told_and_connect_begins_another(
     daemon: FakeDaemon, start: Start, stranger: Membership, event: dict[str, Any]
@@ -224,7 +224,7 @@ def test_a_membership_that_ends_is_told_and_connect_begins_another(
     process.stdin.flush()
     assert process.stdout.readline() == ESTABLISHED + "\n"
     stranger.inside = False
-    daemon.sessions[-1].push(event)
+    daemon.sessions[-1].send_events(event)
     assert "any more: kicked" in (told := process.stdout.readline()) or "bob is gone: left" in told
     process.stdin.write("hi\n")
     process.stdin.flush()
@@ -250,7 +250,7 @@ def test_a_membership_that_another_terminal_ended_is_not_left_again(
 @pytest.mark.usefixtures("member")
 def test_a_room_that_is_unknown_after_a_restart_is_outside(daemon: FakeDaemon, start: Start) -> None:
     unknown = refusing("unknown_room", 203, "no such room")
-    daemon.on["subscribe"] = in_turn(subscribed(said(1), end=True), unknown)
+    daemon.on["subscribe"] = in_turn(subscribed(room_message(1), end=True), unknown)
     process = start("console", "--room", ROOM)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -292,7 +292,7 @@ def test_what_was_said_is_in_the_room_before_it_is_left(
     console.room_console.open()
     console.type("CONNECT", "hi")
     assert "has not confirmed what was said last: aaaaaaaa:7" in console.end()
-    assert [method for method, _ in daemon.asked][-2:] == ["wait", "room.leave"]
+    assert [method for method, _ in daemon.requests][-2:] == ["wait", "room.leave"]
     assert daemon.params("wait") == [{"for": "delivered", "id": "aaaaaaaa:7", "timeout": room_console.POST_TIMEOUT_S}]
 
 
@@ -327,7 +327,7 @@ def test_what_was_said_last_and_refused_is_told(daemon: FakeDaemon, stranger: Me
 @pytest.mark.usefixtures("member")
 def test_a_room_is_called_by_its_whole_name_once_that_is_known(daemon: FakeDaemon, start: Start) -> None:
     start("console", "--room", "lobby").communicate("hi\n*users\n", timeout=20)
-    told = [params["room"] for name, params in daemon.asked if name.startswith("room.")]
+    told = [params["room"] for name, params in daemon.requests if name.startswith("room.")]
     assert told == ["lobby", ROOM, ROOM]
     assert daemon.params("subscribe")[0]["filter"] == {"room": ROOM}
 
@@ -349,6 +349,6 @@ def test_a_line_behind_a_restart_of_the_daemon_goes_to_the_new_one(
 ) -> None:
     console.room_console.open()
     console.type("one")
-    daemon.sessions[0].end()
+    daemon.sessions[0].close()
     console.type("two")
     assert texts(daemon) == ["one", "two"]

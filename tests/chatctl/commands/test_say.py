@@ -1,4 +1,4 @@
-"""`chatctl say`, and `room say`, which is the same: what is text, and what becomes of it."""
+"""`chatctl say` and its second name `room say`: the text, the request and the report."""
 
 import os
 import pty
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import HERE, FakeDaemon, Session, refusing
+from tests.harness.fake_daemon import HERE, FakeDaemon, FakeSession, refusing
 
 SAID = {"id": "aaaaaaaa:7", "state": "queued", "peer": HERE, "room": "lobby@alice"}
 BOTH: list[list[str]] = [["say"], ["room", "say"]]
@@ -33,7 +33,7 @@ def test_every_word_from_the_first_of_the_text_on_is_text(
     daemon: FakeDaemon, chatctl: Chatctl, verb: list[str], words: list[str], text: str
 ) -> None:
     assert chatctl(*verb, "lobby", *words)[:2] == (0, "aaaaaaaa:7\n")
-    assert daemon.asked == [("room.say", {"room": "lobby", "text": text})]
+    assert daemon.requests == [("room.say", {"room": "lobby", "text": text})]
 
 
 @pytest.mark.parametrize("verb", BOTH)
@@ -55,13 +55,13 @@ def test_each_line_of_stdin_is_said(daemon: FakeDaemon, start: Start, verb: list
 def test_lines_are_not_waited_for(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     ran = chatctl("say", "--wait", "sent", "lobby", "-")
     assert (ran.status, "for one message" in ran.err) == (2, True)
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize("argv", [["say"], ["say", "lobby"], ["say", "--wait", "read", "lobby", "hi"]])
 def test_a_usage_error_says_nothing(daemon: FakeDaemon, chatctl: Chatctl, argv: list[str]) -> None:
     assert chatctl(*argv).status == 2
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_bytes_that_are_not_utf8_are_refused_wherever_they_are(daemon: FakeDaemo
         process = start("say", *words)
         _, err = process.communicate(timeout=20)
         assert (process.returncode, "is not valid UTF-8" in err) == (2, True)
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_a_daemon_that_ends_before_it_answers_leaves_the_outcome_unknown(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["room.say"] = die
     ran = chatctl("--json", "say", "lobby", "hi")

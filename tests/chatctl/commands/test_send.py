@@ -1,4 +1,4 @@
-"""`chatctl send`: what is text, what is an option, and what becomes of stdin."""
+"""`chatctl send`: text, options, and the lines of stdin."""
 
 import os
 import pty
@@ -10,19 +10,19 @@ import pytest
 
 from chatctl.cli.pipeline import WINDOW
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import BOB, FakeDaemon, Refusal, Session, evicting, in_turn
+from tests.harness.fake_daemon import BOB, FakeDaemon, FakeSession, Refusal, evicting, in_turn
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 
 
 class Counter:
-    """A handler that accepts every message but those with a refused text."""
+    """A handler that accepts every message except those with a refused text."""
 
     def __init__(self, *refused: str) -> None:
         self.count = 0
         self.refused = refused
 
-    def __call__(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
         if params["text"] in self.refused:
             raise Refusal("bad_text", 306, "the text is empty")
         self.count += 1
@@ -56,7 +56,7 @@ def test_every_word_from_the_first_of_the_text_on_is_text(
     ran = chatctl("send", *argv)
     if text is None:
         assert ran.status == 2
-        assert daemon.asked == []
+        assert daemon.requests == []
     else:
         assert ran.status == 0
         assert daemon.params("send") == [{"peer": peer, "text": text}]
@@ -82,7 +82,7 @@ def test_a_text_that_looks_like_an_option_needs_the_dashes(daemon: FakeDaemon, c
     ran = chatctl("send", "0", "-5")
     assert ran.status == 2
     assert len(ran.err.splitlines()) == 1
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_the_id_is_printed_when_stdout_is_no_terminal(daemon: FakeDaemon, chatctl: Chatctl) -> None:
@@ -105,12 +105,12 @@ def test_bytes_that_are_not_utf8_are_refused_before_they_are_sent(daemon: FakeDa
     _, err = process.communicate(timeout=20)
     assert process.returncode == 2
     assert err == "chatctl: the text is not valid UTF-8 (byte 0xff at character 3)\n"
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_a_daemon_that_ends_before_it_answers_leaves_the_outcome_unknown(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["send"] = die
     ran = chatctl("--json", "send", "0", "hi")
@@ -188,7 +188,7 @@ def test_a_refused_line_keeps_the_rest_from_being_sent(daemon: FakeDaemon, start
     process.stdin.flush()
     assert process.wait(20) == 2
     assert process.stderr.read().startswith("chatctl: line 1: ")
-    assert len(daemon.asked) == 1
+    assert len(daemon.requests) == 1
 
 
 def test_a_line_that_is_not_utf8_ends_it_with_its_number(daemon: FakeDaemon, start: Start) -> None:
@@ -197,13 +197,13 @@ def test_a_line_that_is_not_utf8_ends_it_with_its_number(daemon: FakeDaemon, sta
     out, err = process.communicate(b"one\ntwo\n\xff\nfour\n", timeout=20)  # type: ignore[arg-type]
     assert process.returncode == 2
     assert err == b"chatctl: line 3 is not valid UTF-8\n"  # type: ignore[comparison-overlap]
-    assert len(daemon.asked) == 2
+    assert len(daemon.requests) == 2
     assert out.count(b"\n") == 2  # type: ignore[arg-type]
 
 
 def test_a_daemon_that_ends_names_the_lines_that_are_unknown(daemon: FakeDaemon, start: Start) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["send"] = in_turn(SENT, die)
     process = start("send", "bob", "-")
@@ -223,7 +223,7 @@ def test_a_reader_of_the_ids_that_leaves_does_not_stop_the_lines(daemon: FakeDae
     process.stdin.write("two\nthree\n")
     process.stdin.close()
     assert process.wait(20) == 0
-    assert len(daemon.asked) == 3
+    assert len(daemon.requests) == 3
 
 
 def test_stdin_that_stays_silent_ends_by_the_timeout(daemon: FakeDaemon, start: Start) -> None:
@@ -235,7 +235,7 @@ def test_an_empty_stdin_sends_nothing(daemon: FakeDaemon, start: Start) -> None:
     process = start("send", "bob", "-", stdin=subprocess.DEVNULL)
     assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 0
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_lines_that_come_after_an_eviction_go_on_a_new_session(daemon: FakeDaemon, start: Start) -> None:

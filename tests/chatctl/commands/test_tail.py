@@ -1,4 +1,4 @@
-"""`chatctl tail`: where it starts, what it counts, when it ends, and that it outlives its session."""
+"""`chatctl tail`: start, limits, end, and continuation after a lost session."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import (
     BOB,
     FakeDaemon,
+    FakeSession,
     Refusal,
-    Session,
     encode,
     in_turn,
     message,
@@ -157,7 +157,7 @@ def test_a_socket_that_stays_away_ends_it_with_3(socket_path: str, start: Start)
 def test_a_daemon_that_is_stopping_or_full_is_waited_for_when_it_resumes(
     daemon: FakeDaemon, chatctl: Chatctl, refusal: tuple[str, int]
 ) -> None:
-    def refuse(session: Session, params: dict[str, Any]) -> None:
+    def refuse(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal(*refusal)
 
     daemon.on["subscribe"] = in_turn(subscribed(end=True), refuse, refuse, subscribed(message(1)))
@@ -170,7 +170,7 @@ def test_a_daemon_that_is_full_from_the_start_is_not_waited_for(daemon: FakeDaem
 
 
 def test_a_position_that_is_gone_is_7(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def gone(session: Session, params: dict[str, Any]) -> None:
+    def gone(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("cursor_gone", 504, "no such position")
 
     daemon.on["subscribe"] = gone
@@ -220,7 +220,7 @@ def test_each_line_leaves_at_once(daemon: FakeDaemon, start: Start) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     for seq in (2, 3):
-        daemon.sessions[0].push(message(seq))
+        daemon.sessions[0].send_events(message(seq))
         assert json.loads(process.stdout.readline()) == message(seq)
 
 
@@ -239,9 +239,9 @@ def test_json_is_what_the_daemon_wrote_whatever_it_looks_like(daemon: FakeDaemon
     odd = message(1, 'x"event":{}}}\\ \u202e', extra={"event": {"event": 1}}, big=12345678901234567890123)
     more = {"jsonrpc": "2.0", "method": "event", "params": {"event": odd, "subscription": 1, "later": True}}
 
-    def handler(session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        session.event(odd, odd)
-        session.behind += encode(more) + encode(more) + notification(odd, replay=True)
+    def handler(session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
+        session.add_events(odd, odd)
+        session.after_reply += encode(more) + encode(more) + notification(odd, replay=True)
         return {"subscription": 1, "position": "aaaaaaaa:0", "snapshot": {"peers": []}}
 
     daemon.on["subscribe"] = handler
@@ -296,7 +296,7 @@ def test_a_template_reaches_nothing_but_its_fields(daemon: FakeDaemon, chatctl: 
     ran = chatctl("tail", "--format", template)
     assert ran.status == 2
     assert ran.err.startswith("chatctl: --format: ")
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_format_and_json_exclude_each_other(daemon: FakeDaemon, chatctl: Chatctl) -> None:
@@ -316,6 +316,6 @@ def test_a_daemon_that_speaks_another_language_is_an_error_and_no_traceback(sock
 
 
 def _remove(daemon: FakeDaemon) -> None:
-    """Take the socket away before the sessions end, as a daemon that stops does."""
+    """Remove the socket before the sessions end, like a daemon that stops."""
     os.unlink(daemon.path)
     daemon.stop()

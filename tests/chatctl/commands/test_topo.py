@@ -1,4 +1,4 @@
-"""`chatctl topo` and `wait topo`: what they ask, and how they show it."""
+"""`chatctl topo` and `wait topo`: requests and output."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_one_kind_of_output_excludes_the_others(daemon: FakeDaemon, chatctl: Cha
     ran = chatctl("topo", *argv)
     assert (ran.status, ran.out) == (2, "")
     assert "--json, --dot and --mermaid exclude each other" in ran.err
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_silent_nodes_are_no_failure(daemon: FakeDaemon, chatctl: Chatctl) -> None:

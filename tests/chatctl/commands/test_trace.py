@@ -1,4 +1,4 @@
-"""`chatctl trace`: the steps as a table, what is said of the other end, and what comes from peers made harmless."""
+"""`chatctl trace`: the table of steps, the lines about the other end, and the escaping of text from peers."""
 
 import os
 import time
@@ -13,7 +13,6 @@ from tests.harness.fake_daemon import BOB, FakeDaemon, refusing
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Local time is UTC."""
     monkeypatch.setitem(os.environ, "TZ", "UTC")
     time.tzset()
     yield
@@ -24,7 +23,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def step(
     name: str, node: str, after: float | None, *, done: bool = True, consumer: str | None = None
 ) -> dict[str, Any]:
-    """One step, so many milliseconds after the first; None: without a time."""
+    """A step `after` milliseconds after the first; None: without a time."""
     at = None if after is None else f"2026-11-21T03:00:00.{100 + int(after):03}Z"
     return {
         "step": name,

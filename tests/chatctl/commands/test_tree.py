@@ -1,4 +1,4 @@
-"""A network as text: what people see of rings, stars, lines, meshes, and of what is broken in them."""
+"""A network as text: rings, stars, lines and meshes, with and without broken links."""
 
 from itertools import combinations, pairwise
 from typing import Any

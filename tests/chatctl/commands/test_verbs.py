@@ -1,4 +1,4 @@
-"""The verbs that ask one question: what they send, what people see, what `--json` says."""
+"""The verbs with a single request: the request, the output for people, and `--json`."""
 
 import os
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, Refusal, Session, message
+from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, FakeSession, Refusal, message
 
 STATUS: dict[str, Any] = {
     "node": BOB["node"],
@@ -135,7 +135,7 @@ def test_a_verb_asks_its_method_and_shows_the_result(
     ran = chatctl(*argv)
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(shown)
-    assert daemon.asked == [(method, params)]
+    assert daemon.requests == [(method, params)]
     assert chatctl("--json", *argv).records == [result]
     assert chatctl(*argv[:1], "--json", *argv[1:]).records == [result]
     assert chatctl(*argv, "--json").records == [result]
@@ -258,7 +258,7 @@ def test_an_address_is_a_host_and_a_port(
 )
 def test_anything_else_is_no_address(daemon: FakeDaemon, chatctl: Chatctl, words: list[str]) -> None:
     assert chatctl("connect", *words).status == 2
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 @pytest.mark.parametrize(
@@ -272,19 +272,19 @@ def test_anything_else_is_no_address(daemon: FakeDaemon, chatctl: Chatctl, words
     ],
 )
 def test_verbs_that_wait_let_the_daemon_keep_the_time(daemon: FakeDaemon, chatctl: Chatctl, argv: list[str]) -> None:
-    def late(session: Session, params: dict[str, Any]) -> None:
+    def late(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("timeout", 502, "bob is not up")
 
     daemon.on["connect"] = daemon.on["wait"] = late
     ran = chatctl(*argv, "--timeout", "5s")
     assert (ran.status, ran.err) == (124, "chatctl: bob is not up\n")
-    assert 4 < daemon.asked[0][1]["timeout"] <= 5
+    assert 4 < daemon.requests[0][1]["timeout"] <= 5
 
 
 @pytest.mark.parametrize("verb", ["shutdown", "exit"])
 def test_stopping_is_done_when_the_session_has_ended(daemon: FakeDaemon, chatctl: Chatctl, verb: str) -> None:
-    def stop(session: Session, params: dict[str, Any]) -> dict[str, Any]:
-        session.hang_up = True
+    def stop(session: FakeSession, params: dict[str, Any]) -> dict[str, Any]:
+        session.ends_after_reply = True
         return {}
 
     daemon.on["shutdown"] = stop
@@ -293,9 +293,9 @@ def test_stopping_is_done_when_the_session_has_ended(daemon: FakeDaemon, chatctl
 
 
 def test_a_daemon_that_ends_without_an_answer_and_is_gone_has_stopped(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def stop(session: Session, params: dict[str, Any]) -> None:
+    def stop(session: FakeSession, params: dict[str, Any]) -> None:
         os.unlink(daemon.path)
-        session.hang_up = True
+        session.ends_after_reply = True
 
     daemon.on["shutdown"] = stop
     assert chatctl("exit") == (0, "stopped\n", "")
@@ -304,8 +304,8 @@ def test_a_daemon_that_ends_without_an_answer_and_is_gone_has_stopped(daemon: Fa
 def test_a_daemon_that_ends_without_an_answer_and_is_there_has_not_stopped(
     daemon: FakeDaemon, chatctl: Chatctl
 ) -> None:
-    def hang_up(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def hang_up(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["shutdown"] = hang_up
     ran = chatctl("exit")
@@ -313,8 +313,8 @@ def test_a_daemon_that_ends_without_an_answer_and_is_there_has_not_stopped(
 
 
 def test_a_daemon_that_is_stopping_already_is_waited_for(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def refuse(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def refuse(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
         raise Refusal("shutting_down", 503)
 
     daemon.on["shutdown"] = refuse

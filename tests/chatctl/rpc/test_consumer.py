@@ -1,4 +1,4 @@
-"""`tail --as NAME`: what is acknowledged and when, and how it goes on when the session or the daemon was lost."""
+"""`tail --as NAME`: acknowledgements, and continuation after the session or the daemon was lost."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.chatctl.conftest import Chatctl, Start
-from tests.harness.fake_daemon import FakeDaemon, Refusal, Session, acked, encode, in_turn, message, subscribed
+from tests.harness.fake_daemon import FakeDaemon, FakeSession, Refusal, acked, encode, in_turn, message, subscribed
 
 GAP = {
     "type": "gap",
@@ -31,12 +31,12 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
 
 
 def positions(daemon: FakeDaemon) -> list[str]:
-    """What was acknowledged, in order."""
+    """Acknowledged positions, in order."""
     return [params["position"] for params in daemon.params("ack")]
 
 
 def refuse(kind: str, code: int, **details: Any) -> Any:
-    def handler(session: Session, params: dict[str, Any]) -> None:
+    def handler(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal(kind, code, **details)
 
     return handler
@@ -76,7 +76,7 @@ def test_options_that_do_not_go_together_are_a_usage_error(
 ) -> None:
     ran = chatctl("tail", *argv)
     assert (ran.status, len(ran.err.splitlines())) == (2, 1)
-    assert daemon.asked == []
+    assert daemon.requests == []
 
 
 def test_count_0_makes_the_consumer_and_ends(daemon: FakeDaemon, chatctl: Chatctl) -> None:
@@ -94,9 +94,9 @@ def test_count_acknowledges_exactly_the_last_that_is_shown(daemon: FakeDaemon, c
 
 
 def test_it_ends_only_when_the_last_acknowledgement_is_answered(daemon: FakeDaemon, start: Start) -> None:
-    held: list[tuple[Session, Any]] = []
+    held: list[tuple[FakeSession, Any]] = []
 
-    def hold(session: Session, params: dict[str, Any]) -> None:
+    def hold(session: FakeSession, params: dict[str, Any]) -> None:
         held.append((session, params))
 
     daemon.on["subscribe"] = subscribed(message(1))
@@ -112,10 +112,10 @@ def test_it_ends_only_when_the_last_acknowledgement_is_answered(daemon: FakeDaem
 
 
 def test_one_acknowledgement_is_under_way_at_a_time_and_the_next_takes_all(daemon: FakeDaemon, start: Start) -> None:
-    held: list[Session] = []
+    held: list[FakeSession] = []
     asked = threading.Event()
 
-    def hold(session: Session, params: dict[str, Any]) -> dict[str, Any] | None:
+    def hold(session: FakeSession, params: dict[str, Any]) -> dict[str, Any] | None:
         held.append(session)
         asked.set()
         return None if len(held) == 1 else params
@@ -127,11 +127,11 @@ def test_one_acknowledgement_is_under_way_at_a_time_and_the_next_takes_all(daemo
     process.stdout.readline()
     assert asked.wait(20)
     for number in (2, 3):
-        daemon.sessions[0].push(message(number))
+        daemon.sessions[0].send_events(message(number))
         process.stdout.readline()
     assert positions(daemon) == ["aaaaaaaa:1"]
     daemon.sessions[0].sock.sendall(encode({"jsonrpc": "2.0", "id": 2, "result": {}}))
-    daemon.sessions[0].push(message(4))
+    daemon.sessions[0].send_events(message(4))
     assert process.wait(20) == 0
     assert positions(daemon)[-1] == "aaaaaaaa:4"
     assert len(positions(daemon)) <= 3
@@ -144,8 +144,8 @@ def test_manual_leaves_it_to_the_ack_verb(daemon: FakeDaemon, chatctl: Chatctl) 
 
 
 def test_a_lost_session_goes_on_by_name_and_tells_again_what_was_done(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["subscribe"] = in_turn(
         subscribed(message(1), message(2)),
@@ -181,9 +181,9 @@ def test_a_journal_that_is_another_one_when_it_resumes_is_7(daemon: FakeDaemon, 
 def test_an_acknowledgement_that_a_stopping_daemon_refuses_is_told_to_the_next(
     daemon: FakeDaemon, chatctl: Chatctl
 ) -> None:
-    def stopping(session: Session, params: dict[str, Any]) -> None:
-        session.event(message(2))
-        session.hang_up = True
+    def stopping(session: FakeSession, params: dict[str, Any]) -> None:
+        session.add_events(message(2))
+        session.ends_after_reply = True
         raise Refusal("shutting_down", 503)
 
     daemon.on["subscribe"] = in_turn(subscribed(message(1)), subscribed(message(3)))
@@ -194,8 +194,8 @@ def test_an_acknowledgement_that_a_stopping_daemon_refuses_is_told_to_the_next(
 
 
 def test_the_last_acknowledgement_finds_a_daemon_that_was_restarted(daemon: FakeDaemon, chatctl: Chatctl) -> None:
-    def die(session: Session, params: dict[str, Any]) -> None:
-        session.hang_up = True
+    def die(session: FakeSession, params: dict[str, Any]) -> None:
+        session.ends_after_reply = True
 
     daemon.on["subscribe"] = subscribed(message(1))
     daemon.on["ack"] = in_turn(die, die, acked)
@@ -232,10 +232,10 @@ def test_what_stdout_did_not_take_is_not_acknowledged(daemon: FakeDaemon, start:
 
 
 def test_an_interrupt_leaves_nothing_unsaid(daemon: FakeDaemon, start: Start) -> None:
-    held: list[Session] = []
+    held: list[FakeSession] = []
     asked = threading.Event()
 
-    def hold(session: Session, params: dict[str, Any]) -> dict[str, Any] | None:
+    def hold(session: FakeSession, params: dict[str, Any]) -> dict[str, Any] | None:
         held.append(session)
         asked.set()
         return None if len(held) == 1 else params
@@ -247,7 +247,7 @@ def test_an_interrupt_leaves_nothing_unsaid(daemon: FakeDaemon, start: Start) ->
     process.stdout.readline()
     assert asked.wait(20)
     for number in (2, 3):
-        daemon.sessions[0].push(message(number))
+        daemon.sessions[0].send_events(message(number))
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     daemon.sessions[0].sock.sendall(encode({"jsonrpc": "2.0", "id": 2, "result": {}}))

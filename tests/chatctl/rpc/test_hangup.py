@@ -1,4 +1,4 @@
-"""A verb that waits ends by itself when the reader of its stdout has gone: a pipe, a socket or a terminal."""
+"""A verb that waits ends when the reader of its stdout has gone: a pipe, a socket or a terminal."""
 
 import math
 import os
@@ -39,12 +39,12 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def silent(session: object, params: object) -> None:
-    """Never answers."""
+    """A handler that sends no reply."""
 
 
 @pytest.fixture
 def daemon(daemon: FakeDaemon) -> FakeDaemon:
-    """Has nothing to say."""
+    """A daemon without events and messages."""
     daemon.on.update(
         {"subscribe": subscribed(), "ack": acked, "wait": silent, "ask": silent, "history": {"events": []}}
     )
@@ -73,7 +73,7 @@ def test_an_idle_verb_ends_when_the_reader_of_its_stdout_has_gone(
     ours, theirs = ends()
     process = start(*argv, stdout=theirs)
     os.close(theirs)
-    until(lambda: daemon.asked)
+    until(lambda: daemon.requests)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.3)
     os.close(ours)
@@ -89,7 +89,7 @@ def test_it_ends_also_while_it_waits_for_a_daemon(socket_path: str, start: Start
     os.close(theirs)
     if argv[0] == "tail":
         daemon = FakeDaemon(socket_path, subscribe=subscribed())
-        until(lambda: daemon.asked)
+        until(lambda: daemon.requests)
         os.unlink(socket_path)
         daemon.stop()
     os.close(ours)

@@ -1,4 +1,4 @@
-"""Times and records as people read them."""
+"""Times, records and events as lines for people."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from chatctl.text.format import event_line, history_line, local_time, peer_line
 from chatctl.text.template import Template
-from tests.harness.fake_daemon import BOB, BOB_RECORD, happened, message, said
+from tests.harness.fake_daemon import BOB, BOB_RECORD, message, room_event, room_message
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def test_a_peer_is_one_harmless_line() -> None:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (said(1), "[lobby@alice] <jane> hi"),
-        (said(1, nick="bob", direction="out", state="delivered"), "[lobby@alice] <bob> hi"),
-        (said(1, nick="bob", direction="out", state="queued"), "[lobby@alice] <bob> hi  [queued]"),
-        (said(1, to="bob"), "[lobby@alice] <jane -> bob> hi"),
-        (said(1, "a\nb\x1b", nick="j\n"), "[lobby@alice] <j\\n> a\n    b\\x1b"),
+        (room_message(1), "[lobby@alice] <jane> hi"),
+        (room_message(1, nick="bob", direction="out", state="delivered"), "[lobby@alice] <bob> hi"),
+        (room_message(1, nick="bob", direction="out", state="queued"), "[lobby@alice] <bob> hi  [queued]"),
+        (room_message(1, to="bob"), "[lobby@alice] <jane -> bob> hi"),
+        (room_message(1, "a\nb\x1b", nick="j\n"), "[lobby@alice] <j\\n> a\n    b\\x1b"),
     ],
 )
 def test_what_is_said_in_a_room_is_told_with_who_said_it(event: dict[str, Any], line: str) -> None:
@@ -53,18 +53,18 @@ def test_what_is_said_in_a_room_is_told_with_who_said_it(event: dict[str, Any], 
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (happened(1, "room.join", nick="jane", node=None, address="10.0.0.9:5000"), "jane has joined"),
-        (happened(1, "room.leave", nick="jane\x1b", node=None, reason="kicked"), "jane\\x1b is gone: kicked"),
-        (happened(1, "room.topic", text="all\nthings"), "topic: all\\nthings"),
-        (happened(1, "room.topic", text=""), "topic: (none)"),
-        (happened(1, "room.gone", reason="closed"), "we are not in it any more: closed"),
+        (room_event(1, "room.join", nick="jane", node=None, address="10.0.0.9:5000"), "jane has joined"),
+        (room_event(1, "room.leave", nick="jane\x1b", node=None, reason="kicked"), "jane\\x1b is gone: kicked"),
+        (room_event(1, "room.topic", text="all\nthings"), "topic: all\\nthings"),
+        (room_event(1, "room.topic", text=""), "topic: (none)"),
+        (room_event(1, "room.gone", reason="closed"), "we are not in it any more: closed"),
         (
-            happened(1, "room.refused", peer=BOB, global_id="b:7", reason="not in it"),
+            room_event(1, "room.refused", peer=BOB, global_id="b:7", reason="not in it"),
             "b:7 of bob was refused: not in it",
         ),
-        (happened(1, "receipt", peer=BOB, state="delivered", id="a:7", reason=None), "a:7 is delivered"),
+        (room_event(1, "receipt", peer=BOB, state="delivered", id="a:7", reason=None), "a:7 is delivered"),
         (
-            happened(1, "receipt", peer=BOB, state="rejected", id="a:7", reason="too\x1bbig"),
+            room_event(1, "receipt", peer=BOB, state="rejected", id="a:7", reason="too\x1bbig"),
             "a:7 is rejected: too\\x1bbig",
         ),
     ],
@@ -74,9 +74,9 @@ def test_what_happens_in_a_room_is_told_with_its_name(event: dict[str, Any], lin
 
 
 def test_messages_that_are_missing_in_a_room_are_told_with_its_name() -> None:
-    gap = happened(1, "gap", peer=BOB, after="b:1", through="b:5")
+    gap = room_event(1, "gap", peer=BOB, after="b:1", through="b:5")
     assert event_line(gap).endswith(" * gap: messages in lobby@alice after b:1 through b:5 are missing")
 
 
 def test_a_template_knows_rooms_and_whoever_has_no_slot() -> None:
-    assert Template("{room} {nick} {to} [{slot}]").line(said(1, to="bob")) == "lobby@alice jane bob []"
+    assert Template("{room} {nick} {to} [{slot}]").line(room_message(1, to="bob")) == "lobby@alice jane bob []"

@@ -1,4 +1,4 @@
-"""Measured numbers: kept small, right to a thousandth, short when they are said."""
+"""Measurements: constant memory, precision of a thousandth, short texts."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Text of peers is harmless before a person sees it."""
+"""Text from peers is escaped before it is shown."""
 
 import json
 import sys
