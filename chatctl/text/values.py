@@ -8,6 +8,13 @@ import time
 
 import click
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Value = TypeVar("Value")
+
 _UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0))
 _LONGEST_S = 10 * 365 * 86400.0
 _DURATIONS = "write 200ms, 5s, 2m, 1h or bare seconds"
@@ -90,29 +97,19 @@ def _format_utc(point: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(millis // 1000))}.{millis % 1000:03d}Z"
 
 
-def duration_option(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+def _option_type(parse: "Callable[[str], Value]") -> "Callable[[str], Value]":
+    """Convert ValueError to the error that click prints with the name of the option."""
+
+    def convert(text: str) -> "Value":
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
 
 
-def moment_option(text: str) -> str:
-    try:
-        return parse_moment(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def rate_option(text: str) -> int:
-    try:
-        return parse_rate(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def share_option(text: str) -> float:
-    try:
-        return parse_share(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+duration_option = _option_type(parse_duration)
+moment_option = _option_type(parse_moment)
+rate_option = _option_type(parse_rate)
+share_option = _option_type(parse_share)
