@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-
 EPILOG = f"Fields of TEMPLATE: {' '.join(FIELDS)}."
 
 

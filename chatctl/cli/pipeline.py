@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-
 WINDOW = 1000
 READ_BYTES = 64 * 1024
 

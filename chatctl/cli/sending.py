@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 STDIN = "-"
 REPORT_WAIT_S = 0.3  # on a terminal, report "delivered" instead of "queued" if it happens within this time
 ARRIVED = ("sent", "delivered")

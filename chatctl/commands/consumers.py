@@ -7,7 +7,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 HEAD = ("NAME", "POSITION", "LAG", "HELD", "LAST SEEN")
 
 

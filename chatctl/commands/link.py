@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-
 HEAD = ("PEER", "STATE", "WAY", "FAULTS", "MEASURED", "UNTIL")
 DIRECTIONS = ("out", "in")
 OTHERS = "*"  # as in the configuration: all peers without faults of their own

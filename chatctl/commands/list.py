@@ -11,7 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 HEAD = ("SLOT", "NAME", "ADDRESS", "DIR", "STATE", "SINCE", "QUEUED", "WISH")
 COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red"}
 

@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 MAX_OPEN = 16  # pings without an answer, so that they do not pile up on a silent link
 LOST_KINDS = ("timeout", "peer_offline")  # failures of one ping; the next one may succeed
 

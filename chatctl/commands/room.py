@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 ROOM_HEAD = ("ROOM", "HOST", "STATE", "NICK", "USERS", "TOPIC")
 USER_HEAD = ("NICK", "KIND", "NODE", "HERE", "ADDRESS")
 

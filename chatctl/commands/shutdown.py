@@ -7,7 +7,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 HELP = "Stop the daemon: it closes all connections and ends. Done when it has ended."
 TRIES = 5  # for a daemon that ends the session without an answer and still runs
 

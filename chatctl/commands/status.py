@@ -8,7 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-
 HEAD = ("TIME", "AFTER", "NODE", "STEP")
 NOT_KEPT, NOT_YET = "time not kept", "not yet"
 

@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 FOREVER = float("inf")
 PAUSE_S = 0.1
 RETRIED_KINDS = ("no_daemon", "shutting_down")  # a daemon that stops may be restarting

@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-
 MAX_MESSAGES = 10_000_000
 TALLY_POSITIONS = 8_000_000  # counted by one request
 REDRAW_S = 0.1

@@ -78,7 +78,7 @@ class RoomConsole:
         try:
             return self._dispatch(text)
         except Failure as failure:
-            self._print_failure(failure)
+            self._handle_failure(failure)
         except KeyboardInterrupt:
             self._app.close()  # the reply may still come on this session
         return True
@@ -147,7 +147,7 @@ class RoomConsole:
             self._app.out.line(ESTABLISHED)
 
     def _enter(self) -> None:
-        """Join unless this node is a member, and print events from now on."""
+        """Join unless this node is a member, and start printing events."""
         position = (self._app.call("status").get("journal") or {}).get("position")
         if self._membership() is None:
             self._join()
@@ -233,7 +233,7 @@ class RoomConsole:
         """The membership has ended, so `close` must not leave the room either."""
         self._inside = self._joined = False
 
-    def _print_failure(self, failure: Failure) -> None:
+    def _handle_failure(self, failure: Failure) -> None:
         self._app.out.failure(failure)
         if failure.kind == "unknown_room":
             self._mark_outside()

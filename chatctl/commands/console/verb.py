@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-
 PROMPT = "> "
 COMMANDS = {
     "help": "show this",
