@@ -108,6 +108,7 @@ def test_a_console_in_a_room_leaves_it(daemon: FakeDaemon, start: Start) -> None
     assert process.stdout.readline() == "-Connection Established-\n"
     process.stdout.close()
     assert process.wait(PATIENCE_S) == 0
+    until(lambda: daemon.params("room.leave"))  # the console does not wait for the answer
     assert daemon.params("room.leave") == [{"room": "lobby@alice"}]
 
 
