@@ -61,7 +61,7 @@ class Kept:
     @property
     def node(self) -> Node:
         parts: Any = SimpleNamespace(
-            chat=SimpleNamespace(outcomes=self.outcomes),
+            chat=SimpleNamespace(states=self.outcomes),
             journal=self.journal,
             runtime=self.world,
             config=self.config,

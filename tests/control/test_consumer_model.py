@@ -190,7 +190,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         before = self.reader
         hold = self.consumers.hold(self.consumer, window, takeover=True)
         assert before is None or before.lost
-        node = cast("Node", SimpleNamespace(registry=self.registry, memberships=()))
+        node = cast("Node", SimpleNamespace(registry=self.registry, joined_rooms=()))
         selection, seq = Selection.of(node, self.consumer), self.consumer.seq
         subscription = Subscription(self.journal, self.world, 1, selection, seq, self.journal.committed, hold)
         subscription.announced = True

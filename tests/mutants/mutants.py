@@ -151,8 +151,8 @@ MUTANTS = (
     Mutant(
         "an acknowledgement goes out before the commit",
         INCOMING,
-        'mark = self._journal.marks.committed_in(self._peer.node or "", epoch)',
-        'mark = self._journal.marks.appended(self._peer.node or "", epoch)',
+        'mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
+        'mark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
         tests("tests/faults/test_promises.py::test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does"),
     ),
     Mutant(
@@ -165,8 +165,8 @@ MUTANTS = (
     Mutant(
         "duplicates are judged by the committed mark",
         CHAT,
-        "mark = raised.get(epoch) or self._journal.marks.appended(node, epoch)",
-        "mark = raised.get(epoch) or self._journal.marks._committed.get((node, epoch), 0)",
+        "mark = raised.get(epoch) or self._journal.watermarks.appended(node, epoch)",
+        "mark = raised.get(epoch) or self._journal.watermarks._committed.get((node, epoch), 0)",
         tests("tests/messages/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
     ),
     Mutant(
@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         "acknowledgements are not kept",
         JOURNAL,
-        'self.note(("ack", node), lambda: (ACK, (node, self.marks.acked[node])))',
+        'self.note(("ack", node), lambda: (ACK, (node, self.watermarks.acked[node])))',
         "return",
         tests("tests/journal/test_journal.py::test_acknowledgements_alone_wait_for_the_next_commit_or_a_flush"),
     ),
@@ -309,7 +309,7 @@ MUTANTS = (
     Mutant(
         "the end of a time in a room is not written down",
         ROOMS,
-        "            self._journal.execute(MEMBER, room.key, member.node, member.nick, feed.since, seq)\n",
+        "            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, feed.since, seq)\n",
         "",
         tests("tests/rooms/test_hosted.py::test_rooms_are_as_before_after_a_restart"),
     ),
@@ -368,7 +368,7 @@ MUTANTS = (
     Mutant(
         "who was kicked while away is let in again",
         ROOMS,
-        "if not new and (known is None or node not in known.by_node) and self.feeds.ending(node, name):",
+        "if not new and (known is None or node not in known.by_node) and self.intervals.ending(node, name):",
         "if not node:",
         tests(
             "tests/integration/test_rooms.py"
@@ -399,7 +399,7 @@ MUTANTS = (
     Mutant(
         "a ban ends with the run",
         MODERATION,
-        "self._undo.add(self._journal.execute(BAN, room.key, who, member.nick), partial(_lift, room, who))",
+        "self._undo.add(self._journal.execute(BAN, room.stream_id, who, member.nick), partial(_lift, room, who))",
         "pass",
         tests("tests/rooms/test_hosted.py::test_rooms_are_as_before_after_a_restart"),
     ),
@@ -681,8 +681,8 @@ MUTANTS = (
     Mutant(
         "everybody is told of everybody's messages",
         "chatd/query/trace.py",
-        "if entry.topic == peer.key or self._has_said(peer, entry):",
-        "if entry.topic or self._has_said(peer, entry):",
+        "if entry.stream_id == peer.stream_id or self._has_said(peer, entry):",
+        "if entry.stream_id or self._has_said(peer, entry):",
         tests("tests/net/native/test_queries.py::test_of_others_messages_nothing_is_told"),
     ),
     Mutant(
@@ -710,14 +710,14 @@ MUTANTS = (
     Mutant(
         "a peer answers messages that were sent to others",
         "chatd/messages/references.py",
-        " and entry.topic == peer.key",
+        " and entry.stream_id == peer.stream_id",
         "",
         tests("tests/messages/test_references.py"),
     ),
     Mutant(
         "an answer to somebody who has gone goes to who has the slot now",
         "chatd/messages/lookup.py",
-        "(self._registry.by_node(ref.node) if ref.node else None)",
+        "self._registry.by_node(ref.node) if ref.node else None",
         "self._registry.find(ref.slot or 0)",
         tests("tests/messages/test_lookup.py"),
     ),
@@ -887,14 +887,14 @@ MUTANTS = (
     Mutant(
         "when something was written to a stranger is known for good",
         "chatd/peers/registry.py",
-        "                self._journal.timeline.writes.drop(peer.key)\n",
+        "                self._journal.timings.writes.drop(peer.stream_id)\n",
         "",
         tests("tests/integration/test_growth.py::test_nothing_grows_with_events_connections_and_room_joins[native]"),
     ),
     Mutant(
         "a node may leave a room as often as it likes without acknowledging it",
         ROOMS,
-        "if node not in room.by_node and self.feeds.past(node) >= MOST_PAST:",
+        "if node not in room.by_node and self.intervals.past(node) >= MOST_PAST:",
         "if False:",
         tests("tests/rooms/test_hosted.py"),
     ),
@@ -916,8 +916,8 @@ MUTANTS = (
     Mutant(
         "a page of history reads all events from disk, whatever was asked for",
         "chatd/control/methods/history.py",
-        "selection.topic, after or 0, end, params.n, selection.where)",
-        "selection.topic, after or 0, end, params.n)",
+        "selection.stream_id, after or 0, end, params.n, selection.where)",
+        "selection.stream_id, after or 0, end, params.n)",
         tests("tests/control/methods/test_history.py"),
     ),
     Mutant(
@@ -994,15 +994,15 @@ MUTANTS = (
     Mutant(
         "all addresses of a peer are given up for one at which another node refuses",
         "chatd/net/dialer.py",
-        "registry.wishes.end(peer, None if refused.peer else address)",
-        "registry.wishes.end(peer)",
+        "registry.persistent.end(peer, None if refused.peer else address)",
+        "registry.persistent.end(peer)",
         tests("tests/net/test_dialer.py"),
     ),
     Mutant(
         "a peer that refuses is dialed at its other addresses",
         "chatd/net/dialer.py",
-        "registry.wishes.end(peer, None if refused.peer else address)",
-        "registry.wishes.end(peer, address)",
+        "registry.persistent.end(peer, None if refused.peer else address)",
+        "registry.persistent.end(peer, address)",
         tests("tests/net/test_dialer.py"),
     ),
     Mutant(
@@ -1060,8 +1060,8 @@ MUTANTS = (
     Mutant(
         "every peer is told of every message",
         "chatd/query/trace.py",
-        "if entry.topic == peer.key or self._has_said(peer, entry):",
-        "if entry.topic or self._has_said(peer, entry):",
+        "if entry.stream_id == peer.stream_id or self._has_said(peer, entry):",
+        "if entry.stream_id or self._has_said(peer, entry):",
         tests("tests/adversary/test_counts.py"),
     ),
 )

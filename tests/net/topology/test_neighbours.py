@@ -32,7 +32,13 @@ def around(*peers: Peer) -> Neighbours:
 
 
 async def test_those_that_are_up_come_first() -> None:
-    told = around(peer("d", "down", wishes=["x:1"]), peer("p", "pending"), peer("z"), peer("b", "dialing"), peer("a"))
+    told = around(
+        peer("d", "down", persistent_addresses=["x:1"]),
+        peer("p", "pending"),
+        peer("z"),
+        peer("b", "dialing"),
+        peer("a"),
+    )
     assert [(link.name, link.state, link.rtt_ms) for link in told.links()] == [
         ("a", "up", 7.0),
         ("z", "up", 7.0),
@@ -51,8 +57,8 @@ async def test_those_that_are_up_come_first() -> None:
         ({"opening": Batch(), "terminated": True}, False),
         ({"opening": Batch(), "reason": "terminated by peer"}, False),
         ({"opening": Batch(), "reason": "denied"}, False),
-        ({"wishes": ["x:1"]}, True),
-        ({"wishes": ["x:1"], "node": None}, False),
+        ({"persistent_addresses": ["x:1"]}, True),
+        ({"persistent_addresses": ["x:1"], "node": None}, False),
     ],
 )
 async def test_of_those_that_are_down_the_missed_ones_are_told(fields: dict[str, Any], is_told: bool) -> None:
@@ -75,7 +81,7 @@ async def test_a_link_that_is_closing_is_no_way() -> None:
     ("count", "sizes"), [(0, [0]), (1, [1]), (256, [256]), (257, [256, 1]), (1000, [256] * 3 + [232])]
 )
 async def test_neighbours_are_told_in_pages_that_can_be_sent(count: int, sizes: list[int]) -> None:
-    peers = [peer("n" * 50 + str(number), "down", wishes=["x:1"]) for number in range(count)]
+    peers = [peer("n" * 50 + str(number), "down", persistent_addresses=["x:1"]) for number in range(count)]
     pages = around(*peers).pages(5, node_id("a"), "a")
     assert [len(page.links) for page in pages] == sizes
     assert [page.more for page in pages] == [True] * (len(pages) - 1) + [False]
