@@ -16,8 +16,20 @@ class JoinedRoom:
     """One of them. `key` is its topic in our journal; `host` the node that hosts the room."""
 
     __slots__ = (
-        *("_coming", "_users", "changed", "error", "heard", "host", "label", "name"),
-        *("nick", "settled", "since", "state", "stream_id", "topic"),
+        "_coming",
+        "_users",
+        "changed",
+        "error",
+        "heard",
+        "host",
+        "label",
+        "name",
+        "nick",
+        "settled",
+        "since",
+        "state",
+        "stream_id",
+        "topic",
     )
 
     def __init__(
