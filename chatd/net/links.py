@@ -90,7 +90,7 @@ class Links:
             self.registry.link_down(peer, link)
             self.explorer.lost(link)
             if not peer.links:
-                self.router.joined_rooms.lost(peer)
+                self.router.joined_rooms.host_disconnected(peer)
 
     async def goodbye(self) -> None:
         """Close all links, and wait until they are, for GOODBYE_S at most."""

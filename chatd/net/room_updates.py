@@ -29,7 +29,7 @@ class RoomUpdates:
         self._journal = journal
         self._encoded: dict[int, bytes] = {}
 
-    def frame(
+    def frame_for(
         self, entry: Entry, room: HostedRoom, node: str, text_bytes: int, text_chars: int
     ) -> bytes | Missing | None:
         """What that node is told of an entry of the room's topic; None if it is not for it."""
@@ -40,10 +40,10 @@ class RoomUpdates:
             if is_over(message.text, text_bytes, text_chars):
                 return self.missing(entry.seq, entry.seq, {room.name: entry.seq - 1})
             if message.peer.node == node:
-                return encode_many((self._said(entry, room, position_in(message.global_id or "")),), NO_LIMIT)
+                return encode_many((self._said_frame(entry, room, position_in(message.global_id or "")),), NO_LIMIT)
         data = self._encoded.get(entry.seq)
         if data is None:
-            data = self._encoded[entry.seq] = encode_many((self._made(entry, room),), NO_LIMIT)
+            data = self._encoded[entry.seq] = encode_many((self._frame_of(entry, room),), NO_LIMIT)
             if len(self._encoded) > KEPT:
                 del self._encoded[next(iter(self._encoded))]
         return data
@@ -58,10 +58,10 @@ class RoomUpdates:
         """That the node is not in the room any more since that seq, where it cannot be told why."""
         return Happened(self._journal.epoch_of(seq), seq, room.name, "leave", NOBODY, node, "it ended long ago")
 
-    def _made(self, entry: Entry, room: HostedRoom) -> Said | Happened:
+    def _frame_of(self, entry: Entry, room: HostedRoom) -> Said | Happened:
         epoch, event = self._journal.epoch_of(entry.seq), entry.event
         if isinstance(event, Message):
-            return self._said(entry, room, None)
+            return self._said_frame(entry, room, None)
         if isinstance(event, RoomJoin):
             return Happened(epoch, entry.seq, room.name, "join", event.nick, event.node)
         if isinstance(event, RoomLeave):
@@ -70,7 +70,7 @@ class RoomUpdates:
             return Happened(epoch, entry.seq, room.name, "topic", text=event.text)
         return Happened(epoch, entry.seq, room.name, "closed")
 
-    def _said(self, entry: Entry, room: HostedRoom, said_at: str | None) -> Said:
+    def _said_frame(self, entry: Entry, room: HostedRoom, said_at: str | None) -> Said:
         """A message of the room; for its author with the position in the author's journal."""
         message = cast(Message, entry.event)
         to = None if message.to is msgspec.UNSET else message.to

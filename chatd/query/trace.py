@@ -148,7 +148,7 @@ class MessageTraces:
         """By a place in the peer's journal or in ours; of other nodes a peer is told nothing."""
         if wanted.node == peer.node:
             return await self._chat.lookup.taken(peer, wanted.epoch, wanted.seq)
-        ours = wanted.node == self._rooms.owner.node and self._journal.holds(wanted.epoch, wanted.seq)
+        ours = wanted.node == self._rooms.host_settings.node and self._journal.holds(wanted.epoch, wanted.seq)
         return await self._journal.entry(wanted.seq) if ours else None
 
     def _has_said(self, peer: Peer, entry: Entry) -> bool:
@@ -158,7 +158,7 @@ class MessageTraces:
     def _has_heard(self, peer: Peer, entry: Entry) -> bool:
         """Whether it was said in a room here, to all or to that peer alone, while it was in it."""
         to = cast(Message, entry.event).to_node
-        feeds = self._rooms.intervals.of(peer.node or "")
+        feeds = self._rooms.intervals.of_node(peer.node or "")
         is_in = any(feed.room.stream_id == entry.stream_id and feed.contains(entry.seq) for feed in feeds)
         return is_in and (to is msgspec.UNSET or to == peer.node)
 

@@ -1,6 +1,6 @@
 """Hearing: what happens in the rooms of other nodes that this node is in.
 
-It comes in the order of the host's journal, and is put into ours on the membership's own topic. Our own messages come
+It comes in the order of the host's journal, and is put into ours on the joined_room's own topic. Our own messages come
 back in this way, and that is their delivery. Waits for nothing.
 """
 
@@ -26,46 +26,46 @@ FromHost = Said | Happened | Missing | Refused
 class RoomFollowing:
     """What one node is told by its hosts."""
 
-    def __init__(self, journal: Journal, memberships: JoinedRooms, node: str) -> None:
+    def __init__(self, journal: Journal, joined_rooms: JoinedRooms, node: str) -> None:
         """`node` is our id."""
         self._journal = journal
-        self._memberships = memberships
+        self._joined_rooms = joined_rooms
         self._node = node
         self._echoes: dict[int, tuple[int, int]] = {}  # of each peer: what was dealt with before the last two batches
 
-    def take(self, peer: Peer, frames: Sequence[FromHost], claims: References = NONE) -> None:
+    def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NONE) -> None:
         """All of it is new. What is of a room that we are not in is nothing, except that our own has arrived.
 
-        `claims` has the messages that the frames may name as ours.
+        `references` has the messages that the frames may name as ours.
         """
         start = 0
         for index, frame in enumerate(frames):
             if index + 1 < len(frames) and _is_more(frame, frames[index + 1]):
                 continue
             if isinstance(frame, Said):
-                self._said(peer, frames[start : index + 1], claims)  # type: ignore[arg-type]  # all like this one
+                self._receive_messages(peer, frames[start : index + 1], references)  # type: ignore[arg-type]  # all like this one
             else:
-                self._happened(peer, frame, claims)
+                self._receive_event(peer, frame, references)
             start = index + 1
 
-    def _said(self, peer: Peer, frames: Sequence[Said], claims: References) -> None:
+    def _receive_messages(self, peer: Peer, frames: Sequence[Said], references: References) -> None:
         """Neighbours in one room."""
-        membership = self._memberships.get(peer.node or "", frames[0].room)
+        joined_room = self._joined_rooms.get(peer.node or "", frames[0].room)
         heard = list[Message]()
         for frame in frames:
             if frame.id is not None:
-                self._hear(peer, membership, heard)
+                self._append_messages(peer, joined_room, heard)
                 heard = []
-                self._echo(peer, membership, frame, claims)
-            elif membership is not None:
-                heard.append(self._message(peer, membership, frame))
-        self._hear(peer, membership, heard)
+                self._deliver_own(peer, joined_room, frame, references)
+            elif joined_room is not None:
+                heard.append(self._message_of(peer, joined_room, frame))
+        self._append_messages(peer, joined_room, heard)
 
-    def _message(self, peer: Peer, membership: JoinedRoom, frame: Said) -> Message:
+    def _message_of(self, peer: Peer, joined_room: JoinedRoom, frame: Said) -> Message:
         message = Message(
             direction="in",
             peer=peer.ref,
-            room=membership.label,
+            room=joined_room.label,
             nick=frame.nick,
             room_position=f"{frame.epoch}:{frame.seq}",
             global_id=f"{peer.node}/{frame.epoch}:{frame.seq}",
@@ -75,25 +75,25 @@ class RoomFollowing:
             message.to = frame.to
         return message
 
-    def _hear(self, peer: Peer, membership: JoinedRoom | None, messages: list[Message]) -> None:
-        if membership is not None and messages:
-            self._journal.append_all(messages, membership.stream_id, "in")
+    def _append_messages(self, peer: Peer, joined_room: JoinedRoom | None, messages: list[Message]) -> None:
+        if joined_room is not None and messages:
+            self._journal.append_all(messages, joined_room.stream_id, "in")
             peer.received += len(messages)
 
-    def _echo(self, peer: Peer, membership: JoinedRoom | None, frame: Said, claims: References) -> None:
+    def _deliver_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
         """Our own message is in its place."""
-        seq = self._awaited(peer, frame, claims)
+        seq = self._own_seq(peer, frame, references)
         if not seq:
             return
-        if membership is not None:
+        if joined_room is not None:
             position = f"{frame.epoch}:{frame.seq}"
             receipt = Receipt(
-                peer=peer.ref, state="delivered", id=frame.id, room=membership.label, room_position=position
+                peer=peer.ref, state="delivered", id=frame.id, room=joined_room.label, room_position=position
             )
-            self._journal.append(receipt, membership.stream_id)
-        self._dealt_with(peer, seq)
+            self._journal.append(receipt, joined_room.stream_id)
+        self._raise_echoed(peer, seq)
 
-    def _awaited(self, peer: Peer, frame: Said | Refused, claims: References) -> int:
+    def _own_seq(self, peer: Peer, frame: Said | Refused, references: References) -> int:
         """Our seq of what we said in that room of the peer and has not come back; 0: no host speaks for others.
 
         Of a message that is in the journal no more, only that it was said in some room of the peer is known.
@@ -102,11 +102,11 @@ class RoomFollowing:
         epoch, seq = parts(named)
         if seq <= peer.echoed or not self._journal.holds(epoch, seq):
             return 0
-        claimed = claims.get(named)
-        in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room
+        reference = references.get(named)
+        in_room = seq in peer.unheard if reference is None else reference.room == frame.room
         return seq if in_room else 0
 
-    def _dealt_with(self, peer: Peer, seq: int) -> None:
+    def _raise_echoed(self, peer: Peer, seq: int) -> None:
         """As soon as that is committed; else the host says it again, and it is awaited then."""
         batch, key = self._journal.filling, ("echo", peer.stream_id)
         if key not in batch.undo:
@@ -118,68 +118,68 @@ class RoomFollowing:
         self._journal.note(key, partial(_echoed, peer))
         peer.progress.notify()
 
-    def _happened(self, peer: Peer, frame: FromHost, claims: References) -> None:
+    def _receive_event(self, peer: Peer, frame: FromHost, references: References) -> None:
         if isinstance(frame, Missing):
             for room, after in frame.rooms:
-                if (membership := self._memberships.get(peer.node or "", room)) is not None:
-                    gap = Gap(peer=peer.ref, room=membership.label, after=after, through=frame.through)
-                    self._journal.append(gap, membership.stream_id)
+                if (joined_room := self._joined_rooms.get(peer.node or "", room)) is not None:
+                    gap = Gap(peer=peer.ref, room=joined_room.label, after=after, through=frame.through)
+                    self._journal.append(gap, joined_room.stream_id)
             return
-        membership = self._memberships.get(peer.node or "", frame.room)
+        joined_room = self._joined_rooms.get(peer.node or "", frame.room)
         if isinstance(frame, Refused):
-            self._refused(peer, membership, frame, claims)
-        elif isinstance(frame, Happened) and membership is not None:
-            self._change(membership, frame)
+            self._reject_own(peer, joined_room, frame, references)
+        elif isinstance(frame, Happened) and joined_room is not None:
+            self._apply_change(joined_room, frame)
 
-    def _change(self, membership: JoinedRoom, frame: Happened) -> None:
-        room, position = membership.label, f"{frame.epoch}:{frame.seq}"
+    def _apply_change(self, joined_room: JoinedRoom, frame: Happened) -> None:
+        room, position = joined_room.label, f"{frame.epoch}:{frame.seq}"
         event: RoomJoin | RoomLeave | RoomTopic
         match frame.what:
             case "join":
-                membership.came(frame.nick, frame.node)
+                joined_room.add_user(frame.nick, frame.node)
                 event = RoomJoin(room=room, nick=frame.nick, node=frame.node, room_position=position)
             case "leave":
                 if frame.node == self._node:
-                    self._ended(membership, frame.seq, frame.text)
+                    self._leave_if_current(joined_room, frame.seq, frame.text)
                     return
-                membership.went(frame.nick)
+                joined_room.remove_user(frame.nick)
                 event = RoomLeave(
                     room=room, nick=frame.nick, node=frame.node, reason=frame.text, room_position=position
                 )
             case "topic":
-                self._set_subject(membership, frame.text)
+                self._set_topic(joined_room, frame.text)
                 event = RoomTopic(room=room, text=frame.text, room_position=position)
             case "closed":
-                self._ended(membership, frame.seq, CLOSED)
+                self._leave_if_current(joined_room, frame.seq, CLOSED)
                 return
-        self._journal.append(event, membership.stream_id)
+        self._journal.append(event, joined_room.stream_id)
 
-    def _ended(self, membership: JoinedRoom, seq: int, reason: str) -> None:
+    def _leave_if_current(self, joined_room: JoinedRoom, seq: int, reason: str) -> None:
         """The host says that we are not in the room any more; or were not: a former time in it ends there."""
-        if membership.state == IN and seq > membership.since:
-            self._memberships.end(membership, reason)
+        if joined_room.state == IN and seq > joined_room.since:
+            self._joined_rooms.remove(joined_room, reason)
 
-    def _set_subject(self, membership: JoinedRoom, text: str) -> None:
-        membership.topic = text
-        membership.changed.notify()
-        if membership.state == IN:
-            self._memberships.keep(membership)
+    def _set_topic(self, joined_room: JoinedRoom, text: str) -> None:
+        joined_room.topic = text
+        joined_room.changed.notify()
+        if joined_room.state == IN:
+            self._joined_rooms.save(joined_room)
 
-    def _refused(self, peer: Peer, membership: JoinedRoom | None, frame: Refused, claims: References) -> None:
+    def _reject_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Refused, references: References) -> None:
         """What we said is not in the room, and will not be."""
-        seq = self._awaited(peer, frame, claims)
+        seq = self._own_seq(peer, frame, references)
         if not seq:
             return
         receipt = Receipt(
             peer=peer.ref,
             state=REJECTED,
             id=frame.id,
-            room=membership.label if membership else f"{frame.room}@{peer.name}",
+            room=joined_room.label if joined_room else f"{frame.room}@{peer.name}",
             reason=frame.reason,
         )
-        self._journal.append(receipt, membership.stream_id if membership else peer.stream_id)
+        self._journal.append(receipt, joined_room.stream_id if joined_room else peer.stream_id)
         self._journal.execute(STORE, seq, peer.stream_id, REJECTED, 1)
-        self._dealt_with(peer, seq)
+        self._raise_echoed(peer, seq)
 
 
 def _is_more(frame: FromHost, following: FromHost) -> bool:

@@ -1,8 +1,8 @@
 """Rooms: those that this node hosts. Its journal puts what is said in a room into one order for everybody.
 
 Here is decided who is in a room; what is said in it is the business of talk.py. Everything that happens in a room is an
-event on its topic, stored once; members read it from there: other nodes through their feeds, plain clients through the
-fan-out of their port. Whatever is decided is appended at once, and undone if its commit fails.
+event on its topic, stored once; members read it from there: other nodes through their intervals, plain clients through
+the fan-out of their port. Whatever is decided is appended at once, and undone if its commit fails.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,30 +45,30 @@ class HostSettings(NamedTuple):
     name: str
     text_bytes: int
     text_chars: int
-    members: int  # of one room, at most
-    owed: int  # to one peer, at most: messages
+    room_members: int  # of one room, at most
+    outbox_messages: int  # to one peer, at most: messages
 
 
 class HostedRooms:
     """All rooms of one host."""
 
-    def __init__(self, journal: Journal, registry: Registry, owner: HostSettings) -> None:
+    def __init__(self, journal: Journal, registry: Registry, host_settings: HostSettings) -> None:
         """Read what the last run left (blocking)."""
         self.intervals = MembershipIntervals()
         self._journal = journal
         self._registry = registry
-        self.owner = owner
+        self.host_settings = host_settings
         self._by_name: dict[str, HostedRoom] = {}
         self._by_stream_id: dict[int, HostedRoom] = {}
         self._undo = Undo()
-        self._recall()
+        self._load()
 
-    def _recall(self) -> None:
+    def _load(self) -> None:
         query = self._journal.store.query
         for key, name, label, subject, closed in query(
             "SELECT topic, name, label, subject, closed FROM rooms WHERE host = ''"
         ):
-            room = self._by_stream_id[key] = HostedRoom(key, name, label, self.owner.node, subject)
+            room = self._by_stream_id[key] = HostedRoom(key, name, label, self.host_settings.node, subject)
             room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", key)[0][0]
             if not closed:
                 self._by_name[name] = room
@@ -78,7 +78,7 @@ class HostedRooms:
             room = self._by_stream_id[key]
             self.intervals.add(node, MembershipInterval(room, since, until or NEVER))
             if not until:
-                room.put(Member(nick, OWN if node == self.owner.node else NATIVE, since, node=node))
+                room.add(Member(nick, OWN if node == self.host_settings.node else NATIVE, since, node=node))
 
     # -- finding
 
@@ -106,9 +106,11 @@ class HostedRooms:
         if len(self._by_name) >= MOST_ROOMS:
             hint = "`chatctl room close` one that nobody needs"
             raise ControlError("rate_limited", f"{MOST_ROOMS} rooms are hosted here, as many as may be", hint)
-        room = HostedRoom(self._registry.new_stream_id(), name, f"{name}@{self.owner.name}", self.owner.node)
+        room = HostedRoom(
+            self._registry.new_stream_id(), name, f"{name}@{self.host_settings.name}", self.host_settings.node
+        )
         self._by_name[name] = self._by_stream_id[room.stream_id] = room
-        return room, self._undo.add(self._write(room), partial(self._unhost, room))
+        return room, self._undo.add(self._save(room), partial(self._undo_host, room))
 
     def close(self, room: HostedRoom) -> Batch:
         """End the room: who is in it is told, and gets everything up to the end. Raises ControlError conflict."""
@@ -119,25 +121,25 @@ class HostedRooms:
         batch = self._append(room, [RoomGone(room=room.label, reason=CLOSED)])
         before, seq = dict(room.by_fold), self._journal.appended
         for member in room.users():
-            room.drop(member)
-            self._end_feed(room, member, seq)
+            room.remove(member)
+            self._end_interval(room, member, seq)
         self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.topic, 1)
-        self._undo.add(batch, partial(self._reopen, room, before))
-        self._forget_if_over(room)
+        self._undo.add(batch, partial(self._undo_close, room, before))
+        self._forget_if_delivered(room)
         return batch
 
-    def _write(self, room: HostedRoom) -> Batch:
+    def _save(self, room: HostedRoom) -> Batch:
         return self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.topic, 0)
 
-    def _unhost(self, room: HostedRoom) -> None:
+    def _undo_host(self, room: HostedRoom) -> None:
         del self._by_name[room.name], self._by_stream_id[room.stream_id]
 
-    def _reopen(self, room: HostedRoom, members: dict[str, Member]) -> None:
+    def _undo_close(self, room: HostedRoom, members: dict[str, Member]) -> None:
         self._by_name[room.name] = self._by_stream_id[room.stream_id] = room
         for member in members.values():
-            self._back(room, member)
+            self._undo_leave(room, member)
 
-    def set_subject(self, room: HostedRoom, text: str) -> Batch:
+    def set_topic(self, room: HostedRoom, text: str) -> Batch:
         """The room has that topic from now on; empty: none. Raises ControlError."""
         if text:
             check_characters(text)
@@ -147,19 +149,21 @@ class HostedRooms:
         before, room.topic = room.topic, text
         room.changed.notify()
         batch = self._append(room, [RoomTopic(room=room.label, text=text, room_position="")])
-        self._write(room)
+        self._save(room)
         return self._undo.add(batch, partial(setattr, room, "topic", before))
 
     # -- coming
 
     def enter_own(self, room: HostedRoom, nick: str | None) -> tuple[Member, Batch | None]:
         """This node is in its own room from now on. Raises ControlError bad_text, conflict."""
-        own = room.own
+        own = room.own_member
         if own is not None:
             if nick not in (None, own.nick):
                 raise _already(room, own)
             return own, None
-        return self._enter(room, nicks.for_node(self.owner.name) if nick is None else nick, OWN, node=self.owner.node)
+        return self._enter(
+            room, nicks.for_node(self.host_settings.name) if nick is None else nick, OWN, node=self.host_settings.node
+        )
 
     def enter_plain(
         self, room: HostedRoom, nick: str | None, address: str, hang_up: Callable[[str], None]
@@ -171,7 +175,7 @@ class HostedRooms:
         host = parse_address(address, lowest_port=0)[0]
         if host in room.bans:
             raise ControlError("forbidden", f"{host} is banned from {room.label}")
-        self._check_room(room)
+        self._check_capacity(room)
         why = None
         if nick is not None:
             nick, why = nicks.suggest(nick, room.by_fold)
@@ -190,30 +194,32 @@ class HostedRooms:
         check: bool = True,
     ) -> tuple[Member, Batch]:
         if check:
-            self._check_room(room)
+            self._check_capacity(room)
             nicks.check(nick)
         if (other := room.named(nick)) is not None:
             hint = "choose another one with --nick"
             raise ControlError("conflict", f"{other.nick} is taken in {room.label}", hint, reason="nick_in_use")
         batch = self._append(room, [RoomJoin(room=room.label, nick=nick, node=node, address=address, room_position="")])
         member = Member(nick, kind, self._journal.appended, node=node, address=address, hang_up=hang_up)
-        room.put(member)
+        room.add(member)
         if node is not None:
             self.intervals.add(node, MembershipInterval(room, member.since))
             self._journal.execute(MEMBER, room.stream_id, node, nick, member.since, 0)
-        return member, self._undo.add(batch, partial(self._unenter, room, member))
+        return member, self._undo.add(batch, partial(self._undo_enter, room, member))
 
-    def _unenter(self, room: HostedRoom, member: Member) -> None:
-        room.drop(member)
-        if member.node is not None and (feed := self.intervals.open(member.node, room)) is not None:
-            self.intervals.drop(member.node, feed)
+    def _undo_enter(self, room: HostedRoom, member: Member) -> None:
+        room.remove(member)
+        if member.node is not None and (interval := self.intervals.current(member.node, room)) is not None:
+            self.intervals.remove(member.node, interval)
         if member.hang_up is not None:
             member.hang_up("storage_full")
 
-    def _check_room(self, room: HostedRoom) -> None:
-        if len(room.by_fold) >= self.owner.members:
+    def _check_capacity(self, room: HostedRoom) -> None:
+        if len(room.by_fold) >= self.host_settings.room_members:
             hint = "raise --room-members there"
-            raise ControlError("rate_limited", f"{self.owner.members} are in {room.label}, as many as may be", hint)
+            raise ControlError(
+                "rate_limited", f"{self.host_settings.room_members} are in {room.label}, as many as may be", hint
+            )
 
     # -- going
 
@@ -223,31 +229,31 @@ class HostedRooms:
             return None
         event = RoomLeave(room=room.label, nick=member.nick, node=member.node, reason=reason, room_position="")
         batch = self._append(room, [event])
-        room.drop(member)
+        room.remove(member)
         if member.kind == PLAIN:
             return batch
-        self._end_feed(room, member, self._journal.appended)
-        return self._undo.add(batch, partial(self._back, room, member))
+        self._end_interval(room, member, self._journal.appended)
+        return self._undo.add(batch, partial(self._undo_leave, room, member))
 
-    def _end_feed(self, room: HostedRoom, member: Member, seq: int) -> None:
-        feed = self.intervals.open(member.node or "", room)
-        if member.node is None or feed is None:
+    def _end_interval(self, room: HostedRoom, member: Member, seq: int) -> None:
+        interval = self.intervals.current(member.node or "", room)
+        if member.node is None or interval is None:
             return
         if member.kind == OWN:
-            self.intervals.drop(member.node, feed)
-            self._journal.execute(PAST, room.stream_id, member.node, feed.since)
+            self.intervals.remove(member.node, interval)
+            self._journal.execute(PAST, room.stream_id, member.node, interval.since)
         else:
-            self.intervals.end(member.node, feed, seq)
-            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, feed.since, seq)
+            self.intervals.set_end(member.node, interval, seq)
+            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, interval.since, seq)
 
-    def _back(self, room: HostedRoom, member: Member) -> None:
+    def _undo_leave(self, room: HostedRoom, member: Member) -> None:
         """Its leaving could not be written down."""
-        room.put(member)
+        room.add(member)
         if member.node is None:
             return
-        for feed in self.intervals.of(member.node):
-            if feed.room is room and feed.since == member.since:
-                self.intervals.end(member.node, feed, NEVER)
+        for interval in self.intervals.of_node(member.node):
+            if interval.room is room and interval.since == member.since:
+                self.intervals.set_end(member.node, interval, NEVER)
                 return
         self.intervals.add(member.node, MembershipInterval(room, member.since))
 
@@ -272,7 +278,7 @@ class HostedRooms:
         gone, rooms = list[Gone](), list[HostedRoom]()
         for name, nick, new in wanted:
             known = self._by_name.get(name)
-            if not new and (known is None or node not in known.by_node) and self.intervals.ending(node, name):
+            if not new and (known is None or node not in known.by_node) and self.intervals.has_past(node, name):
                 continue  # it does not know yet that it had to go
             try:
                 room = self._wanted(name, node)
@@ -286,25 +292,27 @@ class HostedRooms:
     def _wanted(self, name: str, node: str) -> HostedRoom:
         room = self._by_name.get(name)
         if room is None:
-            raise ControlError("unknown_room", f"{self.owner.name} hosts no room {name[:64]!r}")
+            raise ControlError("unknown_room", f"{self.host_settings.name} hosts no room {name[:64]!r}")
         if node in room.bans:
             raise ControlError("forbidden", f"this node is banned from {room.label}")
-        if node not in room.by_node and self.intervals.past(node) >= MOST_PAST:
+        if node not in room.by_node and self.intervals.count_past(node) >= MOST_PAST:
             hint = "try again once the node has received what was said before it left"
             raise ControlError("rate_limited", f"this node has left {MOST_PAST} times without acknowledging it", hint)
         return room
 
-    def acknowledged(self, node: str, through: int) -> None:
+    def release_intervals(self, node: str, through: int) -> None:
         """The node has everything up to there: former times in rooms that end before are over."""
-        for feed in self.intervals.ended(node, through):
-            key = feed.room.stream_id
-            self.intervals.drop(node, feed)
-            self._journal.note(("past", key, node, feed.since), partial(_past, key, node, feed.since))
-            self._forget_if_over(feed.room)
+        for interval in self.intervals.ended_by(node, through):
+            key = interval.room.stream_id
+            self.intervals.remove(node, interval)
+            self._journal.note(("past", key, node, interval.since), partial(_past, key, node, interval.since))
+            self._forget_if_delivered(interval.room)
 
-    def _forget_if_over(self, room: HostedRoom) -> None:
+    def _forget_if_delivered(self, room: HostedRoom) -> None:
         """A closed room of which nothing is owed to anybody is gone."""
-        if self._by_name.get(room.name) is not room and all(feed.room is not room for _, feed in self.intervals):
+        if self._by_name.get(room.name) is not room and all(
+            interval.room is not room for _, interval in self.intervals
+        ):
             self._by_stream_id.pop(room.stream_id, None)
             for sql in FORGET:
                 self._journal.note((sql, room.stream_id), partial(_forget, sql, room.stream_id))
@@ -316,16 +324,16 @@ class HostedRooms:
             if not isinstance(event, RoomGone):
                 event.room_position = position
         batch = self._journal.append_all(events, room.stream_id)
-        self.appended(room, batch)
+        self.track_append(room, batch)
         return batch
 
-    def appended(self, room: HostedRoom, batch: Batch) -> None:
+    def track_append(self, room: HostedRoom, batch: Batch) -> None:
         """Something was put on the room's topic."""
         if not batch.done:
             room.newest = self._journal.appended
-            batch.if_failed(("newest", room.stream_id), partial(self._lower, room))
+            batch.if_failed(("newest", room.stream_id), partial(self._undo_append, room))
 
-    def _lower(self, room: HostedRoom) -> None:
+    def _undo_append(self, room: HostedRoom) -> None:
         room.newest = min(room.newest, self._journal.committed)
 
 

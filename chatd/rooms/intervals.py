@@ -28,55 +28,57 @@ class MembershipInterval:
 class MembershipIntervals:
     """Those of all nodes. What `of` gives is the same object until it changes."""
 
-    __slots__ = ("_by_node", "_shown")
+    __slots__ = ("_by_node", "_tuples")
 
     def __init__(self) -> None:
         self._by_node: dict[str, list[MembershipInterval]] = {}
-        self._shown: dict[str, tuple[MembershipInterval, ...]] = {}
+        self._tuples: dict[str, tuple[MembershipInterval, ...]] = {}
 
     def __iter__(self) -> Iterator[tuple[str, MembershipInterval]]:
-        return ((node, feed) for node, feeds in self._by_node.items() for feed in feeds)
+        return ((node, interval) for node, intervals in self._by_node.items() for interval in intervals)
 
-    def of(self, node: str) -> tuple[MembershipInterval, ...]:
+    def of_node(self, node: str) -> tuple[MembershipInterval, ...]:
         """What that node is owed."""
-        shown = self._shown.get(node)
+        shown = self._tuples.get(node)
         if shown is None:
             if node not in self._by_node:
                 return ()  # not remembered: strangers ask for theirs
-            shown = self._shown[node] = tuple(self._by_node[node])
+            shown = self._tuples[node] = tuple(self._by_node[node])
         return shown
 
-    def add(self, node: str, feed: MembershipInterval) -> None:
+    def add(self, node: str, interval: MembershipInterval) -> None:
         """One more."""
-        self._by_node.setdefault(node, []).append(feed)
-        self._shown.pop(node, None)
+        self._by_node.setdefault(node, []).append(interval)
+        self._tuples.pop(node, None)
 
-    def drop(self, node: str, feed: MembershipInterval) -> None:
+    def remove(self, node: str, interval: MembershipInterval) -> None:
         """One less."""
-        feeds = self._by_node.get(node, [])
-        if feed in feeds:
-            feeds.remove(feed)
-        if not feeds:
+        intervals = self._by_node.get(node, [])
+        if interval in intervals:
+            intervals.remove(interval)
+        if not intervals:
             self._by_node.pop(node, None)
-        self._shown.pop(node, None)
+        self._tuples.pop(node, None)
 
-    def end(self, node: str, feed: MembershipInterval, until: int) -> None:
+    def set_end(self, node: str, interval: MembershipInterval, until: int) -> None:
         """It ends there; with NEVER it goes on after all."""
-        feed.until = until
-        self._shown.pop(node, None)
+        interval.until = until
+        self._tuples.pop(node, None)
 
-    def open(self, node: str, room: HostedRoom) -> MembershipInterval | None:
+    def current(self, node: str, room: HostedRoom) -> MembershipInterval | None:
         """The one of a room that the node is in."""
-        return next((feed for feed in self.of(node) if feed.room is room and feed.until == NEVER), None)
+        return next(
+            (interval for interval in self.of_node(node) if interval.room is room and interval.until == NEVER), None
+        )
 
-    def ending(self, node: str, name: str) -> bool:
+    def has_past(self, node: str, name: str) -> bool:
         """Whether the node has not got to the end of a former time in a room of that name."""
-        return any(feed.room.name == name and feed.until != NEVER for feed in self.of(node))
+        return any(interval.room.name == name and interval.until != NEVER for interval in self.of_node(node))
 
-    def past(self, node: str) -> int:
+    def count_past(self, node: str) -> int:
         """How many former times of the node in rooms are not acknowledged to their end."""
-        return sum(feed.until != NEVER for feed in self.of(node))
+        return sum(interval.until != NEVER for interval in self.of_node(node))
 
-    def ended(self, node: str, through: int) -> Iterable[MembershipInterval]:
+    def ended_by(self, node: str, through: int) -> Iterable[MembershipInterval]:
         """Those that lie before a position."""
-        return [feed for feed in self.of(node) if feed.until <= through]
+        return [interval for interval in self.of_node(node) if interval.until <= through]

@@ -1,6 +1,6 @@
 """Memberships: the rooms of other nodes that this node is in.
 
-What a membership is, its host is told as a whole whenever a link begins or something changes; the host answers. What
+What a joined_room is, its host is told as a whole whenever a link begins or something changes; the host answers. What
 happens in the room then comes in the order of the host's journal: rooms/following.py. Waits for nothing.
 """
 
@@ -31,13 +31,13 @@ MOST = 256  # rooms of one host
 class JoinedRooms:
     """All of one node."""
 
-    def __init__(self, journal: Journal, registry: Registry, rooms: HostedRooms, owner: HostSettings) -> None:
+    def __init__(self, journal: Journal, registry: Registry, rooms: HostedRooms, host_settings: HostSettings) -> None:
         """Read what the last run left (blocking)."""
         self._journal = journal
         self._registry = registry
-        self._rooms = rooms
-        self._owner = owner
-        self._all: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
+        self._hosted_rooms = rooms
+        self._host_settings = host_settings
+        self._by_host_and_name: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
         self._stream_ids: dict[
             tuple[str, str], int
         ] = {}  # also of rooms that we left: who comes back finds its history
@@ -50,15 +50,15 @@ class JoinedRooms:
             self._stream_ids[host, name] = key
             if closed:
                 continue
-            membership = self._all[host, name] = JoinedRoom(key, name, host, *rest)
-            membership.state = IN
-            membership.settled.set()
+            joined_room = self._by_host_and_name[host, name] = JoinedRoom(key, name, host, *rest)
+            joined_room.state = IN
+            joined_room.settled.set()
         for stream_id, seq in query("SELECT topic, seq FROM echoes"):
             if (peer := registry.by_stream_id(stream_id)) is not None:
                 peer.echoed = seq
 
     def __iter__(self) -> Iterator[JoinedRoom]:
-        return iter(sorted(self._all.values(), key=lambda one: (one.label, one.stream_id)))
+        return iter(sorted(self._by_host_and_name.values(), key=lambda one: (one.label, one.stream_id)))
 
     # -- finding
 
@@ -69,7 +69,7 @@ class JoinedRooms:
         former name. Raises ControlError unknown_room, ambiguous_peer.
         """
         name, at, host = spec.partition("@")
-        found: list[HostedRoom | JoinedRoom] = [room for room in self._rooms if room.name == name]
+        found: list[HostedRoom | JoinedRoom] = [room for room in self._hosted_rooms if room.name == name]
         found += [one for one in self if one.name == name and one.state == IN]
         labelled = [one for one in found if at and one.label == spec]
         if at:
@@ -87,11 +87,11 @@ class JoinedRooms:
 
     def get(self, node: str, name: str) -> JoinedRoom | None:
         """That in the room of that name which the node hosts, also while it is not answered."""
-        return self._all.get((node, name))
+        return self._by_host_and_name.get((node, name))
 
-    def of(self, node: str) -> list[JoinedRoom]:
+    def hosted_by(self, node: str) -> list[JoinedRoom]:
         """Those in rooms of that node."""
-        return [one for (host, _), one in self._all.items() if host == node]
+        return [one for (host, _), one in self._by_host_and_name.items() if host == node]
 
     # -- joining and leaving
 
@@ -100,7 +100,7 @@ class JoinedRooms:
         if not valid_name(name):
             raise ControlError("unknown_room", f"{name[:64]!r} is no name of a room", "as in lobby@alice")
         node = peer.node or ""
-        known = self._all.get((node, name))
+        known = self._by_host_and_name.get((node, name))
         if known is not None:
             if nick not in (None, known.nick):
                 hint = f"`chatctl room leave {known.label}` first"
@@ -111,121 +111,123 @@ class JoinedRooms:
         if peer.link is None:
             hint = f"`chatctl wait peer {peer.name}`, then join"
             raise ControlError("peer_offline", f"{peer.name}, the host of {name}, is not connected", hint)
-        if len(self.of(node)) >= MOST:
+        if len(self.hosted_by(node)) >= MOST:
             raise ControlError("rate_limited", f"this node is in {MOST} rooms of {peer.name}", "leave one")
-        nick = nicks.for_node(self._owner.name) if nick is None else nick
+        nick = nicks.for_node(self._host_settings.name) if nick is None else nick
         nicks.check(nick)
         self._registry.acquaint(peer)
         key = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
         self._stream_ids[node, name] = key
-        membership = self._all[node, name] = JoinedRoom(key, name, node, f"{name}@{peer.name}", nick)
-        self._tell(peer)
-        return membership
+        joined_room = self._by_host_and_name[node, name] = JoinedRoom(key, name, node, f"{name}@{peer.name}", nick)
+        self._declare(peer)
+        return joined_room
 
-    def abandon(self, membership: JoinedRoom) -> None:
+    def abandon_join(self, joined_room: JoinedRoom) -> None:
         """Nobody waits for the answer any more: if there is none yet, we are not in the room."""
-        if membership.state == JOINING:
-            self._end(membership, ControlError("peer_offline", f"the host of {membership.label} has not answered"))
-            self._tell(self._registry.by_node(membership.host))
+        if joined_room.state == JOINING:
+            self._discard(
+                joined_room, ControlError("peer_offline", f"the host of {joined_room.label} has not answered")
+            )
+            self._declare(self._registry.by_node(joined_room.host))
 
-    def leave(self, membership: JoinedRoom, reason: str = LEFT) -> Batch:
+    def leave(self, joined_room: JoinedRoom, reason: str = LEFT) -> Batch:
         """We are not in the room any more; its host is told as soon as it is there."""
-        batch = self.end(membership, reason)
-        self._tell(self._registry.by_node(membership.host))
+        batch = self.remove(joined_room, reason)
+        self._declare(self._registry.by_node(joined_room.host))
         return batch
 
-    def forget(self, peer: Peer) -> None:
+    def forget_host(self, peer: Peer) -> None:
         """The host is forgotten, and with it its rooms."""
         node = peer.node or ""
-        for membership in self.of(node):
-            self.end(membership, "forgotten")
+        for joined_room in self.hosted_by(node):
+            self.remove(joined_room, "forgotten")
         for place in [place for place in self._stream_ids if place[0] == node]:
             self._journal.execute(FORGET, self._stream_ids.pop(place))
 
-    def lost(self, peer: Peer) -> None:
-        """The last link with a host is gone: what it has not answered is no membership."""
-        for membership in self.of(peer.node or ""):
-            if membership.state == JOINING:
-                message = f"the link with the host of {membership.label} went down"
-                self._end(membership, ControlError("peer_offline", message, "join again once it is up"))
+    def host_disconnected(self, peer: Peer) -> None:
+        """The last link with a host is gone: what it has not answered is no joined_room."""
+        for joined_room in self.hosted_by(peer.node or ""):
+            if joined_room.state == JOINING:
+                message = f"the link with the host of {joined_room.label} went down"
+                self._discard(joined_room, ControlError("peer_offline", message, "join again once it is up"))
 
-    def wanted(self, node: str) -> list[tuple[str, str, bool]]:
+    def declaration(self, node: str) -> list[tuple[str, str, bool]]:
         """What to tell a host."""
-        return [(one.name, one.nick, one.state == JOINING) for one in self.of(node)]
+        return [(one.name, one.nick, one.state == JOINING) for one in self.hosted_by(node)]
 
-    def ask(self, membership: JoinedRoom) -> bool:
+    def request_roster(self, joined_room: JoinedRoom) -> bool:
         """Have the host tell who is in the room; False while it is away."""
-        return self._tell(self._registry.by_node(membership.host))
+        return self._declare(self._registry.by_node(joined_room.host))
 
-    def _tell(self, peer: Peer | None) -> bool:
+    def _declare(self, peer: Peer | None) -> bool:
         self.version += 1
         links = [link for link in (peer.links if peer else []) if link.reason is None]
         for link in cast(list[NativeLink], links):
             link.declare()
         return bool(links)
 
-    def _end(self, membership: JoinedRoom, error: ControlError) -> None:
+    def _discard(self, joined_room: JoinedRoom, error: ControlError) -> None:
         """It is over; whoever waits for it is told why."""
         self.version += 1
-        membership.state, membership.error = OVER, error
-        self._all.pop((membership.host, membership.name), None)
-        membership.settled.set()
-        membership.changed.notify()
+        joined_room.state, joined_room.error = OVER, error
+        self._by_host_and_name.pop((joined_room.host, joined_room.name), None)
+        joined_room.settled.set()
+        joined_room.changed.notify()
 
-    def end(self, membership: JoinedRoom, reason: str) -> Batch:
+    def remove(self, joined_room: JoinedRoom, reason: str) -> Batch:
         """We are not in the room any more, and everybody here is told."""
-        before = membership.state
-        self._end(membership, ControlError("unknown_room", f"this node is not in {membership.label}: {reason}"))
-        batch = self._journal.append(RoomGone(room=membership.label, reason=reason), membership.stream_id)
+        before = joined_room.state
+        self._discard(joined_room, ControlError("unknown_room", f"this node is not in {joined_room.label}: {reason}"))
+        batch = self._journal.append(RoomGone(room=joined_room.label, reason=reason), joined_room.stream_id)
         if reason == CLOSED:  # if there is one of that name again, it is another room
-            self._stream_ids.pop((membership.host, membership.name), None)
-        self._journal.execute(FORGET if reason == CLOSED else CLOSE, membership.stream_id)
-        return self._undo.add(batch, partial(self._back, membership, before))
+            self._stream_ids.pop((joined_room.host, joined_room.name), None)
+        self._journal.execute(FORGET if reason == CLOSED else CLOSE, joined_room.stream_id)
+        return self._undo.add(batch, partial(self._undo_remove, joined_room, before))
 
-    def _back(self, membership: JoinedRoom, state: str) -> None:
+    def _undo_remove(self, joined_room: JoinedRoom, state: str) -> None:
         """Its end could not be written down."""
-        if (membership.host, membership.name) not in self._all:
-            place = membership.host, membership.name
-            membership.state, membership.error = state, None
-            self._all[place], self._stream_ids[place] = membership, membership.stream_id
+        if (joined_room.host, joined_room.name) not in self._by_host_and_name:
+            place = joined_room.host, joined_room.name
+            joined_room.state, joined_room.error = state, None
+            self._by_host_and_name[place], self._stream_ids[place] = joined_room, joined_room.stream_id
 
     # -- what the host says of now
 
-    def roster(self, peer: Peer, roster: Roster) -> Batch | None:
+    def receive_roster(self, peer: Peer, roster: Roster) -> Batch | None:
         """We are in that room; who else is. The batch with which it is so for good, where it is new."""
-        membership = self._all.get((peer.node or "", roster.room))
-        if membership is None:
+        joined_room = self._by_host_and_name.get((peer.node or "", roster.room))
+        if joined_room is None:
             return None
-        if not membership.learn(roster.users, more=roster.more):
+        if not joined_room.receive_page(roster.users, more=roster.more):
             return None
         told = (roster.nick, roster.topic, roster.since)
-        if membership.state == IN and (membership.nick, membership.topic, membership.since) == told:
+        if joined_room.state == IN and (joined_room.nick, joined_room.topic, joined_room.since) == told:
             return None
-        membership.nick, membership.topic, membership.since = told
+        joined_room.nick, joined_room.topic, joined_room.since = told
         self.version += 1
-        batch = self.keep(membership)
-        if membership.state == JOINING:
-            batch.if_failed(("joined", membership), partial(self._end, membership, _full(membership)))
-        membership.state = IN
-        membership.settled.set()
+        batch = self.save(joined_room)
+        if joined_room.state == JOINING:
+            batch.if_failed(("joined", joined_room), partial(self._discard, joined_room, _full(joined_room)))
+        joined_room.state = IN
+        joined_room.settled.set()
         return batch
 
-    def keep(self, membership: JoinedRoom) -> Batch:
+    def save(self, joined_room: JoinedRoom) -> Batch:
         """Write down what it is by now."""
-        one = membership
+        one = joined_room
         return self._journal.execute(ROOM, one.stream_id, one.name, one.host, one.label, one.nick, one.topic, one.since)
 
-    def gone(self, peer: Peer, gone: Gone) -> None:
+    def receive_gone(self, peer: Peer, gone: Gone) -> None:
         """We are not in that room."""
-        membership = self._all.get((peer.node or "", gone.room))
-        if membership is None:
+        joined_room = self._by_host_and_name.get((peer.node or "", gone.room))
+        if joined_room is None:
             return
-        if membership.state == IN:
-            self.end(membership, gone.reason)
+        if joined_room.state == IN:
+            self.remove(joined_room, gone.reason)
         else:
             kind = gone.kind if gone.kind in TABLE else "rejected"
-            self._end(membership, ControlError(kind, f"{peer.name} does not let us in: {gone.reason}"))
+            self._discard(joined_room, ControlError(kind, f"{peer.name} does not let us in: {gone.reason}"))
 
 
-def _full(membership: JoinedRoom) -> ControlError:
-    return ControlError("storage_full", f"that this node is in {membership.label} could not be written down")
+def _full(joined_room: JoinedRoom) -> ControlError:
+    return ControlError("storage_full", f"that this node is in {joined_room.label} could not be written down")

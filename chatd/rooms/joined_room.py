@@ -16,15 +16,15 @@ class JoinedRoom:
     """One of them. `key` is its topic in our journal; `host` the node that hosts the room."""
 
     __slots__ = (
-        "_coming",
+        "_pages",
         "_users",
         "changed",
         "error",
-        "heard",
         "host",
         "label",
         "name",
         "nick",
+        "rosters_received",
         "settled",
         "since",
         "state",
@@ -45,10 +45,10 @@ class JoinedRoom:
         self.state = JOINING
         self.error: ControlError | None = None  # why it is over
         self.settled = trio.Event()  # the host has answered, for the first time
-        self.heard = 0  # how often the host has told who is in it
+        self.rosters_received = 0  # how often the host has told who is in it
         self.changed = Broadcast()
         self._users: dict[str, User] = {}
-        self._coming: list[User] = []  # pages of a list of which more is to come
+        self._pages: list[User] = []  # pages of a list of which more is to come
 
     def users(self) -> list[User]:
         """Who is in the room, as far as we were told."""
@@ -58,25 +58,25 @@ class JoinedRoom:
         """Who has that nick, however it is written."""
         return self._users.get(fold(nick))
 
-    def learn(self, users: list[User], *, more: bool) -> bool:
+    def receive_page(self, users: list[User], *, more: bool) -> bool:
         """The host tells who is in it, in pages; whether that was the last one."""
-        if len(self._coming) < MOST_USERS:
-            self._coming += users
+        if len(self._pages) < MOST_USERS:
+            self._pages += users
         if more:
             return False
-        self._users = {fold(user[0]): user for user in self._coming}
-        self._coming = []
-        self.heard += 1
+        self._users = {fold(user[0]): user for user in self._pages}
+        self._pages = []
+        self.rosters_received += 1
         self.changed.notify()
         return True
 
-    def came(self, nick: str, node: str | None) -> None:
+    def add_user(self, nick: str, node: str | None) -> None:
         """Somebody is in it."""
         if len(self._users) < MOST_USERS:
             self._users[fold(nick)] = (nick, node, True)
         self.changed.notify()
 
-    def went(self, nick: str) -> None:
+    def remove_user(self, nick: str) -> None:
         """Somebody is not in it any more."""
         self._users.pop(fold(nick), None)
         self.changed.notify()

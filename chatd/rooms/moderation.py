@@ -25,13 +25,13 @@ class Moderation:
 
     def __init__(self, journal: Journal, rooms: HostedRooms) -> None:
         self._journal = journal
-        self._rooms = rooms
+        self._hosted_rooms = rooms
         self._undo = Undo()
 
     def kick(self, room: HostedRoom, nick: str, reason: str = KICKED) -> Batch:
         """Somebody has to go. Raises ControlError unknown_peer."""
-        member = self._rooms.find_member(room, nick)
-        batch = self._rooms.leave(room, member, reason)
+        member = self._hosted_rooms.find_member(room, nick)
+        batch = self._hosted_rooms.leave(room, member, reason)
         if member.hang_up is not None:
             member.hang_up(reason)
         assert batch is not None
@@ -39,7 +39,7 @@ class Moderation:
 
     def ban(self, room: HostedRoom, nick: str) -> Batch:
         """The same, and for good: the node, or the IP address. Raises ControlError unknown_peer, conflict."""
-        member = self._rooms.find_member(room, nick)
+        member = self._hosted_rooms.find_member(room, nick)
         if member.kind == OWN:
             raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
         who = member.node or parse_address(member.address or "", lowest_port=0)[0]

@@ -16,7 +16,7 @@ from chatd.api.errors import ControlError
 MOST: Final = 32  # characters
 RULE: Final = f"1 to {MOST} letters and digits of one script, and . _ -"
 SYSTEM: Final = "system"  # who seems to speak where the room itself does
-GUEST: Final = "guest"
+DEFAULT_STEM: Final = "guest"
 
 _PUNCTUATION: Final = frozenset("._-")
 _ASCII: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -37,7 +37,7 @@ _TOGETHER: Final = (
     frozenset({"LATIN", "CJK", "HANGUL"}),
 )
 # Letters and marks of those that nobody sees, or that only stretch a word: two nicks would look the same.
-_UNSEEN: Final = frozenset(
+_INVISIBLE: Final = frozenset(
     (0x0640, 0x17B4, 0x17B5, 0x302E, 0x302F, *range(0x1100, 0x1200), *range(0xA960, 0xA980), *range(0xD7B0, 0xD800))
 )
 _MARKS: Final = 3  # on one letter; more would be piled over other lines
@@ -45,9 +45,9 @@ _MARKS: Final = 3  # on one letter; more would be piled over other lines
 
 def check(nick: str) -> None:
     """Raises ControlError for what cannot be a nick."""
-    fault = _fault(nick)
-    if fault is not None:
-        raise ControlError("bad_text", f"no nick: {fault}", f"a nick is {RULE}")
+    problem = _problem(nick)
+    if problem is not None:
+        raise ControlError("bad_text", f"no nick: {problem}", f"a nick is {RULE}")
 
 
 def fold(nick: str) -> str:
@@ -61,15 +61,15 @@ def suggest(wanted: str | None, taken: Container[str]) -> tuple[str, str | None]
     And where it is another one, a short clause that says why. Quick also among thousands of its like.
     """
     if wanted is None:
-        return _free(GUEST, 1, taken), None
-    fault = _fault(wanted)
-    if fault is not None:
-        return _free(GUEST, 1, taken), f"that is no name: {fault}"
+        return _free_nick(DEFAULT_STEM, 1, taken), None
+    problem = _problem(wanted)
+    if problem is not None:
+        return _free_nick(DEFAULT_STEM, 1, taken), f"that is no name: {problem}"
     if fold(wanted) not in taken:
         return wanted, None
     # Behind digits of its own script ours would be a second system of digits.
-    stem, first = (wanted, 2) if _fault(_numbered(wanted, 2)) is None else (GUEST, 1)
-    return _free(stem, first, taken), f"{wanted} is taken"
+    stem, first = (wanted, 2) if _problem(_numbered(wanted, 2)) is None else (DEFAULT_STEM, 1)
+    return _free_nick(stem, first, taken), f"{wanted} is taken"
 
 
 def for_node(name: str) -> str:
@@ -77,7 +77,7 @@ def for_node(name: str) -> str:
     return name[:MOST] if name != SYSTEM else f"{SYSTEM}-node"
 
 
-def _free(stem: str, first: int, taken: Container[str]) -> str:
+def _free_nick(stem: str, first: int, taken: Container[str]) -> str:
     """The stem with a number behind it that is free: found by doubling and halving, not one by one."""
 
     def is_taken(number: int) -> bool:
@@ -99,23 +99,23 @@ def _numbered(stem: str, number: int) -> str:
     return stem[: MOST - len(digits)] + digits
 
 
-def _fault(nick: str) -> str | None:
+def _problem(nick: str) -> str | None:
     """Why it cannot be a nick, as a clause; None where it can."""
     if not nick:
         return "it is empty"
     if len(nick) > MOST:
         return f"it has more than {MOST} characters"
     if not _ASCII.issuperset(nick):
-        fault = _strange(nick)
-        if fault is not None:
-            return fault
+        problem = _non_ascii_problem(nick)
+        if problem is not None:
+            return problem
     return f"{SYSTEM} is reserved" if fold(nick) == SYSTEM else None
 
 
-def _strange(nick: str) -> str | None:
+def _non_ascii_problem(nick: str) -> str | None:
     """What is wrong with a nick that is not all ASCII."""
     for number, character in enumerate(nick):
-        if not _belongs(character, nick[max(0, number - _MARKS) : number]):
+        if not _is_allowed(character, nick[max(0, number - _MARKS) : number]):
             return "it has a blank in it" if character.isspace() else f"U+{ord(character):04X} may not stand there"
     if unicodedata.normalize("NFKC", nick) != nick:
         return "it has characters that only look like others (it is not in NFKC)"
@@ -126,7 +126,7 @@ def _strange(nick: str) -> str | None:
     return "it mixes digits of two systems" if len(zeros) > 1 else None
 
 
-def _belongs(character: str, before: str) -> bool:
+def _is_allowed(character: str, before: str) -> bool:
     """Whether it is a letter or digit of a script we know, one of `._-`, or a mark on a letter of its script.
 
     `before` are the last few characters before it.
@@ -137,7 +137,7 @@ def _belongs(character: str, before: str) -> bool:
     if category == "Nd" and character.isascii():
         return True
     script = _script(character)
-    if script is None or ord(character) in _UNSEEN:
+    if script is None or ord(character) in _INVISIBLE:
         return False
     if category[0] != "M":
         return category[0] == "L" or category == "Nd"

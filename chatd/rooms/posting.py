@@ -25,24 +25,24 @@ REFUSALS = 10_000  # that may be owed to a peer beyond what else may be
 class RoomPosting:
     """What is said to one host."""
 
-    def __init__(self, journal: Journal, rooms: HostedRooms, owner: HostSettings) -> None:
+    def __init__(self, journal: Journal, rooms: HostedRooms, host_settings: HostSettings) -> None:
         self._journal = journal
-        self._rooms = rooms
-        self._owner = owner
-        self._self = PeerRef(None, owner.name, "native", owner.node)
+        self._hosted_rooms = rooms
+        self._host_settings = host_settings
+        self._self = PeerRef(None, host_settings.name, "native", host_settings.node)
 
-    def say(
+    def post(
         self, room: HostedRoom, member: Member, texts: Sequence[str], to: Member | None = None
     ) -> tuple[list[Message], Batch]:
         """A plain client, or this node itself, says something; to one member alone, if `to`. Raises ControlError."""
         own = member.kind == OWN
         if own:
             check_texts(texts)
-            check_lengths(texts, self._owner.text_bytes, self._owner.text_chars)
+            check_lengths(texts, self._host_settings.text_bytes, self._host_settings.text_chars)
         direction = "out" if own else "in"
         state = "delivered" if own else msgspec.UNSET
         ref = self._self if own else PeerRef(None, member.nick, "plain", None)
-        label, nick, ours = room.label, member.nick, f"{self._owner.node}/"
+        label, nick, ours = room.label, member.nick, f"{self._host_settings.node}/"
         messages = [
             Message(
                 direction=direction,
@@ -60,10 +60,10 @@ class RoomPosting:
             for message in messages:
                 message.to, message.to_node = to.nick, to.node
         batch = self._journal.append_all(messages, room.stream_id, direction)
-        self._rooms.appended(room, batch)
+        self._hosted_rooms.track_append(room, batch)
         return messages, batch
 
-    def take(self, peer: Peer, says: Sequence[Say]) -> int:
+    def receive(self, peer: Peer, says: Sequence[Say]) -> int:
         """What a node says in rooms of ours, in order; all of it is new. What a room does not take is refused.
 
         Gives with how many of them that was done: not with all where the node takes none of its refusals.
@@ -73,21 +73,21 @@ class RoomPosting:
             refusal = self._refusal(peer, say)
             last = index + 1 == len(says)
             if refusal is not None:
-                self._take_run(peer, says[start:index])
-                if peer.outbox.count >= self._owner.owed + REFUSALS:
+                self._append_run(peer, says[start:index])
+                if peer.outbox.count >= self._host_settings.outbox_messages + REFUSALS:
                     return index
                 self._refuse(peer, say, refusal)
                 start = index + 1
             elif last or says[index + 1].room != say.room:
-                self._take_run(peer, says[start : index + 1])
+                self._append_run(peer, says[start : index + 1])
                 start = index + 1
         return len(says)
 
-    def _take_run(self, peer: Peer, says: Sequence[Say]) -> None:
+    def _append_run(self, peer: Peer, says: Sequence[Say]) -> None:
         """Neighbours that go to one room, all taken."""
         if not says:
             return
-        room = self._rooms.get(says[0].room)
+        room = self._hosted_rooms.get(says[0].room)
         assert room is not None  # or it was refused
         member = room.by_node[peer.node or ""]
         messages = [
@@ -105,10 +105,10 @@ class RoomPosting:
         for message, say in zip(messages, says, strict=True):
             if say.to is not None:
                 message.to, message.to_node = say.to, say.to_node
-        self._rooms.appended(room, self._journal.append_all(messages, room.stream_id, "in"))
+        self._hosted_rooms.track_append(room, self._journal.append_all(messages, room.stream_id, "in"))
 
     def _refusal(self, peer: Peer, say: Say) -> str | None:
-        room = self._rooms.get(say.room)
+        room = self._hosted_rooms.get(say.room)
         if room is None:
             return "there is no such room"
         if peer.node not in room.by_node:
@@ -122,7 +122,7 @@ class RoomPosting:
 
     def _refuse(self, peer: Peer, say: Say, reason: str) -> None:
         """It is owed to who said it."""
-        label, said = f"{say.room}@{self._owner.name}", f"{peer.node}/{say.epoch}:{say.seq}"
+        label, said = f"{say.room}@{self._host_settings.name}", f"{peer.node}/{say.epoch}:{say.seq}"
         event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
         batch = self._journal.append(event, peer.stream_id, "out")
         if not batch.done:

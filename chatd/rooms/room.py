@@ -75,18 +75,18 @@ class HostedRoom:
         return self.by_fold.get(fold(nick))
 
     @property
-    def own(self) -> Member | None:
+    def own_member(self) -> Member | None:
         """This node itself, if it is in it."""
         return self.by_node.get(self.host)
 
-    def put(self, member: Member) -> None:
+    def add(self, member: Member) -> None:
         """It is in the room from now on."""
         self.by_fold[member.fold] = member
         if member.node is not None:
             self.by_node[member.node] = member
         self.changed.notify()
 
-    def drop(self, member: Member) -> None:
+    def remove(self, member: Member) -> None:
         """It is not any more."""
         if self.by_fold.get(member.fold) is member:
             del self.by_fold[member.fold]
@@ -96,7 +96,7 @@ class HostedRoom:
 
     def record(self) -> RoomRecord:
         """What `room list` shows."""
-        own = self.own
+        own = self.own_member
         return RoomRecord(
             room=self.label,
             host=self.host,

@@ -39,30 +39,30 @@ class RoomRouter:
 
     def __init__(self, config: Config, node: str, journal: Journal, registry: Registry) -> None:
         """`node` is our id. Reads what the last run left (blocking)."""
-        owner = HostSettings(
+        host_settings = HostSettings(
             node, config.name, config.text_bytes, config.max_text, config.room_members, config.outbox_messages
         )
-        self.hosted_rooms = HostedRooms(journal, registry, owner)
+        self.hosted_rooms = HostedRooms(journal, registry, host_settings)
         self.moderation = Moderation(journal, self.hosted_rooms)
-        self.posting = RoomPosting(journal, self.hosted_rooms, owner)
-        self.joined_rooms = JoinedRooms(journal, registry, self.hosted_rooms, owner)
-        self._hearing = RoomFollowing(journal, self.joined_rooms, node)
+        self.posting = RoomPosting(journal, self.hosted_rooms, host_settings)
+        self.joined_rooms = JoinedRooms(journal, registry, self.hosted_rooms, host_settings)
+        self._following = RoomFollowing(journal, self.joined_rooms, node)
         self._journal = journal
         self._registry = registry
         self._declared: dict[str, tuple[str, int]] = {}  # of each node: its epoch, and the number of its newest list
 
-    def take(
-        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], claims: References = NONE
+    def receive(
+        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], references: References = NONE
     ) -> Batch | None:
         """Frames at positions of the peer's journal, in order; None if all of them were duplicates.
 
-        `claims` has the messages that the frames may name as ours.
+        `references` has the messages that the frames may name as ours.
         A peer that takes none of its refusals is hung up on, and what it said behind them is not taken.
         """
-        new = self._new(peer, frames)
+        new = self._above_watermark(peer, frames)
         if not new:
             return None
-        done = self._hand_over(peer, new, claims)
+        done = self._route(peer, new, references)
         for epoch, mark in {frame.epoch: frame.seq for frame in new[:done]}.items():
             self._journal.raise_mark(peer.node or "", epoch, mark)
         batch = self._journal.filling
@@ -73,7 +73,7 @@ class RoomRouter:
             self._registry.remember(peer)
         return batch
 
-    def _new(self, peer: Peer, frames: Sequence[Say | FromHost]) -> list[Say | FromHost]:
+    def _above_watermark(self, peer: Peer, frames: Sequence[Say | FromHost]) -> list[Say | FromHost]:
         """Those that lie above the mark of their epoch."""
         marks, new = dict[str, int](), list[Say | FromHost]()
         for frame in frames:
@@ -83,16 +83,16 @@ class RoomRouter:
                 new.append(frame)
         return new
 
-    def _hand_over(self, peer: Peer, frames: Sequence[Say | FromHost], claims: References) -> int:
-        """To the rooms here, or to our memberships; with how many that was done."""
+    def _route(self, peer: Peer, frames: Sequence[Say | FromHost], references: References) -> int:
+        """To the rooms here, or to our joined_rooms; with how many that was done."""
         done = 0
         for said, run in groupby(frames, lambda frame: type(frame) is Say):
             some = list(run)
             if not said:
-                self._hearing.take(peer, cast(list[FromHost], some), claims)
+                self._following.receive(peer, cast(list[FromHost], some), references)
                 done += len(some)
                 continue
-            taken = self.posting.take(peer, cast(list[Say], some))
+            taken = self.posting.receive(peer, cast(list[Say], some))
             peer.received += taken
             done += taken
             if taken < len(some):
@@ -120,7 +120,7 @@ class RoomRouter:
                 self._registry.remember(peer)
         return answer
 
-    def is_in_for_sure(self, node: str, room: HostedRoom) -> bool:
+    def is_committed_member(self, node: str, room: HostedRoom) -> bool:
         """Whether the node is in the room, and that is committed."""
         member = room.by_node.get(node)
         return member is not None and member.since <= self._journal.committed

@@ -192,10 +192,10 @@ class NameServer(_Server):
             if name:
                 self._named = True
                 self.ends_lines = number < len(lines)
-                return self._behind(Enter(name), b"\n".join(lines[number:]))
+                return self._enter_then(Enter(name), b"\n".join(lines[number:]))
         return []
 
-    def _behind(self, entered: Enter, rest: bytes) -> list[Command]:
+    def _enter_then(self, entered: Enter, rest: bytes) -> list[Command]:
         try:
             return [entered, *self._lines(rest)] if rest else [entered]
         except TooLong as error:

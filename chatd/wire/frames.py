@@ -17,7 +17,7 @@ import msgspec
 
 from chatd.wire.fields import Seq, valid_epoch, valid_id, valid_kind, valid_name
 from chatd.wire.query_frames import (
-    QUERY_FAULTS,
+    QUERY_CHECKS,
     Count,
     Counted,
     Explore,
@@ -30,7 +30,7 @@ from chatd.wire.query_frames import (
     Wall,
 )
 from chatd.wire.room_frames import (
-    ROOM_FAULTS,
+    ROOM_CHECKS,
     Gone,
     Happened,
     Missing,
@@ -205,11 +205,11 @@ class Decoder:
     At most one unfinished frame is kept between calls. After a RemoteError every further call raises it again.
     """
 
-    __slots__ = ("_epoch", "_error", "_frame_bytes", "_held")
+    __slots__ = ("_epoch", "_error", "_frame_bytes", "_unfinished")
 
     def __init__(self, frame_bytes: int = FRAME_BYTES) -> None:
         self._frame_bytes = frame_bytes
-        self._held = bytearray()
+        self._unfinished = bytearray()
         self._error: Exception | None = None
         self._epoch = ""  # the last good one: nearly every frame repeats it
 
@@ -217,27 +217,27 @@ class Decoder:
         """The frames that `data` completes, in order. `b""` is the end of the stream.
 
         Raises RemoteError for bytes that are no frame, and for an end in the middle of one; what stood before
-        the fault in the same chunk is dropped with it (nobody has acknowledged it). Raises LocalError for data
+        the problem in the same chunk is dropped with it (nobody has acknowledged it). Raises LocalError for data
         after the end.
         """
         if self._error is not None:
             raise self._error
         try:
-            return self._split(data) if data else self._end()
+            return self._split(data) if data else self._finish()
         except RemoteError as error:
-            self._held = bytearray()
+            self._unfinished = bytearray()
             self._error = error
             raise
 
-    def _end(self) -> list[Frame]:
-        if self._held:
+    def _finish(self) -> list[Frame]:
+        if self._unfinished:
             raise RemoteError("the stream ended in the middle of a frame")
         self._error = LocalError("data after the end of the stream")
         return []
 
     def _split(self, data: bytes | bytearray | memoryview) -> list[Frame]:
         """Frames out of what is held and `data`, in linear time whatever the chunks."""
-        held = self._held
+        held = self._unfinished
         if held:
             held += data
             if self._incomplete(held):
@@ -277,9 +277,9 @@ class Decoder:
         return 0 < length <= self._frame_bytes and len(held) < HEADER + length
 
     def _check(self, frame: Frame) -> None:
-        fault = _FAULTS[type(frame)](frame)
-        if fault:
-            raise RemoteError(f"{frame_name(frame)}: {fault}")
+        problem = _CHECKS[type(frame)](frame)
+        if problem:
+            raise RemoteError(f"{frame_name(frame)}: {problem}")
         if type(frame) is Text:
             self._epoch = frame.epoch
 
@@ -298,7 +298,7 @@ def _skip_unknown(body: bytes | bytearray | memoryview, error: Exception) -> Non
         raise RemoteError(f"frame {tag}: {error}") from None
 
 
-def _hello_fault(hello: Hello) -> str:
+def _hello_problem(hello: Hello) -> str:
     if not valid_name(hello.name):
         return "no such name"
     if not valid_epoch(hello.epoch):
@@ -310,36 +310,36 @@ def _hello_fault(hello: Hello) -> str:
     return "" if valid_epoch(hello.mark_epoch) else "no such epoch"
 
 
-def _text_fault(text: Text) -> str:
+def _text_problem(text: Text) -> str:
     if not valid_epoch(text.epoch):
         return "no such epoch"
     return "" if text.re is None or valid_id(text.re) else "no such id"
 
 
-def _epoch_fault(frame: Resume | AckFrame | Cloned) -> str:
+def _epoch_problem(frame: Resume | AckFrame | Cloned) -> str:
     return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
-def _bye_fault(bye: Bye) -> str:
+def _bye_problem(bye: Bye) -> str:
     return "" if valid_kind(bye.reason) else "no such reason"
 
 
-def _no_fault(_: PingFrame | PongFrame) -> str:
+def _no_problem(_: PingFrame | PongFrame) -> str:
     return ""
 
 
 # What the types above do not say: the shape of names, epochs, ids and reasons. Empty when it is all right.
-_FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
-    Hello: _hello_fault,
-    Resume: _epoch_fault,
-    Text: _text_fault,
-    AckFrame: _epoch_fault,
-    PingFrame: _no_fault,
-    PongFrame: _no_fault,
-    Bye: _bye_fault,
-    Cloned: _epoch_fault,
-    **ROOM_FAULTS,
-    **QUERY_FAULTS,
+_CHECKS: Final[Mapping[type, Callable[[Any], str]]] = {
+    Hello: _hello_problem,
+    Resume: _epoch_problem,
+    Text: _text_problem,
+    AckFrame: _epoch_problem,
+    PingFrame: _no_problem,
+    PongFrame: _no_problem,
+    Bye: _bye_problem,
+    Cloned: _epoch_problem,
+    **ROOM_CHECKS,
+    **QUERY_CHECKS,
 }
 
 
@@ -350,9 +350,9 @@ def frame_name(frame: Frame | bytes) -> str:
 
 def encode(frame: Frame, frame_bytes: int = FRAME_BYTES) -> bytes:
     """The bytes of one frame, checked as the receiver will check them. Raises LocalError."""
-    fault = _FAULTS[type(frame)](frame)
-    if fault:
-        raise LocalError(f"{frame_name(frame)}: {fault}")
+    problem = _CHECKS[type(frame)](frame)
+    if problem:
+        raise LocalError(f"{frame_name(frame)}: {problem}")
     return encode_many((frame,), frame_bytes)
 
 

@@ -43,12 +43,12 @@ class LineDecoder:
     line stays whole, and what has no newline at all is a text once there is so much of it.
     """
 
-    __slots__ = ("_closed", "_cut", "_held", "_limit", "hung_up", "pending", "speaks_lines")
+    __slots__ = ("_closed", "_limit", "_split_long", "_unfinished", "hung_up", "pending", "speaks_lines")
 
     def __init__(self, line_bytes: int, *, cut: bool = False) -> None:
         self._limit = line_bytes
-        self._cut = cut
-        self._held = b""
+        self._split_long = cut
+        self._unfinished = b""
         self._closed = False
         self.pending = False  # an unfinished chunk waits for its newline, or for `flush`
         self.speaks_lines: bool | None = None
@@ -64,14 +64,14 @@ class LineDecoder:
         if not chunk or chunk == _HANG_UP_CHUNK:
             self.hung_up = bool(chunk)
             return self.close()
-        pieces = (self._held + chunk).split(b"\n")
+        pieces = (self._unfinished + chunk).split(b"\n")
         held = pieces.pop()
         texts: list[str] = []
         for piece in pieces:
             self._within_limit(piece, texts)
             _add(texts, piece.decode("utf-8", "replace"))
         self._within_limit(held, texts)
-        self._held = held
+        self._unfinished = held
         self.pending = bool(held)
         if not held:
             self.speaks_lines = True
@@ -82,15 +82,15 @@ class LineDecoder:
         texts: list[str] = []
         if self.pending:
             self.pending = False
-            text, used = utf_8_decode(self._held, "replace", False)  # noqa: FBT003 - the builtin takes no keywords
-            self._held = self._held[used:]
+            text, used = utf_8_decode(self._unfinished, "replace", False)  # noqa: FBT003 - the builtin takes no keywords
+            self._unfinished = self._unfinished[used:]
             if _add(texts, text):
                 self.speaks_lines = False
         return texts
 
     def close(self) -> list[str]:
         """Nothing more comes: what waits is the last text."""
-        held, self._held = self._held, b""
+        held, self._unfinished = self._unfinished, b""
         self._closed = True
         self.pending = False
         texts: list[str] = []
@@ -98,8 +98,8 @@ class LineDecoder:
         return texts
 
     def _within_limit(self, piece: bytes, texts: list[str]) -> None:
-        if len(piece) > self._limit and not self._cut:
-            self._held = b""
+        if len(piece) > self._limit and not self._split_long:
+            self._unfinished = b""
             self._closed = True
             self.pending = False
             raise LineTooLong(self._limit, texts)

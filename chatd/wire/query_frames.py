@@ -107,7 +107,7 @@ class Counted(msgspec.Struct, array_like=True, tag=22, frozen=True, gc=False):
 QueryFrame = Explore | FoundFrame | Explored | Inquire | TracedFrame | Count | Counted
 
 
-def _found_fault(frame: FoundFrame) -> str:
+def _found_problem(frame: FoundFrame) -> str:
     if not valid_node(frame.node):
         return "no such node id"
     if not valid_name(frame.name):
@@ -118,7 +118,7 @@ def _found_fault(frame: FoundFrame) -> str:
     return "" if named else "no such peer"
 
 
-def _traced_fault(frame: TracedFrame) -> str:
+def _traced_problem(frame: TracedFrame) -> str:
     if len(frame.steps) > STEPS_MOST:
         return f"more than {STEPS_MOST} steps"
     if frame.steps and not frame.known:
@@ -126,21 +126,21 @@ def _traced_fault(frame: TracedFrame) -> str:
     return "" if all(valid_kind(what) and _shown(who) for what, _, who in frame.steps) else "no such step"
 
 
-def _inquire_fault(frame: Inquire) -> str:
+def _inquire_problem(frame: Inquire) -> str:
     if not valid_node(frame.node):
         return "no such node id"
     return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
-def _count_fault(frame: Count) -> str:
+def _count_problem(frame: Count) -> str:
     return "" if valid_epoch(frame.epoch) else "no such epoch"
 
 
-def _counted_fault(frame: Counted) -> str:
+def _counted_problem(frame: Counted) -> str:
     return "" if frame.distinct <= frame.messages else "more different ones than there are"
 
 
-def _no_fault(_: Explore | Explored) -> str:
+def _no_problem(_: Explore | Explored) -> str:
     return ""
 
 
@@ -150,12 +150,12 @@ def _shown(name: str) -> bool:
 
 
 # What the types above do not say. Empty when it is all right.
-QUERY_FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
-    Explore: _no_fault,
-    FoundFrame: _found_fault,
-    Explored: _no_fault,
-    Inquire: _inquire_fault,
-    TracedFrame: _traced_fault,
-    Count: _count_fault,
-    Counted: _counted_fault,
+QUERY_CHECKS: Final[Mapping[type, Callable[[Any], str]]] = {
+    Explore: _no_problem,
+    FoundFrame: _found_problem,
+    Explored: _no_problem,
+    Inquire: _inquire_problem,
+    TracedFrame: _traced_problem,
+    Count: _count_problem,
+    Counted: _counted_problem,
 }

@@ -119,53 +119,53 @@ class Missing(msgspec.Struct, array_like=True, tag=15, frozen=True, gc=False):
 RoomFrame = Rooms | Roster | Gone | Say | Said | Happened | Refused | Missing
 
 
-def _rooms_fault(frame: Rooms) -> str:
+def _rooms_problem(frame: Rooms) -> str:
     if len(frame.rooms) > ROOMS_MOST:
         return f"more than {ROOMS_MOST} rooms"
     if len({room for room, _, _ in frame.rooms}) < len(frame.rooms):
         return "a room twice"
-    return next((fault for room, nick, _ in frame.rooms if (fault := _room(room) or _nick(nick))), "")
+    return next((problem for room, nick, _ in frame.rooms if (problem := _room(room) or _nick(nick))), "")
 
 
-def _roster_fault(frame: Roster) -> str:
+def _roster_problem(frame: Roster) -> str:
     if len(frame.users) > USERS_MOST:
         return f"more than {USERS_MOST} users"
     wrong = _room(frame.room) or _nick(frame.nick) or _note(frame.topic)
-    return wrong or next((fault for nick, node, _ in frame.users if (fault := _nick(nick) or _node(node))), "")
+    return wrong or next((problem for nick, node, _ in frame.users if (problem := _nick(nick) or _node(node))), "")
 
 
-def _gone_fault(frame: Gone) -> str:
+def _gone_problem(frame: Gone) -> str:
     return _room(frame.room) or _note(frame.reason) or ("" if valid_kind(frame.kind) else "no such kind")
 
 
-def _say_fault(frame: Say) -> str:
+def _say_problem(frame: Say) -> str:
     wrong = _at(frame.epoch, frame.room)
     if frame.to is None:
         return wrong or ("" if frame.to_node is None else "a node without a nick")
     return wrong or _nick(frame.to) or _node(frame.to_node)
 
 
-def _said_fault(frame: Said) -> str:
+def _said_problem(frame: Said) -> str:
     wrong = _at(frame.epoch, frame.room) or _nick(frame.nick) or ("" if frame.id is None else _id(frame.id))
     return wrong or ("" if frame.to is None else _nick(frame.to))
 
 
-def _happened_fault(frame: Happened) -> str:
+def _happened_problem(frame: Happened) -> str:
     nameless = not frame.nick and frame.what in ("topic", "closed")
     wrong = _at(frame.epoch, frame.room) or ("" if nameless else _nick(frame.nick))
     return wrong or _node(frame.node) or _note(frame.text)
 
 
-def _refused_fault(frame: Refused) -> str:
+def _refused_problem(frame: Refused) -> str:
     return _at(frame.epoch, frame.room) or _id(frame.id) or _note(frame.reason)
 
 
-def _missing_fault(frame: Missing) -> str:
+def _missing_problem(frame: Missing) -> str:
     if not valid_epoch(frame.epoch):
         return "no such epoch"
     if not valid_id(frame.through):
         return "no such position"
-    return next((fault for room, after in frame.rooms if (fault := _room(room) or _id(after))), "")
+    return next((problem for room, after in frame.rooms if (problem := _room(room) or _id(after))), "")
 
 
 def _at(epoch: str, room: str) -> str:
@@ -193,13 +193,13 @@ def _note(text: str) -> str:
 
 
 # What the types above do not say: the shape of the words, and how many there may be. Empty when it is all right.
-ROOM_FAULTS: Final[Mapping[type, Callable[[Any], str]]] = {
-    Rooms: _rooms_fault,
-    Roster: _roster_fault,
-    Gone: _gone_fault,
-    Say: _say_fault,
-    Said: _said_fault,
-    Happened: _happened_fault,
-    Refused: _refused_fault,
-    Missing: _missing_fault,
+ROOM_CHECKS: Final[Mapping[type, Callable[[Any], str]]] = {
+    Rooms: _rooms_problem,
+    Roster: _roster_problem,
+    Gone: _gone_problem,
+    Say: _say_problem,
+    Said: _said_problem,
+    Happened: _happened_problem,
+    Refused: _refused_problem,
+    Missing: _missing_problem,
 }

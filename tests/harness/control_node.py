@@ -232,7 +232,7 @@ class Stand:
             self.registry,
             self.runtime,
             trio.current_time(),
-            self.hosted_rooms.acknowledged,
+            self.hosted_rooms.release_intervals,
         )
         self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)

@@ -39,7 +39,7 @@ class Lobby:
     def roster(self, users: list[User] = USERS, *, topic: str = "") -> None:
         """Bob says who is in it."""
         roster = Roster("lobby", "alice", topic, self.seq, users, False)
-        self._stand.joined_rooms.roster(self._stand.bob, roster)
+        self._stand.joined_rooms.receive_roster(self._stand.bob, roster)
 
     async def join(self, client: Client) -> dict[str, Any]:
         """What `room.join` is answered with."""
@@ -51,13 +51,13 @@ class Lobby:
 
     def gone(self, kind: str, reason: str) -> None:
         """Bob does not let the node in, or not any more."""
-        self._stand.joined_rooms.gone(self._stand.bob, Gone("lobby", kind, reason))
+        self._stand.joined_rooms.receive_gone(self._stand.bob, Gone("lobby", kind, reason))
 
     async def _bring(self, *frames: Any) -> None:
         link = self._stand.bob.links[0]
         named = [frame.id for frame in frames if isinstance(frame, Said | Refused) and frame.id is not None]
         claims = await look_up(self._stand.journal, self._stand.bob, named)
-        self._stand.exchange.take(self._stand.bob, link, frames, claims)
+        self._stand.exchange.receive(self._stand.bob, link, frames, claims)
         await self._stand.journal.settled()
 
     def _next(self) -> tuple[str, int]:

@@ -45,7 +45,13 @@ def parts_of(config: Config, runtime: Runtime) -> Links:
         registry,
         trust,
         Chat(
-            config, identity.node, journal, registry, runtime, trio.current_time(), exchange.hosted_rooms.acknowledged
+            config,
+            identity.node,
+            journal,
+            registry,
+            runtime,
+            trio.current_time(),
+            exchange.hosted_rooms.release_intervals,
         ),
         exchange,
         Consumers(journal, runtime, config.consumers),

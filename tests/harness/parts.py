@@ -191,7 +191,13 @@ class Core:
         self.router = RoomRouter(self.config, us, journal, self.registry)
         self.room_updates = RoomUpdates(journal)
         self.chat = Chat(
-            self.config, us, journal, self.registry, world, trio.current_time(), self.router.hosted_rooms.acknowledged
+            self.config,
+            us,
+            journal,
+            self.registry,
+            world,
+            trio.current_time(),
+            self.router.hosted_rooms.release_intervals,
         )
 
     def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:

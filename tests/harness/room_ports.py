@@ -75,7 +75,7 @@ class Inn:
     def say(self, text: str) -> None:
         """The host says something."""
         own: Member = self.rooms.enter_own(self.room, "alice")[0]
-        self.talk.say(self.room, own, [text])
+        self.talk.post(self.room, own, [text])
 
     async def texts(self) -> list[tuple[str | None, str]]:
         """What was said so far: nick and text."""
@@ -114,8 +114,8 @@ async def an_inn(runtime: Runtime | None = None, **settings: Any) -> AsyncIterat
                 await trio.testing.wait_all_tasks_blocked()
                 yield Inn(links, ports, nursery, streams)
                 ports.hang_up()
-                await ports.goodbye()
-                assert not any(ports._guests.values())
+                await ports.wait_closed()
+                assert not any(ports._clients.values())
                 nursery.cancel_scope.cancel()
         finally:
             for stream in streams:

@@ -90,7 +90,7 @@ async def native_connections(links: Links, count: int) -> None:
         peer, link = links.registry.native(node_id(f"s{number}"), "stranger", "192.0.2.1:7420"), FakeLink()
         links.attach(peer, link)
         links.router.declared(peer, link, Rooms(1, []))
-        links.router.hosted_rooms.intervals.of(peer.node or "")
+        links.router.hosted_rooms.intervals.of_node(peer.node or "")
         links.explorer._may_ask(cast(Any, link))
         links.journal.timings.writes.add(peer.stream_id, 0, links.journal.committed + 1, 0.0)
         await links.serve(peer, link, _nothing)

@@ -309,7 +309,7 @@ MUTANTS = (
     Mutant(
         "the end of a time in a room is not written down",
         ROOMS,
-        "            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, feed.since, seq)\n",
+        "            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, interval.since, seq)\n",
         "",
         tests("tests/rooms/test_hosted.py::test_rooms_are_as_before_after_a_restart"),
     ),
@@ -340,8 +340,8 @@ MUTANTS = (
     Mutant(
         "our own message is shown again when it comes back",
         HEARING,
-        "            if frame.id is not None:\n                self._hear",
-        "            if not frame.nick:\n                self._hear",
+        "            if frame.id is not None:\n                self._append_messages",
+        "            if not frame.nick:\n                self._append_messages",
         simulation(5, "rooms"),
     ),
     Mutant(
@@ -354,8 +354,8 @@ MUTANTS = (
     Mutant(
         "a host speaks of messages that were not said in its room",
         HEARING,
-        "in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room",
-        "in_room = claimed is not None or seq in peer.unheard",
+        "in_room = seq in peer.unheard if reference is None else reference.room == frame.room",
+        "in_room = reference is not None or seq in peer.unheard",
         tests("tests/rooms/test_joined.py::test_no_host_speaks_of_what_was_said_to_others"),
     ),
     Mutant(
@@ -368,7 +368,7 @@ MUTANTS = (
     Mutant(
         "who was kicked while away is let in again",
         ROOMS,
-        "if not new and (known is None or node not in known.by_node) and self.intervals.ending(node, name):",
+        "if not new and (known is None or node not in known.by_node) and self.intervals.has_past(node, name):",
         "if not node:",
         tests(
             "tests/integration/test_rooms.py"
@@ -392,7 +392,7 @@ MUTANTS = (
     Mutant(
         "who could not be let in stays in",
         ROOMS,
-        "        return member, self._undo.add(batch, partial(self._unenter, room, member))",
+        "        return member, self._undo.add(batch, partial(self._undo_enter, room, member))",
         "        return member, batch",
         tests("tests/rooms/test_hosted.py::test_nothing_has_happened_when_its_commit_fails"),
     ),
@@ -894,7 +894,7 @@ MUTANTS = (
     Mutant(
         "a node may leave a room as often as it likes without acknowledging it",
         ROOMS,
-        "if node not in room.by_node and self.intervals.past(node) >= MOST_PAST:",
+        "if node not in room.by_node and self.intervals.count_past(node) >= MOST_PAST:",
         "if False:",
         tests("tests/rooms/test_hosted.py"),
     ),
@@ -1043,7 +1043,7 @@ MUTANTS = (
     Mutant(
         "a host speaks for another room of its own",
         HEARING,
-        "in_room = seq in peer.unheard if claimed is None else claimed.room == frame.room",
+        "in_room = seq in peer.unheard if reference is None else reference.room == frame.room",
         "in_room = seq in peer.unheard or (claimed is not None and claimed.room == frame.room)",
         tests(
             "tests/adversary/test_rooms.py"

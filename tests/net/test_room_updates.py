@@ -30,13 +30,13 @@ class Lobby:
 
     async def join(self, node: str = BOB, name: str = "bob") -> Peer:
         peer, _ = await self.core.linked(node, name)
-        names = [feed.room.name for feed in self.rooms.intervals.of(node)]
+        names = [feed.room.name for feed in self.rooms.intervals.of_node(node)]
         self.rooms.declare(peer, [(known, name, True) for known in (*names, self.room.name)])
         await self.core.commit()
         return peer
 
     async def say(self, *texts: str) -> None:
-        self.core.router.posting.say(self.room, self.own, texts)
+        self.core.router.posting.post(self.room, self.own, texts)
         await self.core.commit()
 
 

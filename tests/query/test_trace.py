@@ -275,7 +275,7 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     room, _ = rooms.host("lobby")
     rooms.declare(bob, [("lobby", "bob", True)])
     rooms.declare(carol, [("lobby", "carol", True)])
-    core.router.take(bob, link, [Say(EPOCH, 7, "lobby", "hi"), Say(EPOCH, 8, "lobby", "ps", "carol", CAROL)])
+    core.router.receive(bob, link, [Say(EPOCH, 7, "lobby", "hi"), Say(EPOCH, 8, "lobby", "ps", "carol", CAROL)])
     await core.commit()
     public, private = [core.journal.position(core.journal.committed - 1), core.journal.position(core.journal.committed)]
     assert await living.told(bob, public) == await living.told(bob, private) == ["arrived", "committed"]
@@ -288,14 +288,14 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     rooms.declare(dave, [("lobby", "dave", True)])
     await core.commit()
     assert await living.told(dave, public) is None  # it came later
-    core.router.take(bob, link, [Say(EPOCH, 9, "lobby", "all")])
-    core.router.take(bob, link, [Say(EPOCH, 10, "lobby", "ps", "carol", CAROL)])
+    core.router.receive(bob, link, [Say(EPOCH, 9, "lobby", "all")])
+    core.router.receive(bob, link, [Say(EPOCH, 10, "lobby", "ps", "carol", CAROL)])
     await core.commit()
     last = core.journal.committed
     assert await living.told(dave, core.journal.position(last - 1)) is not None
     assert await living.told(dave, core.journal.position(last)) is None
     member, _ = rooms.enter_own(room, "me")
-    (own,), _ = core.router.posting.say(room, member, ["ours"])
+    (own,), _ = core.router.posting.post(room, member, ["ours"])
     await core.commit()
     assert await living.steps(own.position) == ["accepted", "committed"]
     assert (await living.told(bob, own.position) or [])[:2] == ["accepted", "committed"]
@@ -305,14 +305,16 @@ async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: 
     core = living.core
     bob, link = await core.linked()
     membership = core.router.joined_rooms.join(bob, "hall", "al")
-    core.router.joined_rooms.roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
+    core.router.joined_rooms.receive_roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
     await living.consumer("room", Filter(room="hall@bob"), membership.stream_id)
     saying = Saying(membership.label, membership.nick)
     placed, refused = await say(core, bob, saying=saying), await say(core, bob, saying=saying)
     await living.write(bob)
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered?", "taken? room"]
     core.world.now += 1
-    core.router.take(bob, link, [Said(EPOCH, 5, "hall", "al", "hi", placed), Refused(EPOCH, 6, "hall", refused, "no")])
+    core.router.receive(
+        bob, link, [Said(EPOCH, 5, "hall", "al", "hi", placed), Refused(EPOCH, 6, "hall", refused, "no")]
+    )
     await core.commit()
     core.chat.acknowledged(bob, core.journal.epoch, int(refused.partition(":")[2]))
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered", "taken? room"]

@@ -55,15 +55,15 @@ async def test_a_name_that_is_none_is_refused(core: Core, name: str) -> None:
 
 async def test_this_node_is_in_its_own_room_only_if_it_comes(core: Core) -> None:
     room, rooms = await lobby(core), core.router.hosted_rooms
-    assert room.own is None
+    assert room.own_member is None
     own, _ = rooms.enter_own(room, None)
     assert (own.nick, own.node) == ("alice", SELF)
     assert rooms.enter_own(room, "alice") == (own, None)
     with refused("conflict", reason="already_in"):
         rooms.enter_own(room, "other")
     rooms.leave(room, own)
-    assert room.own is None
-    assert rooms.intervals.of(SELF) == ()
+    assert room.own_member is None
+    assert rooms.intervals.of_node(SELF) == ()
 
 
 async def test_nodes_are_in_the_rooms_that_they_declare_and_in_no_others(core: Core) -> None:
@@ -72,7 +72,7 @@ async def test_nodes_are_in_the_rooms_that_they_declare_and_in_no_others(core: C
     bob = core.away()
     assert rooms.declare(bob, [("lobby", "bob", True), ("attic", "bob", True)]) == ([], [room, attic])
     assert [nicks(room), nicks(attic)] == [["bob"], ["bob"]]
-    assert [feed.room for feed in rooms.intervals.of(BOB)] == [room, attic]
+    assert [feed.room for feed in rooms.intervals.of_node(BOB)] == [room, attic]
     assert rooms.declare(bob, [("attic", "bob", False)]) == ([], [attic])
     assert [nicks(room), nicks(attic)] == [[], ["bob"]]
     await core.commit()
@@ -105,8 +105,8 @@ async def test_a_node_that_was_sent_away_while_it_was_away_is_not_let_in_by_what
     until = core.journal.appended
     assert rooms.declare(bob, [("lobby", "bob", False)]) == ([], [])
     assert nicks(room) == []
-    rooms.acknowledged(BOB, until)
-    assert rooms.intervals.of(BOB) == ()
+    rooms.release_intervals(BOB, until)
+    assert rooms.intervals.of_node(BOB) == ()
     assert rooms.declare(bob, [("lobby", "bob", True)]) == ([], [room])
 
 
@@ -194,12 +194,12 @@ async def test_a_host_cannot_ban_itself(core: Core) -> None:
 
 async def test_a_topic_is_one_line(core: Core) -> None:
     room, rooms = await lobby(core), core.router.hosted_rooms
-    rooms.set_subject(room, "spring")
+    rooms.set_topic(room, "spring")
     assert room.topic == "spring"
     for text in ("two\nlines", "\x1b[31m", "x" * 1025):
         with pytest.raises(ControlError):
-            rooms.set_subject(room, text)
-    rooms.set_subject(room, "")
+            rooms.set_topic(room, text)
+    rooms.set_topic(room, "")
     assert room.topic == ""
 
 
@@ -210,10 +210,10 @@ async def test_a_closed_room_is_owed_up_to_its_end(core: Core) -> None:
     end = core.journal.appended
     assert rooms.get("lobby") is None
     assert rooms.by_stream_id(room.stream_id) is room
-    assert [feed.until for feed in rooms.intervals.of(BOB)] == [end]
+    assert [feed.until for feed in rooms.intervals.of_node(BOB)] == [end]
     fresh, _ = rooms.host("lobby")
     assert fresh is not room
-    rooms.acknowledged(BOB, end)
+    rooms.release_intervals(BOB, end)
     assert rooms.by_stream_id(room.stream_id) is None
 
 
@@ -227,7 +227,7 @@ async def test_a_room_with_a_port_is_not_closed(core: Core) -> None:
 async def test_rooms_are_as_before_after_a_restart(tmp_path: Path) -> None:
     async with standing(tmp_path, World(inline=True)) as core:
         room, rooms = await lobby(core), core.router.hosted_rooms
-        rooms.set_subject(room, "spring")
+        rooms.set_topic(room, "spring")
         rooms.enter_own(room, "owl")
         rooms.declare(core.away(), [("lobby", "bob", True)])
         rooms.declare(core.away(CAROL, "carol"), [("lobby", "carol", True)])
@@ -240,7 +240,7 @@ async def test_rooms_are_as_before_after_a_restart(tmp_path: Path) -> None:
         room = rooms.get("lobby") or pytest.fail("it is gone")
         assert nicks(room) == ["owl", "bob"]
         assert (room.topic, room.newest, room.bans) == ("spring", newest, {CAROL: "carol"})
-        assert [feed.until < 1 << 62 for feed in rooms.intervals.of(CAROL)] == [True]
+        assert [feed.until < 1 << 62 for feed in rooms.intervals.of_node(CAROL)] == [True]
         assert core.registry.new_stream_id() > room.stream_id
 
 
@@ -252,10 +252,10 @@ async def test_nothing_has_happened_when_its_commit_fails(tmp_path: Path) -> Non
         rooms.enter_own(room, None)
         await core.commit()
         before, feeds = nicks(room), [(node, feed.since, feed.until) for node, feed in rooms.intervals]
-        rooms.set_subject(room, "spring")
+        rooms.set_topic(room, "spring")
         core.router.moderation.kick(room, "bob")
         rooms.declare(core.away(), [("lobby", "bobby", True)])
-        rooms.leave(room, room.own or pytest.fail("gone"))
+        rooms.leave(room, room.own_member or pytest.fail("gone"))
         rooms.enter_plain(room, "jane", "10.0.0.9:5000", ends.append)
         rooms.host("attic")
         rooms.close(room)

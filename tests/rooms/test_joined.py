@@ -32,7 +32,7 @@ def roster(*users: tuple[str, str | None, bool], topic: str = "", since: int = 1
 async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer, FakeLink, JoinedRoom]:
     bob, link = await core.linked()
     membership = core.router.joined_rooms.join(bob, "lobby", "owl")
-    core.router.joined_rooms.roster(bob, roster(*users))
+    core.router.joined_rooms.receive_roster(bob, roster(*users))
     await core.commit()
     return bob, link, membership
 
@@ -51,14 +51,14 @@ async def test_we_are_in_a_room_when_its_host_says_who_is_in_it(core: Core) -> N
     bob, link = await core.linked()
     memberships = core.router.joined_rooms
     membership = memberships.join(bob, "lobby", "owl")
-    assert memberships.wanted(BOB) == [("lobby", "owl", True)]
+    assert memberships.declaration(BOB) == [("lobby", "owl", True)]
     assert link.declared == 1
     assert not membership.settled.is_set()
     with pytest.raises(ControlError):
         memberships.find("lobby")
-    memberships.roster(bob, roster(("bob", BOB, True), ("jane", None, True), topic="spring"))
+    memberships.receive_roster(bob, roster(("bob", BOB, True), ("jane", None, True), topic="spring"))
     assert membership.settled.is_set()
-    assert memberships.wanted(BOB) == [("lobby", "owl", False)]
+    assert memberships.declaration(BOB) == [("lobby", "owl", False)]
     assert (
         memberships.find("lobby") is memberships.find("lobby@bob") is memberships.find(f"lobby@{BOB[:8]}") is membership
     )
@@ -70,9 +70,9 @@ async def test_we_are_in_a_room_when_its_host_says_who_is_in_it(core: Core) -> N
 async def test_a_long_list_comes_in_pages_and_counts_when_it_is_whole(core: Core) -> None:
     bob, _ = await core.linked()
     membership = core.router.joined_rooms.join(bob, "lobby", "owl")
-    core.router.joined_rooms.roster(bob, roster(more=True))
+    core.router.joined_rooms.receive_roster(bob, roster(more=True))
     assert not membership.settled.is_set()
-    core.router.joined_rooms.roster(bob, Roster("lobby", "owl", "", 10, [("jane", None, True)], False))
+    core.router.joined_rooms.receive_roster(bob, Roster("lobby", "owl", "", 10, [("jane", None, True)], False))
     assert [user[0] for user in membership.users()] == ["owl", "jane"]
 
 
@@ -85,7 +85,7 @@ async def test_what_cannot_be_joined_is_refused_here(core: Core, name: str, nick
     with pytest.raises(ControlError) as caught:
         core.router.joined_rooms.join(bob, name, nick)
     assert caught.value.kind == kind
-    assert core.router.joined_rooms.wanted(BOB) == []
+    assert core.router.joined_rooms.declaration(BOB) == []
 
 
 async def test_a_host_that_is_away_cannot_be_asked(core: Core) -> None:
@@ -97,7 +97,7 @@ async def test_a_host_that_is_away_cannot_be_asked(core: Core) -> None:
 async def test_who_is_not_let_in_is_told_why(core: Core) -> None:
     bob, _ = await core.linked()
     membership = core.router.joined_rooms.join(bob, "lobby", "owl")
-    core.router.joined_rooms.gone(bob, Gone("lobby", "conflict", "owl is taken"))
+    core.router.joined_rooms.receive_gone(bob, Gone("lobby", "conflict", "owl is taken"))
     assert membership.settled.is_set()
     assert membership.error is not None
     assert (membership.error.kind, "owl is taken" in str(membership.error)) == ("conflict", True)
@@ -108,9 +108,9 @@ async def test_a_join_that_is_not_answered_before_the_link_ends_is_none(core: Co
     bob, link = await core.linked()
     membership = core.router.joined_rooms.join(bob, "lobby", "owl")
     core.registry.link_down(bob, link)
-    core.router.joined_rooms.lost(bob)
+    core.router.joined_rooms.host_disconnected(bob)
     assert membership.error is not None
-    assert core.router.joined_rooms.wanted(BOB) == []
+    assert core.router.joined_rooms.declaration(BOB) == []
 
 
 async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> None:
@@ -119,8 +119,8 @@ async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> No
         Said(THERE, 11, "lobby", "jane", "hi"),
         Said(THERE, 12, "lobby", "joe", "psst", None, "owl"),
     ]
-    core.router.take(bob, link, frames)
-    assert core.router.take(bob, link, frames) is None
+    core.router.receive(bob, link, frames)
+    assert core.router.receive(bob, link, frames) is None
     heard = await events(core, membership)
     assert [(event["nick"], event["text"], event["room_position"], event["room"]) for event in heard] == [
         ("jane", "hi", "epochbob:11", "lobby@bob"),
@@ -140,7 +140,7 @@ async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> No
     assert [(type(frame), getattr(frame, "room", "")) for frame in frames] == [(Say, "lobby")]
     assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
     assert await core.state(message) == "sent"
-    core.router.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
+    core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
     await core.commit()
     assert await core.state(message) == "delivered"
     (receipt,) = await events(core, membership)
@@ -154,11 +154,11 @@ async def test_our_own_message_is_awaited_again_when_its_coming_back_cannot_be_w
         message = say(core, bob, membership, "hi")
         await core.commit()
         back = [Said(THERE, 11, "lobby", "owl", "hi", message.position)]
-        core.router.take(bob, link, back)
+        core.router.receive(bob, link, back)
         world.fault = DiskFull("full")
         await core.commit()
         assert await core.state(message) == "queued"
-        core.router.take(bob, FakeLink(), back)
+        core.router.receive(bob, FakeLink(), back)
         assert [event["type"] for event in await events(core, membership)] == ["receipt"]
         assert bob.echoed == int(message.position.split(":")[1])
 
@@ -167,7 +167,7 @@ async def test_what_the_host_refuses_is_rejected_with_its_reason(core: Core) -> 
     bob, link, membership = await joined(core)
     message = say(core, bob, membership, "hi")
     await core.commit()
-    core.router.take(bob, link, [Refused(THERE, 11, "lobby", message.position, "there is no joe")])
+    core.router.receive(bob, link, [Refused(THERE, 11, "lobby", message.position, "there is no joe")])
     await core.commit()
     assert await core.state(message) == "rejected"
     (receipt,) = await events(core, membership)
@@ -177,7 +177,7 @@ async def test_what_the_host_refuses_is_rejected_with_its_reason(core: Core) -> 
 async def test_a_refusal_of_what_was_never_said_is_nothing(core: Core) -> None:
     bob, link, membership = await joined(core)
     for said in (f"{core.journal.epoch}:999", "elsewher:1"):
-        core.router.take(bob, link, [Refused(THERE, core.journal.appended + 20, "lobby", said, "no")])
+        core.router.receive(bob, link, [Refused(THERE, core.journal.appended + 20, "lobby", said, "no")])
     assert await events(core, membership) == []
     assert bob.echoed == 0
 
@@ -190,8 +190,8 @@ async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
     await core.commit()
     for seq, message in enumerate((to_carol, to_bob), start=20):
         claims = await core.claims(bob, message.position)
-        core.router.take(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], claims)
-        core.router.take(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
+        core.router.receive(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], claims)
+        core.router.receive(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
         await core.commit()
         assert await core.state(message) == "queued"
     assert await events(core, membership) == []
@@ -208,14 +208,14 @@ async def test_a_refusal_after_a_restart_is_only_of_what_was_said_in_rooms_of_th
         bob, link = await core.linked()
         for seq, message in enumerate((said, other), start=20):
             claims = await core.claims(bob, message.position)
-            core.router.take(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], claims)
+            core.router.receive(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], claims)
         await core.commit()
         assert [await core.state(message) for message in (said, other)] == ["rejected", "sent"]
 
 
 async def test_who_comes_and_goes_is_known(core: Core) -> None:
     bob, link, membership = await joined(core, ("jane", None, True))
-    core.router.take(
+    core.router.receive(
         bob,
         link,
         [
@@ -240,26 +240,26 @@ async def test_who_comes_and_goes_is_known(core: Core) -> None:
 )
 async def test_a_membership_ends_where_the_host_ends_it(core: Core, frame: Happened, reason: str) -> None:
     bob, link, membership = await joined(core)
-    core.router.take(bob, link, [frame])
+    core.router.receive(bob, link, [frame])
     assert [(event["type"], event["reason"]) for event in await events(core, membership)] == [("room.gone", reason)]
     assert list(core.router.joined_rooms) == []
 
 
 async def test_the_end_of_a_former_time_in_the_room_does_not_end_the_present_one(core: Core) -> None:
     bob, link, membership = await joined(core)
-    core.router.take(bob, link, [Happened(THERE, 9, "lobby", "leave", "owl", SELF, "kicked")])
+    core.router.receive(bob, link, [Happened(THERE, 9, "lobby", "leave", "owl", SELF, "kicked")])
     assert list(core.router.joined_rooms) == [membership]
 
 
 async def test_a_room_that_the_host_does_not_know_any_more_is_gone(core: Core) -> None:
     bob, _, membership = await joined(core)
-    core.router.joined_rooms.gone(bob, Gone("lobby", "unknown_room", "bob hosts no room lobby"))
+    core.router.joined_rooms.receive_gone(bob, Gone("lobby", "unknown_room", "bob hosts no room lobby"))
     assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
 
 
 async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
     bob, link, membership = await joined(core)
-    core.router.take(
+    core.router.receive(
         bob, link, [Missing(THERE, 20, "epochbob:30", [("lobby", "epochbob:11"), ("other", "epochbob:11")])]
     )
     (gap,) = await events(core, membership)
@@ -275,9 +275,9 @@ async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
 async def test_what_comes_of_a_room_that_we_left_is_nothing(core: Core) -> None:
     bob, link, membership = await joined(core)
     core.router.joined_rooms.leave(membership)
-    core.router.take(bob, link, [Said(THERE, 11, "lobby", "jane", "hi")])
+    core.router.receive(bob, link, [Said(THERE, 11, "lobby", "jane", "hi")])
     assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
-    assert core.router.joined_rooms.wanted(BOB) == []
+    assert core.router.joined_rooms.declaration(BOB) == []
     assert core.journal.watermarks.appended(BOB, THERE) == 11
 
 
@@ -286,7 +286,7 @@ async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None
         bob, link, membership = await joined(core)
         message = say(core, bob, membership, "hi")
         await core.commit()
-        core.router.take(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
+        core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
         await core.flushed()
         key = membership.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
@@ -297,7 +297,7 @@ async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None
             "owl",
             10,
         )
-        assert core.router.joined_rooms.wanted(BOB) == [("lobby", "owl", False)]
+        assert core.router.joined_rooms.declaration(BOB) == [("lobby", "owl", False)]
         assert core.registry.find("bob").echoed > 0
         assert core.registry.new_stream_id() > key
 
@@ -306,7 +306,7 @@ async def test_a_membership_is_as_before_when_its_end_cannot_be_written_down(tmp
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
         bob, link, membership = await joined(core)
-        core.router.take(bob, link, [Happened(THERE, 20, "lobby", "closed")])
+        core.router.receive(bob, link, [Happened(THERE, 20, "lobby", "closed")])
         world.fault = DiskFull("full")
         await core.commit()
         assert list(core.router.joined_rooms) == [membership]
@@ -319,7 +319,7 @@ async def test_a_join_that_cannot_be_written_down_is_none(tmp_path: Path) -> Non
     async with standing(tmp_path, world) as core:
         bob, _ = await core.linked()
         membership = core.router.joined_rooms.join(bob, "lobby", "owl")
-        core.router.joined_rooms.roster(bob, roster())
+        core.router.joined_rooms.receive_roster(bob, roster())
         world.fault = DiskFull("full")
         await core.commit()
         assert list(core.router.joined_rooms) == []
@@ -352,7 +352,7 @@ async def test_a_label_of_a_former_name_is_not_the_room_of_who_has_the_name_now(
 
 async def test_the_rooms_of_a_forgotten_host_are_gone(core: Core) -> None:
     bob, _, membership = await joined(core)
-    core.router.joined_rooms.forget(bob)
+    core.router.joined_rooms.forget_host(bob)
     assert list(core.router.joined_rooms) == []
     assert [event["reason"] for event in await events(core, membership)] == ["forgotten"]
 
@@ -374,7 +374,7 @@ async def test_what_was_said_and_never_committed_is_not_awaited_though_a_refusal
     async with standing(tmp_path, world) as core:
         bob, link, membership = await joined(core)
         message = say(core, bob, membership, "hi")
-        core.router.take(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
+        core.router.receive(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
         world.fault = DiskFull("full")
         await core.commit()
         assert int(message.position.split(":")[1]) not in bob.unheard

@@ -42,7 +42,7 @@ async def said(core: Core, room: HostedRoom) -> list[dict[str, Any]]:
 
 
 def take(core: Core, peer: Peer, *says: Say) -> None:
-    core.router.take(peer, FakeLink(), says)
+    core.router.receive(peer, FakeLink(), says)
 
 
 async def test_what_members_say_is_in_one_order_with_both_its_positions(core: Core) -> None:
@@ -62,25 +62,25 @@ async def test_what_members_say_is_in_one_order_with_both_its_positions(core: Co
 async def test_the_same_again_is_a_duplicate(core: Core) -> None:
     room, (bob,) = await lobby(core, (BOB, "bob"))
     take(core, bob, Say(THERE, 5, "lobby", "once"))
-    assert core.router.take(bob, FakeLink(), [Say(THERE, 5, "lobby", "once")]) is None
+    assert core.router.receive(bob, FakeLink(), [Say(THERE, 5, "lobby", "once")]) is None
     assert len(await said(core, room)) == 1
 
 
 async def test_this_node_says_something_in_its_own_room_and_it_is_delivered_at_once(core: Core) -> None:
     room, _ = await lobby(core)
     own, _ = core.router.hosted_rooms.enter_own(room, None)
-    (message,), batch = core.router.posting.say(room, own, ["hi"])
+    (message,), batch = core.router.posting.post(room, own, ["hi"])
     await batch.wait()
     assert await core.state(message) == "delivered"
     assert (message.peer.slot, message.peer.node) == (None, SELF)
     with pytest.raises(ControlError):
-        core.router.posting.say(room, own, ["\x1b[2J"])
+        core.router.posting.post(room, own, ["\x1b[2J"])
 
 
 async def test_what_a_plain_client_says_has_the_hosts_position_as_its_id(core: Core) -> None:
     room, _ = await lobby(core)
     jane, _ = core.router.hosted_rooms.enter_plain(room, "jane", "10.0.0.9:5000", lambda _: None)
-    core.router.posting.say(room, jane, ["one", "two"])
+    core.router.posting.post(room, jane, ["one", "two"])
     messages = await said(core, room)
     assert [message["id"] for message in messages] == [message["position"] for message in messages]
     assert [message["global_id"] for message in messages] == [f"{SELF}/{message['id']}" for message in messages]
@@ -119,7 +119,7 @@ async def test_who_takes_no_refusals_is_hung_up_on(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(posting, "REFUSALS", 2)
     async with standing(tmp_path, World(inline=True), outbox_messages=1) as core:
         bob, link = await core.linked()
-        core.router.take(bob, link, [Say(THERE, seq, "lobby", "hi") for seq in range(1, 10)])
+        core.router.receive(bob, link, [Say(THERE, seq, "lobby", "hi") for seq in range(1, 10)])
         await core.commit()
         assert bob.outbox.count == 3
         assert core.journal.watermarks.appended(BOB, THERE) == 3  # the others come again

@@ -210,7 +210,7 @@ class RoomsMachine(RuleBasedStateMachine):
     @rule(name=names, text=st.sampled_from(["", "tea", "cake"]))
     def set_subject(self, name: str, text: str) -> None:
         if name in self.now.rooms:
-            self.rooms.set_subject(self.room(name), text)
+            self.rooms.set_topic(self.room(name), text)
             self.now.rooms[name].subject = text
 
     def room(self, name: str) -> HostedRoom:
@@ -305,7 +305,7 @@ class RoomsMachine(RuleBasedStateMachine):
         for lodge in left:
             one = lodge.of(node)
             assert one is not None
-            ends = [feed.until for feed in self.rooms.intervals.of(node) if feed.since == one.since]
+            ends = [feed.until for feed in self.rooms.intervals.of_node(node) if feed.since == one.since]
             assert ends
             assert last - len(left) < ends[0] <= last
             self.end(lodge, one, ends[0])
@@ -387,7 +387,7 @@ class RoomsMachine(RuleBasedStateMachine):
     def acknowledge(self, node: str, back: int) -> None:
         """Only what is committed can have been sent."""
         through = max(self.journal.committed - back, 0)
-        self.rooms.acknowledged(node, through)
+        self.rooms.release_intervals(node, through)
         over = [feed for feed in self.now.feeds if feed[0] == node and feed[3] <= through]
         self.now.feeds = [feed for feed in self.now.feeds if feed not in over]
         self.noted += over
@@ -402,7 +402,7 @@ class RoomsMachine(RuleBasedStateMachine):
             return
         room, one = self.room(name), there[place]
         addressee = room.named(to) if to is not None else None
-        messages, _ = self.talk.say(room, room.by_fold[nicks.fold(one.nick)], ["hi", "there"], addressee)
+        messages, _ = self.talk.post(room, room.by_fold[nicks.fold(one.nick)], ["hi", "there"], addressee)
         for message in messages:
             assert (message.global_id, message.nick) == (f"{ALICE}/{message.room_position}", one.nick)
             assert message.direction == ("out" if one.kind == "own" else "in")
@@ -413,7 +413,7 @@ class RoomsMachine(RuleBasedStateMachine):
         self.marks[node] += 1
         before, lodge = self.journal.appended, self.now.rooms.get(name)
         to_nick, to_node = to or (None, None)
-        self.talk.take(self.peers[node], [Say("eeeeeeee", self.marks[node], name, "hi", to_nick, to_node)])
+        self.talk.receive(self.peers[node], [Say("eeeeeeee", self.marks[node], name, "hi", to_nick, to_node)])
         one = lodge.of(node) if lodge else None
         if to_nick is not None and lodge is not None and one is not None:
             other = lodge.members.get(nicks.fold(to_nick))

@@ -200,6 +200,6 @@ def test_a_decoder_that_cuts_never_hangs_up_and_loses_nothing(chunks: list[bytes
     assume(HANG_UP.encode() not in chunks)
     for chunk in chunks:
         texts += decoder.receive(chunk)
-        assert len(decoder._held) <= max(limit, 3)  # a character that is cut waits for its rest
+        assert len(decoder._unfinished) <= max(limit, 3)  # a character that is cut waits for its rest
     texts += decoder.close()
     assert "".join(texts) == b"".join(chunks).decode("utf-8", "replace").replace("\n", "")

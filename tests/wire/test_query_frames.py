@@ -27,7 +27,7 @@ from chatd.wire.query_frames import (
     HOPS_MOST,
     NAME_MOST,
     NEIGHBOURS_MOST,
-    QUERY_FAULTS,
+    QUERY_CHECKS,
     STEPS_MOST,
     WITHIN_MOST_MS,
     Explored,
@@ -178,7 +178,7 @@ def test_every_frame_has_a_tag_that_is_known_and_a_question_of_what_is_wrong_wit
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert sorted(tags) == list(range(1, len(kinds) + 1))
     assert set(tags) == frames._KNOWN_TAGS
-    assert set(QUERY_FAULTS) == set(get_args(QueryFrame))
+    assert set(QUERY_CHECKS) == set(get_args(QueryFrame))
 
 
 @given(query_frames)

@@ -54,7 +54,7 @@ async def deny(node: Node, _session: Session, params: ByPeer) -> PeerResult:
 
 async def forget(node: Node, _session: Session, params: ByPeer) -> PeerResult:
     """Its name, slot and wish end, and with them that we are in rooms of its."""
-    node.joined_rooms.forget(node.registry.find(params.peer))
+    node.joined_rooms.forget_host(node.registry.find(params.peer))
     return PeerResult((await node.trust.forget(params.peer)).record())
 
 

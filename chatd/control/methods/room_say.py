@@ -70,7 +70,7 @@ def _say(
     """Append it where it belongs. Raises ControlError, NotYet."""
     if isinstance(room, HostedRoom):
         member = None if to is None else node.hosted_rooms.find_member(room, to)
-        return node.posting.say(room, own_in(room), texts, member)
+        return node.posting.post(room, own_in(room), texts, member)
     saying = Saying(room.label, room.nick, None if to is None else _resolve(room, to))
     return node.chat.send_all(_host(node, room), texts, Options(saying=saying))
 
@@ -80,7 +80,7 @@ def _resolve(room: JoinedRoom, nick: str) -> tuple[str, str | None]:
     found = room.named(nick)
     if found is not None:
         return found[0], found[1]
-    if not room.heard:
+    if not room.rosters_received:
         hint = "say it to all, or wait for the host: `chatctl room list`"
         raise ControlError("peer_offline", f"the host of {room.label} has not said yet who is in it", hint)
     hint = f"`chatctl room users {room.label}` shows who is there"

@@ -49,7 +49,7 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
     with trio.move_on_after(JOIN_S if params.timeout is None else params.timeout):
         await membership.settled.wait()
     if not membership.settled.is_set():
-        node.joined_rooms.abandon(membership)
+        node.joined_rooms.abandon_join(membership)
         raise ControlError("timeout", f"{peer.name} has not answered", "`chatctl list` shows whether it is up")
     await node.journal.settled()
     if membership.error is not None:
@@ -88,14 +88,14 @@ def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Corout
 
 
 async def _asked_users(node: Node, room: JoinedRoom) -> UserList:
-    heard = room.heard
-    if node.joined_rooms.ask(room):
+    heard = room.rosters_received
+    if node.joined_rooms.request_roster(room):
         with trio.move_on_after(ASK_S):
-            while room.heard == heard and room.state != OVER:
+            while room.rosters_received == heard and room.state != OVER:
                 await room.changed.wait()
     if room.error is not None:
         raise room.error.again()
-    return UserList(room.label, room.topic, room.user_records(), fresh=room.heard != heard)
+    return UserList(room.label, room.topic, room.user_records(), fresh=room.rosters_received != heard)
 
 
 def topic(node: Node, _session: Session, params: Topic) -> Changed:
@@ -103,7 +103,7 @@ def topic(node: Node, _session: Session, params: Topic) -> Changed:
     if params.text is None:
         return RoomResult(_record(node, node.joined_rooms.find(params.room)))
     room = _hosted(node, params.room)
-    return _told(room, node.hosted_rooms.set_subject(room, params.text))
+    return _told(room, node.hosted_rooms.set_topic(room, params.text))
 
 
 def kick(node: Node, _session: Session, params: RoomMember) -> Changed:
@@ -142,10 +142,10 @@ def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
 
 def own_in(room: HostedRoom) -> Member:
     """This node, in a room that it hosts. Raises ControlError conflict if it is not in it."""
-    if room.own is None:
+    if room.own_member is None:
         hint = f"`chatctl room join {room.name}` first"
         raise ControlError("conflict", f"this node hosts {room.label}, and is not in it", hint, reason="not_in")
-    return room.own
+    return room.own_member
 
 
 def _hosted(node: Node, spec: str) -> HostedRoom:

@@ -97,7 +97,7 @@ class Receiver:
         if kind == DIRECT:
             new = self._chat.receive(self._peer, link, cast(list[Text], frames), self._claims)
         else:
-            new = self._exchange.take(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
+            new = self._exchange.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
         for epoch in (frames[0].epoch, frames[-1].epoch):
             self._said.setdefault(epoch, NOTHING)
         if new is None:

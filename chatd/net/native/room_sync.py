@@ -36,9 +36,9 @@ class RoomSync:
         """One that came."""
         memberships = self._exchange.joined_rooms
         if isinstance(frame, Roster):
-            memberships.roster(self._peer, frame)
+            memberships.receive_roster(self._peer, frame)
         elif isinstance(frame, Gone):
-            memberships.gone(self._peer, frame)
+            memberships.receive_gone(self._peer, frame)
         else:
             answer = self._exchange.declared(self._peer, link, frame)
             if answer is not None:
@@ -55,12 +55,12 @@ class RoomSync:
         node = self._peer.node or ""
         if self._declare:
             self._declare = False
-            frames.append(Rooms(self._exchange.joined_rooms.version, self._exchange.joined_rooms.wanted(node)))
+            frames.append(Rooms(self._exchange.joined_rooms.version, self._exchange.joined_rooms.declaration(node)))
         frames += self._gone + self._ended(node)
         self._gone = []
         waiting: list[HostedRoom] = []
         for room in self._rosters:
-            if self._exchange.is_in_for_sure(node, room):
+            if self._exchange.is_committed_member(node, room):
                 frames += self._exchange.rosters(node, room)
             elif node in room.by_node:
                 waiting.append(room)
@@ -73,7 +73,7 @@ class RoomSync:
         It knows by then that it is not in them, unless it took that end for a duplicate: our journal was restored.
         """
         feeds, rooms = self._exchange.hosted_rooms.intervals, self._exchange.hosted_rooms
-        over = [name for name in self._unanswered if not feeds.ending(node, name)]
+        over = [name for name in self._unanswered if not feeds.has_past(node, name)]
         if not over:
             return []
         self._unanswered = [name for name in self._unanswered if name not in over]

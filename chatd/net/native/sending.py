@@ -97,7 +97,7 @@ class SendCursor:
 
     def _look_at_rooms(self) -> None:
         """The rooms that the peer is in may be others by now."""
-        feed = self._feeds.of(self._node)
+        feed = self._feeds.of_node(self._node)
         if feed is self._feed:
             return
         self._feed, self._rooms = feed, {}
@@ -148,7 +148,7 @@ class SendCursor:
     def _made(self, entry: Entry, feed: MembershipInterval) -> bytes | Missing | None:
         self.texts += entry.type == "message"
         text_bytes, text_chars = self._limits
-        return self._roomfeed.frame(entry, feed.room, self._node, text_bytes, text_chars)
+        return self._roomfeed.frame_for(entry, feed.room, self._node, text_bytes, text_chars)
 
     # -- what is owed
 

@@ -41,7 +41,7 @@ WRITE_BYTES: Final = 16384  # of lines in one write
 Outcome = Literal["native", "closed"]
 
 
-class Inbox(Protocol):
+class PlainReceiver(Protocol):
     """The part of messages/chat.py that takes texts."""
 
     def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
@@ -51,7 +51,7 @@ class Inbox(Protocol):
         """Everything handed over up to there is written."""
 
 
-class Throttle(Protocol):
+class JournalState(Protocol):
     """The part of journal/journal.py that slows down or ends who reads."""
 
     @property
@@ -74,8 +74,8 @@ class PlainLink:
         self,
         stream: trio.SocketStream,
         peer: Peer,
-        chat: Inbox,
-        journal: Throttle,
+        chat: PlainReceiver,
+        journal: JournalState,
         config: Config,
         *,
         direction: str,
@@ -155,17 +155,17 @@ class PlainLink:
                     native = await self._serve()
                 if self.reason != STORAGE_FULL:
                     self._deliver(self._decoder.close())
-                nursery.cancel_scope.deadline = trio.current_time() + self._patience()
+                nursery.cancel_scope.deadline = trio.current_time() + self._write_patience()
             if not native:
-                await self._leave()
+                await self._shut_down()
         finally:
-            self._end("cut")
+            self._set_reason("cut")
             self.unsent = sum(1 for _, _, batch in self._queue if batch.error is None)
             if not native:
                 self._sock.close()
         return "native" if native else "closed"
 
-    def _end(self, reason: str) -> None:
+    def _set_reason(self, reason: str) -> None:
         if self.reason is None:
             self.reason = reason
 
@@ -173,26 +173,26 @@ class PlainLink:
         """Take in texts until the peer ends it, and say in `reason` how. True: it is native."""
         try:
             if self._provisional and await first(self._stream) == "native" and self._provisional:
-                self._end("native")
+                self._set_reason("native")
                 return True
             await self._read()
         except LineTooLong as error:
             self._deliver(error.texts)
-            self._end(LINE_TOO_LONG)
+            self._set_reason(LINE_TOO_LONG)
         except OSError as error:  # reset, or the kernel's keepalive gave up
             self._eof = True
-            self._end(broken(error))
+            self._set_reason(broken(error))
         return False
 
     async def _read(self) -> None:
         while not self._eof and not self._decoder.hung_up:
             await self._pace_reading()
-            self._deliver(await self._texts())
-        self._end(self._hang_up())
+            self._deliver(await self._receive_texts())
+        self._set_reason(self._close_reason())
 
-    async def _texts(self) -> list[str]:
+    async def _receive_texts(self) -> list[str]:
         """The texts of the next chunk; of the one that waits, when the line stays quiet."""
-        chunk = await self._chunk()
+        chunk = await self._receive_chunk()
         if chunk is None:
             return self._decoder.flush()
         self._eof = not chunk
@@ -201,7 +201,7 @@ class PlainLink:
             self._spoke_at = float("-inf")
         return texts
 
-    async def _chunk(self) -> bytes | None:
+    async def _receive_chunk(self) -> bytes | None:
         """What is readable; None when an unfinished chunk waits and the line stays quiet. Raises OSError."""
         if not self._decoder.pending:
             # No deadline: a plain peer may be silent for ever. The kernel's keepalive notices when it is gone.
@@ -226,7 +226,7 @@ class PlainLink:
         if self.direction == "in" and self._next_read > trio.current_time() + BURST_S:
             await trio.sleep_until(self._next_read - BURST_S)
 
-    def _hang_up(self) -> str:
+    def _close_reason(self) -> str:
         return SENT_THEN_CLOSED if trio.current_time() - self._spoke_at <= HANG_UP_S else CLOSED
 
     # -- writing, by a task that exists only while something waits
@@ -275,7 +275,7 @@ class PlainLink:
                 break
             data += self._encode(text)
             ends.append(len(data))
-        await self._put(data, ends)
+        await self._send(data, ends)
         if not lines:
             self._next_write = trio.current_time() + self._config.plain_pace
 
@@ -285,7 +285,7 @@ class PlainLink:
     def _encode(self, text: str) -> bytes:
         return encode_line(text, self._speaks_lines())
 
-    async def _put(self, data: bytearray, ends: list[int]) -> None:
+    async def _send(self, data: bytearray, ends: list[int]) -> None:
         """Write all of it, counting each message as its last byte is taken."""
         taken = written = 0
         while taken < len(data):
@@ -307,13 +307,13 @@ class PlainLink:
 
     # -- the end
 
-    def _patience(self) -> float:
+    def _write_patience(self) -> float:
         """How long what waits may still be written."""
         if self.reason in (RESET, STALLED):
             return 0.0
         return SHUTDOWN_S if self.reason == SHUTDOWN else self._config.terminate_timeout
 
-    async def _leave(self) -> None:
+    async def _shut_down(self) -> None:
         """Close without an RST, on which one of the seed programs crashes: read until they have closed too."""
         try:
             self._sock.shutdown(socket.SHUT_WR)

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from chatd.config.settings import Config
-from chatd.net.plain.link import DRAIN_S, Inbox, PlainLink, Throttle
+from chatd.net.plain.link import DRAIN_S, JournalState, PlainLink, PlainReceiver
 from chatd.peers.peer import Peer
 from chatd.wire.dialects import ADDRESS, NAME, AddressClient, Client, NameClient
 from chatd.wire.lines import LineDecoder
@@ -35,8 +35,8 @@ class RoomServerLink(PlainLink):
         self,
         stream: trio.SocketStream,
         peer: Peer,
-        chat: Inbox,
-        journal: Throttle,
+        chat: PlainReceiver,
+        journal: JournalState,
         config: Config,
         *,
         address: str,
@@ -47,7 +47,7 @@ class RoomServerLink(PlainLink):
         self._quiet = QUIET_S[peer.dialect or NAME]
         self._client: Client = AddressClient() if peer.dialect == ADDRESS else NameClient(peer.nick)
         self._entered = not self._client.greeting
-        self._heard = trio.Event()
+        self._welcomed = trio.Event()
         if peer.dialect == ADDRESS:
             # That server answers a bare FIN with an endless row of empty texts to all others. At a reset it does not,
             # and a reset is what it gets even when this process is killed. One that has closed first never sees it.
@@ -71,39 +71,39 @@ class RoomServerLink(PlainLink):
 
     async def _write_all(self) -> None:
         if not self._entered:
-            await self._enter()
+            await self._send_greeting()
         await super()._write_all()
 
-    async def _enter(self) -> None:
+    async def _send_greeting(self) -> None:
         """Say who we are; nothing follows before the server has answered, or has had the time to."""
         with trio.fail_after(self._config.plain_stall):
-            await self._say(self._client.greeting)
+            await self._write_command(self._client.greeting)
         with trio.move_on_after(WELCOME_S):
-            await self._heard.wait()
+            await self._welcomed.wait()
         self._next_write = trio.current_time() + self._config.plain_pace
         self._entered = True
 
     def _deliver(self, texts: list[str]) -> None:
         if texts:
-            self._heard.set()
+            self._welcomed.set()
         super()._deliver(texts)
 
     # -- the end
 
-    async def _leave(self) -> None:
+    async def _shut_down(self) -> None:
         """Say the farewell, alone, and wait for them to close: to that server our own FIN would be no end."""
         try:
             with trio.move_on_after(DRAIN_S):
                 if self._entered and not self._eof:
                     await trio.sleep_until(min(self._next_write, trio.current_time() + PAUSE_S))
-                    await self._say(self._client.farewell)
+                    await self._write_command(self._client.farewell)
                     await self._drain()
             if self._eof:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSES)
         except OSError:  # reset, or gone since long
             self._eof = True
 
-    async def _say(self, data: bytes) -> None:
+    async def _write_command(self, data: bytes) -> None:
         """Write what is no message. The caller sets the deadline. Raises OSError."""
         while data:
             data = data[await self._sock.send(data) :]

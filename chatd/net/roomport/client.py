@@ -49,14 +49,14 @@ NOW: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close with an RST
 log = logging.getLogger("chatd.rooms")
 
 
-class Entrance(NamedTuple):
+class RoomAccess(NamedTuple):
     """What leads a client into one room."""
 
     room: HostedRoom
     dialect: str
     fanout: Fanout
-    rooms: HostedRooms
-    talk: RoomPosting
+    hosted_rooms: HostedRooms
+    posting: RoomPosting
     journal: Journal
     config: Config
 
@@ -68,18 +68,18 @@ class RoomClient:
     Error handling: whatever the client does ends in a `reason`, never in an exception.
     """
 
-    def __init__(self, entrance: Entrance, stream: trio.SocketStream, address: str) -> None:
+    def __init__(self, access: RoomAccess, stream: trio.SocketStream, address: str) -> None:
         self.address = address
-        self.dialect = entrance.dialect
+        self.dialect = access.dialect
         self.reason: str | None = None
         self.member: Member | None = None
-        self.outlet: ClientWriter
-        self._entrance = entrance
-        self._config = entrance.config
+        self.writer: ClientWriter
+        self._access = access
+        self._config = access.config
         self._sock = stream.socket
-        self._server = _server(entrance)
+        self._server = _server(access)
         self._reading = trio.CancelScope()
-        self._name_by = trio.current_time() + entrance.config.handshake_timeout
+        self._name_deadline = trio.current_time() + access.config.handshake_timeout
         self._next_read = 0.0
 
     @property
@@ -91,7 +91,7 @@ class RoomClient:
         """Hang up on it: it gets what waits for it, and nothing else. The first reason stays."""
         if self.reason is None:
             self.reason = reason
-            self._entrance.fanout.discard(self)
+            self._access.fanout.discard(self)
             self._reading.cancel()
 
     # -- its task
@@ -101,7 +101,7 @@ class RoomClient:
         try:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
             async with trio.open_nursery() as nursery:
-                self.outlet = ClientWriter(self._sock.fileno(), self._config, nursery, self.close)
+                self.writer = ClientWriter(self._sock.fileno(), self._config, nursery, self.close)
                 with self._reading:
                     await self._serve()
                 self._leave()
@@ -116,8 +116,8 @@ class RoomClient:
     def _leave(self) -> None:
         member, self.member = self.member, None
         if member is not None:
-            reason, room = self.reason or "cut", self._entrance.room
-            self._entrance.rooms.leave(room, member, reason)
+            reason, room = self.reason or "cut", self._access.room
+            self._access.hosted_rooms.leave(room, member, reason)
             log.info("%s (%s) is not in %s any more: %s", member.nick, self.address, room.label, reason)
 
     async def _serve(self) -> None:
@@ -127,9 +127,9 @@ class RoomClient:
                 self._enter(None)
             while self.reason is None:
                 await self._pace_reading()
-                await self._listen()
+                await self._read()
         except ControlError as error:
-            self._answer(error.message)
+            self._reply(error.message)
             self.close(error.kind)
         except trio.TooSlowError:
             self.close(SILENT)
@@ -138,10 +138,10 @@ class RoomClient:
 
     # -- reading
 
-    async def _listen(self) -> None:
+    async def _read(self) -> None:
         """Take one chunk; where one waits and the line stays quiet, that is whole."""
-        chunk = await self._chunk()
-        if chunk != b"" and self._entrance.journal.lost:
+        chunk = await self._receive()
+        if chunk != b"" and self._access.journal.lost:
             self.close(STORAGE_LOST)
             return
         end = None if chunk or chunk is None else CLOSED
@@ -150,15 +150,15 @@ class RoomClient:
         except dialects.TooLong as error:
             commands, end = error.commands, LINE_TOO_LONG
         self._spend(max(0, len(chunk or b"") / FLOOD_BYTES - len(commands)))
-        self.outlet.pace(self.dialect == dialects.ADDRESS and self._server.ends_lines is False)
-        await self._obey(commands)
+        self.writer.set_paced(self.dialect == dialects.ADDRESS and self._server.ends_lines is False)
+        await self._execute_all(commands)
         if end is not None:
             self.close(end)
 
-    async def _chunk(self) -> bytes | None:
+    async def _receive(self) -> bytes | None:
         """What is readable; None when an unfinished line waits, and stays so. Raises OSError, TooSlowError."""
         if self.member is None:
-            with trio.fail_at(self._name_by):
+            with trio.fail_at(self._name_deadline):
                 return await self._sock.recv(RECV_BYTES)
         if not self._server.pending:
             # No deadline: who is in a room may be silent for ever. The kernel's keepalive notices when it is gone.
@@ -169,7 +169,7 @@ class RoomClient:
 
     async def _pace_reading(self) -> None:
         """It is read at the receive rate, and only while the journal keeps up."""
-        await self._entrance.journal.room()
+        await self._access.journal.room()
         if self._next_read > trio.current_time() + BURST_S:
             await trio.sleep_until(self._next_read - BURST_S)
 
@@ -178,66 +178,66 @@ class RoomClient:
 
     # -- what it asks for
 
-    async def _obey(self, commands: list[Command]) -> None:
+    async def _execute_all(self, commands: list[Command]) -> None:
         """Do it in order; neighbouring texts to all are appended together. Raises ControlError: it may not enter."""
         texts: list[str] = []
         for command in commands:
             if isinstance(command, Speak) and command.to is None:
                 texts.append(command.text)
                 continue
-            self._say(texts)
+            self._post(texts)
             texts = []
             await self._pace_reading()
-            self._do(command)
+            self._execute(command)
             if self.reason is not None:
                 return
-        self._say(texts)
+        self._post(texts)
 
-    def _do(self, command: Command) -> None:
-        room = self._entrance.room
+    def _execute(self, command: Command) -> None:
+        room = self._access.room
         match command:
             case Enter(name):
                 self._enter(name)
             case Speak(text, to):
-                self._say_to(str(to), text)
+                self._post_privately(str(to), text)
             case Users():
                 users = room.users()
                 self._spend(1 + len(users) / LISTED)
-                self._answer(dialects.user_list(user.nick for user in users))
+                self._reply(dialects.user_list(user.nick for user in users))
             case Help():
                 self._spend(1)
-                self._answer(dialects.HELP)
+                self._reply(dialects.HELP)
             case Leave():
                 self.close(LEFT)
 
     def _enter(self, name: str | None) -> None:
         """Be in the room from now on; the welcome is the first thing that it gets. Raises ControlError."""
-        entrance = self._entrance
-        self.member, why = entrance.rooms.enter_plain(entrance.room, name, self.address, self.close)
+        access = self._access
+        self.member, why = access.hosted_rooms.enter_plain(access.room, name, self.address, self.close)
         if name is not None:
-            self._answer(dialects.welcome(self.member.nick, why))
-        entrance.fanout.add(self, self.member)
-        log.info("%s (%s) is in %s", self.member.nick, self.address, entrance.room.label)
+            self._reply(dialects.welcome(self.member.nick, why))
+        access.fanout.add(self, self.member)
+        log.info("%s (%s) is in %s", self.member.nick, self.address, access.room.label)
 
-    def _say(self, texts: list[str], to: Member | None = None) -> None:
+    def _post(self, texts: list[str], to: Member | None = None) -> None:
         if texts and self.member is not None:
             self._spend(len(texts))
-            _, batch = self._entrance.talk.say(self._entrance.room, self.member, texts, to)
+            _, batch = self._access.posting.post(self._access.room, self.member, texts, to)
             # They were lost: the client can only be told by hanging up on it.
             batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
 
-    def _say_to(self, nick: str, text: str) -> None:
-        to = self._entrance.room.named(nick)
+    def _post_privately(self, nick: str, text: str) -> None:
+        to = self._access.room.named(nick)
         if to is not None:
-            self._say([text], to)
+            self._post([text], to)
         else:
             self._spend(1)
-            self._answer(dialects.UNKNOWN_USER)
+            self._reply(dialects.UNKNOWN_USER)
 
-    def _answer(self, text: str) -> None:
+    def _reply(self, text: str) -> None:
         """To it alone; of the other dialect nobody expects an answer."""
         if self.dialect == dialects.NAME:
-            self.outlet.write(dialects.reply(text, ends_lines=self._server.ends_lines))
+            self.writer.write(dialects.reply(text, ends_lines=self._server.ends_lines))
 
     # -- the end
 
@@ -246,14 +246,14 @@ class RoomClient:
 
         Who ends its lines is a person with nc: that one would lose with an RST what it has not read yet.
         """
-        self.outlet.end()
+        self.writer.close()
         if self.reason in (CLOSED, RESET):
             return
         if self.reason == LEFT and self.dialect == dialects.ADDRESS:
             await self._half_close(DRAIN_S)
             return
         if self.reason not in (STALLED, TOO_SLOW):
-            await (self._half_close(LAST_WORDS_S) if self.ends_lines else self._arrived())
+            await (self._half_close(LAST_WORDS_S) if self.ends_lines else self._wait_acknowledged())
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
 
     async def _half_close(self, patience: float) -> None:
@@ -266,7 +266,7 @@ class RoomClient:
         except OSError:  # reset, or gone since long: there is nobody to be polite to
             return
 
-    async def _arrived(self) -> None:
+    async def _wait_acknowledged(self) -> None:
         """Wait until what was written is at the other side, where an RST does not take it away any more."""
         for _ in range(UNSENT_LOOKS):
             if not _unsent(self._sock.fileno()):
@@ -274,9 +274,9 @@ class RoomClient:
             await trio.sleep(UNSENT_STEP_S)
 
 
-def _server(entrance: Entrance) -> Server:
-    line_bytes = entrance.config.plain_line_bytes
-    return AddressServer(line_bytes) if entrance.dialect == dialects.ADDRESS else NameServer(line_bytes)
+def _server(access: RoomAccess) -> Server:
+    line_bytes = access.config.plain_line_bytes
+    return AddressServer(line_bytes) if access.dialect == dialects.ADDRESS else NameServer(line_bytes)
 
 
 def _unsent(descriptor: int) -> int:

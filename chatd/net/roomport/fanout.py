@@ -2,7 +2,7 @@
 
 A reader of the room's topic like any other: it stands near the tail, renders what a commit brought once for each
 dialect, joins it, and writes the same bytes to everybody. A path of their own have only those who said something
-themselves, were spoken to in private, or have just come; and who does not take what it is sent waits in its outlet.
+themselves, were spoken to in private, or have just come; and who does not take what it is sent waits in its writer.
 Knows no sockets and no commands: net/roomport/client.py is who it writes to.
 """
 
@@ -35,7 +35,7 @@ class Recipient(Protocol):
     """One plain client in the room."""
 
     dialect: str
-    outlet: ClientWriter
+    writer: ClientWriter
 
     @property
     def ends_lines(self) -> bool | None:
@@ -56,36 +56,36 @@ class Fanout:
         self._room = room
         self._journal = journal
         self._nursery = nursery
-        self._here: dict[str, dict[Recipient, Member]] = {ADDRESS: {}, NAME: {}}
+        self._recipients: dict[str, dict[Recipient, Member]] = {ADDRESS: {}, NAME: {}}
         self._cursor = 0
         self._waker = Waker()
         self._running = False
 
     def add(self, recipient: Recipient, member: Member) -> None:
         """From its `room.join` on it gets everything."""
-        self._here[recipient.dialect][recipient] = member
+        self._recipients[recipient.dialect][recipient] = member
         if not self._running:
             self._running, self._cursor = True, self._journal.committed
             self._nursery.start_soon(supervised, f"the fan-out of {self._room.label}", self._run)
 
     def discard(self, recipient: Recipient) -> None:
         """It gets nothing from now on."""
-        self._here[recipient.dialect].pop(recipient, None)
-        if not self._is_wanted:
+        self._recipients[recipient.dialect].pop(recipient, None)
+        if not self._has_recipients:
             self._waker.wake()
 
     @property
-    def _is_wanted(self) -> bool:
-        return any(self._here.values())
+    def _has_recipients(self) -> bool:
+        return any(self._recipients.values())
 
     async def _run(self) -> None:
         journal, key = self._journal, self._room.stream_id
         journal.watch(self._waker, key)
         try:
-            while self._is_wanted:
+            while self._has_recipients:
                 if self._cursor < journal.committed:
                     began = trio.current_time()
-                    behind = await self._turn()
+                    behind = await self._write_next()
                     took = 0.0 if behind else trio.current_time() - began
                     await trio.sleep(min(REST * took, REST_MOST_S))
                 else:
@@ -93,32 +93,32 @@ class Fanout:
         finally:
             journal.unwatch(self._waker, key)
             self._running = False
-            for recipients in self._here.values():
+            for recipients in self._recipients.values():
                 for recipient in list(recipients):
                     recipient.close("cut")
 
-    async def _turn(self) -> bool:
+    async def _write_next(self) -> bool:
         """Bring the next entries to everybody. True: there were more than go into one turn."""
         entries, through = await self._journal.read(self._cursor, self._room.stream_id, ROWS)
         count = _fitting(entries)
         said = [(entry.seq, cast(Message, entry.event)) for entry in entries[:count] if entry.type == "message"]
         self._cursor = through if count == len(entries) else entries[count - 1].seq
-        for dialect, recipients in self._here.items():
+        for dialect, recipients in self._recipients.items():
             if said and recipients:
-                await self._tell(dialect, recipients, said)
+                await self._write(dialect, recipients, said)
         return count < len(entries) or len(entries) == ROWS
 
-    async def _tell(self, dialect: str, recipients: dict[Recipient, Member], said: list[Said]) -> None:
-        shown = _Shown(dialect, said)
+    async def _write(self, dialect: str, recipients: dict[Recipient, Member], said: list[Said]) -> None:
+        shown = _Rendering(dialect, said)
         for number, (recipient, member) in enumerate(list(recipients.items())):
             if number % STRIDE == STRIDE - 1:
                 await trio.lowlevel.checkpoint()
-            data = shown.to(recipient, member) if recipient in recipients else b""
+            data = shown.bytes_for(recipient, member) if recipient in recipients else b""
             if data:  # or it is gone meanwhile, or nothing was for it
-                recipient.outlet.write(data)
+                recipient.writer.write(data)
 
 
-class _Shown:
+class _Rendering:
     """What was said in one turn, in one dialect: the same bytes for all, and for some a part of them, or more."""
 
     def __init__(self, dialect: str, said: list[Said]) -> None:
@@ -142,7 +142,7 @@ class _Shown:
             else self._lines
         )
 
-    def to(self, recipient: Recipient, member: Member) -> bytes:
+    def bytes_for(self, recipient: Recipient, member: Member) -> bytes:
         """What is for that client: nothing from before it came, of the others to all, and to itself in private."""
         if member.since >= self._first or member.fold in self._addressed:
             return self._picked(recipient, member)

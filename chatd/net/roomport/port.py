@@ -1,7 +1,7 @@
 """Room ports: where plain clients come into the rooms that this node hosts.
 
 Each port leads into one room, and speaks one dialect; several may lead into the same room. What is accepted is bounded
-and becomes a guest (net/roomport/client.py), in the nursery of the links, so that it outlasts the intake and can be
+and becomes a client (net/roomport/client.py), in the nursery of the links, so that it outlasts the intake and can be
 told that the node stops. A client that has not said its name is no member yet, and delays nobody; where the room is
 full, the oldest of those makes way.
 """
@@ -21,19 +21,19 @@ from chatd.net.admission import SourceLimits
 from chatd.net.links import Links, supervised
 from chatd.net.listener import REFUSE_WITHIN_S, SPARES, in_use
 from chatd.net.reasons import SHUTDOWN, SILENT
-from chatd.net.roomport.client import NOW, Entrance, RoomClient
+from chatd.net.roomport.client import NOW, RoomAccess, RoomClient
 from chatd.net.roomport.fanout import Fanout
 from chatd.rooms.room import HostedRoom
 from chatd.runtime import prepare
 
-GOODBYE_S = 0.5  # all guests together, when the node stops
+GOODBYE_S = 0.5  # all clients together, when the node stops
 log = logging.getLogger("chatd.rooms")
 
 
 class RoomPorts:
     """The bound room ports and who came in through them.
 
-    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; guests live in `links`.
+    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; clients live in `links`.
     Error handling: AddressInUse out of `bind`; nothing out of `run`.
     """
 
@@ -41,15 +41,15 @@ class RoomPorts:
         self.addresses: list[str] = []  # as bound, in the order of the settings
         self._links = links
         self._config = links.config
-        self._rooms = links.router.hosted_rooms
+        self._hosted_rooms = links.router.hosted_rooms
         self._ports = [parse_room_port(text) for text in links.config.room_port]
         self._listeners: list[trio.SocketListener] = []
         self._sources = SourceLimits(links.config)
         self._acceptor = Acceptor(links.runtime.descriptors, SPARES if self._ports else 0)
-        self._parting = GracefulClose()
+        self._closing = GracefulClose()
         self._fanouts: dict[HostedRoom, Fanout] = {}
-        self._guests: dict[str, dict[RoomClient, None]] = {port.room: {} for port in self._ports}  # oldest first
-        self._gone = trio.Event()
+        self._clients: dict[str, dict[RoomClient, None]] = {port.room: {} for port in self._ports}  # oldest first
+        self._client_left = trio.Event()
         self._stopping = False
 
     async def bind(self) -> None:
@@ -82,14 +82,14 @@ class RoomPorts:
                     for port, listener, address in zip(self._ports, self._listeners, self.addresses, strict=True):
                         if (room := self._host(port)) is not None:
                             log.info("%s leads into %s (dialect %s)", address, room.label, port.dialect)
-                        nursery.start_soon(self._acceptor.run, listener, partial(self._take, port))
+                        nursery.start_soon(self._acceptor.run, listener, partial(self._accept, port))
         finally:
             self.close()
 
     def _host(self, port: RoomPort) -> HostedRoom | None:
         """The room that the port leads into; this node need not be in it. None: there cannot be one."""
         try:
-            room, _ = self._rooms.host(port.room)
+            room, _ = self._hosted_rooms.host(port.room)
         except ControlError as error:
             log.warning("the room port of %s leads nowhere: %s", port.room, error)
             return None
@@ -98,7 +98,7 @@ class RoomPorts:
 
     # -- one connection
 
-    def _take(self, port: RoomPort, stream: trio.SocketStream, *, short: bool) -> None:
+    def _accept(self, port: RoomPort, stream: trio.SocketStream, *, short: bool) -> None:
         self._links.nursery.start_soon(self._serve, port, stream, short)
 
     async def _serve(self, port: RoomPort, stream: trio.SocketStream, short: bool) -> None:
@@ -111,7 +111,7 @@ class RoomPorts:
 
     async def _refuse(self, stream: trio.SocketStream) -> None:
         """End it with a FIN and no bytes, and for the programs that spin on a FIN with a reset a moment later."""
-        await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
+        await self._closing.part(stream.socket, within=REFUSE_WITHIN_S)
         with contextlib.suppress(OSError):
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
 
@@ -123,56 +123,58 @@ class RoomPorts:
             return  # gone before we looked
         if self._stopping:
             return
-        if not self._has_place(port) or not self._sources.enter(host, trio.current_time()):
+        if not self._make_place(port) or not self._sources.enter(host, trio.current_time()):
             self._sources.complain(host)
             await self._refuse(stream)
             return
         try:
-            await self._welcome(port, stream, format_address(host, number))
+            await self._serve_client(port, stream, format_address(host, number))
         finally:
             self._sources.leave(host)
 
-    def _has_place(self, port: RoomPort) -> bool:
+    def _make_place(self, port: RoomPort) -> bool:
         """Of too many, the oldest that has not said who it is makes way."""
-        guests = self._guests[port.room]
-        if len(guests) < self._config.room_members:
+        clients = self._clients[port.room]
+        if len(clients) < self._config.room_members:
             return True
-        silent = next((guest for guest in guests if guest.member is None and guest.reason is None), None)
+        silent = next((client for client in clients if client.member is None and client.reason is None), None)
         if silent is None:
             return False
         silent.close(SILENT)
         return True
 
-    async def _welcome(self, port: RoomPort, stream: trio.SocketStream, address: str) -> None:
+    async def _serve_client(self, port: RoomPort, stream: trio.SocketStream, address: str) -> None:
         room = self._host(port)
         if room is None:
             await self._refuse(stream)
             return
-        links, guests = self._links, self._guests[port.room]
+        links, clients = self._links, self._clients[port.room]
         fanout = self._fanouts.get(room)
         if fanout is None:
             fanout = self._fanouts[room] = Fanout(room, links.journal, links.nursery)
-        entrance = Entrance(room, port.dialect, fanout, self._rooms, links.router.posting, links.journal, self._config)
-        guest = RoomClient(entrance, stream, address)
-        guests[guest] = None
+        access = RoomAccess(
+            room, port.dialect, fanout, self._hosted_rooms, links.router.posting, links.journal, self._config
+        )
+        client = RoomClient(access, stream, address)
+        clients[client] = None
         try:
-            await guest.run()
+            await client.run()
         finally:
-            del guests[guest]
-            self._gone.set()
+            del clients[client]
+            self._client_left.set()
 
     # -- the end
 
     def hang_up(self) -> None:
-        """Tell all guests that the node stops."""
+        """Tell all clients that the node stops."""
         self._stopping = True
-        for guests in self._guests.values():
-            for guest in guests:
-                guest.close(SHUTDOWN)
+        for clients in self._clients.values():
+            for client in clients:
+                client.close(SHUTDOWN)
 
-    async def goodbye(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until they are gone, for GOODBYE_S at most."""
         with trio.move_on_after(GOODBYE_S):
-            while any(self._guests.values()):
-                self._gone = trio.Event()
-                await self._gone.wait()
+            while any(self._clients.values()):
+                self._client_left = trio.Event()
+                await self._client_left.wait()

@@ -30,14 +30,25 @@ class ClientWriter:
     `nursery`; it has ended, and nothing waits, when that ends by itself.
     """
 
-    __slots__ = ("_config", "_cut", "_fd", "_lines", "_next_write", "_nursery", "_open", "_paced", "_ready", "waiting")
+    __slots__ = (
+        "_config",
+        "_fd",
+        "_lines",
+        "_next_write",
+        "_nursery",
+        "_on_failure",
+        "_open",
+        "_paced",
+        "_ready",
+        "buffered",
+    )
 
     def __init__(self, fd: int, config: Config, nursery: trio.Nursery, cut: Callable[[str], None]) -> None:
-        self.waiting = 0  # bytes
+        self.buffered = 0  # bytes
         self._fd = fd
         self._config = config
         self._nursery = nursery
-        self._cut = cut
+        self._on_failure = cut
         self._open = True
         self._paced = False
         self._ready: deque[Piece] = deque()  # written as soon as the socket takes it
@@ -46,39 +57,39 @@ class ClientWriter:
 
     def write(self, data: bytes) -> None:
         """Write it, behind what waits. For a paced client it is whole lines."""
-        if self.waiting or self._paced:
-            self._keep(data)
+        if self.buffered or self._paced:
+            self._buffer(data)
             return
         try:
             taken = os.write(self._fd, data) if self._open else len(data)
         except BlockingIOError:
             taken = 0
         except OSError as error:
-            self._end(broken(error))
+            self._fail(broken(error))
             return
         if taken < len(data):
-            self._keep(memoryview(data)[taken:] if taken else data)
+            self._buffer(memoryview(data)[taken:] if taken else data)
 
-    def pace(self, paced: bool) -> None:
+    def set_paced(self, paced: bool) -> None:
         """A paced client knows no lines: to it one read is one text. It gets them apart and without their newlines."""
         self._paced = paced
         if not paced:
             self._ready += self._lines
             self._lines.clear()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Write nothing any more: the descriptor may soon be that of another file. What waits is let go."""
         self._open = False
-        self.waiting = 0
+        self.buffered = 0
         self._ready.clear()
         self._lines.clear()
 
     # -- what the socket does not take
 
-    def _keep(self, data: Piece) -> None:
+    def _buffer(self, data: Piece) -> None:
         if not self._open:
             return
-        idle, self.waiting = not self.waiting, self.waiting + len(data)
+        idle, self.buffered = not self.buffered, self.buffered + len(data)
         queue = self._lines if self._paced else self._ready
         last = queue[-1] if queue else None
         if len(data) >= SMALL_BYTES:
@@ -87,29 +98,29 @@ class ClientWriter:
             last += data
         else:
             queue.append(bytearray(data))
-        if self.waiting > self._config.plain_buffer_bytes:
-            self._end(TOO_SLOW)
+        if self.buffered > self._config.plain_buffer_bytes:
+            self._fail(TOO_SLOW)
         elif idle:
             self._nursery.start_soon(self._drain)
 
-    def _end(self, reason: str) -> None:
-        self.end()
-        self._cut(reason)
+    def _fail(self, reason: str) -> None:
+        self.close()
+        self._on_failure(reason)
 
     async def _drain(self) -> None:
         """Write what waits, until nothing does."""
         try:
-            while self.waiting and self._open:
+            while self.buffered and self._open:
                 if not self._ready:
-                    await self._portion()
+                    await self._release_lines()
                     continue
                 with trio.fail_after(self._config.plain_stall):
                     await trio.lowlevel.wait_writable(self._fd)
                 self._flush()
         except trio.TooSlowError:
-            self._end(STALLED)
+            self._fail(STALLED)
         except OSError as error:
-            self._end(broken(error))
+            self._fail(broken(error))
 
     def _flush(self) -> None:
         """Write as much as the socket takes."""
@@ -117,7 +128,7 @@ class ClientWriter:
             taken = os.writev(self._fd, list(islice(self._ready, PIECES)))
         except BlockingIOError:
             return
-        self.waiting -= taken
+        self.buffered -= taken
         while taken:
             piece = self._ready[0]
             if taken < len(piece):
@@ -126,7 +137,7 @@ class ClientWriter:
             taken -= len(piece)
             self._ready.popleft()
 
-    async def _portion(self) -> None:
+    async def _release_lines(self) -> None:
         """Make ready what a paced client is to get with its next read, when it is time for that.
 
         That is as much as it reads at once; more only where so much waits that it would not keep up.
@@ -141,7 +152,7 @@ class ClientWriter:
         if end < len(data):
             self._lines.append(memoryview(data)[end:])
         self._ready.append(memoryview(data)[: end - 1])
-        self.waiting -= 1  # the newline
+        self.buffered -= 1  # the newline
 
 
 def _end_of_lines(data: bytes, most: int) -> int:

@@ -122,7 +122,7 @@ async def test_a_member_says_something_to_one(stand: Stand, lobby: Lobby, client
 
 
 async def test_to_one_of_whom_nothing_is_known_yet_it_is_refused(stand: Stand, lobby: Lobby, client: Client) -> None:
-    lobby.membership.heard = 0  # after a restart
+    lobby.membership.rosters_received = 0  # after a restart
     lobby.membership._users.clear()
     assert (await refused(client, "room.say", room="lobby", text="@carol hi")).kind == "peer_offline"
     assert (await client.ask("room.say", room="lobby", text="hi"))["state"] == "queued"
@@ -220,7 +220,7 @@ async def test_what_a_plain_client_said_here_cannot_be_taken_back_or_answered(st
     room = stand.hosted_rooms.get("lobby")
     assert room is not None
     member, _ = stand.hosted_rooms.enter_plain(room, "jane", "10.0.0.9:5000", list[str]().append)
-    (message,), batch = stand.posting.say(room, member, ["hi"])
+    (message,), batch = stand.posting.post(room, member, ["hi"])
     await batch.wait()
     for method, params in (("cancel", {}), ("reply", {"text": "x"}), ("wait", {"for": "delivered"})):
         assert (await refused(client, method, id=message.position, **params)).kind == "conflict"

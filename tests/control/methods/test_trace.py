@@ -70,7 +70,7 @@ async def test_in_a_room_of_this_node_there_is_no_other_end(stand: Stand, client
     room = stand.hosted_rooms.get("lobby")
     assert room is not None
     jane, _ = stand.hosted_rooms.enter_plain(room, "jane", "10.0.0.9:5000", list[str]().append)
-    (heard,), batch = stand.posting.say(room, jane, ["hi"])
+    (heard,), batch = stand.posting.post(room, jane, ["hi"])
     await batch.wait()
     traced = await client.ask("trace", id=said["id"])
     assert [step["step"] for step in traced["steps"]] == ["accepted", "committed"]

@@ -68,7 +68,7 @@ async def test_who_took_its_end_in_a_room_for_a_duplicate_is_told_that_it_is_gon
     talk.take(Rooms(2, [("lobby", "bob", False)]), FakeLink())
     assert talk.waits
     assert talk.due() == []
-    core.router.hosted_rooms.acknowledged(BOB, core.journal.committed)
+    core.router.hosted_rooms.release_intervals(BOB, core.journal.committed)
     assert [type(frame) for frame in talk.due()] == [Gone]
     assert not talk.waits
 

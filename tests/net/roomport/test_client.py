@@ -94,7 +94,7 @@ async def test_exit_is_answered_with_a_fin_where_lines_end_so_that_nc_shows_what
         stream = await inn.nc("bob\n")
         await stream.send_all(b"*users\n*exit\n")
         assert await rest(stream) == (b"User List:\n[1] bob\n", "eof")
-        await inn.ports.goodbye()  # it does not close, so we do
+        await inn.ports.wait_closed()  # it does not close, so we do
         with pytest.raises(trio.BrokenResourceError):
             await stream.send_all(b"x")
 
@@ -219,7 +219,7 @@ async def test_a_stopping_node_hangs_up_on_all_quickly_with_a_reset() -> None:
         silent = await inn.dial()
         began = trio.current_time()
         inn.ports.hang_up()
-        await inn.ports.goodbye()
+        await inn.ports.wait_closed()
         assert trio.current_time() - began < module.GOODBYE_S
         assert {await client.wait_over() for client in clients} == {"reset"}
         assert (await rest(silent))[1] == "reset"

@@ -25,14 +25,14 @@ from tests.harness.parts import World
 
 
 class Ear:
-    """A recipient; its outlet keeps every write."""
+    """A recipient; its writer keeps every write."""
 
     def __init__(self, dialect: str, *, ends_lines: bool | None = None) -> None:
         self.dialect = dialect
         self.ends_lines = ends_lines
         self.writes: list[bytes] = []
         self.reasons: list[str] = []
-        self.outlet = cast(ClientWriter, self)
+        self.writer = cast(ClientWriter, self)
         self.member: Member
         self._heard = Broadcast()
 
@@ -76,7 +76,7 @@ class Stage:
 
     def say(self, member: Member, *texts: str, to: Ear | None = None) -> None:
         """With the next commit."""
-        self.talk.say(self.room, member, texts, to.member if to else None)
+        self.talk.post(self.room, member, texts, to.member if to else None)
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def a_stage(runtime: Runtime | None = None, **settings: Any) -> AsyncItera
     async with linking(runtime, **settings) as links:
         stage = Stage(links)
         yield stage
-        for ears in stage.fanout._here.values():
+        for ears in stage.fanout._recipients.values():
             for ear in list(ears):
                 stage.fanout.discard(ear)
         await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
@@ -188,8 +188,8 @@ def test_everybody_gets_what_a_careful_clerk_would_give_them(
             expected += f"<{who}> (Private Message) {seq}" + ("" if ends_lines is False else "\n")
         elif seq > since and not to and who != nick:
             expected += f"<{who}> {seq}\n"
-    shown = module._Shown(NAME, messages)
-    assert shown.to(Ear(NAME, ends_lines=ends_lines), Member(nick, "plain", since)) == expected.encode()
+    shown = module._Rendering(NAME, messages)
+    assert shown.bytes_for(Ear(NAME, ends_lines=ends_lines), Member(nick, "plain", since)) == expected.encode()
 
 
 async def test_a_nick_that_is_given_again_does_not_hide_what_its_former_owner_said() -> None:

@@ -19,9 +19,9 @@ CHUNK = b"y" * 65535 + b"\n"
 
 
 class Rig(msgspec.Struct):
-    """An outlet and the other end of its connection; `reasons` are those for which it was cut."""
+    """An writer and the other end of its connection; `reasons` are those for which it was cut."""
 
-    outlet: ClientWriter
+    writer: ClientWriter
     stream: trio.SocketStream
     nursery: trio.Nursery
     reasons: list[str]
@@ -42,15 +42,15 @@ class Rig(msgspec.Struct):
     def fill(self) -> bytes:
         """Write until the socket takes nothing more; what was written."""
         data = b""
-        while not self.outlet.waiting:
-            self.outlet.write(CHUNK)
+        while not self.writer.buffered:
+            self.writer.write(CHUNK)
             data += CHUNK
         return data
 
 
 @asynccontextmanager
 async def an_outlet(**settings: Any) -> AsyncIterator[Rig]:
-    """An outlet with small buffers around it; nothing of it is left at the end."""
+    """An writer with small buffers around it; nothing of it is left at the end."""
     ours, theirs = await loopback()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     reasons: list[str] = []
@@ -61,17 +61,17 @@ async def an_outlet(**settings: Any) -> AsyncIterator[Rig]:
         is_cut.set()
 
     async with ours, theirs, trio.open_nursery() as nursery:
-        outlet = ClientWriter(ours.socket.fileno(), config_of(**settings), nursery, cut)
-        yield Rig(outlet, theirs, nursery, reasons, is_cut)
-        outlet.end()
+        writer = ClientWriter(ours.socket.fileno(), config_of(**settings), nursery, cut)
+        yield Rig(writer, theirs, nursery, reasons, is_cut)
+        writer.close()
         nursery.cancel_scope.cancel()
 
 
 async def test_what_the_socket_takes_is_written_at_once_by_no_task() -> None:
     async with an_outlet() as rig:
         for _ in range(100):
-            rig.outlet.write(TEXT)
-        assert (rig.outlet.waiting, rig.tasks) == (0, 0)
+            rig.writer.write(TEXT)
+        assert (rig.writer.buffered, rig.tasks) == (0, 0)
         assert await rig.read(100 * len(TEXT)) == 100 * TEXT
 
 
@@ -79,14 +79,14 @@ async def test_what_it_does_not_take_waits_and_is_written_in_order() -> None:
     async with an_outlet() as rig:
         data = rig.fill()
         for number in range(1000):
-            rig.outlet.write(b"line %d\n" % number)
+            rig.writer.write(b"line %d\n" % number)
             data += b"line %d\n" % number
-        rig.outlet.write(CHUNK)
+        rig.writer.write(CHUNK)
         assert rig.tasks == 1
         assert await rig.read(len(data) + len(CHUNK)) == data + CHUNK
         await trio.testing.wait_all_tasks_blocked()
-        assert (rig.outlet.waiting, rig.tasks, rig.reasons) == (0, 0, [])
-        rig.outlet.write(TEXT)
+        assert (rig.writer.buffered, rig.tasks, rig.reasons) == (0, 0, [])
+        rig.writer.write(TEXT)
         assert await rig.read(len(TEXT)) == TEXT
 
 
@@ -94,10 +94,10 @@ async def test_small_pieces_that_wait_are_put_together_and_large_ones_shared() -
     async with an_outlet() as rig:
         rig.fill()
         for _ in range(1000):
-            rig.outlet.write(TEXT)
-        rig.outlet.write(CHUNK)
-        rig.outlet.write(TEXT)
-        pieces = rig.outlet._ready
+            rig.writer.write(TEXT)
+        rig.writer.write(CHUNK)
+        rig.writer.write(TEXT)
+        pieces = rig.writer._ready
         assert len(pieces) < 40
         assert pieces[-2] is CHUNK
 
@@ -107,11 +107,11 @@ async def test_of_one_that_does_not_read_so_much_is_kept_and_then_it_is_cut() ->
         rig.fill()
         most = 0
         for _ in range(10):
-            rig.outlet.write(CHUNK)
-            most = max(most, rig.outlet.waiting)
+            rig.writer.write(CHUNK)
+            most = max(most, rig.writer.buffered)
         assert rig.reasons == ["too slow"]
         assert most <= 262144
-        assert (rig.outlet.waiting, len(rig.outlet._ready)) == (0, 0)
+        assert (rig.writer.buffered, len(rig.writer._ready)) == (0, 0)
 
 
 async def test_one_that_takes_nothing_for_so_long_is_cut() -> None:
@@ -125,7 +125,7 @@ async def test_one_that_takes_a_little_now_and_then_is_not_cut() -> None:
     async with an_outlet(plain_stall=0.2, plain_buffer_bytes=1 << 24) as rig:
         data = rig.fill()
         for _ in range(10):
-            rig.outlet.write(CHUNK)
+            rig.writer.write(CHUNK)
             data += CHUNK
         began, got = trio.current_time(), b""
         while len(got) < len(data):
@@ -144,18 +144,18 @@ async def test_a_reset_is_told_as_one(*, waiting: bool) -> None:
         rig.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         rig.stream.socket.close()
         while not rig.reasons:
-            rig.outlet.write(TEXT)
+            rig.writer.write(TEXT)
             await trio.lowlevel.checkpoint()
         assert set(rig.reasons) == {"reset"}
 
 
 async def test_after_its_end_nothing_is_written_nor_kept() -> None:
     async with an_outlet() as rig:
-        rig.outlet.end()
-        rig.outlet.write(TEXT)
-        rig.outlet.pace(True)
-        rig.outlet.write(TEXT)
-        assert (rig.outlet.waiting, rig.tasks, rig.reasons) == (0, 0, [])
+        rig.writer.close()
+        rig.writer.write(TEXT)
+        rig.writer.set_paced(True)
+        rig.writer.write(TEXT)
+        assert (rig.writer.buffered, rig.tasks, rig.reasons) == (0, 0, [])
 
 
 # -- paced
@@ -163,40 +163,40 @@ async def test_after_its_end_nothing_is_written_nor_kept() -> None:
 
 async def test_a_paced_client_gets_each_text_as_one_read_without_its_newline() -> None:
     async with an_outlet(plain_pace=0.01) as rig:
-        rig.outlet.pace(True)
+        rig.writer.set_paced(True)
         for number in range(3):
-            rig.outlet.write(b"text %d\n" % number)
+            rig.writer.write(b"text %d\n" % number)
             assert await rig.stream.receive_some() == b"text %d" % number
 
 
 async def test_texts_that_come_faster_than_the_pace_are_one_read_with_newlines_between() -> None:
     async with an_outlet(plain_pace=0.2) as rig:
-        rig.outlet.pace(True)
-        rig.outlet.write(b"one\n")
+        rig.writer.set_paced(True)
+        rig.writer.write(b"one\n")
         assert await rig.stream.receive_some() == b"one"
         began = trio.current_time()
-        rig.outlet.write(b"two\n")
-        rig.outlet.write(b"three\nfour\n")
+        rig.writer.write(b"two\n")
+        rig.writer.write(b"three\nfour\n")
         assert await rig.stream.receive_some() == b"two\nthree\nfour"
         assert trio.current_time() - began > 0.1
 
 
 async def test_a_read_of_a_paced_client_ends_between_two_texts() -> None:
     async with an_outlet(plain_pace=0.01) as rig:
-        rig.outlet.pace(True)
+        rig.writer.set_paced(True)
         text = "é" * 200
-        rig.outlet.write(b"first\n")
+        rig.writer.write(b"first\n")
         assert await rig.stream.receive_some() == b"first"
         for _ in range(5):
-            rig.outlet.write(text.encode() + b"\n")
+            rig.writer.write(text.encode() + b"\n")
         reads = [await rig.stream.receive_some() for _ in range(3)]
         assert [data.decode().split("\n") for data in reads] == [[text] * 2, [text] * 2, [text]]
 
 
 async def test_where_much_waits_a_paced_client_gets_more_at_once() -> None:
     async with an_outlet(plain_pace=0.01) as rig:
-        rig.outlet.pace(True)
-        rig.outlet.write(TEXT * 4000)
+        rig.writer.set_paced(True)
+        rig.writer.write(TEXT * 4000)
         lines, reads = 0, 0
         while lines < 4000:
             lines += len((await rig.stream.receive_some(65536)).split(b"\n"))
@@ -207,12 +207,12 @@ async def test_where_much_waits_a_paced_client_gets_more_at_once() -> None:
 
 async def test_one_that_shows_that_it_knows_lines_gets_what_waits_at_once() -> None:
     async with an_outlet(plain_pace=10.0) as rig:
-        rig.outlet.pace(True)
-        rig.outlet.write(b"one\n")
+        rig.writer.set_paced(True)
+        rig.writer.write(b"one\n")
         assert await rig.stream.receive_some() == b"one"
-        rig.outlet.write(b"two\n")
-        rig.outlet.pace(False)
-        rig.outlet.write(b"three\n")
+        rig.writer.write(b"two\n")
+        rig.writer.set_paced(False)
+        rig.writer.write(b"three\n")
         assert await rig.read(10) == b"two\nthree\n"
 
 
