@@ -17,24 +17,24 @@ from typing import ClassVar, Literal, Self
 
 import trio
 
-Variant = Literal["000", "001", "002"]
-RoomVariant = Literal["003", "004"]
+Variant = Literal["close-text", "100-character", "counting"]
+RoomVariant = Literal["address", "name"]
 
 RECV_BYTES = 1024
 CLOSE_TEXT = "Close Connection"
 
 
-class SeedCrashed(Exception):
+class ProgramCrashed(Exception):
     """The real program would have ended with a traceback here."""
 
 
-class SeedPeer:
+class PeerProgram:
     """One connection of a seed program. `received` is what it would have shown, one entry for each read.
 
     `over` is None while it is connected, then "eof" (it was hung up on), "closed" (it hung up) or "reset".
     """
 
-    def __init__(self, stream: trio.SocketStream, variant: Variant = "000") -> None:
+    def __init__(self, stream: trio.SocketStream, variant: Variant = "close-text") -> None:
         self.received: list[str] = []
         self.variant = variant
         self.deaf = False
@@ -44,25 +44,25 @@ class SeedPeer:
         self._changed = trio.Event()
 
     @classmethod
-    async def connect(cls, nursery: trio.Nursery, host: str, port: int, variant: Variant = "000") -> Self:
+    async def connect(cls, nursery: trio.Nursery, host: str, port: int, variant: Variant = "close-text") -> Self:
         """`connect HOST PORT` at its prompt."""
         peer = cls(await trio.open_tcp_stream(host, port), variant)
         nursery.start_soon(peer.read)
         return peer
 
     @staticmethod
-    async def listen(variant: Variant = "000", host: str = "127.0.0.1", port: int = 0) -> "SeedListener":
+    async def listen(variant: Variant = "close-text", host: str = "127.0.0.1", port: int = 0) -> "PeerProgramListener":
         """The listener that each of them has; here it is asked for each connection."""
         (listener,) = await trio.open_tcp_listeners(port, host=host)
-        return SeedListener(listener, variant)
+        return PeerProgramListener(listener, variant)
 
     async def send(self, text: str) -> None:
         """`send ID TEXT` at its prompt: the words, joined with one space, in one write."""
-        if self.over == "reset" and self.variant == "000":
-            raise SeedCrashed("send on a dead entry")
+        if self.over == "reset" and self.variant == "close-text":
+            raise ProgramCrashed("send on a dead entry")
         text = " ".join(text.split())
-        if self.variant == "001" and len(text) > 100:
-            raise ValueError("001 says: the message must not exceed 100 characters")
+        if self.variant == "100-character" and len(text) > 100:
+            raise ValueError("the 100-character peer says: the message must not exceed 100 characters")
         await self.send_raw(text.encode())
 
     async def send_raw(self, data: bytes) -> None:
@@ -73,7 +73,7 @@ class SeedPeer:
     async def terminate(self) -> None:
         """`terminate ID` at its prompt: gone from its list, and still connected."""
         self.terminated = True
-        if self.variant == "000":
+        if self.variant == "close-text":
             await self.send(CLOSE_TEXT)
 
     async def wait_received(self, count: int) -> list[str]:
@@ -114,12 +114,12 @@ class SeedPeer:
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            if self.variant == "000":
+            if self.variant == "close-text":
                 self.deaf = True
             else:
                 self._end("closed")
             return
-        if text == CLOSE_TEXT and self.variant == "000":
+        if text == CLOSE_TEXT and self.variant == "close-text":
             self._end("eof")
             return
         self.received.append(text)
@@ -136,7 +136,7 @@ class SeedPeer:
         self._changed = trio.Event()
 
 
-class SeedListener:
+class PeerProgramListener:
     """The listening side of a seed program."""
 
     def __init__(self, listener: trio.SocketListener, variant: Variant) -> None:
@@ -144,9 +144,9 @@ class SeedListener:
         self._listener = listener
         self._variant = variant
 
-    async def accept(self, nursery: trio.Nursery) -> SeedPeer:
+    async def accept(self, nursery: trio.Nursery) -> PeerProgram:
         """The next connection."""
-        peer = SeedPeer(await self._listener.accept(), self._variant)
+        peer = PeerProgram(await self._listener.accept(), self._variant)
         nursery.start_soon(peer.read)
         return peer
 
@@ -155,7 +155,7 @@ class SeedListener:
         await self._listener.aclose()
 
 
-class RoomSeed:
+class RoomProgram:
     """A client of a room server: that of seed 003 (no names) or of seed 004 (its name comes first).
 
     Both read in a thread and never look for the end: after a FIN that they did not ask for they spin for ever. A reset
@@ -163,7 +163,7 @@ class RoomSeed:
     "spins" or "reset".
     """
 
-    RECV_BYTES: ClassVar = {"003": 1024, "004": 2048}
+    RECV_BYTES: ClassVar = {"address": 1024, "name": 2048}
 
     def __init__(self, stream: trio.SocketStream, variant: RoomVariant) -> None:
         self.received: list[bytes] = []
@@ -178,7 +178,7 @@ class RoomSeed:
     async def connect(cls, nursery: trio.Nursery, address: str, name: str | None = None) -> Self:
         """`CONNECT` at the prompt of a 003, or the start of a 004 with that name."""
         host, _, port = address.rpartition(":")
-        client = cls(await trio.open_tcp_stream(host, int(port)), "003" if name is None else "004")
+        client = cls(await trio.open_tcp_stream(host, int(port)), "address" if name is None else "name")
         if name is not None:
             await client.send_raw(name.encode())
         nursery.start_soon(client.read)
@@ -186,12 +186,12 @@ class RoomSeed:
 
     async def say(self, text: str) -> None:
         """`SEND text` at the prompt of a 003; a line at that of a 004."""
-        await self.send_raw(text.encode() if self.variant == "003" else text.encode() + b"\n")
+        await self.send_raw(text.encode() if self.variant == "address" else text.encode() + b"\n")
 
     async def leave(self) -> str:
         """`QUIT`, alone, or `*exit`; says how it ended then."""
         self._leaving = True
-        await self.say("QUIT" if self.variant == "003" else "*exit")
+        await self.say("QUIT" if self.variant == "address" else "*exit")
         return await self.wait_over()
 
     async def send_raw(self, data: bytes) -> None:

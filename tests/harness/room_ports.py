@@ -14,7 +14,7 @@ from chatd.net.links import Links
 from chatd.net.roomport.port import RoomPorts
 from chatd.rooms.room import HostedRoom, Member
 from chatd.runtime import Runtime, Waker
-from tests.harness.chat_programs import RoomSeed
+from tests.harness.chat_programs import RoomProgram
 from tests.harness.linked_node import linking
 
 NAME, ADDRESS = "127.0.0.1:0=lobby,dialect=name", "127.0.0.1:0=lobby,dialect=address"
@@ -22,7 +22,7 @@ WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
 QUICK = {"plain_quiet": 0.02}
 
 
-class Inn:
+class RoomPortNode:
     """Bound room ports of a running node: one of each dialect into the lobby, unless settings say otherwise."""
 
     def __init__(self, links: Links, ports: RoomPorts, nursery: trio.Nursery, streams: list[trio.SocketStream]) -> None:
@@ -30,7 +30,7 @@ class Inn:
         self.ports = ports
         self.nursery = nursery
         self.streams = streams
-        self.rooms, self.talk = links.router.hosted_rooms, links.router.posting
+        self.rooms, self.posting = links.router.hosted_rooms, links.router.posting
         self.moderation = links.router.moderation
 
     @property
@@ -39,17 +39,17 @@ class Inn:
         assert room is not None
         return room
 
-    async def named(self, name: str) -> RoomSeed:
+    async def named(self, name: str) -> RoomProgram:
         """A client of seed 004, once it is welcome."""
-        client = RoomSeed(await self.dial(), "004")
+        client = RoomProgram(await self.dial(), "name")
         self.nursery.start_soon(client.read)
         await client.send_raw(name.encode())
         await client.wait_received(1)
         return client
 
-    async def unnamed(self) -> RoomSeed:
+    async def unnamed(self) -> RoomProgram:
         """A client of seed 003, once it is in the room."""
-        client = RoomSeed(await self.dial(1), "003")
+        client = RoomProgram(await self.dial(1), "address")
         self.nursery.start_soon(client.read)
         await self.users(client.address)
         return client
@@ -75,7 +75,7 @@ class Inn:
     def say(self, text: str) -> None:
         """The host says something."""
         own: Member = self.rooms.enter_own(self.room, "alice")[0]
-        self.talk.post(self.room, own, [text])
+        self.posting.post(self.room, own, [text])
 
     async def texts(self) -> list[tuple[str | None, str]]:
         """What was said so far: nick and text."""
@@ -101,7 +101,7 @@ class Inn:
 
 
 @asynccontextmanager
-async def an_inn(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Inn]:
+async def room_port_node(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[RoomPortNode]:
     """At the end everybody is told that the node stops, and is gone in time."""
     given = {"room_port": [NAME, ADDRESS], **QUICK, **settings}
     async with linking(runtime, **given) as links:
@@ -112,7 +112,7 @@ async def an_inn(runtime: Runtime | None = None, **settings: Any) -> AsyncIterat
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ports.run)
                 await trio.testing.wait_all_tasks_blocked()
-                yield Inn(links, ports, nursery, streams)
+                yield RoomPortNode(links, ports, nursery, streams)
                 ports.hang_up()
                 await ports.wait_closed()
                 assert not any(ports._clients.values())
@@ -146,7 +146,7 @@ def reset(stream: trio.SocketStream) -> None:
     stream.socket.close()
 
 
-def nick_of(client: RoomSeed, inn: Inn) -> str:
+def nick_of(client: RoomProgram, node: RoomPortNode) -> str:
     """The nick that a client has."""
-    (nick,) = [user.nick for user in inn.room.users() if user.address == client.address]
+    (nick,) = [user.nick for user in node.room.users() if user.address == client.address]
     return nick

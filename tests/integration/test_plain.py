@@ -7,13 +7,13 @@ from contextlib import suppress
 import pytest
 import trio
 
-from tests.harness.chat_programs import SeedPeer, Variant
+from tests.harness.chat_programs import PeerProgram, Variant
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.integration.client import Refused
 from tests.integration.conftest import TwoNodes
 from tests.integration.nodes import LiveNode, Network
 
-VARIANTS: list[Variant] = ["000", "001", "002"]
+VARIANTS: list[Variant] = ["close-text", "100-character", "counting"]
 
 
 async def nc(node: LiveNode) -> trio.SocketStream:
@@ -50,11 +50,11 @@ async def test_nc_talks_in_lines_and_is_answered_in_lines(network: Network) -> N
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_a_seed_program_that_dials_us_gets_each_message_as_one_read(network: Network, variant: Variant) -> None:
+async def test_a_peer_program_that_dials_us_gets_each_message_as_one_read(network: Network, variant: Variant) -> None:
     (a,) = await network.start(1)
     events = await a.feed()
     async with trio.open_nursery() as nursery:
-        peer = await SeedPeer.connect(nursery, "127.0.0.1", a.port, variant)
+        peer = await PeerProgram.connect(nursery, "127.0.0.1", a.port, variant)
         await peer.send("hello   there")
         assert await events.texts(1) == ["hello there"]
         await a.client.send_many(0, [f"message {number}" for number in range(10)])
@@ -64,10 +64,10 @@ async def test_a_seed_program_that_dials_us_gets_each_message_as_one_read(networ
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-async def test_a_seed_program_that_we_dial_is_a_peer_like_any_other(network: Network, variant: Variant) -> None:
+async def test_a_peer_program_that_we_dial_is_a_peer_like_any_other(network: Network, variant: Variant) -> None:
     (a,) = await network.start(1)
     events = await a.feed()
-    listener = await SeedPeer.listen(variant)
+    listener = await PeerProgram.listen(variant)
     async with trio.open_nursery() as nursery:
         record = await a.connect(f"127.0.0.1:{listener.port}", plain=True)
         peer = await listener.accept(nursery)
@@ -87,11 +87,11 @@ async def test_a_seed_program_that_we_dial_is_a_peer_like_any_other(network: Net
     await listener.aclose()
 
 
-async def test_a_seed_program_that_terminates_silently_shows_one_more_and_that_is_told(network: Network) -> None:
+async def test_a_peer_program_that_terminates_silently_shows_one_more_and_that_is_told(network: Network) -> None:
     (a,) = await network.start(1)
     events = await a.feed()
     async with trio.open_nursery() as nursery:
-        peer = await SeedPeer.connect(nursery, "127.0.0.1", a.port, "002")
+        peer = await PeerProgram.connect(nursery, "127.0.0.1", a.port, "counting")
         await peer.send("hi")
         await events.texts(1)
         await peer.terminate()
@@ -107,7 +107,7 @@ async def test_close_connection_is_a_hang_up(network: Network) -> None:
     (a,) = await network.start(1)
     events = await a.feed()
     async with trio.open_nursery() as nursery:
-        peer = await SeedPeer.connect(nursery, "127.0.0.1", a.port, "000")
+        peer = await PeerProgram.connect(nursery, "127.0.0.1", a.port, "close-text")
         await peer.send("hi")
         await events.texts(1)
         await peer.terminate()
@@ -193,7 +193,7 @@ async def test_a_silent_connection_that_we_wrote_to_stays_plain(
 async def test_plain_with_keep_is_redialed_and_keeps_its_slot(network: Network) -> None:
     (a,) = await network.start(1)
     events = await a.feed()
-    listener = await SeedPeer.listen("001")
+    listener = await PeerProgram.listen("100-character")
     async with trio.open_nursery() as nursery:
         record = await a.connect(f"127.0.0.1:{listener.port}", plain=True, keep=True)
         assert record["desired"]
@@ -215,7 +215,7 @@ async def test_plain_with_keep_is_redialed_and_keeps_its_slot(network: Network) 
 async def test_without_keep_a_plain_peer_that_hung_up_is_not_redialed(network: Network) -> None:
     (a,) = await network.start(1)
     events = await a.feed()
-    listener = await SeedPeer.listen()
+    listener = await PeerProgram.listen()
     async with trio.open_nursery() as nursery:
         await a.connect(f"127.0.0.1:{listener.port}", plain=True)
         (await listener.accept(nursery)).vanish()
@@ -229,7 +229,7 @@ async def test_without_keep_a_plain_peer_that_hung_up_is_not_redialed(network: N
 
 async def test_a_native_connect_to_a_plain_program_fails_with_a_hint(network: Network) -> None:
     (a,) = await network.start(1)
-    listener = await SeedPeer.listen("001")
+    listener = await PeerProgram.listen("100-character")
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as both:
 

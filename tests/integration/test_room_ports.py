@@ -12,7 +12,7 @@ import trio.lowlevel
 
 from chatd.rooms.room import HostedRoom
 from chatd.runtime import Broadcast
-from tests.harness.chat_programs import RoomSeed
+from tests.harness.chat_programs import RoomProgram
 from tests.integration.client import Refused
 from tests.integration.nodes import LiveNode, Network
 
@@ -50,9 +50,9 @@ async def test_programs_of_both_seeds_and_the_control_socket_talk_in_one_room(ne
     a = await a_host(network)
     events = await a.feed(room="lobby")
     async with trio.open_nursery() as nursery:
-        bob = await RoomSeed.connect(nursery, port(a), "bob")
+        bob = await RoomProgram.connect(nursery, port(a), "bob")
         await bob.wait_received(1)
-        unnamed = await RoomSeed.connect(nursery, port(a, "address"))
+        unnamed = await RoomProgram.connect(nursery, port(a, "address"))
         await users(a, 2)
         await bob.say("hello")
         await unnamed.wait_bytes(b"('bob', 0): hello\n")
@@ -74,9 +74,9 @@ async def test_members_of_other_nodes_and_plain_ones_hear_each_other_in_one_orde
     await b.ask("room.join", room="lobby@alice", nick="native")
     inbox = await b.feed(room="lobby@alice", types=["message"], direction="in")
     async with trio.open_nursery() as nursery:
-        zoe = await RoomSeed.connect(nursery, port(a), "zoe")
+        zoe = await RoomProgram.connect(nursery, port(a), "zoe")
         await zoe.wait_received(1)
-        unnamed = await RoomSeed.connect(nursery, port(a, "address"))
+        unnamed = await RoomProgram.connect(nursery, port(a, "address"))
         await users(a, 3)
         await zoe.say("hello")
         assert await inbox.texts(1) == ["hello"]
@@ -101,7 +101,7 @@ async def test_a_node_that_visits_as_a_plain_client_is_a_member_like_any_other(n
     await b.start()
     inbox = await b.feed(types=["message"], direction="in")
     async with trio.open_nursery() as nursery:
-        zoe = await RoomSeed.connect(nursery, port(a), "zoe")
+        zoe = await RoomProgram.connect(nursery, port(a), "zoe")
         await zoe.wait_received(1)
         more = {"nick": "robot"} if dialect == "name" else {}
         await b.connect(port(a, dialect), dialect=dialect, **more)
@@ -125,22 +125,22 @@ async def test_a_node_that_visits_as_a_plain_client_is_a_member_like_any_other(n
 async def test_who_is_kicked_is_out_and_who_is_banned_stays_out(network: Network) -> None:
     a = await a_host(network)
     async with trio.open_nursery() as nursery:
-        bob = await RoomSeed.connect(nursery, port(a), "bob")
+        bob = await RoomProgram.connect(nursery, port(a), "bob")
         await bob.wait_received(1)
         await a.ask("room.kick", room="lobby", nick="bob")
         assert await bob.wait_over() == "reset"
-        bob = await RoomSeed.connect(nursery, port(a), "bob")
+        bob = await RoomProgram.connect(nursery, port(a), "bob")
         await bob.wait_received(1)
         await a.ask("room.ban", room="lobby", nick="bob")
         assert await bob.wait_over() == "reset"
-        bob = await RoomSeed.connect(nursery, port(a), "bob")
+        bob = await RoomProgram.connect(nursery, port(a), "bob")
         assert await bob.wait_over() == "reset"
         assert bob.received == [b"127.0.0.1 is banned from lobby@alice"]
         await a.restart()
-        bob = await RoomSeed.connect(nursery, port(a, "address"))
+        bob = await RoomProgram.connect(nursery, port(a, "address"))
         assert await bob.wait_over() == "reset"
         await a.ask("room.unban", room="lobby", nick="bob")
-        bob = await RoomSeed.connect(nursery, port(a), "bob")
+        bob = await RoomProgram.connect(nursery, port(a), "bob")
         await bob.wait_received(1)
         bob.vanish()
 
@@ -156,7 +156,7 @@ async def test_a_room_that_a_port_serves_cannot_be_closed(network: Network) -> N
 async def test_a_node_that_stops_hangs_up_with_a_reset_and_says_so(network: Network) -> None:
     a = await a_host(network)
     async with trio.open_nursery() as nursery:
-        clients = [await RoomSeed.connect(nursery, port(a), f"user{number}") for number in range(10)]
+        clients = [await RoomProgram.connect(nursery, port(a), f"user{number}") for number in range(10)]
         await users(a, 10)
         deaf = await trio.open_tcp_stream("127.0.0.1", int(port(a).rpartition(":")[2]))
         await a.stop()
@@ -171,7 +171,7 @@ async def test_a_node_that_stops_hangs_up_with_a_reset_and_says_so(network: Netw
 async def test_after_a_kill_the_room_is_there_and_those_who_come_again_are_in_it(network: Network) -> None:
     a = await a_host(network)
     async with trio.open_nursery() as nursery:
-        bob, carol = [await RoomSeed.connect(nursery, port(a), name) for name in ("bob", "carol")]
+        bob, carol = [await RoomProgram.connect(nursery, port(a), name) for name in ("bob", "carol")]
         await users(a, 2)
         await bob.say("before")
         await carol.wait_received(2)
@@ -180,7 +180,7 @@ async def test_after_a_kill_the_room_is_there_and_those_who_come_again_are_in_it
             await client.wait_over()
         await a.start()
         assert len(room_of(a).by_fold) == 0
-        bob, carol = [await RoomSeed.connect(nursery, port(a), name) for name in ("bob", "carol")]
+        bob, carol = [await RoomProgram.connect(nursery, port(a), name) for name in ("bob", "carol")]
         await users(a, 2)
         await bob.say("behind")
         await carol.wait_bytes(WELCOME.format("carol").encode() + b"<bob> behind\n")
@@ -194,10 +194,10 @@ async def test_after_a_kill_the_room_is_there_and_those_who_come_again_are_in_it
 class Crowd:
     """Clients of a room, some of which misbehave; what each that reads has got, as it came."""
 
-    def __init__(self, node: LiveNode, nursery: trio.Nursery, seed: int) -> None:
+    def __init__(self, node: LiveNode, nursery: trio.Nursery, program: int) -> None:
         self.node = node
         self.nursery = nursery
-        self.random = random.Random(seed)
+        self.random = random.Random(program)
         self.got: dict[str, bytearray] = defaultdict(bytearray)  # by nick, without the welcome
         self.said: dict[str, list[str]] = defaultdict(list)
         self.progress: dict[str, Broadcast] = defaultdict(Broadcast)
@@ -266,7 +266,7 @@ async def a_crowd(network: Network, count: int, texts: int, bad: int) -> None:
     # They are all in this process, and some halves of lines come late.
     a = await a_host(network, handshake_timeout=2.0, plain_quiet=10.0)
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(a, nursery, seed=count)
+        crowd = Crowd(a, nursery, program=count)
         nicks = [f"user{number}" for number in range(count)]
         members: dict[str, trio.SocketStream] = {}
 

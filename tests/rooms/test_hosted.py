@@ -72,7 +72,7 @@ async def test_nodes_are_in_the_rooms_that_they_declare_and_in_no_others(core: C
     bob = core.away()
     assert rooms.declare(bob, [("lobby", "bob", True), ("attic", "bob", True)]) == ([], [room, attic])
     assert [nicks(room), nicks(attic)] == [["bob"], ["bob"]]
-    assert [feed.room for feed in rooms.intervals.of_node(BOB)] == [room, attic]
+    assert [interval.room for interval in rooms.intervals.of_node(BOB)] == [room, attic]
     assert rooms.declare(bob, [("attic", "bob", False)]) == ([], [attic])
     assert [nicks(room), nicks(attic)] == [[], ["bob"]]
     await core.commit()
@@ -210,7 +210,7 @@ async def test_a_closed_room_is_owed_up_to_its_end(core: Core) -> None:
     end = core.journal.appended
     assert rooms.get("lobby") is None
     assert rooms.by_stream_id(room.stream_id) is room
-    assert [feed.until for feed in rooms.intervals.of_node(BOB)] == [end]
+    assert [interval.until for interval in rooms.intervals.of_node(BOB)] == [end]
     fresh, _ = rooms.host("lobby")
     assert fresh is not room
     rooms.release_intervals(BOB, end)
@@ -240,7 +240,7 @@ async def test_rooms_are_as_before_after_a_restart(tmp_path: Path) -> None:
         room = rooms.get("lobby") or pytest.fail("it is gone")
         assert nicks(room) == ["owl", "bob"]
         assert (room.topic, room.newest, room.bans) == ("spring", newest, {CAROL: "carol"})
-        assert [feed.until < 1 << 62 for feed in rooms.intervals.of_node(CAROL)] == [True]
+        assert [interval.until < 1 << 62 for interval in rooms.intervals.of_node(CAROL)] == [True]
         assert core.registry.new_stream_id() > room.stream_id
 
 
@@ -251,7 +251,7 @@ async def test_nothing_has_happened_when_its_commit_fails(tmp_path: Path) -> Non
         rooms.declare(core.away(), [("lobby", "bob", True)])
         rooms.enter_own(room, None)
         await core.commit()
-        before, feeds = nicks(room), [(node, feed.since, feed.until) for node, feed in rooms.intervals]
+        before, intervals = nicks(room), [(node, interval.since, interval.until) for node, interval in rooms.intervals]
         rooms.set_topic(room, "spring")
         core.router.moderation.kick(room, "bob")
         rooms.declare(core.away(), [("lobby", "bobby", True)])
@@ -264,7 +264,7 @@ async def test_nothing_has_happened_when_its_commit_fails(tmp_path: Path) -> Non
         assert rooms.get("attic") is None
         assert rooms.get("lobby") is room
         assert (nicks(room), room.topic, ends) == (before, "", ["storage_full"])
-        assert [(node, feed.since, feed.until) for node, feed in rooms.intervals] == feeds
+        assert [(node, interval.since, interval.until) for node, interval in rooms.intervals] == intervals
 
 
 async def test_a_closed_room_that_nobody_is_owed_leaves_nothing(tmp_path: Path) -> None:

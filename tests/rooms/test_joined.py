@@ -31,49 +31,52 @@ def roster(*users: tuple[str, str | None, bool], topic: str = "", since: int = 1
 
 async def joined(core: Core, *users: tuple[str, str | None, bool]) -> tuple[Peer, FakeLink, JoinedRoom]:
     bob, link = await core.linked()
-    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    joined_room = core.router.joined_rooms.join(bob, "lobby", "owl")
     core.router.joined_rooms.receive_roster(bob, roster(*users))
     await core.commit()
-    return bob, link, membership
+    return bob, link, joined_room
 
 
-async def events(core: Core, membership: JoinedRoom) -> list[dict[str, Any]]:
+async def events(core: Core, joined_room: JoinedRoom) -> list[dict[str, Any]]:
     await core.commit()
-    return [msgspec.json.decode(entry.raw) for entry in (await core.journal.page(0, membership.stream_id)).entries]
+    return [msgspec.json.decode(entry.raw) for entry in (await core.journal.page(0, joined_room.stream_id)).entries]
 
 
-def say(core: Core, peer: Peer, membership: JoinedRoom, text: str) -> Message:
-    options = Options(saying=Saying(membership.label, membership.nick))
+def say(core: Core, peer: Peer, joined_room: JoinedRoom, text: str) -> Message:
+    options = Options(saying=Saying(joined_room.label, joined_room.nick))
     return core.chat.send(peer, text, options)[0]
 
 
 async def test_we_are_in_a_room_when_its_host_says_who_is_in_it(core: Core) -> None:
     bob, link = await core.linked()
-    memberships = core.router.joined_rooms
-    membership = memberships.join(bob, "lobby", "owl")
-    assert memberships.declaration(BOB) == [("lobby", "owl", True)]
+    joined_rooms = core.router.joined_rooms
+    joined_room = joined_rooms.join(bob, "lobby", "owl")
+    assert joined_rooms.declaration(BOB) == [("lobby", "owl", True)]
     assert link.declared == 1
-    assert not membership.settled.is_set()
+    assert not joined_room.settled.is_set()
     with pytest.raises(ControlError):
-        memberships.find("lobby")
-    memberships.receive_roster(bob, roster(("bob", BOB, True), ("jane", None, True), topic="spring"))
-    assert membership.settled.is_set()
-    assert memberships.declaration(BOB) == [("lobby", "owl", False)]
+        joined_rooms.find("lobby")
+    joined_rooms.receive_roster(bob, roster(("bob", BOB, True), ("jane", None, True), topic="spring"))
+    assert joined_room.settled.is_set()
+    assert joined_rooms.declaration(BOB) == [("lobby", "owl", False)]
     assert (
-        memberships.find("lobby") is memberships.find("lobby@bob") is memberships.find(f"lobby@{BOB[:8]}") is membership
+        joined_rooms.find("lobby")
+        is joined_rooms.find("lobby@bob")
+        is joined_rooms.find(f"lobby@{BOB[:8]}")
+        is joined_room
     )
-    assert [user[0] for user in membership.users()] == ["owl", "bob", "jane"]
-    assert membership.topic == "spring"
-    assert memberships.join(bob, "lobby", None) is membership
+    assert [user[0] for user in joined_room.users()] == ["owl", "bob", "jane"]
+    assert joined_room.topic == "spring"
+    assert joined_rooms.join(bob, "lobby", None) is joined_room
 
 
 async def test_a_long_list_comes_in_pages_and_counts_when_it_is_whole(core: Core) -> None:
     bob, _ = await core.linked()
-    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    joined_room = core.router.joined_rooms.join(bob, "lobby", "owl")
     core.router.joined_rooms.receive_roster(bob, roster(more=True))
-    assert not membership.settled.is_set()
+    assert not joined_room.settled.is_set()
     core.router.joined_rooms.receive_roster(bob, Roster("lobby", "owl", "", 10, [("jane", None, True)], False))
-    assert [user[0] for user in membership.users()] == ["owl", "jane"]
+    assert [user[0] for user in joined_room.users()] == ["owl", "jane"]
 
 
 @pytest.mark.parametrize(
@@ -96,32 +99,32 @@ async def test_a_host_that_is_away_cannot_be_asked(core: Core) -> None:
 
 async def test_who_is_not_let_in_is_told_why(core: Core) -> None:
     bob, _ = await core.linked()
-    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    joined_room = core.router.joined_rooms.join(bob, "lobby", "owl")
     core.router.joined_rooms.receive_gone(bob, Gone("lobby", "conflict", "owl is taken"))
-    assert membership.settled.is_set()
-    assert membership.error is not None
-    assert (membership.error.kind, "owl is taken" in str(membership.error)) == ("conflict", True)
+    assert joined_room.settled.is_set()
+    assert joined_room.error is not None
+    assert (joined_room.error.kind, "owl is taken" in str(joined_room.error)) == ("conflict", True)
     assert list(core.router.joined_rooms) == []
 
 
 async def test_a_join_that_is_not_answered_before_the_link_ends_is_none(core: Core) -> None:
     bob, link = await core.linked()
-    membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+    joined_room = core.router.joined_rooms.join(bob, "lobby", "owl")
     core.registry.link_down(bob, link)
     core.router.joined_rooms.host_disconnected(bob)
-    assert membership.error is not None
+    assert joined_room.error is not None
     assert core.router.joined_rooms.declaration(BOB) == []
 
 
 async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> None:
-    bob, link, membership = await joined(core)
+    bob, link, joined_room = await joined(core)
     frames = [
         Said(THERE, 11, "lobby", "jane", "hi"),
         Said(THERE, 12, "lobby", "joe", "psst", None, "owl"),
     ]
     core.router.receive(bob, link, frames)
     assert core.router.receive(bob, link, frames) is None
-    heard = await events(core, membership)
+    heard = await events(core, joined_room)
     assert [(event["nick"], event["text"], event["room_position"], event["room"]) for event in heard] == [
         ("jane", "hi", "epochbob:11", "lobby@bob"),
         ("joe", "psst", "epochbob:12", "lobby@bob"),
@@ -133,8 +136,8 @@ async def test_what_is_said_there_is_here_with_its_place_there(core: Core) -> No
 
 
 async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> None:
-    bob, link, membership = await joined(core)
-    message = say(core, bob, membership, "hi")
+    bob, link, joined_room = await joined(core)
+    message = say(core, bob, joined_room, "hi")
     await core.commit()
     frames = await core.outgoing(bob).next()
     assert [(type(frame), getattr(frame, "room", "")) for frame in frames] == [(Say, "lobby")]
@@ -143,15 +146,15 @@ async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> No
     core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
     await core.commit()
     assert await core.state(message) == "delivered"
-    (receipt,) = await events(core, membership)
+    (receipt,) = await events(core, joined_room)
     assert (receipt["type"], receipt["id"], receipt["room_position"]) == ("receipt", message.position, "epochbob:11")
 
 
 async def test_our_own_message_is_awaited_again_when_its_coming_back_cannot_be_written_down(tmp_path: Path) -> None:
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
-        bob, link, membership = await joined(core)
-        message = say(core, bob, membership, "hi")
+        bob, link, joined_room = await joined(core)
+        message = say(core, bob, joined_room, "hi")
         await core.commit()
         back = [Said(THERE, 11, "lobby", "owl", "hi", message.position)]
         core.router.receive(bob, link, back)
@@ -159,31 +162,31 @@ async def test_our_own_message_is_awaited_again_when_its_coming_back_cannot_be_w
         await core.commit()
         assert await core.state(message) == "queued"
         core.router.receive(bob, FakeLink(), back)
-        assert [event["type"] for event in await events(core, membership)] == ["receipt"]
+        assert [event["type"] for event in await events(core, joined_room)] == ["receipt"]
         assert bob.echoed == int(message.position.split(":")[1])
 
 
 async def test_what_the_host_refuses_is_rejected_with_its_reason(core: Core) -> None:
-    bob, link, membership = await joined(core)
-    message = say(core, bob, membership, "hi")
+    bob, link, joined_room = await joined(core)
+    message = say(core, bob, joined_room, "hi")
     await core.commit()
     core.router.receive(bob, link, [Refused(THERE, 11, "lobby", message.position, "there is no joe")])
     await core.commit()
     assert await core.state(message) == "rejected"
-    (receipt,) = await events(core, membership)
+    (receipt,) = await events(core, joined_room)
     assert (receipt["state"], receipt["reason"]) == ("rejected", "there is no joe")
 
 
 async def test_a_refusal_of_what_was_never_said_is_nothing(core: Core) -> None:
-    bob, link, membership = await joined(core)
+    bob, link, joined_room = await joined(core)
     for said in (f"{core.journal.epoch}:999", "elsewher:1"):
         core.router.receive(bob, link, [Refused(THERE, core.journal.appended + 20, "lobby", said, "no")])
-    assert await events(core, membership) == []
+    assert await events(core, joined_room) == []
     assert bob.echoed == 0
 
 
 async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
-    bob, link, membership = await joined(core)
+    bob, link, joined_room = await joined(core)
     carol, _ = await core.linked(CAROL, "carol")
     to_carol, _ = core.chat.send(carol, "hi carol")
     to_bob, _ = core.chat.send(bob, "not in a room")
@@ -194,13 +197,13 @@ async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
         core.router.receive(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
         await core.commit()
         assert await core.state(message) == "queued"
-    assert await events(core, membership) == []
+    assert await events(core, joined_room) == []
 
 
 async def test_a_refusal_after_a_restart_is_only_of_what_was_said_in_rooms_of_that_host(tmp_path: Path) -> None:
     async with standing(tmp_path, World(inline=True)) as core:
-        bob, link, membership = await joined(core)
-        said = say(core, bob, membership, "in the room")
+        bob, link, joined_room = await joined(core)
+        said = say(core, bob, joined_room, "in the room")
         carol, _ = await core.linked(CAROL, "carol")
         other, _ = core.chat.send(carol, "hi carol")
         await core.commit()
@@ -214,7 +217,7 @@ async def test_a_refusal_after_a_restart_is_only_of_what_was_said_in_rooms_of_th
 
 
 async def test_who_comes_and_goes_is_known(core: Core) -> None:
-    bob, link, membership = await joined(core, ("jane", None, True))
+    bob, link, joined_room = await joined(core, ("jane", None, True))
     core.router.receive(
         bob,
         link,
@@ -224,10 +227,10 @@ async def test_who_comes_and_goes_is_known(core: Core) -> None:
             Happened(THERE, 13, "lobby", "topic", text="spring"),
         ],
     )
-    assert [user[0] for user in membership.users()] == ["owl", "joe"]
-    assert membership.named("JOE") == ("joe", CAROL, True)
-    assert membership.topic == "spring"
-    types = [event["type"] for event in await events(core, membership)]
+    assert [user[0] for user in joined_room.users()] == ["owl", "joe"]
+    assert joined_room.named("JOE") == ("joe", CAROL, True)
+    assert joined_room.topic == "spring"
+    types = [event["type"] for event in await events(core, joined_room)]
     assert types == ["room.join", "room.leave", "room.topic"]
 
 
@@ -239,30 +242,30 @@ async def test_who_comes_and_goes_is_known(core: Core) -> None:
     ],
 )
 async def test_a_membership_ends_where_the_host_ends_it(core: Core, frame: Happened, reason: str) -> None:
-    bob, link, membership = await joined(core)
+    bob, link, joined_room = await joined(core)
     core.router.receive(bob, link, [frame])
-    assert [(event["type"], event["reason"]) for event in await events(core, membership)] == [("room.gone", reason)]
+    assert [(event["type"], event["reason"]) for event in await events(core, joined_room)] == [("room.gone", reason)]
     assert list(core.router.joined_rooms) == []
 
 
 async def test_the_end_of_a_former_time_in_the_room_does_not_end_the_present_one(core: Core) -> None:
-    bob, link, membership = await joined(core)
+    bob, link, joined_room = await joined(core)
     core.router.receive(bob, link, [Happened(THERE, 9, "lobby", "leave", "owl", SELF, "kicked")])
-    assert list(core.router.joined_rooms) == [membership]
+    assert list(core.router.joined_rooms) == [joined_room]
 
 
 async def test_a_room_that_the_host_does_not_know_any_more_is_gone(core: Core) -> None:
-    bob, _, membership = await joined(core)
+    bob, _, joined_room = await joined(core)
     core.router.joined_rooms.receive_gone(bob, Gone("lobby", "unknown_room", "bob hosts no room lobby"))
-    assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
+    assert [event["type"] for event in await events(core, joined_room)] == ["room.gone"]
 
 
 async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
-    bob, link, membership = await joined(core)
+    bob, link, joined_room = await joined(core)
     core.router.receive(
         bob, link, [Missing(THERE, 20, "epochbob:30", [("lobby", "epochbob:11"), ("other", "epochbob:11")])]
     )
-    (gap,) = await events(core, membership)
+    (gap,) = await events(core, joined_room)
     assert (gap["type"], gap["room"], gap["after"], gap["through"]) == (
         "gap",
         "lobby@bob",
@@ -273,25 +276,25 @@ async def test_what_is_missing_is_a_gap_of_the_room(core: Core) -> None:
 
 
 async def test_what_comes_of_a_room_that_we_left_is_nothing(core: Core) -> None:
-    bob, link, membership = await joined(core)
-    core.router.joined_rooms.leave(membership)
+    bob, link, joined_room = await joined(core)
+    core.router.joined_rooms.leave(joined_room)
     core.router.receive(bob, link, [Said(THERE, 11, "lobby", "jane", "hi")])
-    assert [event["type"] for event in await events(core, membership)] == ["room.gone"]
+    assert [event["type"] for event in await events(core, joined_room)] == ["room.gone"]
     assert core.router.joined_rooms.declaration(BOB) == []
     assert core.journal.watermarks.appended(BOB, THERE) == 11
 
 
 async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None:
     async with standing(tmp_path, World(inline=True)) as core:
-        bob, link, membership = await joined(core)
-        message = say(core, bob, membership, "hi")
+        bob, link, joined_room = await joined(core)
+        message = say(core, bob, joined_room, "hi")
         await core.commit()
         core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
         await core.flushed()
-        key = membership.stream_id
+        key = joined_room.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
-        (membership,) = core.router.joined_rooms
-        assert (membership.stream_id, membership.label, membership.nick, membership.since) == (
+        (joined_room,) = core.router.joined_rooms
+        assert (joined_room.stream_id, joined_room.label, joined_room.nick, joined_room.since) == (
             key,
             "lobby@bob",
             "owl",
@@ -305,11 +308,11 @@ async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None
 async def test_a_membership_is_as_before_when_its_end_cannot_be_written_down(tmp_path: Path) -> None:
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
-        bob, link, membership = await joined(core)
+        bob, link, joined_room = await joined(core)
         core.router.receive(bob, link, [Happened(THERE, 20, "lobby", "closed")])
         world.fault = DiskFull("full")
         await core.commit()
-        assert list(core.router.joined_rooms) == [membership]
+        assert list(core.router.joined_rooms) == [joined_room]
         assert link.reason == "storage_full"
         assert core.journal.watermarks.appended(BOB, THERE) == 0
 
@@ -318,62 +321,62 @@ async def test_a_join_that_cannot_be_written_down_is_none(tmp_path: Path) -> Non
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
         bob, _ = await core.linked()
-        membership = core.router.joined_rooms.join(bob, "lobby", "owl")
+        joined_room = core.router.joined_rooms.join(bob, "lobby", "owl")
         core.router.joined_rooms.receive_roster(bob, roster())
         world.fault = DiskFull("full")
         await core.commit()
         assert list(core.router.joined_rooms) == []
-        assert membership.error is not None
-        assert membership.error.kind == "storage_full"
+        assert joined_room.error is not None
+        assert joined_room.error.kind == "storage_full"
 
 
 async def test_a_room_of_which_there_are_two_wants_its_host(core: Core) -> None:
-    _, _, membership = await joined(core)
+    _, _, joined_room = await joined(core)
     room, _ = core.router.hosted_rooms.host("lobby")
-    memberships = core.router.joined_rooms
+    joined_rooms = core.router.joined_rooms
     with pytest.raises(ControlError) as caught:
-        memberships.find("lobby")
+        joined_rooms.find("lobby")
     assert "lobby@alice, lobby@bob" in str(caught.value)
-    assert memberships.find("lobby@alice") is memberships.find(f"lobby@{SELF[:8]}") is room
-    assert memberships.find("lobby@bob") is membership
+    assert joined_rooms.find("lobby@alice") is joined_rooms.find(f"lobby@{SELF[:8]}") is room
+    assert joined_rooms.find("lobby@bob") is joined_room
 
 
 async def test_a_label_of_a_former_name_is_not_the_room_of_who_has_the_name_now(core: Core) -> None:
-    bob, _, membership = await joined(core)
-    memberships = core.router.joined_rooms
+    bob, _, joined_room = await joined(core)
+    joined_rooms = core.router.joined_rooms
     core.registry.rename(bob, "robert")
-    assert memberships.find("lobby@robert") is memberships.find("lobby@bob") is membership  # no other bob is here
+    assert joined_rooms.find("lobby@robert") is joined_rooms.find("lobby@bob") is joined_room  # no other bob is here
     core.up(CAROL, "bob")
     with pytest.raises(ControlError) as caught:
-        memberships.find("lobby@bob")
+        joined_rooms.find("lobby@bob")
     assert (caught.value.kind, f"lobby@{BOB[:12]}" in caught.value.hint) == ("unknown_room", True)
-    assert memberships.find("lobby@robert") is memberships.find(f"lobby@{BOB[:12]}") is membership
+    assert joined_rooms.find("lobby@robert") is joined_rooms.find(f"lobby@{BOB[:12]}") is joined_room
 
 
 async def test_the_rooms_of_a_forgotten_host_are_gone(core: Core) -> None:
-    bob, _, membership = await joined(core)
+    bob, _, joined_room = await joined(core)
     core.router.joined_rooms.forget_host(bob)
     assert list(core.router.joined_rooms) == []
-    assert [event["reason"] for event in await events(core, membership)] == ["forgotten"]
+    assert [event["reason"] for event in await events(core, joined_room)] == ["forgotten"]
 
 
 async def test_who_comes_back_to_a_room_finds_its_history(tmp_path: Path) -> None:
     async with standing(tmp_path, World(inline=True)) as core:
-        _, _, membership = await joined(core)
-        core.router.joined_rooms.leave(membership)
+        _, _, joined_room = await joined(core)
+        core.router.joined_rooms.leave(joined_room)
         await core.commit()
-        key = membership.stream_id
+        key = joined_room.stream_id
     async with standing(tmp_path, World(inline=True)) as core:
         assert list(core.router.joined_rooms) == []
-        _, _, membership = await joined(core)
-        assert membership.stream_id == key
+        _, _, joined_room = await joined(core)
+        assert joined_room.stream_id == key
 
 
 async def test_what_was_said_and_never_committed_is_not_awaited_though_a_refusal_failed_with_it(tmp_path: Path) -> None:
     world = World(inline=True)
     async with standing(tmp_path, world) as core:
-        bob, link, membership = await joined(core)
-        message = say(core, bob, membership, "hi")
+        bob, link, joined_room = await joined(core)
+        message = say(core, bob, joined_room, "hi")
         core.router.receive(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
         world.fault = DiskFull("full")
         await core.commit()

@@ -81,15 +81,15 @@ class Lodge:
 
 @dataclass
 class Host:
-    """All rooms, by the model; `feeds` are what nodes are owed of them."""
+    """All rooms, by the model; `intervals` are what nodes are owed of them."""
 
     rooms: dict[str, Lodge] = field(default_factory=dict)
-    feeds: list[Interval] = field(default_factory=list)
+    intervals: list[Interval] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)  # of all rooms that ever were, by topic
 
     def ending(self, node: str, name: str) -> bool:
         """It has not got to the end of a former time in a room of that name."""
-        return any(one == node and self.names[key] == name and until != NEVER for one, key, _, until in self.feeds)
+        return any(one == node and self.names[key] == name and until != NEVER for one, key, _, until in self.intervals)
 
 
 class RoomsMachine(RuleBasedStateMachine):
@@ -119,7 +119,7 @@ class RoomsMachine(RuleBasedStateMachine):
         self.journal = open_journal(self.directory, self.world)
         self.registry = Registry(self.journal, self.world)
         self.rooms = self.reader()
-        self.talk = RoomPosting(self.journal, self.rooms, self.owner)
+        self.posting = RoomPosting(self.journal, self.rooms, self.host_settings)
         self.moderation = Moderation(self.journal, self.rooms)
         self.peers = {node: self.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
         self.hung_up: list[str] = []
@@ -142,7 +142,7 @@ class RoomsMachine(RuleBasedStateMachine):
                 del lodge.members[nicks.fold(one.nick)]
 
     @property
-    def owner(self) -> HostSettings:
+    def host_settings(self) -> HostSettings:
         return HostSettings(ALICE, "alice", 1024, 0, MOST, 10_000)
 
     @property
@@ -152,7 +152,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
     def reader(self) -> HostedRooms:
         """What a start would make of the disk."""
-        return HostedRooms(self.journal, self.registry, self.owner)
+        return HostedRooms(self.journal, self.registry, self.host_settings)
 
     def teardown(self) -> None:
         if self.directory.exists():
@@ -223,7 +223,7 @@ class RoomsMachine(RuleBasedStateMachine):
     def entry(self, lodge: Lodge, nick: str, kind: str, who: str) -> None:
         lodge.members[nicks.fold(nick)] = Someone(nick, kind, who, self.journal.appended)
         if kind != "plain":
-            self.now.feeds.append((who, lodge.key, self.journal.appended, NEVER))
+            self.now.intervals.append((who, lodge.key, self.journal.appended, NEVER))
 
     def obstacle(self, lodge: Lodge, nick: str) -> str | None:
         if len(lodge.members) >= MOST:
@@ -288,7 +288,7 @@ class RoomsMachine(RuleBasedStateMachine):
                 assert self.room(name) in rooms
                 member = self.room(name).by_node[node]
                 lodge.members[nicks.fold(nick)] = Someone(nick, "native", node, member.since)
-                self.now.feeds.append((node, lodge.key, member.since, NEVER))
+                self.now.intervals.append((node, lodge.key, member.since, NEVER))
         assert not kinds
 
     def count_joins(self, node: str, wanted: dict[str, tuple[str, bool]], kinds: dict[str, str]) -> int:
@@ -305,7 +305,7 @@ class RoomsMachine(RuleBasedStateMachine):
         for lodge in left:
             one = lodge.of(node)
             assert one is not None
-            ends = [feed.until for feed in self.rooms.intervals.of_node(node) if feed.since == one.since]
+            ends = [interval.until for interval in self.rooms.intervals.of_node(node) if interval.since == one.since]
             assert ends
             assert last - len(left) < ends[0] <= last
             self.end(lodge, one, ends[0])
@@ -316,11 +316,11 @@ class RoomsMachine(RuleBasedStateMachine):
 
     def end(self, lodge: Lodge, one: Someone, until: int | None = None) -> None:
         """What it is owed ends; for the host itself there is nothing to be owed."""
-        feed = (one.who, lodge.key, one.since, NEVER)
+        interval = (one.who, lodge.key, one.since, NEVER)
         if one.kind != "plain":
-            place = self.now.feeds.index(feed)
-            rest = [(*feed[:3], self.journal.appended if until is None else until)]
-            self.now.feeds[place : place + 1] = rest if one.kind == "native" else []
+            place = self.now.intervals.index(interval)
+            rest = [(*interval[:3], self.journal.appended if until is None else until)]
+            self.now.intervals[place : place + 1] = rest if one.kind == "native" else []
 
     @rule(name=names, place=places, what=st.sampled_from(["leave", "kick", "ban"]))
     def go(self, name: str, place: int, what: str) -> None:
@@ -388,8 +388,8 @@ class RoomsMachine(RuleBasedStateMachine):
         """Only what is committed can have been sent."""
         through = max(self.journal.committed - back, 0)
         self.rooms.release_intervals(node, through)
-        over = [feed for feed in self.now.feeds if feed[0] == node and feed[3] <= through]
-        self.now.feeds = [feed for feed in self.now.feeds if feed not in over]
+        over = [interval for interval in self.now.intervals if interval[0] == node and interval[3] <= through]
+        self.now.intervals = [interval for interval in self.now.intervals if interval not in over]
         self.noted += over
 
     # -- speaking
@@ -402,7 +402,7 @@ class RoomsMachine(RuleBasedStateMachine):
             return
         room, one = self.room(name), there[place]
         addressee = room.named(to) if to is not None else None
-        messages, _ = self.talk.post(room, room.by_fold[nicks.fold(one.nick)], ["hi", "there"], addressee)
+        messages, _ = self.posting.post(room, room.by_fold[nicks.fold(one.nick)], ["hi", "there"], addressee)
         for message in messages:
             assert (message.global_id, message.nick) == (f"{ALICE}/{message.room_position}", one.nick)
             assert message.direction == ("out" if one.kind == "own" else "in")
@@ -413,7 +413,7 @@ class RoomsMachine(RuleBasedStateMachine):
         self.marks[node] += 1
         before, lodge = self.journal.appended, self.now.rooms.get(name)
         to_nick, to_node = to or (None, None)
-        self.talk.receive(self.peers[node], [Say("eeeeeeee", self.marks[node], name, "hi", to_nick, to_node)])
+        self.posting.receive(self.peers[node], [Say("eeeeeeee", self.marks[node], name, "hi", to_nick, to_node)])
         one = lodge.of(node) if lodge else None
         if to_nick is not None and lodge is not None and one is not None:
             other = lodge.members.get(nicks.fold(to_nick))
@@ -452,7 +452,7 @@ class RoomsMachine(RuleBasedStateMachine):
         came = {one.who for one in self.plain(self.now)} - {one.who for one in self.plain(self.committed)}
         assert came <= set(self.hung_up)
         self.now = deepcopy(self.committed)
-        self.now.feeds = [feed for feed in self.now.feeds if feed not in self.noted]
+        self.now.intervals = [interval for interval in self.now.intervals if interval not in self.noted]
 
     def plain(self, host: Host) -> list[Someone]:
         return [one for lodge in host.rooms.values() for one in lodge.members.values() if one.kind == "plain"]
@@ -528,9 +528,11 @@ def agree(rooms: HostedRooms, model: Host) -> None:
         assert {one.who for one in lodge.members.values() if one.kind != "plain"} == room.by_node.keys()
         assert (room.bans, room.topic) == (lodge.bans, lodge.subject)
         assert rooms.by_stream_id(room.stream_id) is room
-    feeds = sorted((node, feed.room.stream_id, feed.since, feed.until) for node, feed in rooms.intervals)
-    assert feeds == sorted(model.feeds)
-    assert all(rooms.by_stream_id(key) is not None for _, key, _, _ in feeds)
+    intervals = sorted(
+        (node, interval.room.stream_id, interval.since, interval.until) for node, interval in rooms.intervals
+    )
+    assert intervals == sorted(model.intervals)
+    assert all(rooms.by_stream_id(key) is not None for _, key, _, _ in intervals)
 
 
 def pick(nicks_: list[str], place: int) -> str:

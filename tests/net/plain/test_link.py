@@ -13,7 +13,7 @@ from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.net.plain.link import PlainLink
 from chatd.peers.peer import Peer
-from tests.harness.chat_programs import SeedCrashed, SeedPeer, Variant
+from tests.harness.chat_programs import PeerProgram, ProgramCrashed, Variant
 from tests.harness.plain_node import FakeNode, committed, pair, reset
 
 CONFIG = Config(node="default", name="alice", socket="/none", state="/none")
@@ -90,32 +90,32 @@ async def test_nothing_is_sent_on_connect_or_on_close(direction: str) -> None:
 # -- rule 2
 
 
-async def test_one_message_is_one_read_of_a_seed_program(nursery: trio.Nursery) -> None:
+async def test_one_message_is_one_read_of_a_peer_program(nursery: trio.Nursery) -> None:
     sent = ["hello", "  two  spaces ", "naïve 👋", "x" * 1024, "last"]
     async with running() as rig:
-        seed = SeedPeer(rig.stream, "001")
-        nursery.start_soon(seed.read)
-        await seed.send("hi")
+        program = PeerProgram(rig.stream, "100-character")
+        nursery.start_soon(program.read)
+        await program.send("hi")
         await rig.node.wait_texts(1)
         for text in sent:
             rig.link.enqueue(1, text, committed())
-        assert await seed.wait_received(len(sent)) == sent
-        seed.vanish()
+        assert await program.wait_received(len(sent)) == sent
+        program.vanish()
     assert rig.link.sent == rig.peer.sent == len(sent)
 
 
-@pytest.mark.parametrize("variant", ["000", "001", "002"])
-async def test_a_seed_program_that_we_dialed_talks_both_ways(nursery: trio.Nursery, variant: Variant) -> None:
-    listener = await SeedPeer.listen(variant)
+@pytest.mark.parametrize("variant", ["close-text", "100-character", "counting"])
+async def test_a_peer_program_that_we_dialed_talks_both_ways(nursery: trio.Nursery, variant: Variant) -> None:
+    listener = await PeerProgram.listen(variant)
     async with running(direction="out", dial=listener.port) as rig:
-        seed = await listener.accept(nursery)
-        await seed.send("one   two")
+        program = await listener.accept(nursery)
+        await program.send("one   two")
         assert await rig.node.wait_texts(1) == ["one two"]
         for _ in range(3):  # as long as may be, of characters that a read in between would cut in two
             rig.link.enqueue(1, "é" * 512, committed())
-        assert await seed.wait_received(3) == ["é" * 512] * 3
-        assert not seed.deaf
-        seed.vanish()
+        assert await program.wait_received(3) == ["é" * 512] * 3
+        assert not program.deaf
+        program.vanish()
         assert await rig.over() in ("closed by peer", "sent, then closed by peer")
     await listener.aclose()
 
@@ -284,12 +284,12 @@ async def test_a_peer_that_does_not_close_is_closed_after_a_second() -> None:
 
 async def test_close_connection_means_that_the_peer_hung_up(nursery: trio.Nursery) -> None:
     async with running() as rig:
-        seed = SeedPeer(rig.stream, "000")
-        nursery.start_soon(seed.read)
-        await seed.send("bye")
+        program = PeerProgram(rig.stream, "close-text")
+        nursery.start_soon(program.read)
+        await program.send("bye")
         await rig.node.wait_texts(1)
-        await seed.terminate()
-        assert await seed.wait_over() == "eof"
+        await program.terminate()
+        assert await program.wait_over() == "eof"
         assert await rig.over() == "closed by peer"
         assert rig.node.texts == ["bye"]
 
@@ -307,19 +307,19 @@ async def test_a_shutdown_does_not_wait_for_the_pace() -> None:
 # -- rule 5
 
 
-@pytest.mark.parametrize("variant", ["001", "002"])
+@pytest.mark.parametrize("variant", ["100-character", "counting"])
 async def test_a_silent_terminate_shows_in_the_next_send(nursery: trio.Nursery, variant: Variant) -> None:
     async with running() as rig:
-        seed = SeedPeer(rig.stream, variant)
-        nursery.start_soon(seed.read)
-        await seed.send("hi")
+        program = PeerProgram(rig.stream, variant)
+        nursery.start_soon(program.read)
+        await program.send("hi")
         await rig.node.wait_texts(1)
-        await seed.terminate()
+        await program.terminate()
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert rig.link.reason is None
         rig.link.enqueue(1, "are you there", committed())
         assert await rig.over() == "sent, then closed by peer"
-        assert seed.received == ["are you there"]
+        assert program.received == ["are you there"]
     assert (rig.link.sent, rig.link.unsent) == (1, 0)
 
 
@@ -393,18 +393,18 @@ async def test_fin_reset_and_our_own_close_are_three_reasons() -> None:
 
 async def test_our_close_never_crashes_a_000(nursery: trio.Nursery) -> None:
     async with running() as rig:
-        seed = SeedPeer(rig.stream, "000")
-        nursery.start_soon(seed.read)
-        await seed.send("some words")
+        program = PeerProgram(rig.stream, "close-text")
+        nursery.start_soon(program.read)
+        await program.send("some words")
         rig.link.close("terminated")
-        assert await seed.wait_over() == "eof"
+        assert await program.wait_over() == "eof"
     ours, theirs = await pair()
-    seed = SeedPeer(theirs, "000")
-    nursery.start_soon(seed.read)
+    program = PeerProgram(theirs, "close-text")
+    nursery.start_soon(program.read)
     reset(ours)
-    assert await seed.wait_over() == "reset"
-    with pytest.raises(SeedCrashed):
-        await seed.send("what an RST would have done")
+    assert await program.wait_over() == "reset"
+    with pytest.raises(ProgramCrashed):
+        await program.send("what an RST would have done")
 
 
 # -- provisional links

@@ -63,7 +63,7 @@ class Rig(msgspec.Struct):
 
 
 @asynccontextmanager
-async def visiting(dialect: str, config: Config = CONFIG, *, welcome: bytes = WELCOME) -> AsyncIterator[Rig]:
+async def room_server_link(dialect: str, config: Config = CONFIG, *, welcome: bytes = WELCOME) -> AsyncIterator[Rig]:
     """A link in its own task, as jane where there are names, entered and welcomed; it has ended with the block."""
     ours, theirs = await pair()
     node, peer = FakeNode(), Peer(1, 0, "plain", "127.0.0.1:1234", None, "127.0.0.1:1234")
@@ -101,7 +101,7 @@ FAREWELLS = {"address": b"QUIT", "name": b"*exit\n"}
 
 
 async def test_the_name_is_said_at_once_and_alone_and_nothing_before_the_welcome() -> None:
-    async with visiting("name", welcome=b"") as rig:
+    async with room_server_link("name", welcome=b"") as rig:
         rig.say("hello", "everybody")
         await rig.reads(b"jane")
         assert await rig.quiet()
@@ -114,13 +114,13 @@ async def test_the_name_is_said_at_once_and_alone_and_nothing_before_the_welcome
 
 async def test_without_a_welcome_it_goes_on_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatd.net.plain.room_server.WELCOME_S", 0.05)
-    async with visiting("name", welcome=b"") as rig:
+    async with room_server_link("name", welcome=b"") as rig:
         rig.say("hello")
         await rig.reads(b"jane", b"hello\n")
 
 
 async def test_the_pace_is_kept_after_the_welcome_too() -> None:
-    async with visiting("name", msgspec.structs.replace(CONFIG, plain_pace=3600.0)) as rig:
+    async with room_server_link("name", msgspec.structs.replace(CONFIG, plain_pace=3600.0)) as rig:
         rig.say("hello")
         assert await rig.quiet()
         rig.link.close("shutdown")
@@ -129,7 +129,7 @@ async def test_the_pace_is_kept_after_the_welcome_too() -> None:
 
 
 async def test_nothing_is_said_on_coming_where_there_are_no_names() -> None:
-    async with visiting("address") as rig:
+    async with room_server_link("address") as rig:
         assert await rig.quiet()
         rig.say("hello", "  two  spaces ")
         await rig.reads(b"hello", b"  two  spaces ")
@@ -140,7 +140,7 @@ async def test_nothing_is_said_on_coming_where_there_are_no_names() -> None:
 
 async def test_texts_are_never_glued_also_where_the_server_speaks_lines(dialect: str) -> None:
     config = msgspec.structs.replace(CONFIG, plain_pace=3600.0, terminate_timeout=0.1)
-    async with visiting(dialect, config) as rig:
+    async with room_server_link(dialect, config) as rig:
         before = len(rig.node.texts)
         await rig.stream.send_all(b"<bob> a line\n")
         await rig.node.wait_texts(before + 1)
@@ -152,14 +152,14 @@ async def test_texts_are_never_glued_also_where_the_server_speaks_lines(dialect:
 
 
 async def test_commands_and_private_texts_are_said_as_they_are() -> None:
-    async with visiting("name") as rig:
+    async with room_server_link("name") as rig:
         rig.say("@bob psst", "*users", "Close Connection")
         await rig.reads(b"@bob psst\n", b"*users\n", b"Close Connection\n")
 
 
 @pytest.mark.parametrize("text", ["", "two\nlines", "a\ttab", "\ud800", "x" * 1025])
 async def test_what_cannot_be_said_is_refused(dialect: str, text: str) -> None:
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         with pytest.raises(TextRefused):
             rig.link.check(text)
         rig.link.check("x" * 1024)
@@ -167,7 +167,7 @@ async def test_what_cannot_be_said_is_refused(dialect: str, text: str) -> None:
 
 async def test_what_would_leave_is_refused_and_what_would_elsewhere_is_not(dialect: str) -> None:
     texts = {"address": "QUIT", "name": "*exit"}
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         with pytest.raises(TextRefused) as refused:
             rig.link.check(texts.pop(dialect))
         assert "chatctl terminate" in refused.value.hint
@@ -176,7 +176,7 @@ async def test_what_would_leave_is_refused_and_what_would_elsewhere_is_not(diale
 
 
 async def test_chunks_and_lines_of_the_room_are_texts_kept_whole(dialect: str) -> None:
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         before = len(rig.node.texts)
         await rig.stream.send_all("('10.0.0.2', 5000): grüße".encode())
         await rig.node.wait_texts(before + 1)
@@ -186,7 +186,7 @@ async def test_chunks_and_lines_of_the_room_are_texts_kept_whole(dialect: str) -
 
 
 async def test_two_members_who_speak_one_after_the_other_are_two_texts() -> None:
-    async with visiting("address") as rig:
+    async with room_server_link("address") as rig:
         for number in range(20):
             await rig.stream.send_all(b"('10.0.0.2', %d): hello" % number)
             await rig.node.wait_texts(number + 1)
@@ -194,7 +194,7 @@ async def test_two_members_who_speak_one_after_the_other_are_two_texts() -> None
 
 
 async def test_a_line_that_comes_in_two_is_one_text() -> None:
-    async with visiting("name") as rig:
+    async with room_server_link("name") as rig:
         await rig.stream.send_all("<bob> grü".encode()[:-1])
         await rig.stream.send_all("grüße\n".encode()[3:])
         await rig.node.wait_texts(2)
@@ -202,7 +202,7 @@ async def test_a_line_that_comes_in_two_is_one_text() -> None:
 
 
 async def test_a_room_in_which_much_is_said_without_line_ends_is_not_left(dialect: str) -> None:
-    async with visiting(dialect, msgspec.structs.replace(CONFIG, plain_quiet=3600.0), welcome=b"hi\n") as rig:
+    async with room_server_link(dialect, msgspec.structs.replace(CONFIG, plain_quiet=3600.0), welcome=b"hi\n") as rig:
         before, said = len(rig.node.texts), "é" * 50_000
         await rig.stream.send_all(said.encode() + b"\n" + said.encode() + b"\nend\n")
         while rig.node.texts[-1] != "end":
@@ -213,7 +213,7 @@ async def test_a_room_in_which_much_is_said_without_line_ends_is_not_left(dialec
 
 
 async def test_a_message_whose_commit_failed_is_not_said(dialect: str) -> None:
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         refused = Batch()
         rig.link.enqueue(1, "refused", refused)
         rig.say("kept")
@@ -227,7 +227,7 @@ async def test_a_message_whose_commit_failed_is_not_said(dialect: str) -> None:
 
 @pytest.mark.parametrize("reason", ["terminated", "shutdown", "storage_full"])
 async def test_the_farewell_is_said_alone_and_we_close_only_after_them(dialect: str, reason: str) -> None:
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         rig.link.close(reason)
         await rig.reads(FAREWELLS[dialect])
         assert await rig.quiet()
@@ -237,7 +237,7 @@ async def test_the_farewell_is_said_alone_and_we_close_only_after_them(dialect: 
 
 
 async def test_what_waits_is_said_before_the_farewell_each_by_itself(dialect: str) -> None:
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         rig.say("one", "two", "three")
         rig.link.close("terminated")
         end = b"\n" if dialect == "name" else b""
@@ -248,7 +248,7 @@ async def test_what_waits_is_said_before_the_farewell_each_by_itself(dialect: st
 
 
 async def test_who_is_not_welcomed_yet_has_nothing_to_leave() -> None:
-    async with visiting("name", welcome=b"") as rig:
+    async with room_server_link("name", welcome=b"") as rig:
         await rig.reads(b"jane")
         rig.say("never said")
         rig.link.close("shutdown")
@@ -262,7 +262,7 @@ async def test_a_server_that_does_not_close_is_left_after_a_while(
     dialect: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chatd.net.plain.room_server.DRAIN_S", 0.05)
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         rig.link.close("terminated")
         await rig.reads(FAREWELLS[dialect])
         assert await rig.closed() == how
@@ -270,14 +270,14 @@ async def test_a_server_that_does_not_close_is_left_after_a_while(
 
 
 async def test_who_is_cut_never_leaves_an_address_server_with_a_bare_fin() -> None:
-    async with visiting("address") as rig:
+    async with room_server_link("address") as rig:
         await rig.quiet()
         rig.scope.cancel()
         assert await rig.closed() == "reset"
 
 
 async def test_a_server_that_closes_first_is_not_told_anything_and_not_reset(dialect: str) -> None:
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         await rig.quiet()
         await rig.stream.send_eof()
         assert await rig.over() == "closed by peer"
@@ -285,7 +285,7 @@ async def test_a_server_that_closes_first_is_not_told_anything_and_not_reset(dia
 
 
 async def test_a_server_that_floods_while_we_leave_is_left_all_the_same(dialect: str) -> None:
-    async with visiting(dialect) as rig, trio.open_nursery() as nursery:
+    async with room_server_link(dialect) as rig, trio.open_nursery() as nursery:
 
         async def flood() -> None:
             while True:
@@ -303,7 +303,7 @@ async def test_a_server_that_floods_while_we_leave_is_left_all_the_same(dialect:
 async def test_a_server_that_reads_nothing_does_not_hold_us(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatd.net.plain.link.SHUTDOWN_S", 0.05)
     monkeypatch.setattr("chatd.net.plain.room_server.DRAIN_S", 0.05)
-    async with visiting(dialect) as rig:
+    async with room_server_link(dialect) as rig:
         rig.say("x" * 20_000_000)
         await rig.quiet()
         rig.link.close("shutdown")

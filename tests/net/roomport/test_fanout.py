@@ -24,7 +24,7 @@ from tests.harness.linked_node import linking
 from tests.harness.parts import World
 
 
-class Ear:
+class FakeRecipient:
     """A recipient; its writer keeps every write."""
 
     def __init__(self, dialect: str, *, ends_lines: bool | None = None) -> None:
@@ -59,24 +59,24 @@ class Stage:
 
     def __init__(self, links: Links) -> None:
         self.links = links
-        self.rooms, self.talk = links.router.hosted_rooms, links.router.posting
+        self.rooms, self.posting = links.router.hosted_rooms, links.router.posting
         self.room: HostedRoom = self.rooms.host("lobby")[0]
         self.fanout = Fanout(self.room, links.journal, links.nursery)
         self.host, _ = self.rooms.enter_own(self.room, "alice")
         self.entered = 0
 
-    def enter(self, nick: str | None, dialect: str = NAME, **more: Any) -> Ear:
+    def enter(self, nick: str | None, dialect: str = NAME, **more: Any) -> FakeRecipient:
         """One more plain client."""
         self.entered += 1
-        ear = Ear(dialect, **more)
+        recipient = FakeRecipient(dialect, **more)
         address = f"10.0.0.1:{self.entered}"
-        ear.member, _ = self.rooms.enter_plain(self.room, nick, address, ear.close)
-        self.fanout.add(ear, ear.member)
-        return ear
+        recipient.member, _ = self.rooms.enter_plain(self.room, nick, address, recipient.close)
+        self.fanout.add(recipient, recipient.member)
+        return recipient
 
-    def say(self, member: Member, *texts: str, to: Ear | None = None) -> None:
+    def say(self, member: Member, *texts: str, to: FakeRecipient | None = None) -> None:
         """With the next commit."""
-        self.talk.post(self.room, member, texts, to.member if to else None)
+        self.posting.post(self.room, member, texts, to.member if to else None)
 
 
 @asynccontextmanager
@@ -86,8 +86,8 @@ async def a_stage(runtime: Runtime | None = None, **settings: Any) -> AsyncItera
         stage = Stage(links)
         yield stage
         for ears in stage.fanout._recipients.values():
-            for ear in list(ears):
-                stage.fanout.discard(ear)
+            for recipient in list(ears):
+                stage.fanout.discard(recipient)
         await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
         assert not stage.fanout._running
         assert not [task for task in links.nursery.child_tasks if "supervised" in task.name]
@@ -112,8 +112,8 @@ async def test_all_that_hear_the_same_get_the_very_same_bytes() -> None:
         await stage.links.journal.settled()
         stage.say(stage.host, *[f"text {number}" for number in range(50)])
         await ears[-1].hears(b"".join(b"<alice> text %d\n" % number for number in range(50)))
-        assert len({id(ear.writes[0]) for ear in ears}) == 1
-        assert all(len(ear.writes) == 1 for ear in ears)
+        assert len({id(recipient.writes[0]) for recipient in ears}) == 1
+        assert all(len(recipient.writes) == 1 for recipient in ears)
 
 
 async def test_somebody_hears_what_is_said_after_coming() -> None:
@@ -189,7 +189,9 @@ def test_everybody_gets_what_a_careful_clerk_would_give_them(
         elif seq > since and not to and who != nick:
             expected += f"<{who}> {seq}\n"
     shown = module._Rendering(NAME, messages)
-    assert shown.bytes_for(Ear(NAME, ends_lines=ends_lines), Member(nick, "plain", since)) == expected.encode()
+    assert (
+        shown.bytes_for(FakeRecipient(NAME, ends_lines=ends_lines), Member(nick, "plain", since)) == expected.encode()
+    )
 
 
 async def test_a_nick_that_is_given_again_does_not_hide_what_its_former_owner_said() -> None:

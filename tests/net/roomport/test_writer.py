@@ -49,7 +49,7 @@ class Rig(msgspec.Struct):
 
 
 @asynccontextmanager
-async def an_outlet(**settings: Any) -> AsyncIterator[Rig]:
+async def client_writer(**settings: Any) -> AsyncIterator[Rig]:
     """An writer with small buffers around it; nothing of it is left at the end."""
     ours, theirs = await loopback()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
@@ -68,7 +68,7 @@ async def an_outlet(**settings: Any) -> AsyncIterator[Rig]:
 
 
 async def test_what_the_socket_takes_is_written_at_once_by_no_task() -> None:
-    async with an_outlet() as rig:
+    async with client_writer() as rig:
         for _ in range(100):
             rig.writer.write(TEXT)
         assert (rig.writer.buffered, rig.tasks) == (0, 0)
@@ -76,7 +76,7 @@ async def test_what_the_socket_takes_is_written_at_once_by_no_task() -> None:
 
 
 async def test_what_it_does_not_take_waits_and_is_written_in_order() -> None:
-    async with an_outlet() as rig:
+    async with client_writer() as rig:
         data = rig.fill()
         for number in range(1000):
             rig.writer.write(b"line %d\n" % number)
@@ -91,7 +91,7 @@ async def test_what_it_does_not_take_waits_and_is_written_in_order() -> None:
 
 
 async def test_small_pieces_that_wait_are_put_together_and_large_ones_shared() -> None:
-    async with an_outlet() as rig:
+    async with client_writer() as rig:
         rig.fill()
         for _ in range(1000):
             rig.writer.write(TEXT)
@@ -103,7 +103,7 @@ async def test_small_pieces_that_wait_are_put_together_and_large_ones_shared() -
 
 
 async def test_of_one_that_does_not_read_so_much_is_kept_and_then_it_is_cut() -> None:
-    async with an_outlet(plain_buffer_bytes=262144) as rig:
+    async with client_writer(plain_buffer_bytes=262144) as rig:
         rig.fill()
         most = 0
         for _ in range(10):
@@ -115,14 +115,14 @@ async def test_of_one_that_does_not_read_so_much_is_kept_and_then_it_is_cut() ->
 
 
 async def test_one_that_takes_nothing_for_so_long_is_cut() -> None:
-    async with an_outlet(plain_stall=0.1) as rig:
+    async with client_writer(plain_stall=0.1) as rig:
         rig.fill()
         await rig.is_cut.wait()
         assert rig.reasons == ["stalled"]
 
 
 async def test_one_that_takes_a_little_now_and_then_is_not_cut() -> None:
-    async with an_outlet(plain_stall=0.2, plain_buffer_bytes=1 << 24) as rig:
+    async with client_writer(plain_stall=0.2, plain_buffer_bytes=1 << 24) as rig:
         data = rig.fill()
         for _ in range(10):
             rig.writer.write(CHUNK)
@@ -138,7 +138,7 @@ async def test_one_that_takes_a_little_now_and_then_is_not_cut() -> None:
 
 @pytest.mark.parametrize("waiting", [False, True])
 async def test_a_reset_is_told_as_one(*, waiting: bool) -> None:
-    async with an_outlet() as rig:
+    async with client_writer() as rig:
         if waiting:
             rig.fill()
         rig.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -150,7 +150,7 @@ async def test_a_reset_is_told_as_one(*, waiting: bool) -> None:
 
 
 async def test_after_its_end_nothing_is_written_nor_kept() -> None:
-    async with an_outlet() as rig:
+    async with client_writer() as rig:
         rig.writer.close()
         rig.writer.write(TEXT)
         rig.writer.set_paced(True)
@@ -162,7 +162,7 @@ async def test_after_its_end_nothing_is_written_nor_kept() -> None:
 
 
 async def test_a_paced_client_gets_each_text_as_one_read_without_its_newline() -> None:
-    async with an_outlet(plain_pace=0.01) as rig:
+    async with client_writer(plain_pace=0.01) as rig:
         rig.writer.set_paced(True)
         for number in range(3):
             rig.writer.write(b"text %d\n" % number)
@@ -170,7 +170,7 @@ async def test_a_paced_client_gets_each_text_as_one_read_without_its_newline() -
 
 
 async def test_texts_that_come_faster_than_the_pace_are_one_read_with_newlines_between() -> None:
-    async with an_outlet(plain_pace=0.2) as rig:
+    async with client_writer(plain_pace=0.2) as rig:
         rig.writer.set_paced(True)
         rig.writer.write(b"one\n")
         assert await rig.stream.receive_some() == b"one"
@@ -182,7 +182,7 @@ async def test_texts_that_come_faster_than_the_pace_are_one_read_with_newlines_b
 
 
 async def test_a_read_of_a_paced_client_ends_between_two_texts() -> None:
-    async with an_outlet(plain_pace=0.01) as rig:
+    async with client_writer(plain_pace=0.01) as rig:
         rig.writer.set_paced(True)
         text = "é" * 200
         rig.writer.write(b"first\n")
@@ -194,7 +194,7 @@ async def test_a_read_of_a_paced_client_ends_between_two_texts() -> None:
 
 
 async def test_where_much_waits_a_paced_client_gets_more_at_once() -> None:
-    async with an_outlet(plain_pace=0.01) as rig:
+    async with client_writer(plain_pace=0.01) as rig:
         rig.writer.set_paced(True)
         rig.writer.write(TEXT * 4000)
         lines, reads = 0, 0
@@ -206,7 +206,7 @@ async def test_where_much_waits_a_paced_client_gets_more_at_once() -> None:
 
 
 async def test_one_that_shows_that_it_knows_lines_gets_what_waits_at_once() -> None:
-    async with an_outlet(plain_pace=10.0) as rig:
+    async with client_writer(plain_pace=10.0) as rig:
         rig.writer.set_paced(True)
         rig.writer.write(b"one\n")
         assert await rig.stream.receive_some() == b"one"
