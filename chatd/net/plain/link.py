@@ -16,6 +16,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
+from chatd.net.pacing import Pacer
 from chatd.net.reasons import (
     CLOSED,
     LINE_TOO_LONG,
@@ -106,8 +107,8 @@ class PlainLink:
         self._reading = trio.CancelScope()
         self._writing = False
         self._eof = False  # nothing more can come
-        self._next_read = 0.0
-        self._next_write = 0.0
+        self._read_pacer = Pacer(1 / config.plain_rate, BURST_S)
+        self._write_pacer = Pacer(config.plain_pace)
         self._spoke_at = float("-inf")  # when we wrote something that was not answered yet
 
     # -- what the core calls; nothing here waits
@@ -215,7 +216,7 @@ class PlainLink:
             self.close(STORAGE_LOST)
         elif texts:
             self.received += len(texts)
-            self._next_read = max(self._next_read, trio.current_time()) + len(texts) / self._config.plain_rate
+            self._read_pacer.spend(len(texts))
             batch = self._chat.receive_plain(self._peer, texts)
             # They were lost: the peer can only be told by hanging up on it.
             batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
@@ -223,8 +224,8 @@ class PlainLink:
     async def _pace_reading(self) -> None:
         """Strangers are read at the receive rate; everybody only while the journal keeps up."""
         await self._journal.room()
-        if self.direction == "in" and self._next_read > trio.current_time() + BURST_S:
-            await trio.sleep_until(self._next_read - BURST_S)
+        if self.direction == "in":
+            await self._read_pacer.wait()
 
     def _close_reason(self) -> str:
         return SENT_THEN_CLOSED if trio.current_time() - self._spoke_at <= HANG_UP_S else CLOSED
@@ -253,7 +254,7 @@ class PlainLink:
     async def _write_all(self) -> None:
         while self._queue:
             if await self._head_is_committed():
-                await trio.sleep_until(self._next_write)
+                await self._write_pacer.wait()
                 await self._write_some()
 
     async def _head_is_committed(self) -> bool:
@@ -277,7 +278,7 @@ class PlainLink:
             ends.append(len(data))
         await self._send(data, ends)
         if not lines:
-            self._next_write = trio.current_time() + self._config.plain_pace
+            self._write_pacer.spend()
 
     def _speaks_lines(self) -> bool | None:
         return self._decoder.speaks_lines

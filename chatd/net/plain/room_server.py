@@ -80,7 +80,7 @@ class RoomServerLink(PlainLink):
             await self._write_command(self._client.greeting)
         with trio.move_on_after(WELCOME_S):
             await self._welcomed.wait()
-        self._next_write = trio.current_time() + self._config.plain_pace
+        self._write_pacer.spend()
         self._entered = True
 
     def _deliver(self, texts: list[str]) -> None:
@@ -95,7 +95,7 @@ class RoomServerLink(PlainLink):
         try:
             with trio.move_on_after(DRAIN_S):
                 if self._entered and not self._eof:
-                    await trio.sleep_until(min(self._next_write, trio.current_time() + PAUSE_S))
+                    await self._write_pacer.wait(at_most_s=PAUSE_S)
                     await self._write_command(self._client.farewell)
                     await self._drain()
             if self._eof:

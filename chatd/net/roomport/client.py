@@ -18,6 +18,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.config.settings import Config
 from chatd.journal.journal import Journal
+from chatd.net.pacing import Pacer
 from chatd.net.reasons import (
     CLOSED,
     LINE_TOO_LONG,
@@ -80,7 +81,7 @@ class RoomClient:
         self._server = _server(access)
         self._reading = trio.CancelScope()
         self._name_deadline = trio.current_time() + access.config.handshake_timeout
-        self._next_read = 0.0
+        self._pacer = Pacer(1 / self._config.plain_rate, BURST_S)
 
     @property
     def ends_lines(self) -> bool | None:
@@ -149,7 +150,7 @@ class RoomClient:
             commands = self._server.flush() if chunk is None else self._server.receive(chunk)
         except dialects.TooLong as error:
             commands, end = error.commands, LINE_TOO_LONG
-        self._spend(max(0, len(chunk or b"") / FLOOD_BYTES - len(commands)))
+        self._pacer.spend(max(0, len(chunk or b"") / FLOOD_BYTES - len(commands)))
         self.writer.set_paced(self.dialect == dialects.ADDRESS and self._server.ends_lines is False)
         await self._execute_all(commands)
         if end is not None:
@@ -170,11 +171,7 @@ class RoomClient:
     async def _pace_reading(self) -> None:
         """It is read at the receive rate, and only while the journal keeps up."""
         await self._access.journal.room()
-        if self._next_read > trio.current_time() + BURST_S:
-            await trio.sleep_until(self._next_read - BURST_S)
-
-    def _spend(self, messages: float) -> None:
-        self._next_read = max(self._next_read, trio.current_time()) + messages / self._config.plain_rate
+        await self._pacer.wait()
 
     # -- what it asks for
 
@@ -202,10 +199,10 @@ class RoomClient:
                 self._post_privately(str(to), text)
             case Users():
                 users = room.users()
-                self._spend(1 + len(users) / LISTED)
+                self._pacer.spend(1 + len(users) / LISTED)
                 self._reply(dialects.user_list(user.nick for user in users))
             case Help():
-                self._spend(1)
+                self._pacer.spend(1)
                 self._reply(dialects.HELP)
             case Leave():
                 self.close(LEFT)
@@ -221,7 +218,7 @@ class RoomClient:
 
     def _post(self, texts: list[str], to: Member | None = None) -> None:
         if texts and self.member is not None:
-            self._spend(len(texts))
+            self._pacer.spend(len(texts))
             _, batch = self._access.posting.post(self._access.room, self.member, texts, to)
             # They were lost: the client can only be told by hanging up on it.
             batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
@@ -231,7 +228,7 @@ class RoomClient:
         if to is not None:
             self._post([text], to)
         else:
-            self._spend(1)
+            self._pacer.spend(1)
             self._reply(dialects.UNKNOWN_USER)
 
     def _reply(self, text: str) -> None:

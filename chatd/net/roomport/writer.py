@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from chatd.config.settings import Config
+from chatd.net.pacing import Pacer
 from chatd.net.reasons import STALLED, TOO_SLOW, broken
 
 READ_BYTES: Final = 1024  # what programs that know no lines read at once
@@ -34,11 +35,11 @@ class ClientWriter:
         "_config",
         "_fd",
         "_lines",
-        "_next_write",
         "_nursery",
         "_on_failure",
         "_open",
         "_paced",
+        "_pacer",
         "_ready",
         "buffered",
     )
@@ -53,7 +54,7 @@ class ClientWriter:
         self._paced = False
         self._ready: deque[Piece] = deque()  # written as soon as the socket takes it
         self._lines: deque[Piece] = deque()  # whole lines for a paced client, behind what is ready
-        self._next_write = 0.0
+        self._pacer = Pacer(config.plain_pace)
 
     def write(self, data: bytes) -> None:
         """Write it, behind what waits. For a paced client it is whole lines."""
@@ -142,8 +143,8 @@ class ClientWriter:
 
         That is as much as it reads at once; more only where so much waits that it would not keep up.
         """
-        await trio.sleep_until(self._next_write)
-        self._next_write = trio.current_time() + self._config.plain_pace
+        await self._pacer.wait()
+        self._pacer.spend()
         if not self._lines:  # it has shown meanwhile that it knows lines
             return
         data = b"".join(self._lines)
