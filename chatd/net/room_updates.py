@@ -13,7 +13,8 @@ from chatd.journal.global_id import position_in
 from chatd.journal.journal import Journal
 from chatd.messages.text_limits import is_over
 from chatd.rooms.room import HostedRoom
-from chatd.wire.frames import Happened, Missing, Said, encode_many
+from chatd.wire.codec import encode_many
+from chatd.wire.frames import Happened, Missing, Said
 
 NOBODY = "guest"  # a nick that is not known any more
 KEPT = 4096  # frames: what the slowest of several members that keep up has behind the fastest

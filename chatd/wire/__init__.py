@@ -1,1 +1,1 @@
-"""Bytes to frames and back, sans-IO: no trio, socket, ssl, time, os or logging in here."""
+"""Sans-IO codecs: bytes to frames or texts, and back. No trio, sockets, TLS, clocks, files or logging."""

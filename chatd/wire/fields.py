@@ -1,8 +1,8 @@
-"""The words in native frames: epochs, ids, names, nicks, and short notes for people.
+"""Syntax of the strings in native frames: epochs, ids, names, nicks, and notes (reasons and topics).
 
-Pure questions of shape, answered alike by every version of Python: a word that one node takes must not end the link
-of another. So nothing here asks whether a character is assigned in Unicode, which newer ones know more of. Called by
-`wire/frames.py` and `wire/room_frames.py`; what a new nick may be is decided by `rooms/nicks.py`.
+Every version of Python must give the same answer: a string that one node accepts must not end the link of another. So
+no check depends on which characters the Unicode database of an interpreter knows. Called by `wire/frames.py`,
+`wire/room_frames.py` and `wire/query_frames.py`; `rooms/nicks.py` decides what a new nick may be.
 """
 
 import re
@@ -10,19 +10,19 @@ from typing import Annotated, Final
 
 import msgspec
 
-NICK_CHARACTERS: Final = 64  # a new one has 32; `IP:PORT`, which is what a plain client may be called, has more
+NICK_CHARACTERS: Final = 64  # a new nick has at most 32; `IP:PORT`, the nick of an address client, can be longer
 NICK_BYTES: Final = 128
-NOTE_BYTES: Final = 1024  # of a reason or a topic
+NOTE_BYTES: Final = 1024  # length of a reason or a topic
 
-Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # SQLite's integer
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # the range of SQLite's INTEGER
 
 _EPOCH: Final = re.compile(r"[a-z2-7]{8}")
-_ID: Final = re.compile(r"[a-z2-7]{8}:(0|[1-9][0-9]{0,18})")  # one spelling each
+_ID: Final = re.compile(r"[a-z2-7]{8}:(0|[1-9][0-9]{0,18})")  # no leading zeros: one spelling per id
 _NAME: Final = re.compile(r"(?![0-9]+\Z)[a-z0-9._-]{1,63}")
 _NODE: Final = re.compile(r"[a-z2-7]{52}")
 _KIND: Final = re.compile(r"[a-z_]{1,32}")
-# No controls and no halves of characters, as in texts (messages/text.py): format characters are part of what people
-# write, and who shows it makes it harmless. In a nick no blanks either, and no format or private characters.
+# No control characters and no lone surrogates, as in texts (messages/text.py). Format characters are allowed: people
+# write with them, and programs that print a note sanitize it. A nick has no blanks, format or private-use characters.
 _NOTE: Final = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]*")
 _NICK: Final = re.compile(
     r"[^\s\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
@@ -32,39 +32,38 @@ _NICK: Final = re.compile(
 
 
 def valid_epoch(epoch: str) -> bool:
-    """8 characters of lower-case base32."""
+    """Whether `epoch` is 8 characters of lower-case base32."""
     return _EPOCH.fullmatch(epoch) is not None
 
 
 def valid_id(message_id: str) -> bool:
-    """`EPOCH:SEQ`."""
+    """Whether `message_id` has the form `EPOCH:SEQ`."""
     return _ID.fullmatch(message_id) is not None
 
 
 def valid_name(name: str) -> bool:
-    """What a node or a room may be called: 1 to 63 of `a-z 0-9 . _ -`, not digits only."""
+    """Whether `name` can name a node or a room: 1 to 63 of `a-z 0-9 . _ -`, not digits only."""
     return _NAME.fullmatch(name) is not None
 
 
 def valid_node(node: str) -> bool:
-    """A node id."""
     return _NODE.fullmatch(node) is not None
 
 
 def valid_kind(kind: str) -> bool:
-    """A word for programs: why a link ends, or an error kind."""
+    """Whether `kind` can be a reason of a Bye or an error kind: 1 to 32 of `a-z _`."""
     return _KIND.fullmatch(kind) is not None
 
 
 def valid_nick(nick: str) -> bool:
-    """What somebody may be called in a room, `IP:PORT` included: printable, without blanks."""
+    """Whether `nick` can name a member of a room: printable, without blanks. `IP:PORT` is valid."""
     if len(nick) > NICK_CHARACTERS or _NICK.fullmatch(nick) is None:
         return False
     return nick.isascii() or len(nick.encode()) <= NICK_BYTES
 
 
 def valid_note(text: str) -> bool:
-    """A reason or a topic: short, and without control characters but line breaks and tabs, as in any text."""
+    """Whether `text` can be a reason or a topic: short, no control characters except line breaks and tabs."""
     if len(text) > NOTE_BYTES or _NOTE.fullmatch(text) is None:
         return False
     return len(text) * 4 <= NOTE_BYTES or len(text.encode()) <= NOTE_BYTES

@@ -1,24 +1,23 @@
-"""Plain text: the chunks of `nc`, telnet and the seed programs -> texts, and a text -> its bytes.
+"""Lines of plain peers: chunks of `nc`, telnet and the peer programs (docs/origins.md) to texts, and a text to bytes.
 
-Sans-IO. It knows what a line, an unfinished chunk and a hang-up look like; it does not know clocks (the caller
-says when the line has been quiet long enough), pacing or sockets. The only error for what a peer does is
-LineTooLong, a RemoteError; invalid UTF-8 becomes U+FFFD. Called by `net/plain/link.py`, and `check_text` by
-`messages/chat.py`. The rules are in docs/wire.md.
+Knows lines, unfinished chunks and hang-ups. Does not know clocks (the caller reports when the line was quiet long
+enough), pacing or sockets. The only error for received bytes is LineTooLong; invalid UTF-8 becomes U+FFFD. Called by
+`net/plain/link.py` and `wire/dialects.py`. The rules are in docs/wire.md.
 """
 
 from codecs import utf_8_decode
 from typing import Final
 
-from chatd.wire.frames import LocalError, RemoteError
+from chatd.wire.errors import LocalError, RemoteError
 
-HANG_UP: Final = "Close Connection"  # what one of the seed programs sends in place of a FIN
+HANG_UP: Final = "Close Connection"  # the close-text peer sends this instead of a FIN
 _HANG_UP_CHUNK: Final = HANG_UP.encode()
-_STRIPPED: Final = str.maketrans("", "", "\r\0")  # telnet ends its lines in \r\n, or \r and NUL
+_STRIPPED: Final = str.maketrans("", "", "\r\0")  # telnet ends lines with \r\n or \r\0
 _CONTROLS: Final = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
 
 class LineTooLong(RemoteError):
-    """A line is over the limit. `texts` are the complete ones that stood before it in the same chunk."""
+    """A line exceeds the limit. `texts`: the complete texts before it in the same chunk."""
 
     def __init__(self, limit: int, texts: list[str]) -> None:
         super().__init__(f"a line of more than {limit} bytes")
@@ -26,7 +25,7 @@ class LineTooLong(RemoteError):
 
 
 class TextRefused(LocalError):
-    """A text that cannot be sent to a plain peer; `kind` and `hint` are those of the control socket's errors."""
+    """A text that cannot be sent to a plain peer. `kind` and `hint` are those of a control-socket error."""
 
     def __init__(self, kind: str, message: str, hint: str) -> None:
         super().__init__(message)
@@ -36,11 +35,11 @@ class TextRefused(LocalError):
 
 
 class LineDecoder:
-    """What one plain peer sends -> texts.
+    """Decode the chunks of one plain peer into texts.
 
-    `speaks_lines` is None until it is known; then whether the peer's newest text ended in a newline. `hung_up`
-    turns True when a whole chunk is exactly `Close Connection`. With `cut` what is over the limit is no error: a long
-    line stays whole, and what has no newline at all is a text once there is so much of it.
+    `speaks_lines`: whether the peer's newest text ended with a newline; None before the first one. `hung_up` becomes
+    True at a chunk that is exactly `Close Connection`. With `cut`, exceeding the limit is not an error: a long line
+    stays whole, and data without a newline becomes a text when it reaches the limit.
     """
 
     __slots__ = ("_closed", "_limit", "_split_long", "_unfinished", "hung_up", "pending", "speaks_lines")
@@ -50,14 +49,14 @@ class LineDecoder:
         self._split_long = cut
         self._unfinished = b""
         self._closed = False
-        self.pending = False  # an unfinished chunk waits for its newline, or for `flush`
+        self.pending = False  # an unfinished chunk waits for its newline or for `flush`
         self.speaks_lines: bool | None = None
         self.hung_up = False
 
     def receive(self, chunk: bytes | bytearray) -> list[str]:
-        """The texts that `chunk` (what one read gave; `b""` is the end) completes. Raises LineTooLong.
+        """Return the texts that `chunk` completes: the bytes of one read; `b""` is the end of the stream.
 
-        Raises LocalError after the end, a hang-up or an error.
+        Raises LineTooLong, and LocalError after the end, a hang-up or an error.
         """
         if self._closed:
             raise LocalError("data after the end of a plain link")
@@ -78,7 +77,7 @@ class LineDecoder:
         return texts + self.flush() if len(held) > self._limit else texts
 
     def flush(self) -> list[str]:
-        """The line has been quiet: what waits is a text by itself. A character that is cut in two waits on."""
+        """Return the unfinished chunk as a text, because the line is quiet. An incomplete character stays."""
         texts: list[str] = []
         if self.pending:
             self.pending = False
@@ -89,7 +88,7 @@ class LineDecoder:
         return texts
 
     def close(self) -> list[str]:
-        """Nothing more comes: what waits is the last text."""
+        """Return the unfinished chunk as the last text: the stream has ended."""
         held, self._unfinished = self._unfinished, b""
         self._closed = True
         self.pending = False
@@ -106,7 +105,7 @@ class LineDecoder:
 
 
 def _add(texts: list[str], piece: str) -> bool:
-    """Strip what is no text; nothing is left of an empty line. Returns whether something was added."""
+    """Append the text of one line, without \\r and NUL. Return False for an empty line, which adds nothing."""
     text = piece.translate(_STRIPPED)
     if text:
         texts.append(text)
@@ -114,12 +113,12 @@ def _add(texts: list[str], piece: str) -> bool:
 
 
 def encode_line(text: str, speaks_lines: bool | None) -> bytes:
-    """The bytes of one message, for one write: with a newline unless the peer's own texts came without."""
+    """Encode one message for one write: with a newline, unless the peer's own texts have none."""
     return text.encode() if speaks_lines is False else text.encode() + b"\n"
 
 
 def check_text(text: str, limit: int) -> None:
-    """Raises TextRefused for what a plain peer could not be sent as one message of at most `limit` bytes."""
+    """Raise TextRefused for a text that a plain peer cannot receive as one message of at most `limit` bytes."""
     if not text:
         raise TextRefused("bad_text", "the text is empty", "a plain peer cannot be sent nothing")
     try:

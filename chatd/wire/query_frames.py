@@ -1,8 +1,8 @@
-"""The native frames of questions: who is connected with whom, what became of a message, how many came.
+"""Native query frames: which nodes are connected, what happened to a message, how many messages arrived.
 
-Values of now, not at a position of any journal, and not acknowledged: an answer that does not come in time is none.
-A `token` is the asker's; an answer repeats it. Part of the vocabulary of `wire/frames.py`, which reads and writes them;
-the layout is written down in docs/wire.md.
+They carry current values, have no position in a journal and are not acknowledged. An answer after the asker's deadline
+is ignored. `token` is chosen by the asker and repeated in the answer. Exported by `wire/frames.py`; the layout is
+specified in docs/wire.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,25 +12,26 @@ import msgspec
 
 from chatd.wire.fields import Seq, valid_epoch, valid_kind, valid_name, valid_node
 
-NEIGHBOURS_MOST: Final = 256  # in one page of a Found
+NEIGHBOURS_MOST: Final = 256  # in one page of a FoundFrame
 STEPS_MOST: Final = 64  # in a TracedFrame
 HOPS_MOST: Final = 64
-NAME_MOST: Final = 128  # characters of what a node calls a peer (`bob~k3v9abcd`, an address) or a consumer
+NAME_MOST: Final = 128  # characters of a node's name for a peer (`bob~k3v9abcd`, an address) or a consumer
 WITHIN_MOST_MS: Final = 60_000
 
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-# Seconds since 1970 by the clock of who says it; neither infinite nor NaN, and with another such difference added still
-# before the year 10000, where dates end.
+# Seconds since 1970 by the sender's clock. Finite, and small enough that the sum of two is before the year 10000, the
+# last that datetime can represent.
 Wall = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 RoundTrip = Annotated[float, msgspec.Meta(ge=0, le=1e9)]  # in ms
 
 
 class Explore(msgspec.Struct, array_like=True, tag=16, frozen=True, gc=False):
-    """Say who you are connected with, and ask those that you are connected with, `hops` further at most.
+    """Request for the receiver's links. The receiver forwards it to its peers, at most `hops` further.
 
-    The token is that of the exploration, drawn where it begins: a node says what it knows once, and answers a second
-    time with Explored alone, unless that may go further. What has not come `within_ms` counts for nothing.
-    `own`: the sender is the node where it began, which is told in any case: it believes no other node about this one.
+    The token identifies the exploration and is drawn by the node that starts it. A node reports its links once per
+    token and answers a repeated request with Explored only, unless the repeated one may go further. Answers after
+    `within_ms` are ignored. `own`: the sender started the exploration. It is always told the links, because it
+    believes no other node about the receiver.
     """
 
     token: Token
@@ -40,11 +41,11 @@ class Explore(msgspec.Struct, array_like=True, tag=16, frozen=True, gc=False):
 
 
 class FoundFrame(msgspec.Struct, array_like=True, tag=17, frozen=True, gc=False):
-    """What one node says of itself; it goes back the way the question came.
+    """One node's report about itself, returned along the path of the request.
 
-    `private`: it does not say more. `plain`: how many plain peers it is connected with. `links`: its native peers that
-    it is, or wants to be, connected with: (node, name, state, round trip in ms or None). In pages: `more` is true for
-    all but the last one.
+    `private`: the node does not report its links. `plain`: number of connected plain peers. `links`: native peers that
+    are connected or dialed: (node, name, state, round trip in ms or None). In pages: `more` is true for all but the
+    last one.
     """
 
     token: Token
@@ -57,16 +58,16 @@ class FoundFrame(msgspec.Struct, array_like=True, tag=17, frozen=True, gc=False)
 
 
 class Explored(msgspec.Struct, array_like=True, tag=18, frozen=True, gc=False):
-    """Nothing more comes for that token from the sender of this."""
+    """The sender has no more answers for this token."""
 
     token: Token
 
 
 class Inquire(msgspec.Struct, array_like=True, tag=19, frozen=True, gc=False):
-    """When did what happen to a message that one of the two has sent to the other?
+    """Request for the steps of a message that one of the two nodes sent to the other.
 
-    `node` is one of the two, epoch and seq its position in that node's journal: in the sender's, or of one that was
-    said in a room of the receiver, its place there.
+    `node`, `epoch` and `seq`: its position in the journal of its sender, or, for a message in a room, in the journal of
+    the host. `node` is one of the two.
     """
 
     token: Token
@@ -76,10 +77,10 @@ class Inquire(msgspec.Struct, array_like=True, tag=19, frozen=True, gc=False):
 
 
 class TracedFrame(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False):
-    """The answer: (what, when, who) in order; `known` is false for a message that is not, or no more, in the journal.
+    """Answer to Inquire: steps as (what, when, who), in order. `known` is false if the journal lacks the message.
 
-    `what` is "accepted" or "arrived", "committed", "sent", "acknowledged" or "delivered", "taken" (by the consumer
-    `who`) or "awaited" (that one has still to take it). When is 0 where it happened, and the time was not kept.
+    `what`: "accepted" or "arrived", "committed", "sent", "acknowledged" or "delivered", "taken" (consumer `who` has
+    processed it) or "awaited" (consumer `who` has not). `when` is 0 if the step happened at an unknown time.
     """
 
     token: Token
@@ -88,7 +89,7 @@ class TracedFrame(msgspec.Struct, array_like=True, tag=20, frozen=True, gc=False
 
 
 class Count(msgspec.Struct, array_like=True, tag=21, frozen=True, gc=False):
-    """How many messages have you got of mine, from that position of my journal through the last seq?"""
+    """Request for the number of messages received from the sender's journal, from `first` through `last`."""
 
     token: Token
     epoch: str
@@ -97,7 +98,7 @@ class Count(msgspec.Struct, array_like=True, tag=21, frozen=True, gc=False):
 
 
 class Counted(msgspec.Struct, array_like=True, tag=22, frozen=True, gc=False):
-    """The answer: as they lie in the journal, and how many different ones that are."""
+    """Answer to Count: stored messages, and distinct ones among them."""
 
     token: Token
     messages: Seq
@@ -145,11 +146,11 @@ def _no_problem(_: Explore | Explored) -> str:
 
 
 def _shown(name: str) -> bool:
-    """What a node calls a peer or a consumer, and is shown as it is."""
+    """Whether a peer's or consumer's name can be printed as it is."""
     return len(name) <= NAME_MOST and name.isascii() and name.isprintable()
 
 
-# What the types above do not say. Empty when it is all right.
+# Checks beyond the types. Each returns the problem; empty: none.
 QUERY_CHECKS: Final[Mapping[type, Callable[[Any], str]]] = {
     Explore: _no_problem,
     FoundFrame: _found_problem,

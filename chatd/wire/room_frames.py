@@ -1,8 +1,8 @@
-"""The native frames about rooms: what a host and the nodes that are members say to each other.
+"""Native frames about rooms, between a host and the nodes that are members.
 
-`Rooms` goes from a member to the host, `Roster` and `Gone` back: values of now. The others have a position in the
-journal of the side that says them, and are acknowledged like `Text`. Part of the vocabulary of `wire/frames.py`, which
-reads and writes them; the layout is written down in docs/wire.md.
+`Rooms` goes from a member to the host, `Roster` and `Gone` back; they carry current values. The others have a position
+in the sender's journal and are acknowledged like `Text`. Exported by `wire/frames.py`; the layout is specified in
+docs/wire.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ import msgspec
 
 from chatd.wire.fields import Seq, valid_epoch, valid_id, valid_kind, valid_name, valid_nick, valid_node, valid_note
 
-ROOMS_MOST: Final = 256  # in one frame: as many as fit into the least frame that everybody takes, however long they are
+ROOMS_MOST: Final = 256  # in one frame; that many fit into FRAME_BYTES even with the longest names
 USERS_MOST: Final = 256  # in one page of a Roster
 
 
 class Rooms(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
-    """All rooms of the receiver that the sender is in, or wants to be in: (room, nick, whether it is new there).
+    """Declaration: all rooms of the receiver that the sender is in or wants to join, as (room, nick, is it a join).
 
-    The whole list every time; it is said at the start of a link and whenever it changes. `number` rises with every
-    change in a run of the sender: a list that is older than one that was heard, on whichever link, counts for nothing.
-    The receiver answers with a Roster, or with Gone, for each.
+    Sent as a whole at the start of a link and after every change. `number` increases with every change within a run of
+    the sender; a list that is older than another one received on any link is ignored. The receiver answers each room
+    with a Roster or a Gone.
     """
 
     number: Seq
@@ -29,9 +29,9 @@ class Rooms(msgspec.Struct, array_like=True, tag=8, frozen=True, gc=False):
 
 
 class Roster(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
-    """The receiver is in that room of the sender, as `nick`, `since` that seq. All who are: (nick, node or None, here).
+    """The receiver is in this room of the sender, as `nick`, since the seq `since`.
 
-    In pages: `more` is true for all but the last one.
+    `users`: all members, as (nick, node or None, online). In pages: `more` is true for all but the last one.
     """
 
     room: str
@@ -43,7 +43,7 @@ class Roster(msgspec.Struct, array_like=True, tag=9, frozen=True, gc=False):
 
 
 class Gone(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=False):
-    """The receiver is not in that room of the sender. `kind` is an error kind of the control socket."""
+    """The receiver is not in this room of the sender. `kind` is an error kind of the control socket."""
 
     room: str
     kind: str
@@ -51,9 +51,9 @@ class Gone(msgspec.Struct, array_like=True, tag=10, frozen=True, gc=False):
 
 
 class Say(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
-    """A message to a room of the receiver: its position in the sender's journal. With `to` for that member alone.
+    """Message to a room of the receiver, at its position in the sender's journal. `to`: for this member only.
 
-    `to_node` is the node that had this nick where it was said; None: a plain client.
+    `to_node`: the node that had the nick `to` when the message was sent; None: a plain client.
     """
 
     epoch: str
@@ -65,9 +65,9 @@ class Say(msgspec.Struct, array_like=True, tag=11, frozen=True, gc=False):
 
 
 class Said(msgspec.Struct, array_like=True, tag=12, frozen=True, gc=False):
-    """A message in a room of the sender, at this position of its journal.
+    """Message in a room of the sender, at its position in the sender's journal.
 
-    The receiver's own messages come back in this way: then `id` is the position in the receiver's journal, else None.
+    The receiver's own messages come back like this; then `id` is their position in the receiver's journal, else None.
     """
 
     epoch: str
@@ -80,9 +80,9 @@ class Said(msgspec.Struct, array_like=True, tag=12, frozen=True, gc=False):
 
 
 class Happened(msgspec.Struct, array_like=True, tag=13, frozen=True, gc=False):
-    """What else there is at a position of a room: a "join", "leave" (`text`: why), "topic" (`text`), or it is "closed".
+    """Any other event in a room of the sender: "join", "leave" (`text`: reason), "topic" (`text`) or "closed".
 
-    A "leave" of the receiver itself, or "closed", is the last that it gets of the room.
+    After a "leave" of the receiver itself, or "closed", the receiver gets nothing more from the room.
     """
 
     epoch: str
@@ -95,7 +95,7 @@ class Happened(msgspec.Struct, array_like=True, tag=13, frozen=True, gc=False):
 
 
 class Refused(msgspec.Struct, array_like=True, tag=14, frozen=True, gc=False):
-    """The receiver's message `id` was not taken into a room of the sender."""
+    """The sender rejected the receiver's message `id` to a room."""
 
     epoch: str
     seq: Seq
@@ -105,9 +105,9 @@ class Refused(msgspec.Struct, array_like=True, tag=14, frozen=True, gc=False):
 
 
 class Missing(msgspec.Struct, array_like=True, tag=15, frozen=True, gc=False):
-    """What was in rooms, behind a position of each, is not coming up to and with `through`: (room, `EPOCH:SEQ`).
+    """Events of rooms are missing: those after (room, `EPOCH:SEQ`), up to and including `through`.
 
-    It stands at the position of something that is missing, or was for others.
+    Its own position is that of a missing event, or of one for other members.
     """
 
     epoch: str
@@ -192,7 +192,7 @@ def _note(text: str) -> str:
     return "" if valid_note(text) else "no such note"
 
 
-# What the types above do not say: the shape of the words, and how many there may be. Empty when it is all right.
+# Checks beyond the types: the syntax of strings, and the length of lists. Each returns the problem; empty: none.
 ROOM_CHECKS: Final[Mapping[type, Callable[[Any], str]]] = {
     Rooms: _rooms_problem,
     Roster: _roster_problem,

@@ -7,18 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from chatd.wire.frames import (
-    Bye,
-    Frame,
-    Gone,
-    Happened,
-    Missing,
-    Refused,
-    Rooms,
-    Roster,
-    Said,
-    Say,
-)
+from chatd.wire.frames import Bye, Frame, Gone, Happened, Missing, Refused, Rooms, Roster, Said, Say
 from tests.adversary.honest import epoch_of, heard, messages, newest, of_node, unharmed, until_heard, users
 from tests.adversary.liar import Liar
 from tests.integration.client import Refused as Denied

@@ -15,7 +15,8 @@ from chatd.net.pings import PendingPing
 from chatd.net.topology.explorer import Explorer
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
-from chatd.wire.frames import Explore, Explored, FoundFrame, encode
+from chatd.wire.codec import encode
+from chatd.wire.frames import Explore, Explored, FoundFrame
 from tests.harness.linked_node import config_of
 
 Told = Explore | FoundFrame | Explored

@@ -8,7 +8,8 @@ import trio
 
 from chatd.config.values import parse_address
 from chatd.peers.identity import Identity, load_or_create
-from chatd.wire.frames import Decoder, Frame, Hello, Resume, encode_many
+from chatd.wire.codec import Decoder, encode_many
+from chatd.wire.frames import Frame, Hello, Resume
 
 F = TypeVar("F", bound=Frame)
 EPOCH = "handmade"

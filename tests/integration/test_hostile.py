@@ -16,6 +16,7 @@ import trio
 
 from chatd.net.native.link import PONGS, NativeLink
 from chatd.net.native.queries import TOLD_MOST
+from chatd.wire.codec import encode_many
 from chatd.wire.frames import (
     AckFrame,
     Bye,
@@ -32,7 +33,6 @@ from chatd.wire.frames import (
     Resume,
     Text,
     TracedFrame,
-    encode_many,
 )
 from tests.harness.handmade_peer import EPOCH, Handmade, hello
 from tests.integration.conftest import TwoNodes

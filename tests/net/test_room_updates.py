@@ -9,7 +9,8 @@ from chatd.journal.retention import Retention
 from chatd.peers.peer import Peer
 from chatd.rooms.hosted import HostedRooms
 from chatd.rooms.room import HostedRoom
-from chatd.wire.frames import Decoder, Frame, Happened, Missing, Ordered, Said, Text, encode_many
+from chatd.wire.codec import Decoder, encode_many
+from chatd.wire.frames import Frame, Happened, Missing, Ordered, Said, Text
 from tests.harness.parts import BOB, CAROL, Core, World, standing
 
 

@@ -12,7 +12,8 @@ from chatd.messages import lookup
 from chatd.peers.peer import Peer
 from chatd.rooms import posting
 from chatd.rooms.room import HostedRoom
-from chatd.wire.frames import Decoder, Refused, Said, Say, encode_many
+from chatd.wire.codec import Decoder, encode_many
+from chatd.wire.frames import Refused, Said, Say
 from tests.harness.parts import BOB, CAROL, SELF, Core, FakeLink, World, standing
 
 THERE = "epochbob"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chatd.wire.frames import LocalError, RemoteError
+from chatd.wire.errors import LocalError, RemoteError
 from chatd.wire.lines import HANG_UP, LineDecoder, LineTooLong, TextRefused, check_text, encode_line
 
 LIMIT = 4096

@@ -7,22 +7,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from chatd.wire import frames
-from chatd.wire.frames import (
-    FRAME_BYTES,
-    Count,
-    Counted,
-    Decoder,
-    Explore,
-    FoundFrame,
-    Frame,
-    Inquire,
-    LocalError,
-    QueryFrame,
-    RemoteError,
-    TracedFrame,
-    encode,
-)
+from chatd.wire import codec
+from chatd.wire.codec import Decoder, encode
+from chatd.wire.errors import LocalError, RemoteError
+from chatd.wire.frames import FRAME_BYTES, Count, Counted, Explore, FoundFrame, Frame, Inquire, QueryFrame, TracedFrame
 from chatd.wire.query_frames import (
     HOPS_MOST,
     NAME_MOST,
@@ -177,7 +165,7 @@ def test_every_frame_has_a_tag_that_is_known_and_a_question_of_what_is_wrong_wit
     kinds: tuple[Any, ...] = get_args(Frame)
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert sorted(tags) == list(range(1, len(kinds) + 1))
-    assert set(tags) == frames._KNOWN_TAGS
+    assert set(tags) == codec._KNOWN_TAGS
     assert set(QUERY_CHECKS) == set(get_args(QueryFrame))
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from chatd.wire.frames import FRAME_BYTES, Decoder, Frame, LocalError, RemoteError, Rooms, Roster, encode
+from chatd.wire.codec import Decoder, encode
+from chatd.wire.errors import LocalError, RemoteError
+from chatd.wire.frames import FRAME_BYTES, Frame, Rooms, Roster
 from tests.wire.samples import EPOCH, NODE, packed
 
 ID = f"{EPOCH}:7"

@@ -16,7 +16,9 @@ from chatd.net.links import Links
 from chatd.peers.identity import ALPN, node_id
 from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import NativeLink, Peer
-from chatd.wire.frames import VERSION, Bye, Decoder, Frame, Hello, LocalError, RemoteError, encode_many, frame_name
+from chatd.wire.codec import Decoder, encode_many
+from chatd.wire.errors import LocalError, RemoteError
+from chatd.wire.frames import VERSION, Bye, Frame, Hello, frame_name
 
 RECEIVE_BYTES = 65536
 LAST_WORDS_S = 1.0  # to read what the other side still says, so that it gets our Bye and not a reset

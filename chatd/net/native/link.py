@@ -23,6 +23,8 @@ from chatd.net.native.room_sync import RoomSync
 from chatd.net.native.sending import SendCursor
 from chatd.net.pings import PendingPing, Pings
 from chatd.runtime import Waker
+from chatd.wire.codec import encode_many
+from chatd.wire.errors import RemoteError
 from chatd.wire.frames import (
     AckFrame,
     Bye,
@@ -39,12 +41,10 @@ from chatd.wire.frames import (
     Ordered,
     PingFrame,
     PongFrame,
-    RemoteError,
     Resume,
     Rooms,
     Roster,
     TracedFrame,
-    encode_many,
 )
 
 PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more

@@ -14,20 +14,8 @@ from chatd.messages.references import NONE, look_up
 from chatd.messages.text_limits import any_over
 from chatd.peers.peer import Peer, PeerLink
 from chatd.rooms.following import FromHost
-from chatd.wire.frames import (
-    AckFrame,
-    Frame,
-    Happened,
-    Missing,
-    Ordered,
-    Refused,
-    RemoteError,
-    Resume,
-    Said,
-    Say,
-    Text,
-    frame_name,
-)
+from chatd.wire.errors import RemoteError
+from chatd.wire.frames import AckFrame, Frame, Happened, Missing, Ordered, Refused, Resume, Said, Say, Text, frame_name
 
 if TYPE_CHECKING:
     from chatd.net.links import Links

@@ -14,7 +14,8 @@ import trio
 from chatd.config.settings import Config
 from chatd.net.plain.link import DRAIN_S, JournalState, PlainLink, PlainReceiver
 from chatd.peers.peer import Peer
-from chatd.wire.dialects import ADDRESS, NAME, AddressClient, Client, NameClient
+from chatd.wire.dialect_clients import AddressClient, DialectClient, NameClient
+from chatd.wire.dialects import ADDRESS, NAME
 from chatd.wire.lines import LineDecoder
 
 WELCOME_S: Final = 10.0  # for the server to say that it has our name
@@ -45,7 +46,7 @@ class RoomServerLink(PlainLink):
         # What all members say comes over one link, often without line ends: too much of it is no reason to hang up.
         self._decoder = LineDecoder(config.plain_line_bytes, cut=True)
         self._quiet = QUIET_S[peer.dialect or NAME]
-        self._client: Client = AddressClient() if peer.dialect == ADDRESS else NameClient(peer.nick)
+        self._client: DialectClient = AddressClient() if peer.dialect == ADDRESS else NameClient(peer.nick)
         self._entered = not self._client.greeting
         self._welcomed = trio.Event()
         if peer.dialect == ADDRESS:

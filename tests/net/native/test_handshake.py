@@ -10,7 +10,8 @@ import trio
 from chatd.net.links import Links
 from chatd.net.native.handshake import Established, HandshakeRefused, as_acceptor, as_dialer
 from chatd.peers.identity import Identity
-from chatd.wire.frames import Bye, Frame, Hello, PingFrame, Resume, Text, encode
+from chatd.wire.codec import encode
+from chatd.wire.frames import Bye, Frame, Hello, PingFrame, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking, loopback
 

@@ -19,19 +19,8 @@ from chatd.net.native import sending as texts_module
 from chatd.net.native.handshake import Established, as_acceptor
 from chatd.net.native.link import NativeLink
 from chatd.peers.identity import Identity
-from chatd.wire.frames import (
-    AckFrame,
-    Bye,
-    Decoder,
-    Frame,
-    Hello,
-    PingFrame,
-    PongFrame,
-    Resume,
-    Rooms,
-    Text,
-    encode_many,
-)
+from chatd.wire.codec import Decoder, encode_many
+from chatd.wire.frames import AckFrame, Bye, Frame, Hello, PingFrame, PongFrame, Resume, Rooms, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking, loopback
 from tests.harness.parts import World

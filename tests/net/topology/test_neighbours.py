@@ -12,7 +12,7 @@ from chatd.net.topology import neighbours as surroundings_module
 from chatd.net.topology.neighbours import FRESH_S, KEPT_S, MEASURE_S, Neighbours
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
-from chatd.wire.frames import encode
+from chatd.wire.codec import encode
 from chatd.wire.query_frames import NEIGHBOURS_MOST
 from tests.harness.explorers import FakeLink, node_id
 

@@ -12,23 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.config.loading import FRAME_ROOM
-from chatd.wire.frames import (
-    FRAME_BYTES,
-    TEXT_OVERHEAD,
-    AckFrame,
-    Bye,
-    Decoder,
-    Frame,
-    LocalError,
-    PingFrame,
-    PongFrame,
-    RemoteError,
-    Said,
-    Say,
-    Text,
-    encode,
-    encode_many,
-)
+from chatd.wire.codec import Decoder, encode, encode_many
+from chatd.wire.errors import LocalError, RemoteError
+from chatd.wire.frames import FRAME_BYTES, TEXT_OVERHEAD, AckFrame, Bye, Frame, PingFrame, PongFrame, Said, Say, Text
 from tests.wire.samples import EPOCH, NODE, framed, frames, packed, values
 
 WIRE_MD = Path(__file__).parents[2] / "docs" / "wire.md"
