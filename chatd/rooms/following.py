@@ -1,7 +1,7 @@
-"""Hearing: what happens in the rooms of other nodes that this node is in.
+"""Following: events of joined rooms, as their hosts report them.
 
-It comes in the order of the host's journal, and is put into ours on the joined_room's own topic. Our own messages come
-back in this way, and that is their delivery. Waits for nothing.
+Events arrive in the order of the host's journal and are appended to ours on the joined room's stream id. A message of
+our own comes back like this too; its return is its delivery. Waits for nothing. Called by `router.py`.
 """
 
 from collections.abc import Sequence
@@ -19,47 +19,49 @@ from chatd.rooms.joined import JoinedRooms
 from chatd.rooms.joined_room import IN, JoinedRoom
 from chatd.wire.frames import Happened, Missing, Refused, Said
 
-ECHO = "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
+SAVE_ECHOED = (
+    "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
+)
 FromHost = Said | Happened | Missing | Refused
 
 
 class RoomFollowing:
-    """What one node is told by its hosts."""
+    """Applies the ordered frames of all hosts."""
 
     def __init__(self, journal: Journal, joined_rooms: JoinedRooms, node: str) -> None:
         """`node` is our id."""
         self._journal = journal
         self._joined_rooms = joined_rooms
         self._node = node
-        self._echoes: dict[int, tuple[int, int]] = {}  # of each peer: what was dealt with before the last two batches
+        self._echoes: dict[int, tuple[int, int]] = {}  # per peer: its `echoed` before the last two batches
 
     def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NONE) -> None:
-        """All of it is new. What is of a room that we are not in is nothing, except that our own has arrived.
+        """Apply new frames of one host, in order. Those of rooms that we are not in only confirm our own messages.
 
-        `references` has the messages that the frames may name as ours.
+        `references`: our messages that the frames may name.
         """
         start = 0
         for index, frame in enumerate(frames):
-            if index + 1 < len(frames) and _is_more(frame, frames[index + 1]):
+            if index + 1 < len(frames) and _are_in_one_room(frame, frames[index + 1]):
                 continue
             if isinstance(frame, Said):
-                self._receive_messages(peer, frames[start : index + 1], references)  # type: ignore[arg-type]  # all like this one
+                self._receive_messages(peer, frames[start : index + 1], references)  # type: ignore[arg-type]  # all are Said
             else:
                 self._receive_event(peer, frame, references)
             start = index + 1
 
     def _receive_messages(self, peer: Peer, frames: Sequence[Said], references: References) -> None:
-        """Neighbours in one room."""
+        """Append consecutive messages of one room."""
         joined_room = self._joined_rooms.get(peer.node or "", frames[0].room)
-        heard = list[Message]()
+        messages = list[Message]()
         for frame in frames:
             if frame.id is not None:
-                self._append_messages(peer, joined_room, heard)
-                heard = []
+                self._append_messages(peer, joined_room, messages)
+                messages = []
                 self._deliver_own(peer, joined_room, frame, references)
             elif joined_room is not None:
-                heard.append(self._message_of(peer, joined_room, frame))
-        self._append_messages(peer, joined_room, heard)
+                messages.append(self._message_of(peer, joined_room, frame))
+        self._append_messages(peer, joined_room, messages)
 
     def _message_of(self, peer: Peer, joined_room: JoinedRoom, frame: Said) -> Message:
         message = Message(
@@ -81,7 +83,7 @@ class RoomFollowing:
             peer.received += len(messages)
 
     def _deliver_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
-        """Our own message is in its place."""
+        """Our own message is in the room: append its receipt."""
         seq = self._own_seq(peer, frame, references)
         if not seq:
             return
@@ -94,9 +96,10 @@ class RoomFollowing:
         self._raise_echoed(peer, seq)
 
     def _own_seq(self, peer: Peer, frame: Said | Refused, references: References) -> int:
-        """Our seq of what we said in that room of the peer and has not come back; 0: no host speaks for others.
+        """Return the seq of the message that the frame names, if we sent it to this room and it has not come back.
 
-        Of a message that is in the journal no more, only that it was said in some room of the peer is known.
+        0 otherwise: a host may report only messages that we sent to the same room. If retention has removed the
+        message from the journal, it is only known that it was sent to some room of the host.
         """
         named = frame.id or ":0"
         epoch, seq = parts(named)
@@ -107,10 +110,10 @@ class RoomFollowing:
         return seq if in_room else 0
 
     def _raise_echoed(self, peer: Peer, seq: int) -> None:
-        """As soon as that is committed; else the host says it again, and it is awaited then."""
+        """Note that everything up to `seq` has come back. Undone if the commit fails: the host repeats it then."""
         batch, key = self._journal.filling, ("echo", peer.stream_id)
         if key not in batch.undo:
-            sure, before = self._echoes.get(peer.stream_id, (0, 0))  # two batches at most are under way
+            sure, before = self._echoes.get(peer.stream_id, (0, 0))  # at most two batches are uncommitted
             peer.unheard.cut_head(sure)
             self._echoes[peer.stream_id] = before, peer.echoed
             batch.if_failed(key, partial(_unecho, peer, peer.echoed))
@@ -155,7 +158,7 @@ class RoomFollowing:
         self._journal.append(event, joined_room.stream_id)
 
     def _leave_if_current(self, joined_room: JoinedRoom, seq: int, reason: str) -> None:
-        """The host says that we are not in the room any more; or were not: a former time in it ends there."""
+        """The host reports our leave. Ignored if it is the end of an earlier stay in the room."""
         if joined_room.state == IN and seq > joined_room.since:
             self._joined_rooms.remove(joined_room, reason)
 
@@ -166,7 +169,7 @@ class RoomFollowing:
             self._joined_rooms.save(joined_room)
 
     def _reject_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Refused, references: References) -> None:
-        """What we said is not in the room, and will not be."""
+        """The host rejected our message: append its receipt."""
         seq = self._own_seq(peer, frame, references)
         if not seq:
             return
@@ -182,8 +185,8 @@ class RoomFollowing:
         self._raise_echoed(peer, seq)
 
 
-def _is_more(frame: FromHost, following: FromHost) -> bool:
-    """Whether both are messages of one room."""
+def _are_in_one_room(frame: FromHost, following: FromHost) -> bool:
+    """Whether both are messages in the same room."""
     return isinstance(frame, Said) and isinstance(following, Said) and frame.room == following.room
 
 
@@ -192,4 +195,4 @@ def _unecho(peer: Peer, seq: int) -> None:
 
 
 def _echoed(peer: Peer) -> Statement:
-    return ECHO, (peer.stream_id, peer.echoed)
+    return SAVE_ECHOED, (peer.stream_id, peer.echoed)

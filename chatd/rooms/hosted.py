@@ -1,11 +1,12 @@
-"""Rooms: those that this node hosts. Its journal puts what is said in a room into one order for everybody.
+"""The rooms that this node hosts: opening, closing, topic, and who is a member.
 
-Here is decided who is in a room; what is said in it is the business of talk.py. Everything that happens in a room is an
-event on its topic, stored once; members read it from there: other nodes through their intervals, plain clients through
-the fan-out of their port. Whatever is decided is appended at once, and undone if its commit fails.
+The journal gives all events of a room one order, on the room's stream id. Members read them from there: other nodes
+through `net/room_updates.py`, plain clients through the fan-out of their room port. A change takes effect when it is
+appended and is undone if its commit fails. Messages are in `posting.py`, kicks and bans in `moderation.py`. Called by
+`control/`, room ports and the other parts of `rooms/`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -17,43 +18,41 @@ from chatd.journal.journal import Journal
 from chatd.journal.undo import Undo
 from chatd.messages.text import check_characters, check_length
 from chatd.peers.outbox import NEVER
-from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.rooms import nicks
 from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
 from chatd.rooms.room import NATIVE, OWN, PLAIN, HostedRoom, Member
-from chatd.wire.frames import Gone, valid_name
+from chatd.wire.frames import valid_name
 
-ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, subject, closed) VALUES (?, ?, '', ?, ?, ?)"
-# Of a closed room; a note that outlives a commit that fails must not take the room away after all.
-FORGET = (
+SAVE_ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, subject, closed) VALUES (?, ?, '', ?, ?, ?)"
+# Only if the room is closed: this runs with a later commit, and the closing may have failed and been undone.
+DELETE_CLOSED = (
     "DELETE FROM bans WHERE room IN (SELECT topic FROM rooms WHERE topic = ? AND closed)",
     "DELETE FROM rooms WHERE topic = ? AND closed",
 )
-MEMBER = "INSERT OR REPLACE INTO members (room, node, nick, since, until) VALUES (?, ?, ?, ?, ?)"
-PAST = "DELETE FROM members WHERE room = ? AND node = ? AND since = ?"
-SUBJECT_BYTES = 1024
+SAVE_INTERVAL = "INSERT OR REPLACE INTO members (room, node, nick, since, until) VALUES (?, ?, ?, ?, ?)"
+DELETE_INTERVAL = "DELETE FROM members WHERE room = ? AND node = ? AND since = ?"
+TOPIC_BYTES = 1024
 MOST_ROOMS = 1024
-MOST_PAST = 256  # former times in rooms that one node has not acknowledged the end of
 LEFT, CLOSED = "left", "closed"
 
 
 class HostSettings(NamedTuple):
-    """Who hosts: this node, and how large rooms may be."""
+    """Identity of the host, and limits of its rooms."""
 
     node: str
     name: str
     text_bytes: int
     text_chars: int
-    room_members: int  # of one room, at most
-    outbox_messages: int  # to one peer, at most: messages
+    room_members: int  # per room, at most
+    outbox_messages: int  # per peer, at most
 
 
 class HostedRooms:
-    """All rooms of one host."""
+    """All rooms of one host, open and closed."""
 
     def __init__(self, journal: Journal, registry: Registry, host_settings: HostSettings) -> None:
-        """Read what the last run left (blocking)."""
+        """Load what the last run left (blocking)."""
         self.intervals = MembershipIntervals()
         self._journal = journal
         self._registry = registry
@@ -65,17 +64,18 @@ class HostedRooms:
 
     def _load(self) -> None:
         query = self._journal.store.query
-        for key, name, label, subject, closed in query(
+        for stream_id, name, label, topic, closed in query(
             "SELECT topic, name, label, subject, closed FROM rooms WHERE host = ''"
         ):
-            room = self._by_stream_id[key] = HostedRoom(key, name, label, self.host_settings.node, subject)
-            room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", key)[0][0]
+            room = HostedRoom(stream_id, name, label, self.host_settings.node, topic)
+            self._by_stream_id[stream_id] = room
+            room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", stream_id)[0][0]
             if not closed:
                 self._by_name[name] = room
-        for key, who, nick in query("SELECT room, who, nick FROM bans"):
-            self._by_stream_id[key].bans[who] = nick
-        for key, node, nick, since, until in query("SELECT room, node, nick, since, until FROM members"):
-            room = self._by_stream_id[key]
+        for stream_id, who, nick in query("SELECT room, who, nick FROM bans"):
+            self._by_stream_id[stream_id].bans[who] = nick
+        for stream_id, node, nick, since, until in query("SELECT room, node, nick, since, until FROM members"):
+            room = self._by_stream_id[stream_id]
             self.intervals.add(node, MembershipInterval(room, since, until or NEVER))
             if not until:
                 room.add(Member(nick, OWN if node == self.host_settings.node else NATIVE, since, node=node))
@@ -86,17 +86,24 @@ class HostedRooms:
         return iter([self._by_name[name] for name in sorted(self._by_name)])
 
     def get(self, name: str) -> HostedRoom | None:
-        """The open room of that name."""
+        """The open room with that name."""
         return self._by_name.get(name)
 
-    def by_stream_id(self, key: int) -> HostedRoom | None:
-        """The room, open or closed, with that topic in the journal."""
-        return self._by_stream_id.get(key)
+    def joined_by(self, node: str) -> list[HostedRoom]:
+        """The open rooms that a node is in."""
+        return [room for room in self._by_name.values() if node in room.by_node]
+
+    def by_stream_id(self, stream_id: int) -> HostedRoom | None:
+        """The room with that stream id, open or closed."""
+        return self._by_stream_id.get(stream_id)
 
     # -- hosting
 
     def host(self, name: str) -> tuple[HostedRoom, Batch | None]:
-        """The room of that name; a new one is there when the batch is committed. Raises ControlError."""
+        """Open a room, or return the open one with that name.
+
+        The batch commits a new room; None: it exists. Raises ControlError bad_text, rate_limited.
+        """
         room = self._by_name.get(name)
         if room is not None:
             return room, None
@@ -106,14 +113,13 @@ class HostedRooms:
         if len(self._by_name) >= MOST_ROOMS:
             hint = "`chatctl room close` one that nobody needs"
             raise ControlError("rate_limited", f"{MOST_ROOMS} rooms are hosted here, as many as may be", hint)
-        room = HostedRoom(
-            self._registry.new_stream_id(), name, f"{name}@{self.host_settings.name}", self.host_settings.node
-        )
+        settings = self.host_settings
+        room = HostedRoom(self._registry.new_stream_id(), name, f"{name}@{settings.name}", settings.node)
         self._by_name[name] = self._by_stream_id[room.stream_id] = room
         return room, self._undo.add(self._save(room), partial(self._undo_host, room))
 
     def close(self, room: HostedRoom) -> Batch:
-        """End the room: who is in it is told, and gets everything up to the end. Raises ControlError conflict."""
+        """Close a room; its members get everything up to here. Raises ControlError conflict if a port serves it."""
         if room.ports:
             hint = "start chatd without that --room-port"
             raise ControlError("conflict", f"a room port serves {room.label}", hint, reason="room_port")
@@ -123,13 +129,13 @@ class HostedRooms:
         for member in room.users():
             room.remove(member)
             self._end_interval(room, member, seq)
-        self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.topic, 1)
+        self._journal.execute(SAVE_ROOM, room.stream_id, room.name, room.label, room.topic, 1)
         self._undo.add(batch, partial(self._undo_close, room, before))
         self._forget_if_delivered(room)
         return batch
 
     def _save(self, room: HostedRoom) -> Batch:
-        return self._journal.execute(ROOM, room.stream_id, room.name, room.label, room.topic, 0)
+        return self._journal.execute(SAVE_ROOM, room.stream_id, room.name, room.label, room.topic, 0)
 
     def _undo_host(self, room: HostedRoom) -> None:
         del self._by_name[room.name], self._by_stream_id[room.stream_id]
@@ -140,37 +146,40 @@ class HostedRooms:
             self._undo_leave(room, member)
 
     def set_topic(self, room: HostedRoom, text: str) -> Batch:
-        """The room has that topic from now on; empty: none. Raises ControlError."""
+        """Set or (with an empty text) remove the topic. Raises ControlError bad_text, too_large."""
         if text:
             check_characters(text)
         if "\n" in text:
             raise ControlError("bad_text", "a topic is one line", "leave the line break out")
-        check_length(text, SUBJECT_BYTES, 0)
+        check_length(text, TOPIC_BYTES, 0)
         before, room.topic = room.topic, text
         room.changed.notify()
         batch = self._append(room, [RoomTopic(room=room.label, text=text, room_position="")])
         self._save(room)
         return self._undo.add(batch, partial(setattr, room, "topic", before))
 
-    # -- coming
+    # -- joining
 
     def enter_own(self, room: HostedRoom, nick: str | None) -> tuple[Member, Batch | None]:
-        """This node is in its own room from now on. Raises ControlError bad_text, conflict."""
+        """Add this node itself. The batch is None if it is a member.
+
+        Raises ControlError bad_text, conflict, rate_limited.
+        """
         own = room.own_member
         if own is not None:
             if nick not in (None, own.nick):
-                raise _already(room, own)
+                raise _already_joined(room, own)
             return own, None
-        return self._enter(
-            room, nicks.for_node(self.host_settings.name) if nick is None else nick, OWN, node=self.host_settings.node
-        )
+        settings = self.host_settings
+        return self._enter(room, nicks.for_node(settings.name) if nick is None else nick, OWN, node=settings.node)
 
     def enter_plain(
         self, room: HostedRoom, nick: str | None, address: str, hang_up: Callable[[str], None]
     ) -> tuple[Member, str | None]:
-        """A plain client is in the room; and why it has another nick than it wished. None: it goes by its address.
+        """Add a plain client. Return the reason if it got another nick than it asked for.
 
-        Raises ControlError forbidden, rate_limited.
+        `nick` None: the address becomes its nick. `hang_up` disconnects the client, with a reason. Raises ControlError
+        forbidden, rate_limited.
         """
         host = parse_address(address, lowest_port=0)[0]
         if host in room.bans:
@@ -181,6 +190,10 @@ class HostedRooms:
             nick, why = nicks.suggest(nick, room.by_fold)
         member, _ = self._enter(room, nick or address, PLAIN, address=address, hang_up=hang_up, check=False)
         return member, why
+
+    def enter_node(self, room: HostedRoom, nick: str, node: str) -> None:
+        """Add another node. Raises ControlError bad_text, conflict, rate_limited."""
+        self._enter(room, nick, NATIVE, node=node)
 
     def _enter(
         self,
@@ -204,7 +217,7 @@ class HostedRooms:
         room.add(member)
         if node is not None:
             self.intervals.add(node, MembershipInterval(room, member.since))
-            self._journal.execute(MEMBER, room.stream_id, node, nick, member.since, 0)
+            self._journal.execute(SAVE_INTERVAL, room.stream_id, node, nick, member.since, 0)
         return member, self._undo.add(batch, partial(self._undo_enter, room, member))
 
     def _undo_enter(self, room: HostedRoom, member: Member) -> None:
@@ -215,16 +228,15 @@ class HostedRooms:
             member.hang_up("storage_full")
 
     def _check_capacity(self, room: HostedRoom) -> None:
-        if len(room.by_fold) >= self.host_settings.room_members:
+        most = self.host_settings.room_members
+        if len(room.by_fold) >= most:
             hint = "raise --room-members there"
-            raise ControlError(
-                "rate_limited", f"{self.host_settings.room_members} are in {room.label}, as many as may be", hint
-            )
+            raise ControlError("rate_limited", f"{most} are in {room.label}, as many as may be", hint)
 
-    # -- going
+    # -- leaving
 
     def leave(self, room: HostedRoom, member: Member, reason: str = LEFT) -> Batch | None:
-        """It is not in the room any more; a node gets what was said before. None: it was gone already."""
+        """Remove a member. A node still gets everything up to here. None: it is not a member."""
         if room.by_fold.get(member.fold) is not member:
             return None
         event = RoomLeave(room=room.label, nick=member.nick, node=member.node, reason=reason, room_position="")
@@ -241,13 +253,12 @@ class HostedRooms:
             return
         if member.kind == OWN:
             self.intervals.remove(member.node, interval)
-            self._journal.execute(PAST, room.stream_id, member.node, interval.since)
+            self._journal.execute(DELETE_INTERVAL, room.stream_id, member.node, interval.since)
         else:
             self.intervals.set_end(member.node, interval, seq)
-            self._journal.execute(MEMBER, room.stream_id, member.node, member.nick, interval.since, seq)
+            self._journal.execute(SAVE_INTERVAL, room.stream_id, member.node, member.nick, interval.since, seq)
 
     def _undo_leave(self, room: HostedRoom, member: Member) -> None:
-        """Its leaving could not be written down."""
         room.add(member)
         if member.node is None:
             return
@@ -258,64 +269,31 @@ class HostedRooms:
         self.intervals.add(member.node, MembershipInterval(room, member.since))
 
     def find_member(self, room: HostedRoom, nick: str) -> Member:
-        """Who is called that. Raises ControlError unknown_peer."""
+        """The member with that nick. Raises ControlError unknown_peer."""
         member = room.named(nick)
         if member is None:
             hint = f"`chatctl room users {room.name}` shows who is there"
             raise ControlError("unknown_peer", f"there is no {nick[:64]!r} in {room.label}", hint)
         return member
 
-    # -- what member nodes say of themselves
-
-    def declare(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> tuple[list[Gone], list[HostedRoom]]:
-        """The rooms that a node is in, or wants to be in: all of them. Those that it cannot be in, and the others.
-
-        Its joining and leaving are appended, and not committed yet.
-        """
-        node, names = peer.node or "", {name for name, _, _ in wanted}
-        for room in [room for room in self._by_name.values() if node in room.by_node and room.name not in names]:
-            self.leave(room, room.by_node[node])
-        gone, rooms = list[Gone](), list[HostedRoom]()
-        for name, nick, new in wanted:
-            known = self._by_name.get(name)
-            if not new and (known is None or node not in known.by_node) and self.intervals.has_past(node, name):
-                continue  # it does not know yet that it had to go
-            try:
-                room = self._wanted(name, node)
-                if node not in room.by_node:
-                    self._enter(room, nick, NATIVE, node=node)
-                rooms.append(room)
-            except ControlError as error:
-                gone.append(Gone(name, error.kind, error.message))
-        return gone, rooms
-
-    def _wanted(self, name: str, node: str) -> HostedRoom:
-        room = self._by_name.get(name)
-        if room is None:
-            raise ControlError("unknown_room", f"{self.host_settings.name} hosts no room {name[:64]!r}")
-        if node in room.bans:
-            raise ControlError("forbidden", f"this node is banned from {room.label}")
-        if node not in room.by_node and self.intervals.count_past(node) >= MOST_PAST:
-            hint = "try again once the node has received what was said before it left"
-            raise ControlError("rate_limited", f"this node has left {MOST_PAST} times without acknowledging it", hint)
-        return room
+    # -- acknowledgements
 
     def release_intervals(self, node: str, through: int) -> None:
-        """The node has everything up to there: former times in rooms that end before are over."""
+        """Drop the intervals of a node that end at or before `through`: it has acknowledged everything in them."""
         for interval in self.intervals.ended_by(node, through):
-            key = interval.room.stream_id
+            stream_id = interval.room.stream_id
             self.intervals.remove(node, interval)
-            self._journal.note(("past", key, node, interval.since), partial(_past, key, node, interval.since))
+            statement = partial(_delete_interval, stream_id, node, interval.since)
+            self._journal.note(("past", stream_id, node, interval.since), statement)
             self._forget_if_delivered(interval.room)
 
     def _forget_if_delivered(self, room: HostedRoom) -> None:
-        """A closed room of which nothing is owed to anybody is gone."""
-        if self._by_name.get(room.name) is not room and all(
-            interval.room is not room for _, interval in self.intervals
-        ):
+        """Delete a closed room once no node has anything undelivered in it."""
+        is_open = self._by_name.get(room.name) is room
+        if not is_open and all(interval.room is not room for _, interval in self.intervals):
             self._by_stream_id.pop(room.stream_id, None)
-            for sql in FORGET:
-                self._journal.note((sql, room.stream_id), partial(_forget, sql, room.stream_id))
+            for sql in DELETE_CLOSED:
+                self._journal.note((sql, room.stream_id), partial(_delete_room, sql, room.stream_id))
 
     # -- the journal
 
@@ -328,7 +306,7 @@ class HostedRooms:
         return batch
 
     def track_append(self, room: HostedRoom, batch: Batch) -> None:
-        """Something was put on the room's topic."""
+        """Count an append to the room's stream."""
         if not batch.done:
             room.newest = self._journal.appended
             batch.if_failed(("newest", room.stream_id), partial(self._undo_append, room))
@@ -337,14 +315,14 @@ class HostedRooms:
         room.newest = min(room.newest, self._journal.committed)
 
 
-def _past(room: int, node: str, since: int) -> Statement:
-    return PAST, (room, node, since)
+def _delete_interval(room: int, node: str, since: int) -> Statement:
+    return DELETE_INTERVAL, (room, node, since)
 
 
-def _forget(sql: str, room: int) -> Statement:
+def _delete_room(sql: str, room: int) -> Statement:
     return sql, (room,)
 
 
-def _already(room: HostedRoom, own: Member) -> ControlError:
+def _already_joined(room: HostedRoom, own: Member) -> ControlError:
     hint = f"`chatctl room leave {room.name}` first"
     return ControlError("conflict", f"this node is in {room.label} as {own.nick}", hint, reason="already_in")

@@ -1,7 +1,8 @@
-"""Memberships: the rooms of other nodes that this node is in.
+"""The rooms of other nodes that this node is in, or has asked to join.
 
-What a joined_room is, its host is told as a whole whenever a link begins or something changes; the host answers. What
-happens in the room then comes in the order of the host's journal: rooms/following.py. Waits for nothing.
+The host of a room is told all its rooms of this node whenever a link starts or one of them changes; its answer is a
+roster or a refusal for each. Events of these rooms are applied by `following.py`. Waits for nothing. Called by
+`control/`, `net/native/` and `router.py`.
 """
 
 from collections.abc import Iterator
@@ -22,35 +23,34 @@ from chatd.rooms.joined_room import IN, JOINING, OVER, JoinedRoom
 from chatd.rooms.room import HostedRoom
 from chatd.wire.frames import Gone, Roster, valid_name
 
-ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, nick, subject, since) VALUES (?, ?, ?, ?, ?, ?, ?)"
+SAVE = "INSERT OR REPLACE INTO rooms (topic, name, host, label, nick, subject, since) VALUES (?, ?, ?, ?, ?, ?, ?)"
 CLOSE = "UPDATE rooms SET closed = 1 WHERE topic = ?"
-FORGET = "DELETE FROM rooms WHERE topic = ?"
-MOST = 256  # rooms of one host
+DELETE = "DELETE FROM rooms WHERE topic = ?"
+MOST_JOINED = 256  # per host
 
 
 class JoinedRooms:
-    """All of one node."""
+    """All joined rooms of this node, by host and name."""
 
     def __init__(self, journal: Journal, registry: Registry, rooms: HostedRooms, host_settings: HostSettings) -> None:
-        """Read what the last run left (blocking)."""
+        """Load what the last run left (blocking)."""
         self._journal = journal
         self._registry = registry
         self._hosted_rooms = rooms
         self._host_settings = host_settings
         self._by_host_and_name: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
-        self._stream_ids: dict[
-            tuple[str, str], int
-        ] = {}  # also of rooms that we left: who comes back finds its history
-        self.version = 0  # of what hosts are told: an older one is nothing to them
+        # Rooms that we have left keep theirs, so that a rejoin finds the history.
+        self._stream_ids: dict[tuple[str, str], int] = {}
+        self.version = 0  # number of the newest declaration: hosts ignore older ones
         self._undo = Undo()
         query = journal.store.query
-        for key, name, host, closed, *rest in query(
+        for stream_id, name, host, closed, *rest in query(
             "SELECT topic, name, host, closed, label, nick, subject, since FROM rooms WHERE host <> '' ORDER BY topic"
         ):
-            self._stream_ids[host, name] = key
+            self._stream_ids[host, name] = stream_id
             if closed:
                 continue
-            joined_room = self._by_host_and_name[host, name] = JoinedRoom(key, name, host, *rest)
+            joined_room = self._by_host_and_name[host, name] = JoinedRoom(stream_id, name, host, *rest)
             joined_room.state = IN
             joined_room.settled.set()
         for stream_id, seq in query("SELECT topic, seq FROM echoes"):
@@ -63,10 +63,10 @@ class JoinedRooms:
     # -- finding
 
     def find(self, spec: str) -> HostedRoom | JoinedRoom:
-        """The room that is meant by `lobby` or `lobby@alice`: one that is hosted here, or that we are in.
+        """Find the hosted or joined room that `lobby` or `lobby@alice` names.
 
-        HOST is looked up as every peer is. Only where no node is called that, a label counts that was made under a
-        former name. Raises ControlError unknown_room, ambiguous_peer.
+        The host is looked up like every peer. Only if no node has that name, labels count: they keep the name that the
+        host had at the join. Raises ControlError unknown_room, ambiguous_peer.
         """
         name, at, host = spec.partition("@")
         found: list[HostedRoom | JoinedRoom] = [room for room in self._hosted_rooms if room.name == name]
@@ -79,24 +79,23 @@ class JoinedRooms:
             return found[0]
         if not found:
             hint = "`chatctl room list` shows all"
-            if labelled:  # its host has another name now
+            if labelled:  # the host has another name now
                 hint = f"the room of that label is {name}@{labelled[0].host[:STRANGER_PREFIX]}"
             raise ControlError("unknown_room", f"there is no room {spec[:128]!r} here", hint)
         labels = ", ".join(one.label for one in found[:8])
         raise ControlError("unknown_room", f"{spec[:128]!r} may be {labels}", "say which, with its @HOST")
 
     def get(self, node: str, name: str) -> JoinedRoom | None:
-        """That in the room of that name which the node hosts, also while it is not answered."""
+        """The room of a host, also while its answer is pending."""
         return self._by_host_and_name.get((node, name))
 
     def hosted_by(self, node: str) -> list[JoinedRoom]:
-        """Those in rooms of that node."""
         return [one for (host, _), one in self._by_host_and_name.items() if host == node]
 
     # -- joining and leaving
 
     def join(self, peer: Peer, name: str, nick: str | None) -> JoinedRoom:
-        """Ask a host that is up to let us in; the answer is there when `settled`. Raises ControlError."""
+        """Ask a connected host to add this node to a room. `settled` is set at its answer. Raises ControlError."""
         if not valid_name(name):
             raise ControlError("unknown_room", f"{name[:64]!r} is no name of a room", "as in lobby@alice")
         node = peer.node or ""
@@ -111,19 +110,21 @@ class JoinedRooms:
         if peer.link is None:
             hint = f"`chatctl wait peer {peer.name}`, then join"
             raise ControlError("peer_offline", f"{peer.name}, the host of {name}, is not connected", hint)
-        if len(self.hosted_by(node)) >= MOST:
-            raise ControlError("rate_limited", f"this node is in {MOST} rooms of {peer.name}", "leave one")
+        if len(self.hosted_by(node)) >= MOST_JOINED:
+            raise ControlError("rate_limited", f"this node is in {MOST_JOINED} rooms of {peer.name}", "leave one")
         nick = nicks.for_node(self._host_settings.name) if nick is None else nick
         nicks.check(nick)
         self._registry.acquaint(peer)
-        key = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
-        self._stream_ids[node, name] = key
-        joined_room = self._by_host_and_name[node, name] = JoinedRoom(key, name, node, f"{name}@{peer.name}", nick)
+        stream_id = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
+        self._stream_ids[node, name] = stream_id
+        joined_room = self._by_host_and_name[node, name] = JoinedRoom(
+            stream_id, name, node, f"{name}@{peer.name}", nick
+        )
         self._declare(peer)
         return joined_room
 
     def abandon_join(self, joined_room: JoinedRoom) -> None:
-        """Nobody waits for the answer any more: if there is none yet, we are not in the room."""
+        """Cancel a join that the host has not answered."""
         if joined_room.state == JOINING:
             self._discard(
                 joined_room, ControlError("peer_offline", f"the host of {joined_room.label} has not answered")
@@ -131,32 +132,32 @@ class JoinedRooms:
             self._declare(self._registry.by_node(joined_room.host))
 
     def leave(self, joined_room: JoinedRoom, reason: str = LEFT) -> Batch:
-        """We are not in the room any more; its host is told as soon as it is there."""
+        """Leave a room. The host is told at once, or when it connects."""
         batch = self.remove(joined_room, reason)
         self._declare(self._registry.by_node(joined_room.host))
         return batch
 
     def forget_host(self, peer: Peer) -> None:
-        """The host is forgotten, and with it its rooms."""
+        """Leave all rooms of a host and delete their rows."""
         node = peer.node or ""
         for joined_room in self.hosted_by(node):
             self.remove(joined_room, "forgotten")
-        for place in [place for place in self._stream_ids if place[0] == node]:
-            self._journal.execute(FORGET, self._stream_ids.pop(place))
+        for key in [key for key in self._stream_ids if key[0] == node]:
+            self._journal.execute(DELETE, self._stream_ids.pop(key))
 
     def host_disconnected(self, peer: Peer) -> None:
-        """The last link with a host is gone: what it has not answered is no joined_room."""
+        """The last link with a host has ended: cancel the joins that it has not answered."""
         for joined_room in self.hosted_by(peer.node or ""):
             if joined_room.state == JOINING:
                 message = f"the link with the host of {joined_room.label} went down"
                 self._discard(joined_room, ControlError("peer_offline", message, "join again once it is up"))
 
     def declaration(self, node: str) -> list[tuple[str, str, bool]]:
-        """What to tell a host."""
+        """All rooms of a host, for a `Rooms` frame: (room, nick, is it a join)."""
         return [(one.name, one.nick, one.state == JOINING) for one in self.hosted_by(node)]
 
     def request_roster(self, joined_room: JoinedRoom) -> bool:
-        """Have the host tell who is in the room; False while it is away."""
+        """Ask the host for the members of a room. False: the host is offline."""
         return self._declare(self._registry.by_node(joined_room.host))
 
     def _declare(self, peer: Peer | None) -> bool:
@@ -167,7 +168,7 @@ class JoinedRooms:
         return bool(links)
 
     def _discard(self, joined_room: JoinedRoom, error: ControlError) -> None:
-        """It is over; whoever waits for it is told why."""
+        """Forget a room, and wake what waits for it; `error` is the reason."""
         self.version += 1
         joined_room.state, joined_room.error = OVER, error
         self._by_host_and_name.pop((joined_room.host, joined_room.name), None)
@@ -175,26 +176,25 @@ class JoinedRooms:
         joined_room.changed.notify()
 
     def remove(self, joined_room: JoinedRoom, reason: str) -> Batch:
-        """We are not in the room any more, and everybody here is told."""
+        """End the membership in a room and append its `room.gone` event."""
         before = joined_room.state
         self._discard(joined_room, ControlError("unknown_room", f"this node is not in {joined_room.label}: {reason}"))
         batch = self._journal.append(RoomGone(room=joined_room.label, reason=reason), joined_room.stream_id)
-        if reason == CLOSED:  # if there is one of that name again, it is another room
+        if reason == CLOSED:  # a later room with that name is another room
             self._stream_ids.pop((joined_room.host, joined_room.name), None)
-        self._journal.execute(FORGET if reason == CLOSED else CLOSE, joined_room.stream_id)
+        self._journal.execute(DELETE if reason == CLOSED else CLOSE, joined_room.stream_id)
         return self._undo.add(batch, partial(self._undo_remove, joined_room, before))
 
     def _undo_remove(self, joined_room: JoinedRoom, state: str) -> None:
-        """Its end could not be written down."""
         if (joined_room.host, joined_room.name) not in self._by_host_and_name:
             place = joined_room.host, joined_room.name
             joined_room.state, joined_room.error = state, None
             self._by_host_and_name[place], self._stream_ids[place] = joined_room, joined_room.stream_id
 
-    # -- what the host says of now
+    # -- answers of the host
 
     def receive_roster(self, peer: Peer, roster: Roster) -> Batch | None:
-        """We are in that room; who else is. The batch with which it is so for good, where it is new."""
+        """Apply a page of a roster: this node is in the room. Return the batch that saves a change, if any."""
         joined_room = self._by_host_and_name.get((peer.node or "", roster.room))
         if joined_room is None:
             return None
@@ -207,18 +207,17 @@ class JoinedRooms:
         self.version += 1
         batch = self.save(joined_room)
         if joined_room.state == JOINING:
-            batch.if_failed(("joined", joined_room), partial(self._discard, joined_room, _full(joined_room)))
+            batch.if_failed(("joined", joined_room), partial(self._discard, joined_room, _storage_full(joined_room)))
         joined_room.state = IN
         joined_room.settled.set()
         return batch
 
     def save(self, joined_room: JoinedRoom) -> Batch:
-        """Write down what it is by now."""
         one = joined_room
-        return self._journal.execute(ROOM, one.stream_id, one.name, one.host, one.label, one.nick, one.topic, one.since)
+        return self._journal.execute(SAVE, one.stream_id, one.name, one.host, one.label, one.nick, one.topic, one.since)
 
     def receive_gone(self, peer: Peer, gone: Gone) -> None:
-        """We are not in that room."""
+        """The host reports that this node is not in the room."""
         joined_room = self._by_host_and_name.get((peer.node or "", gone.room))
         if joined_room is None:
             return
@@ -229,5 +228,5 @@ class JoinedRooms:
             self._discard(joined_room, ControlError(kind, f"{peer.name} does not let us in: {gone.reason}"))
 
 
-def _full(joined_room: JoinedRoom) -> ControlError:
+def _storage_full(joined_room: JoinedRoom) -> ControlError:
     return ControlError("storage_full", f"that this node is in {joined_room.label} could not be written down")

@@ -1,4 +1,7 @@
-"""Membership: that this node is in one room of another node, with what it was told of the room."""
+"""One joined room of another node: what its host has reported of it.
+
+State only; `joined.py` and `following.py` change it.
+"""
 
 import trio
 
@@ -8,12 +11,12 @@ from chatd.rooms.nicks import fold
 from chatd.runtime import Broadcast
 
 JOINING, IN, OVER = "joining", "in", "over"
-MOST_USERS = 65536  # that are known; what a host tells beyond them is not kept
-User = tuple[str, str | None, bool]  # nick, node id or None, is here
+MOST_USERS = 65536  # members that are kept; a host may report more
+User = tuple[str, str | None, bool]  # nick, node id or None, is online
 
 
 class JoinedRoom:
-    """One of them. `key` is its topic in our journal; `host` the node that hosts the room."""
+    """A room of the node `host`. `error` is set once the state is OVER."""
 
     __slots__ = (
         "_pages",
@@ -33,33 +36,33 @@ class JoinedRoom:
     )
 
     def __init__(
-        self, key: int, name: str, host: str, label: str, nick: str, subject: str = "", since: int = 0
+        self, stream_id: int, name: str, host: str, label: str, nick: str, topic: str = "", since: int = 0
     ) -> None:
-        self.stream_id = key
+        self.stream_id = stream_id
         self.name = name
         self.host = host
-        self.label = label  # as events name it: "lobby@alice"
+        self.label = label  # name in events, e.g. "lobby@alice"; keeps the host's name at the time of the join
         self.nick = nick
-        self.topic = subject  # what people call its topic
-        self.since = since  # where in the host's journal we came, as a seq
+        self.topic = topic
+        self.since = since  # seq of our join in the host's journal
         self.state = JOINING
-        self.error: ControlError | None = None  # why it is over
-        self.settled = trio.Event()  # the host has answered, for the first time
-        self.rosters_received = 0  # how often the host has told who is in it
+        self.error: ControlError | None = None  # why the membership ended
+        self.settled = trio.Event()  # the host has answered the join, or the join was cancelled
+        self.rosters_received = 0  # number of complete rosters
         self.changed = Broadcast()
         self._users: dict[str, User] = {}
-        self._pages: list[User] = []  # pages of a list of which more is to come
+        self._pages: list[User] = []  # pages of an incomplete roster
 
     def users(self) -> list[User]:
-        """Who is in the room, as far as we were told."""
+        """All members that the host has reported."""
         return list(self._users.values())
 
     def named(self, nick: str) -> User | None:
-        """Who has that nick, however it is written."""
+        """The member with that nick, in any spelling with the same fold."""
         return self._users.get(fold(nick))
 
     def receive_page(self, users: list[User], *, more: bool) -> bool:
-        """The host tells who is in it, in pages; whether that was the last one."""
+        """Add a page of a roster. True: it was the last one, and the roster is replaced."""
         if len(self._pages) < MOST_USERS:
             self._pages += users
         if more:
@@ -71,18 +74,16 @@ class JoinedRoom:
         return True
 
     def add_user(self, nick: str, node: str | None) -> None:
-        """Somebody is in it."""
         if len(self._users) < MOST_USERS:
             self._users[fold(nick)] = (nick, node, True)
         self.changed.notify()
 
     def remove_user(self, nick: str) -> None:
-        """Somebody is not in it any more."""
         self._users.pop(fold(nick), None)
         self.changed.notify()
 
     def record(self, *, up: bool) -> RoomRecord:
-        """What `room list` shows; `up`: the host has a link with us."""
+        """Record for `room list`. `up`: the host has a link with us."""
         state = "up" if up else "away"
         return RoomRecord(
             room=self.label,
@@ -95,7 +96,6 @@ class JoinedRoom:
         )
 
     def user_records(self) -> list[UserRecord]:
-        """What `room users` shows."""
         return [
             UserRecord(nick, "plain" if node is None else "native", node, here, None)
             for nick, node, here in self._users.values()

@@ -1,6 +1,7 @@
-"""Moderation: who has to leave a room that this node hosts, and who may not come back.
+"""Moderation of hosted rooms: kick, ban and unban.
 
-A ban is of a node, or of the IP address of a plain client. It is appended at once, and undone if its commit fails.
+A ban is for a node id, or for the IP address of a plain client. It takes effect when it is appended and is undone if
+its commit fails. Called by `control/methods/rooms.py`.
 """
 
 from functools import partial
@@ -12,72 +13,86 @@ from chatd.journal.journal import Journal
 from chatd.journal.undo import Undo
 from chatd.rooms import nicks
 from chatd.rooms.hosted import HostedRooms
-from chatd.rooms.room import OWN, HostedRoom
+from chatd.rooms.room import OWN, HostedRoom, Member
 
-BAN = "INSERT OR REPLACE INTO bans (room, who, nick) VALUES (?, ?, ?)"
-UNBAN = "DELETE FROM bans WHERE room = ? AND who = ?"
+SAVE_BAN = "INSERT OR REPLACE INTO bans (room, who, nick) VALUES (?, ?, ?)"
+DELETE_BAN = "DELETE FROM bans WHERE room = ? AND who = ?"
 CANDIDATES_MOST = 8  # in a hint
 KICKED, BANNED = "kicked", "banned"
 
 
 class Moderation:
-    """What the host may do to members."""
+    """Removal of members, for all hosted rooms."""
 
-    def __init__(self, journal: Journal, rooms: HostedRooms) -> None:
+    def __init__(self, journal: Journal, hosted_rooms: HostedRooms) -> None:
         self._journal = journal
-        self._hosted_rooms = rooms
+        self._hosted_rooms = hosted_rooms
         self._undo = Undo()
 
-    def kick(self, room: HostedRoom, nick: str, reason: str = KICKED) -> Batch:
-        """Somebody has to go. Raises ControlError unknown_peer."""
+    def kick(self, room: HostedRoom, nick: str) -> Batch:
+        """Remove a member, which may rejoin. Raises ControlError unknown_peer."""
+        return self._remove(room, self._hosted_rooms.find_member(room, nick), KICKED)
+
+    def ban(self, room: HostedRoom, nick: str) -> Batch:
+        """Remove a member and every client of the same IP address, and reject them from then on.
+
+        Raises ControlError unknown_peer, conflict.
+        """
         member = self._hosted_rooms.find_member(room, nick)
+        if member.kind == OWN:
+            raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
+        who = _ban_key(member)
+        room.bans[who] = member.nick
+        saved = self._journal.execute(SAVE_BAN, room.stream_id, who, member.nick)
+        self._undo.add(saved, partial(_drop_ban, room, who))
+        for other in room.users():
+            if other is not member and other.address and _ban_key(other) == who:
+                self._remove(room, other, BANNED)
+        return self._remove(room, member, BANNED)
+
+    def unban(self, room: HostedRoom, who: str) -> Batch:
+        """Lift the ban of a node id or IP address, or else of the only banned member with that nick.
+
+        Raises ControlError unknown_peer, ambiguous_peer.
+        """
+        banned = _find_ban(room, who)
+        nick = room.bans.pop(banned)
+        deleted = self._journal.execute(DELETE_BAN, room.stream_id, banned)
+        return self._undo.add(deleted, partial(room.bans.__setitem__, banned, nick))
+
+    def _remove(self, room: HostedRoom, member: Member, reason: str) -> Batch:
         batch = self._hosted_rooms.leave(room, member, reason)
         if member.hang_up is not None:
             member.hang_up(reason)
         assert batch is not None
         return batch
 
-    def ban(self, room: HostedRoom, nick: str) -> Batch:
-        """The same, and for good: the node, or the IP address. Raises ControlError unknown_peer, conflict."""
-        member = self._hosted_rooms.find_member(room, nick)
-        if member.kind == OWN:
-            raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
-        who = member.node or parse_address(member.address or "", lowest_port=0)[0]
-        room.bans[who] = member.nick
-        self._undo.add(self._journal.execute(BAN, room.stream_id, who, member.nick), partial(_lift, room, who))
-        for other in room.users():
-            if other is not member and other.address and parse_address(other.address, lowest_port=0)[0] == who:
-                self.kick(room, other.nick, BANNED)
-        return self.kick(room, nick, BANNED)
 
-    def unban(self, room: HostedRoom, nick: str) -> Batch:
-        """Lift the ban of that node id or IP address, else that of the only member with that nick.
+def _ban_key(member: Member) -> str:
+    """The node id, or the IP address of a plain client."""
+    return member.node or parse_address(member.address or "", lowest_port=0)[0]
 
-        Raises ControlError unknown_peer, ambiguous_peer.
-        """
-        wanted = nicks.fold(nick)
-        named = [who for who, name in room.bans.items() if nicks.fold(name) == wanted]
-        found = [nick] if nick in room.bans else named
-        if not found:
-            hint = f"banned are: {', '.join(sorted(room.bans.values())) or 'nobody'}"
-            raise ControlError("unknown_peer", f"nobody called {nick[:64]!r} is banned from {room.label}", hint)
-        if len(found) > 1:
-            raise _ambiguous(room, nick, found)
-        return self._unban(room, found[0])
 
-    def _unban(self, room: HostedRoom, who: str) -> Batch:
-        name = room.bans.pop(who)
-        return self._undo.add(
-            self._journal.execute(UNBAN, room.stream_id, who), partial(room.bans.__setitem__, who, name)
-        )
+def _find_ban(room: HostedRoom, who: str) -> str:
+    """Return the node id or IP address that is banned. `who`: one of these, or a nick."""
+    if who in room.bans:
+        return who
+    wanted = nicks.fold(who)
+    found = [banned for banned, nick in room.bans.items() if nicks.fold(nick) == wanted]
+    if not found:
+        hint = f"banned are: {', '.join(sorted(room.bans.values())) or 'nobody'}"
+        raise ControlError("unknown_peer", f"nobody called {who[:64]!r} is banned from {room.label}", hint)
+    if len(found) > 1:
+        raise _ambiguous(room, who, found)
+    return found[0]
 
 
 def _ambiguous(room: HostedRoom, nick: str, found: list[str]) -> ControlError:
-    """Several were banned under that nick: a nick that a ban has freed is anyone's."""
+    """Several bans have that nick: after a ban, another member can take it."""
     hint = " or ".join(f"`chatctl room unban {room.name} {who}`" for who in found[:CANDIDATES_MOST])
     message = f"{len(found)} members called {nick[:64]!r} are banned from {room.label}"
     return ControlError("ambiguous_peer", message, f"say {hint}", candidates=found)
 
 
-def _lift(room: HostedRoom, who: str) -> None:
+def _drop_ban(room: HostedRoom, who: str) -> None:
     room.bans.pop(who, None)

@@ -1,10 +1,10 @@
-"""Nicks: what somebody in a room may be called, when two nicks are the same, and what to be called instead.
+"""Nicks: which are valid, when two are the same, and which to assign instead.
 
-1 to 32 letters and decimal digits of one script, and `._-`. This is the "highly restrictive" level of Unicode UTS 39
-(a script or a group of scripts that are written together, of those that UAX 31 recommends for names; one system of
-digits) on the ground of RFC 8265 (letters, their marks and digits; NFKC and case folding), done with what the standard
-library knows: the script of a character is told by the first words of its Unicode name. Who has which nick is known by
-rooms/hosted.py alone.
+A nick has 1 to 32 letters and decimal digits of one script, and `._-`. This is the "highly restrictive" level of
+Unicode UTS 39 (a script, or a group of scripts that are written together, of those that UAX 31 recommends for names;
+one system of digits) on the basis of RFC 8265 (letters, their marks and digits; NFKC and case folding). The standard
+library has no script property: the first word of a character's Unicode name stands for its script. Does not know which
+nicks are in use; see `room.py`.
 """
 
 import unicodedata
@@ -15,7 +15,7 @@ from chatd.api.errors import ControlError
 
 MOST: Final = 32  # characters
 RULE: Final = f"1 to {MOST} letters and digits of one script, and . _ -"
-SYSTEM: Final = "system"  # who seems to speak where the room itself does
+SYSTEM: Final = "system"  # reserved: it would look like the room itself
 DEFAULT_STEM: Final = "guest"
 
 _PUNCTUATION: Final = frozenset("._-")
@@ -29,36 +29,36 @@ _SCRIPTS: Final = frozenset(
         *("LATIN", "MALAYALAM", "MYANMAR", "ORIYA", "SINHALA", "TAMIL", "TELUGU", "THAANA", "THAI", "TIBETAN"),
     )
 )
-_OTHER_WORDS: Final = {"IDEOGRAPHIC": "CJK", "EXTENDED": "ARABIC"}  # the repetition mark; digits east of Arabia
+_OTHER_WORDS: Final = {"IDEOGRAPHIC": "CJK", "EXTENDED": "ARABIC"}  # the iteration mark; Eastern Arabic digits
 # Scripts that are written together, and with Latin: Japanese, Chinese with its phonetic letters, Korean.
 _TOGETHER: Final = (
     frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}),
     frozenset({"LATIN", "CJK", "BOPOMOFO"}),
     frozenset({"LATIN", "CJK", "HANGUL"}),
 )
-# Letters and marks of those that nobody sees, or that only stretch a word: two nicks would look the same.
+# Invisible letters and marks, and those that only stretch a word: with them, different nicks would look the same.
 _INVISIBLE: Final = frozenset(
     (0x0640, 0x17B4, 0x17B5, 0x302E, 0x302F, *range(0x1100, 0x1200), *range(0xA960, 0xA980), *range(0xD7B0, 0xD800))
 )
-_MARKS: Final = 3  # on one letter; more would be piled over other lines
+_MARKS: Final = 3  # on one letter; more would cover other lines
 
 
 def check(nick: str) -> None:
-    """Raises ControlError for what cannot be a nick."""
+    """Raise ControlError bad_text for an invalid nick."""
     problem = _problem(nick)
     if problem is not None:
         raise ControlError("bad_text", f"no nick: {problem}", f"a nick is {RULE}")
 
 
 def fold(nick: str) -> str:
-    """What is unique in a room: two nicks with the same fold are the same nick. Of any text."""
+    """Key for comparison: two nicks with the same fold are the same nick. Accepts any text."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", nick).casefold())
 
 
 def suggest(wanted: str | None, taken: Container[str]) -> tuple[str, str | None]:
-    """The nick for somebody who asks for `wanted`, where `taken` has the folds of those that are.
+    """Return a free nick for a client that asks for `wanted`, and the reason if it is another one.
 
-    And where it is another one, a short clause that says why. Quick also among thousands of its like.
+    `taken` holds the folds of the nicks in use. Fast even if thousands of similar nicks are taken.
     """
     if wanted is None:
         return _free_nick(DEFAULT_STEM, 1, taken), None
@@ -67,18 +67,18 @@ def suggest(wanted: str | None, taken: Container[str]) -> tuple[str, str | None]
         return _free_nick(DEFAULT_STEM, 1, taken), f"that is no name: {problem}"
     if fold(wanted) not in taken:
         return wanted, None
-    # Behind digits of its own script ours would be a second system of digits.
+    # After digits of its own script, an ASCII number would be a second system of digits.
     stem, first = (wanted, 2) if _problem(_numbered(wanted, 2)) is None else (DEFAULT_STEM, 1)
     return _free_nick(stem, first, taken), f"{wanted} is taken"
 
 
 def for_node(name: str) -> str:
-    """The nick that a node of that name goes by where it asks for none: its name, cut."""
+    """Default nick of a node: its name, shortened."""
     return name[:MOST] if name != SYSTEM else f"{SYSTEM}-node"
 
 
 def _free_nick(stem: str, first: int, taken: Container[str]) -> str:
-    """The stem with a number behind it that is free: found by doubling and halving, not one by one."""
+    """Append a number to the stem so that it is free. Found by doubling and halving, not one by one."""
 
     def is_taken(number: int) -> bool:
         return fold(_numbered(stem, number)) in taken
@@ -100,7 +100,7 @@ def _numbered(stem: str, number: int) -> str:
 
 
 def _problem(nick: str) -> str | None:
-    """Why it cannot be a nick, as a clause; None where it can."""
+    """The reason that a nick is invalid, as a clause; None: it is valid."""
     if not nick:
         return "it is empty"
     if len(nick) > MOST:
@@ -113,7 +113,7 @@ def _problem(nick: str) -> str | None:
 
 
 def _non_ascii_problem(nick: str) -> str | None:
-    """What is wrong with a nick that is not all ASCII."""
+    """Like `_problem`, for the checks that only a nick with other characters than ASCII can fail."""
     for number, character in enumerate(nick):
         if not _is_allowed(character, nick[max(0, number - _MARKS) : number]):
             return "it has a blank in it" if character.isspace() else f"U+{ord(character):04X} may not stand there"
@@ -127,9 +127,9 @@ def _non_ascii_problem(nick: str) -> str | None:
 
 
 def _is_allowed(character: str, before: str) -> bool:
-    """Whether it is a letter or digit of a script we know, one of `._-`, or a mark on a letter of its script.
+    """Whether it is a letter or digit of a known script, one of `._-`, or a mark on a letter of its script.
 
-    `before` are the last few characters before it.
+    `before`: the last few characters before it.
     """
     if character in _PUNCTUATION:
         return True
@@ -141,13 +141,13 @@ def _is_allowed(character: str, before: str) -> bool:
         return False
     if category[0] != "M":
         return category[0] == "L" or category == "Nd"
-    base = before[-1:]  # the same mark twice would lie upon itself
+    base = before[-1:]  # not twice the same mark: the second would be invisible
     is_marked = base != "" and base != character and unicodedata.category(base)[0] in "LM" and _script(base) == script
     return is_marked and any(map(str.isalpha, before))
 
 
 def _script(character: str) -> str | None:
-    """None for what has none, or one that is not for names."""
+    """The script of a character; None: it has none, or one that is not recommended for names."""
     word = unicodedata.name(character, "").split(" ", 1)[0].split("-", 1)[0]
     word = _OTHER_WORDS.get(word, word)
     return word if word in _SCRIPTS else None

@@ -1,7 +1,8 @@
-"""Talk: what is said in the rooms that this node hosts, by its plain clients, by other nodes, and by itself.
+"""Posting: messages to the rooms that this node hosts, from plain clients, other nodes and this node itself.
 
-A message is stored once, on the room's topic; its position there is its place among all others. What a node says that
-the room does not take is refused, and the refusal is owed to that node. Waits for nothing.
+A message is stored once, on the room's stream id; its position there is its place among all messages of the room. A
+message of a node that cannot be posted is rejected, and the rejection is queued for that node. Waits for nothing.
+Called by room ports, `control/methods/room_say.py` and `router.py`.
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ from chatd.rooms.hosted import HostedRooms, HostSettings
 from chatd.rooms.room import OWN, HostedRoom, Member
 from chatd.wire.frames import Say
 
-REFUSALS = 10_000  # that may be owed to a peer beyond what else may be
+REFUSALS = 10_000  # undelivered rejections per peer, beyond outbox_messages
 
 
 class RoomPosting:
-    """What is said to one host."""
+    """Posts to all rooms of one host."""
 
     def __init__(self, journal: Journal, rooms: HostedRooms, host_settings: HostSettings) -> None:
         self._journal = journal
@@ -34,7 +35,10 @@ class RoomPosting:
     def post(
         self, room: HostedRoom, member: Member, texts: Sequence[str], to: Member | None = None
     ) -> tuple[list[Message], Batch]:
-        """A plain client, or this node itself, says something; to one member alone, if `to`. Raises ControlError."""
+        """Post texts of a plain client or of this node itself; with `to`, privately to that member.
+
+        Raises ControlError for texts of this node that exceed a limit. Texts of plain clients are not checked.
+        """
         own = member.kind == OWN
         if own:
             check_texts(texts)
@@ -64,9 +68,9 @@ class RoomPosting:
         return messages, batch
 
     def receive(self, peer: Peer, says: Sequence[Say]) -> int:
-        """What a node says in rooms of ours, in order; all of it is new. What a room does not take is refused.
+        """Post new messages of another node, in order, and reject those that cannot be posted.
 
-        Gives with how many of them that was done: not with all where the node takes none of its refusals.
+        Return how many were processed: fewer than all if the node has too many undelivered rejections.
         """
         start = 0
         for index, say in enumerate(says):
@@ -84,11 +88,11 @@ class RoomPosting:
         return len(says)
 
     def _append_run(self, peer: Peer, says: Sequence[Say]) -> None:
-        """Neighbours that go to one room, all taken."""
+        """Post consecutive messages to one room, none of which is rejected."""
         if not says:
             return
         room = self._hosted_rooms.get(says[0].room)
-        assert room is not None  # or it was refused
+        assert room is not None  # otherwise it was rejected
         member = room.by_node[peer.node or ""]
         messages = [
             Message(
@@ -121,7 +125,7 @@ class RoomPosting:
         return None if to.node == say.to_node else f"{say.to} is somebody else by now"
 
     def _refuse(self, peer: Peer, say: Say, reason: str) -> None:
-        """It is owed to who said it."""
+        """Queue a rejection for the sender."""
         label, said = f"{say.room}@{self._host_settings.name}", f"{peer.node}/{say.epoch}:{say.seq}"
         event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
         batch = self._journal.append(event, peer.stream_id, "out")

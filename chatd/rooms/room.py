@@ -1,6 +1,6 @@
-"""Room: one room that this node hosts, as it is now. Who is in it, under which nick, and who may not be.
+"""One hosted room: its members, nicks, bans and topic, as they are now.
 
-Only state: what has to happen for it to change is decided in rooms.py.
+State only. `hosted.py` and `moderation.py` decide about changes and write them to the journal.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ NATIVE, PLAIN, OWN = "native", "plain", "own"
 
 
 class Member:
-    """Somebody in a room: another node, a plain client of a room port, or this node itself."""
+    """Member of a hosted room: another node, a plain client of a room port, or this node itself."""
 
     __slots__ = ("address", "fold", "hang_up", "kind", "nick", "node", "since")
 
@@ -30,15 +30,13 @@ class Member:
         self.nick = nick
         self.fold = fold(nick)
         self.kind = kind  # "native" | "plain" | "own"
-        self.since = since  # seq of its `room.join`: it gets what lies behind
+        self.since = since  # seq of its `room.join`: it gets what comes after
         self.node = node
-        self.address = address  # "HOST:PORT" of a plain one
-        self.hang_up = hang_up  # ends the connection of a plain one, for a reason
+        self.address = address  # "HOST:PORT" of a plain client
+        self.hang_up = hang_up  # disconnects a plain client, with a reason
 
 
 class HostedRoom:
-    """One of them. `key` is its topic in the journal."""
-
     __slots__ = (
         "bans",
         "by_fold",
@@ -53,41 +51,39 @@ class HostedRoom:
         "topic",
     )
 
-    def __init__(self, key: int, name: str, label: str, host: str, subject: str = "") -> None:
-        self.stream_id = key
+    def __init__(self, stream_id: int, name: str, label: str, host: str, topic: str = "") -> None:
+        self.stream_id = stream_id
         self.name = name
-        self.label = label  # as events name it: "lobby@alice"
+        self.label = label  # name in events, e.g. "lobby@alice"; keeps the host's name at the time of creation
         self.host = host  # our node id
-        self.topic = subject  # what people call its topic
+        self.topic = topic
         self.by_fold: dict[str, Member] = {}
         self.by_node: dict[str, Member] = {}
-        self.bans: dict[str, str] = {}  # node id or IP address -> the nick it had
-        self.newest = 0  # the last seq on its topic
-        self.ports = 0  # how many room ports serve it
-        self.changed = Broadcast()  # who is in it, or its topic
+        self.bans: dict[str, str] = {}  # node id or IP address -> nick at the time of the ban
+        self.newest = 0  # seq of its newest event
+        self.ports = 0  # number of room ports that serve it
+        self.changed = Broadcast()  # its members or its topic
 
     def users(self) -> list[Member]:
-        """Who is in it, in the order in which they came."""
+        """All members, in the order of their joins."""
         return sorted(self.by_fold.values(), key=lambda member: member.since)
 
     def named(self, nick: str) -> Member | None:
-        """Who has that nick, however it is written."""
+        """The member with that nick, in any spelling with the same fold."""
         return self.by_fold.get(fold(nick))
 
     @property
     def own_member(self) -> Member | None:
-        """This node itself, if it is in it."""
+        """This node itself, if it is a member."""
         return self.by_node.get(self.host)
 
     def add(self, member: Member) -> None:
-        """It is in the room from now on."""
         self.by_fold[member.fold] = member
         if member.node is not None:
             self.by_node[member.node] = member
         self.changed.notify()
 
     def remove(self, member: Member) -> None:
-        """It is not any more."""
         if self.by_fold.get(member.fold) is member:
             del self.by_fold[member.fold]
         if member.node is not None and self.by_node.get(member.node) is member:
@@ -95,7 +91,6 @@ class HostedRoom:
         self.changed.notify()
 
     def record(self) -> RoomRecord:
-        """What `room list` shows."""
         own = self.own_member
         return RoomRecord(
             room=self.label,
@@ -108,7 +103,7 @@ class HostedRoom:
         )
 
     def user_records(self, is_up: Callable[[str], bool]) -> list[UserRecord]:
-        """What `room users` shows; `is_up` says whether a node has a link with us."""
+        """Records of all members. `is_up`: whether a node id has a link with us."""
         return [
             UserRecord(
                 nick=member.nick,

@@ -27,7 +27,7 @@ from chatd.control.jsonrpc import RpcReply, encode
 from chatd.net import admission
 from chatd.net.links import Links
 from chatd.net.listener import Listener
-from chatd.rooms import router
+from chatd.rooms import declarations
 from chatd.wire.frames import Rooms
 from tests.harness.explorers import node_id
 from tests.harness.handmade_peer import Handmade, new_identity
@@ -89,7 +89,7 @@ async def native_connections(links: Links, count: int) -> None:
     for number in range(count):
         peer, link = links.registry.native(node_id(f"s{number}"), "stranger", "192.0.2.1:7420"), FakeLink()
         links.attach(peer, link)
-        links.router.declared(peer, link, Rooms(1, []))
+        links.router.declarations.receive(peer, link, Rooms(1, []))
         links.router.hosted_rooms.intervals.of_node(peer.node or "")
         links.explorer._may_ask(cast(Any, link))
         links.journal.timings.writes.add(peer.stream_id, 0, links.journal.committed + 1, 0.0)
@@ -119,8 +119,8 @@ async def room_joins(links: Links, count: int) -> None:
     for number in range(0, count, 2):
         member, _ = rooms.enter_plain(room, f"nick{number}", f"192.0.2.7:{number % 60000 + 1}", lambda reason: None)
         rooms.leave(room, member)
-        rooms.declare(peer, [("lobby", "carol", True)])
-        rooms.declare(peer, [])
+        links.router.declarations.apply(peer, [("lobby", "carol", True)])
+        links.router.declarations.apply(peer, [])
         if number % TURN == 0:
             await links.journal.settled()
             peer.reached = links.journal.committed
@@ -174,7 +174,7 @@ async def grown(name: str, counts: list[int]) -> dict[str, int]:
 
 
 def main() -> None:
-    router.MOST_DECLARED = admission.MOST_HOSTS = 256
+    declarations.MOST_DECLARED = admission.MOST_HOSTS = 256
     counts = [int(word) for word in sys.argv[1:4]]
     found = {name: trio.run(grown, name, counts) for name in sys.argv[4:] or KINDS}
     sys.stdout.write(json.dumps(found) + "\n")

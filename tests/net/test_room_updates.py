@@ -31,8 +31,8 @@ class Lobby:
 
     async def join(self, node: str = BOB, name: str = "bob") -> Peer:
         peer, _ = await self.core.linked(node, name)
-        names = [feed.room.name for feed in self.rooms.intervals.of_node(node)]
-        self.rooms.declare(peer, [(known, name, True) for known in (*names, self.room.name)])
+        names = [interval.room.name for interval in self.rooms.intervals.of_node(node)]
+        self.core.router.declarations.apply(peer, [(known, name, True) for known in (*names, self.room.name)])
         await self.core.commit()
         return peer
 

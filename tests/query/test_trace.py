@@ -273,8 +273,8 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     dave, _ = await core.linked("d" * 52, "dave")
     rooms = core.router.hosted_rooms
     room, _ = rooms.host("lobby")
-    rooms.declare(bob, [("lobby", "bob", True)])
-    rooms.declare(carol, [("lobby", "carol", True)])
+    core.router.declarations.apply(bob, [("lobby", "bob", True)])
+    core.router.declarations.apply(carol, [("lobby", "carol", True)])
     core.router.receive(bob, link, [Say(EPOCH, 7, "lobby", "hi"), Say(EPOCH, 8, "lobby", "ps", "carol", CAROL)])
     await core.commit()
     public, private = [core.journal.position(core.journal.committed - 1), core.journal.position(core.journal.committed)]
@@ -285,7 +285,7 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     core.journal.watermarks.acked[CAROL] = core.journal.committed
     assert await living.told(carol, public) == ["arrived", "committed", "sent", "acknowledged~"]
     assert await living.told(dave, public) is None
-    rooms.declare(dave, [("lobby", "dave", True)])
+    core.router.declarations.apply(dave, [("lobby", "dave", True)])
     await core.commit()
     assert await living.told(dave, public) is None  # it came later
     core.router.receive(bob, link, [Say(EPOCH, 9, "lobby", "all")])

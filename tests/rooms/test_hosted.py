@@ -8,7 +8,7 @@ import pytest
 
 from chatd.api.errors import ControlError
 from chatd.journal.store import DiskFull
-from chatd.rooms.hosted import MOST_PAST
+from chatd.rooms.declarations import MOST_PAST
 from chatd.rooms.room import HostedRoom, Member
 from tests.harness.parts import BOB, CAROL, SELF, Core, World, standing
 
@@ -70,10 +70,10 @@ async def test_nodes_are_in_the_rooms_that_they_declare_and_in_no_others(core: C
     room, rooms = await lobby(core), core.router.hosted_rooms
     attic, _ = rooms.host("attic")
     bob = core.away()
-    assert rooms.declare(bob, [("lobby", "bob", True), ("attic", "bob", True)]) == ([], [room, attic])
+    assert core.router.declarations.apply(bob, [("lobby", "bob", True), ("attic", "bob", True)]) == ([], [room, attic])
     assert [nicks(room), nicks(attic)] == [["bob"], ["bob"]]
     assert [interval.room for interval in rooms.intervals.of_node(BOB)] == [room, attic]
-    assert rooms.declare(bob, [("attic", "bob", False)]) == ([], [attic])
+    assert core.router.declarations.apply(bob, [("attic", "bob", False)]) == ([], [attic])
     assert [nicks(room), nicks(attic)] == [[], ["bob"]]
     await core.commit()
     assert [kind for kind in await core.types() if kind.startswith("room")] == ["room.join", "room.join", "room.leave"]
@@ -91,7 +91,7 @@ async def test_nodes_are_in_the_rooms_that_they_declare_and_in_no_others(core: C
 async def test_who_cannot_be_in_a_room_is_told_why(core: Core, name: str, nick: str, kind: str) -> None:
     room = await lobby(core)
     plain(core, room, "jane")
-    gone, rooms = core.router.hosted_rooms.declare(core.away(), [(name, nick, True)])
+    gone, rooms = core.router.declarations.apply(core.away(), [(name, nick, True)])
     assert rooms == []
     assert [(one.room, one.kind) for one in gone] == [(name, kind)]
     assert gone[0].reason
@@ -100,14 +100,14 @@ async def test_who_cannot_be_in_a_room_is_told_why(core: Core, name: str, nick: 
 async def test_a_node_that_was_sent_away_while_it_was_away_is_not_let_in_by_what_it_still_believes(core: Core) -> None:
     room, rooms = await lobby(core), core.router.hosted_rooms
     bob = core.away()
-    rooms.declare(bob, [("lobby", "bob", True)])
+    core.router.declarations.apply(bob, [("lobby", "bob", True)])
     core.router.moderation.kick(room, "bob")
     until = core.journal.appended
-    assert rooms.declare(bob, [("lobby", "bob", False)]) == ([], [])
+    assert core.router.declarations.apply(bob, [("lobby", "bob", False)]) == ([], [])
     assert nicks(room) == []
     rooms.release_intervals(BOB, until)
     assert rooms.intervals.of_node(BOB) == ()
-    assert rooms.declare(bob, [("lobby", "bob", True)]) == ([], [room])
+    assert core.router.declarations.apply(bob, [("lobby", "bob", True)]) == ([], [room])
 
 
 async def test_a_plain_client_gets_a_nick_that_is_free(core: Core) -> None:
@@ -124,7 +124,7 @@ async def test_a_full_room_lets_nobody_in(tmp_path: Path) -> None:
         plain(core, room, "jane")
         with refused("rate_limited"):
             plain(core, room, "joe")
-        gone, _ = core.router.hosted_rooms.declare(core.away(), [("lobby", "bob", True)])
+        gone, _ = core.router.declarations.apply(core.away(), [("lobby", "bob", True)])
         assert [one.kind for one in gone] == ["rate_limited"]
 
 
@@ -177,11 +177,11 @@ async def test_a_nick_under_which_several_were_banned_lifts_no_ban_and_the_refus
 
 
 async def test_a_banned_node_is_told_so(core: Core) -> None:
-    room, rooms = await lobby(core), core.router.hosted_rooms
+    room = await lobby(core)
     bob = core.away()
-    rooms.declare(bob, [("lobby", "bob", True)])
+    core.router.declarations.apply(bob, [("lobby", "bob", True)])
     core.router.moderation.ban(room, "bob")
-    gone, _ = rooms.declare(bob, [("lobby", "robert", True)])
+    gone, _ = core.router.declarations.apply(bob, [("lobby", "robert", True)])
     assert [one.kind for one in gone] == ["forbidden"]
 
 
@@ -205,7 +205,7 @@ async def test_a_topic_is_one_line(core: Core) -> None:
 
 async def test_a_closed_room_is_owed_up_to_its_end(core: Core) -> None:
     room, rooms = await lobby(core), core.router.hosted_rooms
-    rooms.declare(core.away(), [("lobby", "bob", True)])
+    core.router.declarations.apply(core.away(), [("lobby", "bob", True)])
     rooms.close(room)
     end = core.journal.appended
     assert rooms.get("lobby") is None
@@ -229,8 +229,8 @@ async def test_rooms_are_as_before_after_a_restart(tmp_path: Path) -> None:
         room, rooms = await lobby(core), core.router.hosted_rooms
         rooms.set_topic(room, "spring")
         rooms.enter_own(room, "owl")
-        rooms.declare(core.away(), [("lobby", "bob", True)])
-        rooms.declare(core.away(CAROL, "carol"), [("lobby", "carol", True)])
+        core.router.declarations.apply(core.away(), [("lobby", "bob", True)])
+        core.router.declarations.apply(core.away(CAROL, "carol"), [("lobby", "carol", True)])
         plain(core, room, "jane")
         core.router.moderation.ban(room, "carol")
         await core.commit()
@@ -248,13 +248,13 @@ async def test_nothing_has_happened_when_its_commit_fails(tmp_path: Path) -> Non
     world, ends = World(inline=True), list[str]()
     async with standing(tmp_path, world) as core:
         room, rooms = await lobby(core), core.router.hosted_rooms
-        rooms.declare(core.away(), [("lobby", "bob", True)])
+        core.router.declarations.apply(core.away(), [("lobby", "bob", True)])
         rooms.enter_own(room, None)
         await core.commit()
         before, intervals = nicks(room), [(node, interval.since, interval.until) for node, interval in rooms.intervals]
         rooms.set_topic(room, "spring")
         core.router.moderation.kick(room, "bob")
-        rooms.declare(core.away(), [("lobby", "bobby", True)])
+        core.router.declarations.apply(core.away(), [("lobby", "bobby", True)])
         rooms.leave(room, room.own_member or pytest.fail("gone"))
         rooms.enter_plain(room, "jane", "10.0.0.9:5000", ends.append)
         rooms.host("attic")
@@ -282,16 +282,16 @@ async def test_a_closed_room_that_nobody_is_owed_leaves_nothing(tmp_path: Path) 
 
 
 async def test_a_node_that_never_acknowledges_its_leaving_comes_back_only_so_often(core: Core) -> None:
-    room, rooms = await lobby(core), core.router.hosted_rooms
+    room = await lobby(core)
     bob, _ = await core.linked()
     for _ in range(MOST_PAST):
-        assert rooms.declare(bob, [("lobby", "bob", True)]) == ([], [room])
-        rooms.declare(bob, [])
-    gone, _ = rooms.declare(bob, [("lobby", "bob", True)])
+        assert core.router.declarations.apply(bob, [("lobby", "bob", True)]) == ([], [room])
+        core.router.declarations.apply(bob, [])
+    gone, _ = core.router.declarations.apply(bob, [("lobby", "bob", True)])
     assert [one.kind for one in gone] == ["rate_limited"]
     assert room.by_node == {}
     await core.commit()
     bob.reached = core.journal.committed
     assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
-    assert rooms.declare(bob, [("lobby", "bob", True)]) == ([], [room])
+    assert core.router.declarations.apply(bob, [("lobby", "bob", True)]) == ([], [room])
     await core.commit()

@@ -49,4 +49,4 @@ def test_a_dropped_interval_leaves_nothing() -> None:
 def test_nothing_is_kept_of_a_node_that_is_owed_nothing() -> None:
     intervals = MembershipIntervals()
     assert intervals.of_node(NODE) == ()
-    assert intervals._tuples == {}
+    assert intervals._cached == {}

@@ -30,7 +30,7 @@ async def lobby(core: Core, *members: tuple[str, str]) -> tuple[HostedRoom, list
     peers = []
     for node, name in members:
         peer, _ = await core.linked(node, name)
-        core.router.hosted_rooms.declare(peer, [("lobby", name, True)])
+        core.router.declarations.apply(peer, [("lobby", name, True)])
         peers.append(peer)
     await core.commit()
     return room, peers
@@ -130,7 +130,7 @@ async def test_who_takes_no_refusals_is_hung_up_on(tmp_path: Path, monkeypatch: 
 async def test_what_is_said_to_one_member_is_for_that_one_and_who_said_it(core: Core) -> None:
     _, (bob, carol) = await lobby(core, (BOB, "bob"), (CAROL, "carol"))
     dave, _ = await core.linked("d" * 52, "dave")
-    core.router.hosted_rooms.declare(dave, [("lobby", "dave", True)])
+    core.router.declarations.apply(dave, [("lobby", "dave", True)])
     take(core, bob, Say(THERE, 5, "lobby", "psst", "CAROL", CAROL))
     await core.commit()
     heard = {}

@@ -26,6 +26,7 @@ from chatd.journal.store import DiskFull
 from chatd.peers.outbox import NEVER
 from chatd.peers.registry import Registry
 from chatd.rooms import nicks
+from chatd.rooms.declarations import Declarations
 from chatd.rooms.hosted import HostedRooms, HostSettings
 from chatd.rooms.moderation import Moderation
 from chatd.rooms.posting import RoomPosting
@@ -120,6 +121,7 @@ class RoomsMachine(RuleBasedStateMachine):
         self.registry = Registry(self.journal, self.world)
         self.rooms = self.reader()
         self.posting = RoomPosting(self.journal, self.rooms, self.host_settings)
+        self.declarations = Declarations(self.journal, self.registry, self.rooms)
         self.moderation = Moderation(self.journal, self.rooms)
         self.peers = {node: self.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
         self.hung_up: list[str] = []
@@ -266,7 +268,9 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule(node=nodes, wanted=st.dictionaries(names, st.tuples(some_nick, st.booleans()), max_size=2))
     def declare(self, node: str, wanted: dict[str, tuple[str, bool]]) -> None:
-        gone, rooms = self.rooms.declare(self.peers[node], [(name, nick, new) for name, (nick, new) in wanted.items()])
+        gone, rooms = self.declarations.apply(
+            self.peers[node], [(name, nick, new) for name, (nick, new) in wanted.items()]
+        )
         kinds = {one.room: one.kind for one in gone}
         # The model judges in the same order: who leaves makes room.
         seq = self.journal.appended - self.count_joins(node, wanted, kinds)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatd import paths
 from chatd.api.errors import ControlError
 from chatd.messages.text import CONTROLS, check_characters, check_length
-from chatd.rooms.hosted import SUBJECT_BYTES
+from chatd.rooms.hosted import TOPIC_BYTES
 from chatd.rooms.nicks import suggest
 from chatd.wire.fields import valid_epoch, valid_id, valid_kind, valid_name, valid_nick, valid_node, valid_note
 from tests.wire.samples import EPOCH, NODE, names
@@ -92,7 +92,7 @@ def test_a_note_is_short_and_may_hold_what_a_text_may(text: str) -> None:
 
 
 def test_a_topic_that_a_host_takes_is_taken_by_its_members() -> None:
-    assert valid_note("x" * SUBJECT_BYTES)
+    assert valid_note("x" * TOPIC_BYTES)
 
 
 def test_no_control_format_or_private_character_is_in_a_nick() -> None:

@@ -5,8 +5,9 @@ that it cannot be. Values, not queues: however often something changes, it is to
 """
 
 from chatd.peers.peer import NativeLink, Peer
+from chatd.rooms.declarations import DeclarationAnswer
 from chatd.rooms.room import HostedRoom
-from chatd.rooms.router import DeclarationAnswer, RoomRouter
+from chatd.rooms.router import RoomRouter
 from chatd.wire.frames import Frame, Gone, Rooms, Roster
 
 
@@ -40,7 +41,7 @@ class RoomSync:
         elif isinstance(frame, Gone):
             memberships.receive_gone(self._peer, frame)
         else:
-            answer = self._exchange.declared(self._peer, link, frame)
+            answer = self._exchange.declarations.receive(self._peer, link, frame)
             if answer is not None:
                 self._answer(answer, frame)
 
@@ -60,8 +61,8 @@ class RoomSync:
         self._gone = []
         waiting: list[HostedRoom] = []
         for room in self._rosters:
-            if self._exchange.is_committed_member(node, room):
-                frames += self._exchange.rosters(node, room)
+            if self._exchange.declarations.is_committed_member(node, room):
+                frames += self._exchange.declarations.rosters(node, room)
             elif node in room.by_node:
                 waiting.append(room)
         self._rosters = waiting
