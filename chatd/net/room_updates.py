@@ -1,6 +1,7 @@
-"""Room feed: what members are told of the rooms that are hosted here, as frames. Each is made and encoded once, for all
-links but the author's, which also gets the position by which it knows its own message. What was said to one member
-alone goes to that one and to its author.
+"""Encodes events of hosted rooms as frames for member nodes.
+
+Each event is encoded once for all links. Exceptions: the author of a message gets a frame with the position in its own
+journal, and a private message goes only to its recipient and its author. Called by `net/native/sending.py`.
 """
 
 from typing import cast
@@ -16,13 +17,13 @@ from chatd.rooms.room import HostedRoom
 from chatd.wire.codec import encode_many
 from chatd.wire.frames import Happened, Missing, Said
 
-NOBODY = "guest"  # a nick that is not known any more
-KEPT = 4096  # frames: what the slowest of several members that keep up has behind the fastest
-NO_LIMIT = 1 << 62  # a frame fits wherever its text does
+UNKNOWN_NICK = "guest"  # for a nick that is no longer known
+CACHED_FRAMES = 4096  # more than the slowest of several members that keep up is behind the fastest
+NO_LIMIT = 1 << 62  # a frame fits if its text does
 
 
 class RoomUpdates:
-    """The frames of one host."""
+    """Frames of all rooms of one host, with a cache of encoded ones."""
 
     __slots__ = ("_encoded", "_journal")
 
@@ -33,7 +34,7 @@ class RoomUpdates:
     def frame_for(
         self, entry: Entry, room: HostedRoom, node: str, text_bytes: int, text_chars: int
     ) -> bytes | Missing | None:
-        """What that node is told of an entry of the room's topic; None if it is not for it."""
+        """The frame of an event for one member node; None: the event is not for this node."""
         if entry.type == "message":
             message = cast(Message, entry.event)
             if message.to is not msgspec.UNSET and node not in (message.to_node, message.peer.node):
@@ -45,19 +46,19 @@ class RoomUpdates:
         data = self._encoded.get(entry.seq)
         if data is None:
             data = self._encoded[entry.seq] = encode_many((self._frame_of(entry, room),), NO_LIMIT)
-            if len(self._encoded) > KEPT:
+            if len(self._encoded) > CACHED_FRAMES:
                 del self._encoded[next(iter(self._encoded))]
         return data
 
     def missing(self, seq: int, through: int, rooms: dict[str, int]) -> Missing:
-        """That nothing of those rooms comes, behind a seq for each, up to `through`; said at `seq`."""
+        """A frame at `seq`: the events of `rooms` are missing, after a seq for each, up to and including `through`."""
         position = self._journal.position
         lost = [(name, position(after)) for name, after in rooms.items()]
         return Missing(self._journal.epoch_of(seq), seq, position(through), lost)
 
     def ended(self, seq: int, room: HostedRoom, node: str) -> Happened:
-        """That the node is not in the room any more since that seq, where it cannot be told why."""
-        return Happened(self._journal.epoch_of(seq), seq, room.name, "leave", NOBODY, node, "it ended long ago")
+        """A frame at `seq`: the node has left the room, for a reason that retention has removed."""
+        return Happened(self._journal.epoch_of(seq), seq, room.name, "leave", UNKNOWN_NICK, node, "it ended long ago")
 
     def _frame_of(self, entry: Entry, room: HostedRoom) -> Said | Happened:
         epoch, event = self._journal.epoch_of(entry.seq), entry.event
@@ -72,7 +73,7 @@ class RoomUpdates:
         return Happened(epoch, entry.seq, room.name, "closed")
 
     def _said_frame(self, entry: Entry, room: HostedRoom, said_at: str | None) -> Said:
-        """A message of the room; for its author with the position in the author's journal."""
+        """The frame of a message. `said_at`: for its author, the position in the author's journal."""
         message = cast(Message, entry.event)
         to = None if message.to is msgspec.UNSET else message.to
         epoch = self._journal.epoch_of(entry.seq)

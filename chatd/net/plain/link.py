@@ -1,13 +1,12 @@
-"""Plain links: one TCP connection to `nc`, telnet or a seed program, in either direction.
+"""Plain links: one TCP connection to `nc`, telnet or a peer program (docs/origins.md), in either direction.
 
-The trio shell around wire/lines.py: when to read, when a chunk is a message, when to write, how to close. It does
-not decide about messages (messages/chat.py does) and opens no slot; `net/listener.py` and `net/dialer.py` make the
-peer, run the link in its supervisor, and tell the registry when it is up and down. The rules are in docs/wire.md.
-What is different on a link to a room server is in `net/plain/room_server.py`.
+The trio side of `wire/lines.py`: when to read, when a chunk is a message, when to write, how to close. Owns the stream.
+Does not decide about messages (`messages/chat.py`) and opens no slot: `net/listener.py` and `net/dialer.py` make the
+peer, run the link under a supervisor, and report it to the registry. The rules are in docs/wire.md. `room_server.py`
+adapts it to room servers.
 """
 
 import socket
-from collections import deque
 from functools import partial
 from typing import Final, Literal, Protocol
 
@@ -17,6 +16,7 @@ from chatd.api.errors import ControlError
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.net.pacing import Pacer
+from chatd.net.plain.send_queue import SendQueue
 from chatd.net.reasons import (
     CLOSED,
     LINE_TOO_LONG,
@@ -32,43 +32,43 @@ from chatd.net.sniff import first
 from chatd.peers.peer import Peer
 from chatd.wire.lines import LineDecoder, LineTooLong, check_text, encode_line
 
-RECV_BYTES: Final = 4096  # small, so that what one read brings stays near the receive rate
-BURST_S: Final = 1.0  # of the receive rate may come at once
-HANG_UP_S: Final = 1.0  # a hang-up this soon after a send, and without an answer, is told together with it
-DRAIN_S: Final = 1.0  # to read until EOF once we have said that we close
-SHUTDOWN_S: Final = 0.8  # to write what waits when the daemon stops; with DRAIN_S under 2 s
-WRITE_BYTES: Final = 16384  # of lines in one write
+RECV_BYTES: Final = 4096  # small, so that one read does not exceed the receive rate by much
+BURST_S: Final = 1.0  # this many seconds' worth of the receive rate at once
+HANG_UP_S: Final = 1.0  # a hang-up this soon after an unanswered send is reported together with it
+DRAIN_S: Final = 1.0  # to read until EOF after our FIN
+SHUTDOWN_S: Final = 0.8  # to write the queue when the daemon stops; under 2 s together with DRAIN_S
+WRITE_BYTES: Final = 16384  # lines per write, in bytes
 
-Outcome = Literal["native", "closed"]
+Result = Literal["native", "closed"]
 
 
 class PlainReceiver(Protocol):
-    """The part of messages/chat.py that takes texts."""
+    """The part of `messages/chat.py` that a plain link uses."""
 
     def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
-        """Put them into the next commit."""
+        """Add texts to the next commit."""
 
     def written(self, peer: Peer, seq: int) -> None:
-        """Everything handed over up to there is written."""
+        """Everything up to and including `seq` is written."""
 
 
 class JournalState(Protocol):
-    """The part of journal/journal.py that slows down or ends who reads."""
+    """The part of `journal/journal.py` that a plain link uses."""
 
     @property
     def lost(self) -> bool:
-        """Nothing may be taken."""
+        """Whether nothing can be stored until a restart."""
 
     async def room(self) -> None:
-        """Wait until more may be appended."""
+        """Wait until the journal has capacity for more."""
 
 
 class PlainLink:
     """One plain connection. `reason` is None while it is open, then why it ended.
 
-    Resource handling: owns the stream from the call of `run` on, and closes it, unless `run` answers "native".
-    Error handling: whatever the peer does ends in a `reason`, never in an exception; those of `chat` and `journal`
-    come out of `run`, with the stream closed.
+    Resource handling: owns the stream once `run` is called, and closes it, unless `run` returns "native".
+    Error handling: whatever the peer does ends in a `reason`, never in an exception. `run` raises the exceptions of
+    `chat` and `journal`, after closing the stream.
     """
 
     def __init__(
@@ -83,13 +83,12 @@ class PlainLink:
         address: str,
         provisional: bool = False,
     ) -> None:
-        """`provisional`: accepted, and silent so far; its first byte may still make it native."""
+        """`provisional`: accepted and silent so far; its first byte can still make it native."""
         self.kind = "plain"
         self.direction = direction  # "in" | "out": who dialed
         self.address = address
         self.reason: str | None = None
-        self.waiting = 0  # messages handed over and not written
-        self.unsent = 0  # how many of them never will be; known when `run` has ended
+        self.unsent = 0  # messages that will never be written; known when `run` has ended
         self.received = 0
         self.sent = 0
         self._stream = stream
@@ -101,51 +100,53 @@ class PlainLink:
         self._provisional = provisional
         self._decoder = LineDecoder(config.plain_line_bytes)
         self._quiet = config.plain_quiet
-        self._queue: deque[tuple[int, str, Batch]] = deque()
-        self._waiting_bytes = 0
+        self._queue = SendQueue(config)
         self._nursery: trio.Nursery | None = None
         self._reading = trio.CancelScope()
         self._writing = False
-        self._eof = False  # nothing more can come
+        self._eof = False  # nothing more can arrive
         self._read_pacer = Pacer(1 / config.plain_rate, BURST_S)
         self._write_pacer = Pacer(config.plain_pace)
-        self._spoke_at = float("-inf")  # when we wrote something that was not answered yet
+        self._spoke_at = float("-inf")  # time of the newest unanswered write
 
-    # -- what the core calls; nothing here waits
+    # -- called by the core; nothing here waits
 
     @property
     def full(self) -> bool:
-        """As much waits as may: the next message is `outbox_full`."""
-        return self.waiting >= self._config.plain_queue or self._waiting_bytes >= self._config.plain_buffer_bytes
+        """Whether the queue is full: the next message is rejected with `outbox_full`."""
+        return self._queue.full
+
+    @property
+    def waiting(self) -> int:
+        """Number of messages that are not written yet."""
+        return len(self._queue)
 
     def check(self, text: str) -> None:
-        """Raises TextRefused for a text that cannot be said there."""
+        """Raise TextRefused for a text that cannot be sent to this peer."""
         check_text(text, self._config.plain_send_bytes)
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
-        """Write the text once the batch is committed. On a link that has ended it counts as unsent."""
+        """Write the text after the commit of its batch. On a link that has ended, it counts as unsent."""
         self._provisional = False
-        self._queue.append((seq, text, batch))
-        self.waiting += 1
-        self._waiting_bytes += len(text.encode())
+        self._queue.append(seq, text, batch)
         if self.reason is None:
             self._start_writer()
         else:
             self.unsent += 1
 
     def close(self, reason: str) -> None:
-        """Write what waits, half-close, read to the end, close; all under deadlines. The first reason stays."""
+        """Write the queue, half-close, read to the end, close; all with deadlines. The first reason is kept."""
         if self.reason is None:
             self.reason = reason
             self._reading.cancel()
 
-    # -- the one task of an idle link
+    # -- reading, in the only task of an idle link
 
-    async def run(self) -> Outcome:
-        """Serve the connection until it has ended, or turns out to be native.
+    async def run(self) -> Result:
+        """Serve the connection until it has ended or turns out to be native.
 
-        Answers "native" when a provisional link's first byte begins a TLS handshake and nothing was handed over to
-        it: then nothing was read or written either, the stream stays open and is the caller's. Else "closed".
+        Return "native" if the first byte of a provisional link starts a TLS handshake and no message was queued. Then
+        nothing was read or written, and the open stream belongs to the caller. Otherwise return "closed".
         """
         native = False
         try:
@@ -161,7 +162,7 @@ class PlainLink:
                 await self._shut_down()
         finally:
             self._set_reason("cut")
-            self.unsent = sum(1 for _, _, batch in self._queue if batch.error is None)
+            self.unsent = self._queue.count_unsent()
             if not native:
                 self._sock.close()
         return "native" if native else "closed"
@@ -171,7 +172,7 @@ class PlainLink:
             self.reason = reason
 
     async def _serve(self) -> bool:
-        """Take in texts until the peer ends it, and say in `reason` how. True: it is native."""
+        """Read until the peer ends the connection, and set `reason`. True: the peer is native."""
         try:
             if self._provisional and await first(self._stream) == "native" and self._provisional:
                 self._set_reason("native")
@@ -192,7 +193,7 @@ class PlainLink:
         self._set_reason(self._close_reason())
 
     async def _receive_texts(self) -> list[str]:
-        """The texts of the next chunk; of the one that waits, when the line stays quiet."""
+        """The texts of the next chunk, or of the unfinished one if the line stays quiet."""
         chunk = await self._receive_chunk()
         if chunk is None:
             return self._decoder.flush()
@@ -203,9 +204,9 @@ class PlainLink:
         return texts
 
     async def _receive_chunk(self) -> bytes | None:
-        """What is readable; None when an unfinished chunk waits and the line stays quiet. Raises OSError."""
+        """Read a chunk. None: an unfinished chunk waits and the line stays quiet. Raises OSError."""
         if not self._decoder.pending:
-            # No deadline: a plain peer may be silent for ever. The kernel's keepalive notices when it is gone.
+            # No deadline: a plain peer may stay silent. The kernel's keepalive detects that it is gone.
             return await self._sock.recv(RECV_BYTES)
         with trio.move_on_after(self._quiet):
             return await self._sock.recv(RECV_BYTES)
@@ -218,11 +219,11 @@ class PlainLink:
             self.received += len(texts)
             self._read_pacer.spend(len(texts))
             batch = self._chat.receive_plain(self._peer, texts)
-            # They were lost: the peer can only be told by hanging up on it.
+            # The texts are lost: hanging up is the only way to tell the peer.
             batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
 
     async def _pace_reading(self) -> None:
-        """Strangers are read at the receive rate; everybody only while the journal keeps up."""
+        """Wait for capacity in the journal and, on accepted links, for the receive rate."""
         await self._journal.room()
         if self.direction == "in":
             await self._read_pacer.wait()
@@ -230,7 +231,7 @@ class PlainLink:
     def _close_reason(self) -> str:
         return SENT_THEN_CLOSED if trio.current_time() - self._spoke_at <= HANG_UP_S else CLOSED
 
-    # -- writing, by a task that exists only while something waits
+    # -- writing, in a task that exists only while messages wait
 
     def _start_writer(self) -> None:
         if self._has_work() and self._nursery is not None and not self._writing:
@@ -258,16 +259,16 @@ class PlainLink:
                 await self._write_some()
 
     async def _head_is_committed(self) -> bool:
-        """Wait for the oldest message's commit. One that failed was refused to its sender: dropped."""
+        """Wait for the commit of the oldest message. Drop it if that failed: the client was told."""
         try:
-            await self._queue[0][2].wait()
+            await self._queue.head.wait()
         except ControlError:
-            self._pop()
+            self._queue.pop()
             return False
         return True
 
     async def _write_some(self) -> None:
-        """One message; to a peer that speaks lines everything that is committed, up to WRITE_BYTES."""
+        """Write one message, or, to a peer that speaks lines, all committed ones up to WRITE_BYTES."""
         lines = self._speaks_lines()
         ends: list[int] = []
         data = bytearray()
@@ -287,43 +288,37 @@ class PlainLink:
         return encode_line(text, self._speaks_lines())
 
     async def _send(self, data: bytearray, ends: list[int]) -> None:
-        """Write all of it, counting each message as its last byte is taken."""
+        """Write all of it, and count each message when the socket accepts its last byte."""
         taken = written = 0
         while taken < len(data):
             with trio.fail_after(self._config.plain_stall):
                 taken += await self._sock.send(data[taken:])
             self._spoke_at = trio.current_time()
-            done = [self._pop() for end in ends[written:] if end <= taken]
+            done = [self._queue.pop() for end in ends[written:] if end <= taken]
             written += len(done)
             self.sent += len(done)
             self._peer.sent += len(done)
             if done:
                 self._chat.written(self._peer, done[-1])
 
-    def _pop(self) -> int:
-        seq, text, _ = self._queue.popleft()
-        self.waiting -= 1
-        self._waiting_bytes -= len(text.encode())
-        return seq
-
     # -- the end
 
     def _write_patience(self) -> float:
-        """How long what waits may still be written."""
+        """Seconds that remain to write the queue."""
         if self.reason in (RESET, STALLED):
             return 0.0
         return SHUTDOWN_S if self.reason == SHUTDOWN else self._config.terminate_timeout
 
     async def _shut_down(self) -> None:
-        """Close without an RST, on which one of the seed programs crashes: read until they have closed too."""
+        """Close without an RST, which crashes the close-text peer: read until the peer has closed too."""
         try:
             self._sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(DRAIN_S):
                 await self._drain()
-        except OSError:  # reset, or gone since long: there is nobody to be polite to
+        except OSError:  # already reset or closed
             self._eof = True
 
     async def _drain(self) -> None:
-        """Read until they close. The caller sets the deadline. Raises OSError."""
+        """Read until the peer closes. The caller sets the deadline. Raises OSError."""
         while not self._eof:
             self._eof = not await self._sock.recv(RECV_BYTES)

@@ -1,8 +1,9 @@
-"""Visitor links: we are a plain client of somebody else's room server, seed 003, 004 or one that speaks like them.
+"""Links to room servers, on which this node is a plain client of another program: one of the two servers in
+docs/origins.md, or one that speaks like them.
 
-It says what wire/dialects.py gives it in the way of net/plain/link.py, except that such a server must be met and left
-as it expects: a name is sent at once and alone, every text is a write of its own, and who leaves says so and waits for
-the server to close. A plain peer that has a dialect gets this link from `net/dialer.py`.
+A plain link (`link.py`) with the encoding of `wire/dialect_clients.py` and the manners that such a server expects: the
+name is sent at once and alone, every text is a write of its own, and the node says a farewell and waits for the server
+to close. `net/dialer.py` uses it for plain peers that have a dialect.
 """
 
 import socket
@@ -18,18 +19,18 @@ from chatd.wire.dialect_clients import AddressClient, DialectClient, NameClient
 from chatd.wire.dialects import ADDRESS, NAME
 from chatd.wire.lines import LineDecoder
 
-WELCOME_S: Final = 10.0  # for the server to say that it has our name
-PAUSE_S: Final = 0.3  # the longest pause before the farewell, whatever the pace is
-# What one read gives is a text, or those of several members would be one; but a line of dialect `name` may come in two.
+WELCOME_S: Final = 10.0  # for the server's welcome
+PAUSE_S: Final = 0.3  # longest pause before the farewell, whatever `plain_pace` is
+# One read is one text: texts of several members must not merge. But a line of dialect `name` may arrive in two reads.
 QUIET_S: Final = {ADDRESS: 0.0, NAME: 0.01}
-_RESETS: Final = struct.pack("ii", 1, 0)
-_CLOSES: Final = struct.pack("ii", 0, 0)
+_LINGER_RESET: Final = struct.pack("ii", 1, 0)
+_LINGER_OFF: Final = struct.pack("ii", 0, 0)
 
 
 class RoomServerLink(PlainLink):
     """One connection to a room server.
 
-    Resource and error handling are those of PlainLink.
+    Resource and error handling: see PlainLink.
     """
 
     def __init__(
@@ -43,16 +44,16 @@ class RoomServerLink(PlainLink):
         address: str,
     ) -> None:
         super().__init__(stream, peer, chat, journal, config, direction="out", address=address)
-        # What all members say comes over one link, often without line ends: too much of it is no reason to hang up.
+        # The texts of all members arrive on one link, often without newlines: a large amount is no reason to hang up.
         self._decoder = LineDecoder(config.plain_line_bytes, cut=True)
         self._quiet = QUIET_S[peer.dialect or NAME]
         self._client: DialectClient = AddressClient() if peer.dialect == ADDRESS else NameClient(peer.nick)
         self._entered = not self._client.greeting
         self._welcomed = trio.Event()
         if peer.dialect == ADDRESS:
-            # That server answers a bare FIN with an endless row of empty texts to all others. At a reset it does not,
-            # and a reset is what it gets even when this process is killed. One that has closed first never sees it.
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
+            # After a bare FIN that server sends empty texts to all others for ever; after a reset it does not. With
+            # SO_LINGER it gets a reset even if this process is killed. A server that closes first never sees it.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
 
     def check(self, text: str) -> None:
         """Raises TextRefused for a text that cannot be said there."""
@@ -62,10 +63,10 @@ class RoomServerLink(PlainLink):
         return self._client.encode(text)
 
     def _speaks_lines(self) -> bool:
-        """It looks for commands in whole chunks, so two texts are never in one write."""
+        """False: the server takes whole chunks as commands, so one write never has two texts."""
         return False
 
-    # -- the beginning
+    # -- greeting
 
     def _has_work(self) -> bool:
         return not self._entered or super()._has_work()
@@ -76,7 +77,7 @@ class RoomServerLink(PlainLink):
         await super()._write_all()
 
     async def _send_greeting(self) -> None:
-        """Say who we are; nothing follows before the server has answered, or has had the time to."""
+        """Send our name; wait for the welcome, or WELCOME_S, before anything else is sent."""
         with trio.fail_after(self._config.plain_stall):
             await self._write_command(self._client.greeting)
         with trio.move_on_after(WELCOME_S):
@@ -92,7 +93,7 @@ class RoomServerLink(PlainLink):
     # -- the end
 
     async def _shut_down(self) -> None:
-        """Say the farewell, alone, and wait for them to close: to that server our own FIN would be no end."""
+        """Send the farewell alone and wait for the server to close: it does not handle a FIN of ours."""
         try:
             with trio.move_on_after(DRAIN_S):
                 if self._entered and not self._eof:
@@ -100,11 +101,11 @@ class RoomServerLink(PlainLink):
                     await self._write_command(self._client.farewell)
                     await self._drain()
             if self._eof:
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSES)
-        except OSError:  # reset, or gone since long
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+        except OSError:  # already reset or closed
             self._eof = True
 
     async def _write_command(self, data: bytes) -> None:
-        """Write what is no message. The caller sets the deadline. Raises OSError."""
+        """Write something that is not a message. The caller sets the deadline. Raises OSError."""
         while data:
             data = data[await self._sock.send(data) :]

@@ -1,8 +1,8 @@
-"""Guest: one plain client of a room port, from its first byte to its end.
+"""One client of a room port, from its first byte to the end of its connection.
 
-The trio shell around wire/dialects.py: when to read, when a chunk is a line, which decision of the core a command asks
-for, and how to hang up. What is said in the room is brought to it by net/roomport/fanout.py, which writes to its
-outlet; what it asks for itself is answered there too, in order. Run, in its supervisor, by net/roomport/port.py.
+The trio side of `wire/dialects.py`: when to read, when a chunk is a line, which call a command becomes, and how to hang
+up. Owns the stream. `fanout.py` writes the messages of the room to the client; replies to the client's own commands are
+written here. Run by `port.py`, under a supervisor.
 """
 
 import fcntl
@@ -38,20 +38,20 @@ from chatd.rooms.room import HostedRoom, Member
 from chatd.wire import dialects
 from chatd.wire.dialects import AddressServer, Command, Enter, Help, Leave, NameServer, Server, Speak, Users
 
-RECV_BYTES: Final = 4096  # small, so that what one read brings stays near the receive rate
-BURST_S: Final = 1.0  # of the receive rate may come at once
-FLOOD_BYTES: Final = 512  # so many count as a message, also if there is none in them
-LISTED: Final = 32  # so many names in a list of users cost as much as a message
-LAST_WORDS_S: Final = 0.2  # to write what waits, once it is not in the room any more
-UNSENT_STEP_S, UNSENT_LOOKS = 0.005, 40  # and to see it arrive
+RECV_BYTES: Final = 4096  # small, so that one read does not exceed the receive rate by much
+BURST_S: Final = 1.0  # this many seconds' worth of the receive rate at once
+FLOOD_BYTES: Final = 512  # this many bytes count as a message, even if they contain none
+LISTED: Final = 32  # this many nicks in a list count as a message
+LAST_WORDS_S: Final = 0.2  # to write the buffer after the client has left the room
+POLL_S, POLLS = 0.005, 40  # for the peer's kernel to confirm what was written
 DRAIN_S: Final = 1.0  # to read until EOF after our FIN
-KERNEL_BYTES: Final = 131072  # SO_SNDBUF, of which the kernel makes twice as much; left alone, it would hold 4 MiB
-NOW: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close with an RST
+KERNEL_BYTES: Final = 131072  # SO_SNDBUF; the kernel doubles it. The default would be up to 4 MiB
+LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close with an RST
 log = logging.getLogger("chatd.rooms")
 
 
 class RoomAccess(NamedTuple):
-    """What leads a client into one room."""
+    """What a client needs of the room and of the node."""
 
     room: HostedRoom
     dialect: str
@@ -63,9 +63,9 @@ class RoomAccess(NamedTuple):
 
 
 class RoomClient:
-    """One connection. `reason` is None while it is open, then why it ended; `member` is None unless it is in the room.
+    """One connection. `reason`: why it ended; None while it is open. `member`: None while it is not in the room.
 
-    Resource handling: owns the stream from the call of `run` on, and closes it.
+    Resource handling: owns the stream once `run` is called, and closes it.
     Error handling: whatever the client does ends in a `reason`, never in an exception.
     """
 
@@ -85,11 +85,11 @@ class RoomClient:
 
     @property
     def ends_lines(self) -> bool | None:
-        """Whether its own texts end in newlines; None: that is not known yet."""
+        """Whether the client's own texts end with newlines; None: not known yet."""
         return self._server.ends_lines
 
     def close(self, reason: str) -> None:
-        """Hang up on it: it gets what waits for it, and nothing else. The first reason stays."""
+        """Disconnect the client after writing its buffer. The first reason is kept."""
         if self.reason is None:
             self.reason = reason
             self._access.fanout.discard(self)
@@ -122,7 +122,7 @@ class RoomClient:
             log.info("%s (%s) is not in %s any more: %s", member.nick, self.address, room.label, reason)
 
     async def _serve(self) -> None:
-        """Do what it asks for, until its end; how that came is in `reason`."""
+        """Execute commands until the connection ends, and set `reason`."""
         try:
             if self.dialect == dialects.ADDRESS:
                 self._enter(None)
@@ -140,7 +140,7 @@ class RoomClient:
     # -- reading
 
     async def _read(self) -> None:
-        """Take one chunk; where one waits and the line stays quiet, that is whole."""
+        """Read and execute one chunk, or the unfinished one if the line stays quiet."""
         chunk = await self._receive()
         if chunk != b"" and self._access.journal.lost:
             self.close(STORAGE_LOST)
@@ -157,26 +157,26 @@ class RoomClient:
             self.close(end)
 
     async def _receive(self) -> bytes | None:
-        """What is readable; None when an unfinished line waits, and stays so. Raises OSError, TooSlowError."""
+        """Read a chunk. None: an unfinished line waits and the line stays quiet. Raises OSError, TooSlowError."""
         if self.member is None:
             with trio.fail_at(self._name_deadline):
                 return await self._sock.recv(RECV_BYTES)
         if not self._server.pending:
-            # No deadline: who is in a room may be silent for ever. The kernel's keepalive notices when it is gone.
+            # No deadline: a member may stay silent. The kernel's keepalive detects that it is gone.
             return await self._sock.recv(RECV_BYTES)
         with trio.move_on_after(self._config.plain_quiet):
             return await self._sock.recv(RECV_BYTES)
         return None
 
     async def _pace_reading(self) -> None:
-        """It is read at the receive rate, and only while the journal keeps up."""
+        """Wait for capacity in the journal and for the receive rate."""
         await self._access.journal.room()
         await self._pacer.wait()
 
-    # -- what it asks for
+    # -- commands
 
     async def _execute_all(self, commands: list[Command]) -> None:
-        """Do it in order; neighbouring texts to all are appended together. Raises ControlError: it may not enter."""
+        """Execute commands in order; append consecutive texts to all together. Raises ControlError: not admitted."""
         texts: list[str] = []
         for command in commands:
             if isinstance(command, Speak) and command.to is None:
@@ -208,7 +208,7 @@ class RoomClient:
                 self.close(LEFT)
 
     def _enter(self, name: str | None) -> None:
-        """Be in the room from now on; the welcome is the first thing that it gets. Raises ControlError."""
+        """Enter the room. The welcome is the first thing that the client gets. Raises ControlError."""
         access = self._access
         self.member, why = access.hosted_rooms.enter_plain(access.room, name, self.address, self.close)
         if name is not None:
@@ -220,7 +220,7 @@ class RoomClient:
         if texts and self.member is not None:
             self._pacer.spend(len(texts))
             _, batch = self._access.posting.post(self._access.room, self.member, texts, to)
-            # They were lost: the client can only be told by hanging up on it.
+            # The texts are lost: hanging up is the only way to tell the client.
             batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
 
     def _post_privately(self, nick: str, text: str) -> None:
@@ -232,16 +232,17 @@ class RoomClient:
             self._reply(dialects.UNKNOWN_USER)
 
     def _reply(self, text: str) -> None:
-        """To it alone; of the other dialect nobody expects an answer."""
+        """Write a reply. Clients of dialect `address` expect none."""
         if self.dialect == dialects.NAME:
             self.writer.write(dialects.reply(text, ends_lines=self._server.ends_lines))
 
     # -- the end
 
     async def _hang_up(self) -> None:
-        """A FIN for who asked for it, and an RST for the programs of the seeds, which spin on a FIN that comes unasked.
+        """End the connection: with a FIN if the client left, otherwise with an RST.
 
-        Who ends its lines is a person with nc: that one would lose with an RST what it has not read yet.
+        The clients of the room servers in docs/origins.md loop on an unexpected FIN and end at an RST. A client that
+        ends its lines is a person with nc, who would lose unread text by an RST at once: it gets a FIN before.
         """
         self.writer.close()
         if self.reason in (CLOSED, RESET):
@@ -251,24 +252,24 @@ class RoomClient:
             return
         if self.reason not in (STALLED, TOO_SLOW):
             await (self._half_close(LAST_WORDS_S) if self.ends_lines else self._wait_acknowledged())
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
 
     async def _half_close(self, patience: float) -> None:
-        """Until they have closed too. What they still send is read: unread, it would make an RST of our FIN."""
+        """Send a FIN and read until the client closes: closing with unread input would send an RST."""
         try:
             self._sock.shutdown(socket.SHUT_WR)
             with trio.move_on_after(patience):
                 while await self._sock.recv(RECV_BYTES):
                     continue
-        except OSError:  # reset, or gone since long: there is nobody to be polite to
+        except OSError:  # already reset or closed
             return
 
     async def _wait_acknowledged(self) -> None:
-        """Wait until what was written is at the other side, where an RST does not take it away any more."""
-        for _ in range(UNSENT_LOOKS):
-            if not _unsent(self._sock.fileno()):
+        """Wait until the peer's kernel has everything that was written: an RST discards the rest."""
+        for _ in range(POLLS):
+            if not _unconfirmed_bytes(self._sock.fileno()):
                 return
-            await trio.sleep(UNSENT_STEP_S)
+            await trio.sleep(POLL_S)
 
 
 def _server(access: RoomAccess) -> Server:
@@ -276,7 +277,7 @@ def _server(access: RoomAccess) -> Server:
     return AddressServer(line_bytes) if access.dialect == dialects.ADDRESS else NameServer(line_bytes)
 
 
-def _unsent(descriptor: int) -> int:
-    """Bytes that the other side's kernel has not confirmed."""
+def _unconfirmed_bytes(descriptor: int) -> int:
+    """Bytes that the peer's kernel has not confirmed."""
     (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
     return int(count)

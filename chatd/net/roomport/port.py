@@ -1,9 +1,9 @@
-"""Room ports: where plain clients come into the rooms that this node hosts.
+"""Room ports: the listeners through which plain clients enter hosted rooms.
 
-Each port leads into one room, and speaks one dialect; several may lead into the same room. What is accepted is bounded
-and becomes a client (net/roomport/client.py), in the nursery of the links, so that it outlasts the intake and can be
-told that the node stops. A client that has not said its name is no member yet, and delays nobody; where the room is
-full, the oldest of those makes way.
+Each port leads into one room and speaks one dialect; several may lead into the same room. Accepted connections are
+limited and become a `RoomClient` in the nursery of the links, so that they outlive the listeners and can be told that
+the node stops. A client that has not sent its name is not a member and blocks no other one; if the room is full, the
+oldest of these is disconnected. Run by `daemon.py`.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ from chatd.net.admission import SourceLimits
 from chatd.net.links import Links, supervised
 from chatd.net.listener import REFUSE_WITHIN_S, SPARES, in_use
 from chatd.net.reasons import SHUTDOWN, SILENT
-from chatd.net.roomport.client import NOW, RoomAccess, RoomClient
+from chatd.net.roomport.client import LINGER_RESET, RoomAccess, RoomClient
 from chatd.net.roomport.fanout import Fanout
 from chatd.rooms.room import HostedRoom
 from chatd.runtime import prepare
 
-GOODBYE_S = 0.5  # all clients together, when the node stops
+GOODBYE_S = 0.5  # for all clients together, when the node stops
 log = logging.getLogger("chatd.rooms")
 
 
 class RoomPorts:
-    """The bound room ports and who came in through them.
+    """The bound room ports and their clients.
 
-    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; clients live in `links`.
-    Error handling: AddressInUse out of `bind`; nothing out of `run`.
+    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; clients run in the
+    nursery of `links`. Error handling: `bind` raises AddressInUse; `run` raises nothing.
     """
 
     def __init__(self, links: Links) -> None:
@@ -53,7 +53,7 @@ class RoomPorts:
         self._stopping = False
 
     async def bind(self) -> None:
-        """Bind all addresses."""
+        """Bind all addresses. Raises AddressInUse."""
         try:
             for port in self._ports:
                 await self._bind(port)
@@ -87,7 +87,7 @@ class RoomPorts:
             self.close()
 
     def _host(self, port: RoomPort) -> HostedRoom | None:
-        """The room that the port leads into; this node need not be in it. None: there cannot be one."""
+        """Open the room that the port leads into, without joining it. None: that failed and was logged."""
         try:
             room, _ = self._hosted_rooms.host(port.room)
         except ControlError as error:
@@ -110,17 +110,17 @@ class RoomPorts:
         self._acceptor.refill()
 
     async def _refuse(self, stream: trio.SocketStream) -> None:
-        """End it with a FIN and no bytes, and for the programs that spin on a FIN with a reset a moment later."""
+        """Send a FIN without data, and a moment later an RST for the programs that loop on a FIN."""
         await self._closing.part(stream.socket, within=REFUSE_WITHIN_S)
         with contextlib.suppress(OSError):
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
 
     async def _admit(self, port: RoomPort, stream: trio.SocketStream) -> None:
         try:
             host, number = stream.socket.getpeername()[:2]
             prepare(stream)
         except OSError:
-            return  # gone before we looked
+            return  # already closed
         if self._stopping:
             return
         if not self._make_place(port) or not self._sources.enter(host, trio.current_time()):
@@ -133,7 +133,7 @@ class RoomPorts:
             self._sources.leave(host)
 
     def _make_place(self, port: RoomPort) -> bool:
-        """Of too many, the oldest that has not said who it is makes way."""
+        """Whether there is capacity. If not, disconnect the oldest client without a name to make some."""
         clients = self._clients[port.room]
         if len(clients) < self._config.room_members:
             return True
@@ -166,14 +166,14 @@ class RoomPorts:
     # -- the end
 
     def hang_up(self) -> None:
-        """Tell all clients that the node stops."""
+        """Disconnect all clients: the node stops."""
         self._stopping = True
         for clients in self._clients.values():
             for client in clients:
                 client.close(SHUTDOWN)
 
     async def wait_closed(self) -> None:
-        """Wait until they are gone, for GOODBYE_S at most."""
+        """Wait until all clients are gone, at most GOODBYE_S."""
         with trio.move_on_after(GOODBYE_S):
             while any(self._clients.values()):
                 self._client_left = trio.Event()

@@ -1,8 +1,8 @@
-"""Outlet: the writing end of one plain client of a room port.
+"""Buffered writing to one plain client of a room port.
 
-What the socket takes is written at once, in the task of whoever has something to say; what it does not take waits
-here, within bounds, and a task writes that which exists only as long. So a client that does not read costs the others
-nothing, and is cut in the end. Knows bytes and newlines, and nothing of rooms.
+What the socket accepts is written at once, in the task of the caller. The rest is buffered within limits and written by
+a task that exists only while something is buffered. So a client that does not read costs the others nothing, and is
+disconnected in the end. Knows bytes and newlines, no rooms. Used by `client.py` and `fanout.py`.
 """
 
 import os
@@ -17,18 +17,18 @@ from chatd.config.settings import Config
 from chatd.net.pacing import Pacer
 from chatd.net.reasons import STALLED, TOO_SLOW, broken
 
-READ_BYTES: Final = 1024  # what programs that know no lines read at once
-SMALL_BYTES: Final = 4096  # pieces of less are put together while they wait
-PIECES: Final = 64  # in one write
+READ_BYTES: Final = 1024  # programs that know no lines read this much at once
+SMALL_BYTES: Final = 4096  # smaller pieces are joined in the buffer
+PIECES: Final = 64  # per write
 
 Piece = bytes | bytearray | memoryview
 
 
 class ClientWriter:
-    """What one client is sent, in order.
+    """Writes to one client, in order.
 
-    `cut` is called, more than once perhaps, with the reason why nothing more can be written. The writing task lives in
-    `nursery`; it has ended, and nothing waits, when that ends by itself.
+    Resource handling: does not own the descriptor; the task runs in `nursery` and ends when the buffer is empty.
+    Error handling: `cut` is called, possibly more than once, with the reason that nothing more can be written.
     """
 
     __slots__ = (
@@ -45,19 +45,19 @@ class ClientWriter:
     )
 
     def __init__(self, fd: int, config: Config, nursery: trio.Nursery, cut: Callable[[str], None]) -> None:
-        self.buffered = 0  # bytes
+        self.buffered = 0  # in bytes
         self._fd = fd
         self._config = config
         self._nursery = nursery
         self._on_failure = cut
         self._open = True
         self._paced = False
-        self._ready: deque[Piece] = deque()  # written as soon as the socket takes it
-        self._lines: deque[Piece] = deque()  # whole lines for a paced client, behind what is ready
+        self._ready: deque[Piece] = deque()  # written as soon as the socket accepts it
+        self._lines: deque[Piece] = deque()  # whole lines for a paced client, after `_ready`
         self._pacer = Pacer(config.plain_pace)
 
     def write(self, data: bytes) -> None:
-        """Write it, behind what waits. For a paced client it is whole lines."""
+        """Write `data` after everything buffered. For a paced client it must be whole lines."""
         if self.buffered or self._paced:
             self._buffer(data)
             return
@@ -72,20 +72,20 @@ class ClientWriter:
             self._buffer(memoryview(data)[taken:] if taken else data)
 
     def set_paced(self, paced: bool) -> None:
-        """A paced client knows no lines: to it one read is one text. It gets them apart and without their newlines."""
+        """Switch pacing. A paced client knows no lines: one read is one text, `plain_pace` apart, without a newline."""
         self._paced = paced
         if not paced:
             self._ready += self._lines
             self._lines.clear()
 
     def close(self) -> None:
-        """Write nothing any more: the descriptor may soon be that of another file. What waits is let go."""
+        """Drop the buffer and stop writing: the descriptor may soon be reused for another file."""
         self._open = False
         self.buffered = 0
         self._ready.clear()
         self._lines.clear()
 
-    # -- what the socket does not take
+    # -- buffering
 
     def _buffer(self, data: Piece) -> None:
         if not self._open:
@@ -94,7 +94,7 @@ class ClientWriter:
         queue = self._lines if self._paced else self._ready
         last = queue[-1] if queue else None
         if len(data) >= SMALL_BYTES:
-            queue.append(data)  # shared with all others that wait for it
+            queue.append(data)  # shared with all clients that buffer it
         elif isinstance(last, bytearray) and len(last) < SMALL_BYTES:
             last += data
         else:
@@ -109,7 +109,7 @@ class ClientWriter:
         self._on_failure(reason)
 
     async def _drain(self) -> None:
-        """Write what waits, until nothing does."""
+        """Write until the buffer is empty."""
         try:
             while self.buffered and self._open:
                 if not self._ready:
@@ -124,7 +124,7 @@ class ClientWriter:
             self._fail(broken(error))
 
     def _flush(self) -> None:
-        """Write as much as the socket takes."""
+        """Write as much as the socket accepts."""
         try:
             taken = os.writev(self._fd, list(islice(self._ready, PIECES)))
         except BlockingIOError:
@@ -139,13 +139,13 @@ class ClientWriter:
             self._ready.popleft()
 
     async def _release_lines(self) -> None:
-        """Make ready what a paced client is to get with its next read, when it is time for that.
+        """Move the lines for a paced client's next read to `_ready`, when they are due.
 
-        That is as much as it reads at once; more only where so much waits that it would not keep up.
+        These are at most READ_BYTES, or more if the buffer would otherwise grow too long.
         """
         await self._pacer.wait()
         self._pacer.spend()
-        if not self._lines:  # it has shown meanwhile that it knows lines
+        if not self._lines:  # the client is no longer paced
             return
         data = b"".join(self._lines)
         end = _end_of_lines(data, max(READ_BYTES, len(data) // 8))
@@ -157,6 +157,6 @@ class ClientWriter:
 
 
 def _end_of_lines(data: bytes, most: int) -> int:
-    """Where the last line ends that ends within `most` bytes; at least one line."""
+    """End of the last line within the first `most` bytes; the first line if none ends there."""
     end = data.rfind(b"\n", 0, most + 1)
     return (end if end >= 0 else data.find(b"\n")) + 1
