@@ -1,16 +1,16 @@
-"""Peers that behave on the wire exactly like the seed programs 000, 001 and 002 (measured, not guessed).
+"""The chat programs of docs/origins.md, with the same behaviour on the wire (measured, not guessed).
 
-What they have in common: raw UTF-8 without a newline or handshake, and one `recv(1024)` is one message. Runs of
-spaces collapse when they send. Their `terminate` sends no FIN: both ends stay connected until we write, and what we
-write is still shown before they close. Where they differ:
+The peer programs send raw UTF-8 without a newline or handshake, and one `recv(1024)` is one message. Runs of spaces
+collapse when they send. Their `terminate` sends no FIN: both ends stay connected until we write, and they show what we
+write before they close. Differences:
 
-- 000 sends the text `Close Connection` when it terminates, and closes when it is sent that. A character that lies
-  across the end of a read makes it deaf: its reader dies, the connection stays. After a reset it keeps a dead entry,
+- The close-text peer sends the text `Close Connection` when it terminates, and closes when it receives it. A character
+  across the end of a read makes it deaf: its reader ends, the connection stays. After a reset it keeps a dead entry,
   and its next `send` crashes it.
-- 001 sends at most 100 characters.
-- 001 and 002 hang up at such a character.
+- The 100-character peer sends at most 100 characters.
+- The 100-character and the counting peer hang up at a character across the end of a read.
 
-Below them the clients of 003 and 004, which are no peers but members of a room on a server.
+`RoomProgram` is the client of the two room servers; it is a member of a room, not a peer.
 """
 
 from typing import ClassVar, Literal, Self
@@ -29,9 +29,9 @@ class ProgramCrashed(Exception):
 
 
 class PeerProgram:
-    """One connection of a seed program. `received` is what it would have shown, one entry for each read.
+    """One connection of a peer program. `received`: what it would have shown, one entry per read.
 
-    `over` is None while it is connected, then "eof" (it was hung up on), "closed" (it hung up) or "reset".
+    `over`: None while it is connected, then "eof" (the other side closed), "closed" (it closed) or "reset".
     """
 
     def __init__(self, stream: trio.SocketStream, variant: Variant = "close-text") -> None:
@@ -52,7 +52,7 @@ class PeerProgram:
 
     @staticmethod
     async def listen(variant: Variant = "close-text", host: str = "127.0.0.1", port: int = 0) -> "PeerProgramListener":
-        """The listener that each of them has; here it is asked for each connection."""
+        """Listen as the program does; call `accept` for each connection."""
         (listener,) = await trio.open_tcp_listeners(port, host=host)
         return PeerProgramListener(listener, variant)
 
@@ -77,14 +77,14 @@ class PeerProgram:
             await self.send(CLOSE_TEXT)
 
     async def wait_received(self, count: int) -> list[str]:
-        """The first `count` messages, once they are there."""
+        """Wait for `count` messages and return them."""
         while len(self.received) < count:
             assert self.over is None, f"over ({self.over}) after {self.received}"
             await self._changed.wait()
         return self.received[:count]
 
     async def wait_over(self) -> str:
-        """Wait until it is no longer connected; says how that came."""
+        """Wait until it is no longer connected; return how it ended."""
         while self.over is None:
             await self._changed.wait()
         return self.over
@@ -137,7 +137,7 @@ class PeerProgram:
 
 
 class PeerProgramListener:
-    """The listening side of a seed program."""
+    """Listening side of a peer program."""
 
     def __init__(self, listener: trio.SocketListener, variant: Variant) -> None:
         self.port: int = listener.socket.getsockname()[1]
@@ -145,22 +145,19 @@ class PeerProgramListener:
         self._variant = variant
 
     async def accept(self, nursery: trio.Nursery) -> PeerProgram:
-        """The next connection."""
         peer = PeerProgram(await self._listener.accept(), self._variant)
         nursery.start_soon(peer.read)
         return peer
 
     async def aclose(self) -> None:
-        """Stop listening."""
         await self._listener.aclose()
 
 
 class RoomProgram:
-    """A client of a room server: that of seed 003 (no names) or of seed 004 (its name comes first).
+    """Client program of the address or of the name room server.
 
-    Both read in a thread and never look for the end: after a FIN that they did not ask for they spin for ever. A reset
-    ends them with an error. `received` has one entry for each read; `over` is "eof" (after they left by themselves),
-    "spins" or "reset".
+    Both read in a thread and ignore the end: after an unexpected FIN they loop for ever. A reset ends them with an
+    error. `received`: one entry per read. `over`: "eof" (after they left by themselves), "spins" or "reset".
     """
 
     RECV_BYTES: ClassVar = {"address": 1024, "name": 2048}
@@ -176,7 +173,7 @@ class RoomProgram:
 
     @classmethod
     async def connect(cls, nursery: trio.Nursery, address: str, name: str | None = None) -> Self:
-        """`CONNECT` at the prompt of a 003, or the start of a 004 with that name."""
+        """`CONNECT` at the prompt of the address client, or, with a name, the start of the name client."""
         host, _, port = address.rpartition(":")
         client = cls(await trio.open_tcp_stream(host, int(port)), "address" if name is None else "name")
         if name is not None:
@@ -185,11 +182,11 @@ class RoomProgram:
         return client
 
     async def say(self, text: str) -> None:
-        """`SEND text` at the prompt of a 003; a line at that of a 004."""
+        """`SEND text` at the prompt of the address client; a line at the prompt of the name client."""
         await self.send_raw(text.encode() if self.variant == "address" else text.encode() + b"\n")
 
     async def leave(self) -> str:
-        """`QUIT`, alone, or `*exit`; says how it ended then."""
+        """Send `QUIT` alone, or `*exit`; return how the connection ended."""
         self._leaving = True
         await self.say("QUIT" if self.variant == "address" else "*exit")
         return await self.wait_over()
@@ -200,20 +197,20 @@ class RoomProgram:
             data = data[await self._sock.send(data) :]
 
     async def wait_received(self, count: int) -> list[bytes]:
-        """The first `count` reads, once they are there."""
+        """Wait for `count` reads and return them."""
         while len(self.received) < count:
             assert self.over is None, f"over ({self.over}) after {self.received}"
             await self._changed.wait()
         return self.received[:count]
 
     async def wait_bytes(self, expected: bytes) -> None:
-        """Wait until that is exactly what came, in however many reads."""
+        """Wait until exactly these bytes have arrived, in any number of reads."""
         while len(b"".join(self.received)) < len(expected) and self.over is None:
             await self._changed.wait()
         assert b"".join(self.received) == expected
 
     async def wait_over(self) -> str:
-        """Wait until it is no longer connected; says how that came."""
+        """Wait until it is no longer connected; return how it ended."""
         while self.over is None:
             await self._changed.wait()
         return self.over

@@ -23,7 +23,7 @@ QUICK = {"plain_quiet": 0.02}
 
 
 class RoomPortNode:
-    """Bound room ports of a running node: one of each dialect into the lobby, unless settings say otherwise."""
+    """A running node with bound room ports: one per dialect into the lobby, unless settings differ."""
 
     def __init__(self, links: Links, ports: RoomPorts, nursery: trio.Nursery, streams: list[trio.SocketStream]) -> None:
         self.links = links
@@ -40,7 +40,7 @@ class RoomPortNode:
         return room
 
     async def named(self, name: str) -> RoomProgram:
-        """A client of seed 004, once it is welcome."""
+        """A client of dialect `name`, after its welcome."""
         client = RoomProgram(await self.dial(), "name")
         self.nursery.start_soon(client.read)
         await client.send_raw(name.encode())
@@ -48,7 +48,7 @@ class RoomPortNode:
         return client
 
     async def unnamed(self) -> RoomProgram:
-        """A client of seed 003, once it is in the room."""
+        """A client of dialect `address`, after it has entered the room."""
         client = RoomProgram(await self.dial(1), "address")
         self.nursery.start_soon(client.read)
         await self.users(client.address)
@@ -61,32 +61,32 @@ class RoomPortNode:
         return self.streams[-1]
 
     async def nc(self, text: str = "nc\n") -> trio.SocketStream:
-        """An nc that has said its name, and read its welcome."""
+        """An `nc` that has sent its name and read its welcome."""
         stream = await self.dial()
         await stream.send_all(text.encode())
         await stream.receive_some()
         return stream
 
     async def users(self, *nicks: str, gone: bool = False) -> None:
-        """Wait until these are in the room, or are not."""
+        """Wait until these nicks are in the room, or (`gone`) are not."""
         while any((self.room.named(nick) is not None) is gone for nick in nicks):
             await self.room.changed.wait()
 
     def say(self, text: str) -> None:
-        """The host says something."""
+        """Post a text of the host."""
         own: Member = self.rooms.enter_own(self.room, "alice")[0]
         self.posting.post(self.room, own, [text])
 
     async def texts(self) -> list[tuple[str | None, str]]:
-        """What was said so far: nick and text."""
+        """All messages so far, as (nick, text)."""
         return [(event.nick, event.text) for event in await self.events() if isinstance(event, Message)]
 
     async def leaves(self) -> list[tuple[str, str]]:
-        """Who left so far: nick and reason."""
+        """All leaves so far, as (nick, reason)."""
         return [(event.nick, event.reason) for event in await self.events() if isinstance(event, RoomLeave)]
 
     async def said(self, count: int) -> list[tuple[str | None, str]]:
-        """The texts, once there are so many."""
+        """Wait for `count` messages; return all as (nick, text)."""
         waker = Waker()
         self.links.journal.watch(waker, self.room.stream_id)
         while len(texts := await self.texts()) < count:
@@ -95,14 +95,14 @@ class RoomPortNode:
         return texts
 
     async def events(self) -> list[object]:
-        """Everything that happened in the room so far."""
+        """All events of the room so far."""
         await self.links.journal.settled()
         return [entry.event for entry in (await self.links.journal.read(0, self.room.stream_id)).entries]
 
 
 @asynccontextmanager
 async def room_port_node(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[RoomPortNode]:
-    """At the end everybody is told that the node stops, and is gone in time."""
+    """Run the node during the block. At the end all clients are disconnected in time."""
     given = {"room_port": [NAME, ADDRESS], **QUICK, **settings}
     async with linking(runtime, **given) as links:
         ports = RoomPorts(links)
@@ -123,7 +123,7 @@ async def room_port_node(runtime: Runtime | None = None, **settings: Any) -> Asy
 
 
 async def rest(stream: trio.SocketStream) -> tuple[bytes, str]:
-    """Everything that still comes, and how it ends: "eof" or "reset"."""
+    """Read to the end. Return the data and how the connection ended: "eof" or "reset"."""
     data = b""
     with suppress(trio.BrokenResourceError):
         while chunk := await stream.receive_some():
@@ -133,7 +133,7 @@ async def rest(stream: trio.SocketStream) -> tuple[bytes, str]:
 
 
 async def exactly(stream: trio.SocketStream, expected: bytes) -> None:
-    """Read that, and nothing else."""
+    """Read exactly `expected`."""
     data = b""
     while len(data) < len(expected):
         data += await stream.receive_some()
@@ -147,6 +147,5 @@ def reset(stream: trio.SocketStream) -> None:
 
 
 def nick_of(client: RoomProgram, node: RoomPortNode) -> str:
-    """The nick that a client has."""
     (nick,) = [user.nick for user in node.room.users() if user.address == client.address]
     return nick

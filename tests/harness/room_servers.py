@@ -1,13 +1,12 @@
-"""Room servers that behave on the wire like those of the seeds 003 and 004 (measured, not guessed).
+"""The two room servers of docs/origins.md, with the same behaviour on the wire (measured, not guessed).
 
-What they have in common: what one `recv` gives is one text or one command, whatever it is glued to, and is written to
-each of the others with a mark of who said it. Where they differ:
+One `recv` is one text or one command, and is sent to each other client after the name of its sender. Differences:
 
-- 003 (dialect address) marks with `('IP', PORT): `, and sends nothing on joining. `QUIT` leaves, when it is a chunk by
-  itself. A client that just closes is not noticed: every further `recv` is an empty text, and all others get it, as
-  fast as it goes. A reset ends that.
-- 004 (dialect name) takes the first chunk of a client for its name, and accepts nobody else before it has it. It
-  answers with a welcome. `*users` and `*exit` have to be a chunk by themselves, with the newline.
+- The address room server names the sender as `('IP', PORT): ` and sends nothing on joining. `QUIT` leaves, as a chunk
+  of its own. A client that just closes is not noticed: every further `recv` is an empty text, which all others get, as
+  fast as possible. A reset ends that.
+- The name room server takes the first chunk of a client as its name, and accepts no other client before it has that. It
+  answers with a welcome. `*users` and `*exit` must be a chunk of their own, with the newline.
 """
 
 import socket
@@ -21,60 +20,58 @@ NAME_BYTES = 2048
 
 
 class Member:
-    """One client of such a server. `chunks` is what each `recv` gave.
+    """One client of such a server. `chunks`: the result of each `recv`.
 
-    `over` is None while it is served; then "left" (by the command), "gone" (by a bare FIN), "reset" or "thrown out".
+    `over`: None while it is served, then "left" (by the command), "gone" (by a bare FIN), "reset" or "thrown out".
     """
 
     def __init__(self, server: "RoomServer", stream: trio.SocketStream) -> None:
         self.chunks: list[bytes] = []
         self.name = ""
         self.over: str | None = None
-        self.closed_first = False  # its FIN was there before we answered its farewell
+        self.closed_first = False  # its FIN arrived before we answered its farewell
         self.address = stream.socket.getpeername()[:2]
         self.stream = stream
         self._server = server
 
     async def chunk(self, size: int) -> bytes:
-        """The next one."""
         chunk = await self.stream.socket.recv(size)
         if chunk:
             self.chunks.append(chunk)
-            self._server.tell()
+            self._server.notify()
         return chunk
 
     async def wait_chunks(self, count: int) -> list[bytes]:
-        """All of them, once there are so many."""
+        """Wait for `count` chunks; return all."""
         while len(self.chunks) < count:
             assert self.over is None, f"over ({self.over}) after {self.chunks}"
             await self._server.changed.wait()
         return self.chunks
 
     async def wait_over(self) -> str:
-        """Wait until it is served no longer; says how that came."""
+        """Wait until it is no longer served; return how it ended."""
         while self.over is None:
             await self._server.changed.wait()
         return self.over
 
     async def write(self, data: bytes) -> None:
-        """All of it; one that is gone is not told apart."""
+        """Write all of it. A client that is gone is ignored."""
         try:
             await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
 
     def throw_out(self) -> None:
-        """Hang up on it."""
         self.end("thrown out")
 
     def end(self, how: str) -> None:
         if self.over is None:
             self.over = how
         self.stream.socket.close()
-        self._server.tell()
+        self._server.notify()
 
     def look_for_fin(self) -> None:
-        """Whether it closed before we did."""
+        """Record whether it closed before we did."""
         with socket.fromfd(self.stream.socket.fileno(), socket.AF_INET, socket.SOCK_STREAM) as copy:
             try:
                 self.closed_first = not copy.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -83,12 +80,12 @@ class Member:
 
 
 class RoomServer:
-    """What both have. Its port stays the same when it is stopped and started."""
+    """Base of both servers. The port stays the same when it is stopped and started."""
 
     def __init__(self) -> None:
-        self.members: list[Member] = []  # all that ever were, in the order of their coming
-        self.empty_texts = 0  # written to everybody for somebody who is just gone
-        self.closes = trio.Event()  # a farewell is answered once it is set
+        self.members: list[Member] = []  # all clients so far, in the order of their connections
+        self.empty_texts = 0  # sent to all others for a client that is just gone
+        self.closes = trio.Event()  # a farewell is answered when this is set
         self.closes.set()
         self.changed = trio.Event()
         self.port = 0
@@ -98,12 +95,12 @@ class RoomServer:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         self.changed.set()
         self.changed = trio.Event()
 
     async def member(self, number: int = 0) -> Member:
-        """The one who came after so many others, once it is there."""
+        """Wait for the client with that number, in the order of connections."""
         while len(self.members) <= number:
             await self.changed.wait()
         return self.members[number]
@@ -124,16 +121,15 @@ class RoomServer:
                 member.end("gone")
 
     def stop(self) -> None:
-        """The process is killed."""
+        """Like a killed process."""
         self._scope.cancel()
 
     async def accept(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
-        """Make a member of it."""
         raise NotImplementedError
 
     def join(self, stream: trio.SocketStream) -> Member:
         self.members.append(Member(self, stream))
-        self.tell()
+        self.notify()
         return self.members[-1]
 
     async def to_others(self, member: Member, data: bytes) -> None:
@@ -148,7 +144,7 @@ class RoomServer:
 
 
 class AddressServer(RoomServer):
-    """Seed 003."""
+    """The address room server."""
 
     async def accept(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._serve, self.join(stream))
@@ -167,7 +163,7 @@ class AddressServer(RoomServer):
 
 
 class NameServer(RoomServer):
-    """Seed 004. `welcomes`: set it later to have the newest client wait."""
+    """The name room server. `welcomes`: replace it with an unset event to make the newest client wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -207,7 +203,7 @@ class NameServer(RoomServer):
 
 @asynccontextmanager
 async def serving(server: RoomServer) -> AsyncIterator[None]:
-    """The server runs as long as the block; then nobody has ever been flooded."""
+    """Run the server during the block; then assert that no client was flooded with empty texts."""
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
         yield

@@ -1,4 +1,4 @@
-"""What a member is told of a room: what lies in its intervals, once encoded, and what of it is missing."""
+"""Frames of room events: members get their intervals, encoded once, and are told what is missing."""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path

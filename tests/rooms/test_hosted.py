@@ -1,4 +1,4 @@
-"""Rooms that are hosted here: who is in them, who is not let in, and what is as before when a commit fails."""
+"""Hosted rooms: who is a member, who is rejected, and what a failed commit undoes."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager

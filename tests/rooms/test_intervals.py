@@ -1,4 +1,4 @@
-"""Which parts of which rooms a node is owed."""
+"""Membership intervals: which parts of which rooms a node must receive."""
 
 from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
 from chatd.rooms.room import HostedRoom

@@ -1,4 +1,4 @@
-"""The rooms of other nodes that this node is in: joining, what its host tells, what comes back, and how it ends."""
+"""Joined rooms: joining, events from the host, the return of our own messages, and the end."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

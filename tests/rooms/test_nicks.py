@@ -1,4 +1,4 @@
-"""Nicks: what is one, which are the same, and what somebody is called instead."""
+"""Nicks: which are valid, which are the same, and which are assigned instead."""
 
 import sys
 import unicodedata
@@ -46,7 +46,7 @@ nickish = st.text(letters, max_size=40) | st.text(max_size=40) | st.sampled_from
 
 
 def fault(nick: str) -> str:
-    """Why it is refused."""
+    """Return why it is rejected."""
     with pytest.raises(ControlError) as caught:
         nicks.check(nick)
     assert caught.value.kind == "bad_text"
@@ -55,7 +55,7 @@ def fault(nick: str) -> str:
 
 
 class Counted:
-    """A set of folds that counts how often it is asked."""
+    """A set of folds that counts its lookups."""
 
     def __init__(self, folds: set[str]) -> None:
         self.folds = folds

@@ -1,4 +1,4 @@
-"""What is said in rooms that are hosted here: its place among all others, for whom it is, and what is refused."""
+"""Posting to hosted rooms: the order of messages, who receives them, and what is rejected."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Hosted rooms against a model in plain Python: who is in, who may not be, what each node is owed, whatever happens.
+"""Hosted rooms against a model in plain Python: members, bans, and what each node must receive.
 
-The model knows nothing of undoing: it keeps what is now and what is committed, and a commit that fails makes one the
-other. What is on disk is read back by a second `HostedRooms` at every commit, and the events on a room's topic have to
-tell the same story as its members.
+The model knows nothing of undoing: it keeps the current and the committed state, and a failed commit replaces the
+former by the latter. After every commit a second `HostedRooms` loads what is on disk, and the events in a room's stream
+must agree with its members.
 """
 
 import shutil
@@ -35,11 +35,11 @@ from chatd.wire.frames import Say
 from tests.harness.parts import World, copy_as_crashed, open_journal
 
 T = TypeVar("T")
-Interval = tuple[str, int, int, int]  # node, topic, since, until
+Interval = tuple[str, int, int, int]  # node, stream id, since, until
 ALICE = "a" * 52
 NODES = ("b" * 52, "c" * 52)
 ADDRESSES = ("10.0.0.1:1001", "10.0.0.1:1002", "10.0.0.2:1001")
-NICKS = ("ann", "Ann", "bob", "cid", "straße", "STRASSE")  # of which some are the same
+NICKS = ("ann", "Ann", "bob", "cid", "straße", "STRASSE")  # some have the same fold
 NAMES = ("den", "lobby")
 PORT_ROOM = "lobby"  # it has a room port, and so plain clients
 MOST = 4  # members of a room
@@ -58,7 +58,7 @@ class Inline(World):
 
 @dataclass
 class Someone:
-    """A member, by the model."""
+    """A member in the model."""
 
     nick: str
     kind: str
@@ -68,7 +68,7 @@ class Someone:
 
 @dataclass
 class Lodge:
-    """A room, by the model."""
+    """A room in the model."""
 
     key: int
     members: dict[str, Someone] = field(default_factory=dict)  # by fold
@@ -76,25 +76,24 @@ class Lodge:
     subject: str = ""
 
     def of(self, who: str) -> Someone | None:
-        """Who is that node, or that client."""
         return next((one for one in self.members.values() if one.who == who), None)
 
 
 @dataclass
 class Host:
-    """All rooms, by the model; `intervals` are what nodes are owed of them."""
+    """All rooms in the model. `intervals`: what nodes must receive of them."""
 
     rooms: dict[str, Lodge] = field(default_factory=dict)
     intervals: list[Interval] = field(default_factory=list)
-    names: dict[int, str] = field(default_factory=dict)  # of all rooms that ever were, by topic
+    names: dict[int, str] = field(default_factory=dict)  # of all rooms so far, by stream id
 
     def ending(self, node: str, name: str) -> bool:
-        """It has not got to the end of a former time in a room of that name."""
+        """Whether the node has an unacknowledged past interval in a room with that name."""
         return any(one == node and self.names[key] == name and until != NEVER for one, key, _, until in self.intervals)
 
 
 class RoomsMachine(RuleBasedStateMachine):
-    """Model: the state as it is now, and as it was committed last."""
+    """Model: the current state and the last committed one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,9 +101,9 @@ class RoomsMachine(RuleBasedStateMachine):
         self.world = Inline()
         self.starts = 0
         self.committed = Host()
-        self.marks = dict.fromkeys(NODES, 0)  # what each node has said so far, as its own seq
+        self.marks = dict.fromkeys(NODES, 0)  # per node: seq of its newest message
         self.eager = False  # every change is committed at once
-        self.noted: list[Interval] = []  # what was acknowledged since: it is forgotten with the next commit
+        self.noted: list[Interval] = []  # acknowledged since the last commit; the next one deletes them
 
     @property
     def directory(self) -> Path:
@@ -149,11 +148,11 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @property
     def waits(self) -> bool:
-        """Something is not on disk."""
+        """Whether something is not on disk."""
         return bool(self.journal._filling) or bool(self.noted)
 
     def reader(self) -> HostedRooms:
-        """What a start would make of the disk."""
+        """The rooms that a restart would load."""
         return HostedRooms(self.journal, self.registry, self.host_settings)
 
     def teardown(self) -> None:
@@ -174,7 +173,7 @@ class RoomsMachine(RuleBasedStateMachine):
         return trio.run(main)
 
     def refused(self, step: Callable[[], object], *kinds: str) -> None:
-        """It is refused, and changes nothing: the invariants look."""
+        """The call is rejected and changes nothing, which the invariants check."""
         appended = self.journal.appended
         try:
             step()
@@ -220,7 +219,7 @@ class RoomsMachine(RuleBasedStateMachine):
         assert found is not None
         return found
 
-    # -- coming
+    # -- joining
 
     def entry(self, lodge: Lodge, nick: str, kind: str, who: str) -> None:
         lodge.members[nicks.fold(nick)] = Someone(nick, kind, who, self.journal.appended)
@@ -272,7 +271,7 @@ class RoomsMachine(RuleBasedStateMachine):
             self.peers[node], [(name, nick, new) for name, (nick, new) in wanted.items()]
         )
         kinds = {one.room: one.kind for one in gone}
-        # The model judges in the same order: who leaves makes room.
+        # The model decides in the same order: a leave frees capacity.
         seq = self.journal.appended - self.count_joins(node, wanted, kinds)
         seq -= self.leave_others(node, wanted, seq)
         for name, (nick, new) in wanted.items():
@@ -296,7 +295,7 @@ class RoomsMachine(RuleBasedStateMachine):
         assert not kinds
 
     def count_joins(self, node: str, wanted: dict[str, tuple[str, bool]], kinds: dict[str, str]) -> int:
-        """How many of them it has just come into: the events of its leaving are before those."""
+        """Number of rooms that it has just joined: its leaves were appended before."""
         joined = 0
         for name in wanted:
             lodge, room = self.now.rooms.get(name), self.rooms.get(name)
@@ -304,7 +303,7 @@ class RoomsMachine(RuleBasedStateMachine):
         return joined
 
     def leave_others(self, node: str, wanted: dict[str, tuple[str, bool]], last: int) -> int:
-        """It leaves what it does not name; the last one it left at that seq."""
+        """It leaves all rooms that it does not name, the last one at that seq."""
         left = [lodge for name, lodge in self.now.rooms.items() if name not in wanted and lodge.of(node)]
         for lodge in left:
             one = lodge.of(node)
@@ -316,10 +315,10 @@ class RoomsMachine(RuleBasedStateMachine):
             del lodge.members[nicks.fold(one.nick)]
         return len(left)
 
-    # -- going
+    # -- leaving
 
     def end(self, lodge: Lodge, one: Someone, until: int | None = None) -> None:
-        """What it is owed ends; for the host itself there is nothing to be owed."""
+        """End its interval; the host itself has none."""
         interval = (one.who, lodge.key, one.since, NEVER)
         if one.kind != "plain":
             place = self.now.intervals.index(interval)
@@ -356,7 +355,7 @@ class RoomsMachine(RuleBasedStateMachine):
                 self.gone_for_good(name, each)
 
     def banned_with(self, lodge: Lodge, one: Someone) -> dict[str, Someone]:
-        """Whoever else comes from that address."""
+        """All other members from that address."""
         who = one.who.partition(":")[0] if one.kind == "plain" else one.who
         lodge.bans[who] = one.nick
         return {
@@ -366,7 +365,7 @@ class RoomsMachine(RuleBasedStateMachine):
         }
 
     def gone_for_good(self, name: str, one: Someone) -> None:
-        """A plain client has gone, whether or not that can be written down."""
+        """A plain client is gone, even if that cannot be saved."""
         lodge = self.committed.rooms.get(name)
         if lodge is not None and one in lodge.members.values():
             del lodge.members[nicks.fold(one.nick)]
@@ -389,14 +388,14 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule(node=nodes, back=st.integers(0, 4))
     def acknowledge(self, node: str, back: int) -> None:
-        """Only what is committed can have been sent."""
+        """A node can acknowledge only what is committed."""
         through = max(self.journal.committed - back, 0)
         self.rooms.release_intervals(node, through)
         over = [interval for interval in self.now.intervals if interval[0] == node and interval[3] <= through]
         self.now.intervals = [interval for interval in self.now.intervals if interval not in over]
         self.noted += over
 
-    # -- speaking
+    # -- posting
 
     @rule(name=names, place=places, to=st.one_of(st.none(), some_nick))
     def say(self, name: str, place: int, to: str | None) -> None:
@@ -413,7 +412,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule(node=nodes, name=names, to=st.one_of(st.none(), st.tuples(some_nick, st.sampled_from([*NODES, None]))))
     def hear(self, node: str, name: str, to: tuple[str, str | None] | None) -> None:
-        """A node says something: it is taken if it is in the room, and so is whom it is for; else that is refused."""
+        """A node posts. Accepted if it and the recipient are in the room, otherwise rejected."""
         self.marks[node] += 1
         before, lodge = self.journal.appended, self.now.rooms.get(name)
         to_nick, to_node = to or (None, None)
@@ -433,7 +432,7 @@ class RoomsMachine(RuleBasedStateMachine):
             assert (event.global_id, event.nick) == (f"{node}/eeeeeeee:{self.marks[node]}", one.nick)
 
     def events_after(self, seq: int) -> list[AnyEvent]:
-        """What is appended behind that and not committed: it can be seen in the filling batch only."""
+        """Events after it that are not committed; they are in the filling batch only."""
         return [entry.event for entry in self.journal._filling.entries if entry.seq > seq]
 
     # -- the journal
@@ -448,7 +447,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule()
     def disk_full(self) -> None:
-        """Nothing of what waits is taken. Who came in with it is told; a plain client that went is gone."""
+        """The commit fails. Clients that joined in it are disconnected; a plain client that left is gone."""
         write = self.journal.store.write
         self.journal.store.write = no_room  # type: ignore[method-assign]
         self.with_journal(self.journal.settled)
@@ -469,7 +468,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """Go on with the files as they are now; what was not committed is gone."""
+        """Restart from the files as they are now, without what was not committed."""
         old = self.directory
         self.starts += 1
         copy_as_crashed(old, self.directory)
@@ -521,7 +520,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
 
 def agree(rooms: HostedRooms, model: Host) -> None:
-    """Rooms, members, bans and intervals are those of the model, and nobody has the nick of another."""
+    """Rooms, members, bans and intervals equal the model, and no two members share a nick."""
     assert {room.name: room.stream_id for room in rooms} == {name: lodge.key for name, lodge in model.rooms.items()}
     for room in rooms:
         lodge = model.rooms[room.name]
@@ -540,7 +539,7 @@ def agree(rooms: HostedRooms, model: Host) -> None:
 
 
 def pick(nicks_: list[str], place: int) -> str:
-    """One of them, or somebody who is not there."""
+    """One of these nicks, or an unknown one."""
     return nicks_[place] if place < len(nicks_) else "nobody"
 
 
@@ -555,6 +554,6 @@ TestRooms.settings = settings(max_examples=20, stateful_step_count=40)
 @pytest.mark.long
 @pytest.mark.deadline(600)
 class TestRoomsAtLength(RoomsMachine.TestCase):  # type: ignore[misc,valid-type]
-    """The same, more often."""
+    """The same with more examples."""
 
     settings = settings(max_examples=150, stateful_step_count=40)

@@ -1,4 +1,4 @@
-"""Native frames for the tests of the codec: strategies for good ones, and frames of whatever elements."""
+"""Native frames for tests of the codec: strategies for valid ones, and frames of arbitrary elements."""
 
 from typing import Any
 
@@ -123,10 +123,9 @@ values: st.SearchStrategy[Any] = st.recursive(
 
 
 def framed(body: bytes) -> bytes:
-    """`body` with its length before it."""
     return len(body).to_bytes(4, "big") + body
 
 
 def packed(*elements: object) -> bytes:
-    """One frame of whatever elements."""
+    """One frame of arbitrary elements."""
     return framed(msgspec.msgpack.encode(elements))

@@ -27,14 +27,13 @@ lines = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=
 
 
 def named(first: bytes = b"jane\n") -> NameServer:
-    """A client of dialect `name` that has said its name."""
+    """A client of dialect `name` that has sent its name."""
     server = NameServer(LIMIT)
     server.receive(first)
     return server
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The data in chunks."""
     ends = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     return [data[a:b] for a, b in pairwise(ends)]
 

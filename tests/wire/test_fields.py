@@ -1,4 +1,4 @@
-"""The words in native frames: which are taken, and that a member takes those that a host gives."""
+"""Syntax of strings in native frames: which are valid, and that members accept all that a host creates."""
 
 import sys
 import unicodedata

@@ -13,7 +13,7 @@ LIMIT = 4096
 
 
 def all_texts(decoder: LineDecoder, *chunks: bytes) -> list[str]:
-    """What the chunks and the end after them give."""
+    """Decode the chunks and the end of the stream."""
     return [text for chunk in (*chunks, b"") for text in decoder.receive(chunk)]
 
 

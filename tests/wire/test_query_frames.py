@@ -1,4 +1,4 @@
-"""The frames of questions: what nobody may ask or answer, and that the longest answers fit into a frame."""
+"""Query frames: which are malformed, and that the longest answers fit into a frame."""
 
 from collections.abc import Callable
 from typing import Any, get_args
@@ -30,12 +30,10 @@ LONG_NAME = "x" * NAME_MOST
 
 
 def found(*links: object, node: object = NODE, name: object = "alice", plain: object = 0) -> tuple[object, ...]:
-    """The elements of a Found."""
     return (17, 1, node, name, False, plain, links, False)
 
 
 def traced(*steps: object) -> tuple[object, ...]:
-    """The elements of a Traced."""
     return (20, 1, True, steps)
 
 
@@ -171,7 +169,7 @@ def test_every_frame_has_a_tag_that_is_known_and_a_question_of_what_is_wrong_wit
 
 @given(query_frames)
 def test_whole_numbers_are_taken_for_times_as_other_programs_write_them(frame: Frame) -> None:
-    """msgpack tells 5 and 5.0 apart, and many an encoder writes the shorter one."""
+    """msgpack distinguishes 5 and 5.0, and many encoders write the shorter one."""
 
     def whole(value: Any) -> Any:
         if isinstance(value, list):
@@ -184,7 +182,7 @@ def test_whole_numbers_are_taken_for_times_as_other_programs_write_them(frame: F
 
 
 def within_the_bound(frame: Frame) -> bool:
-    """Whether it passes the encoder, which asks what the decoder asks."""
+    """Whether the encoder accepts it; it makes the same checks as the decoder."""
     try:
         encode(frame)
     except LocalError:

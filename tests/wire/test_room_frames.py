@@ -1,4 +1,4 @@
-"""The frames about rooms: what no host and no member may say."""
+"""Frames about rooms: which are malformed."""
 
 import pytest
 

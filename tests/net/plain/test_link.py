@@ -31,11 +31,11 @@ class Rig(msgspec.Struct):
     outcome: str = ""
 
     async def rest(self) -> bytes:
-        """Everything that the link still writes, up to its FIN."""
+        """Read everything up to the link's FIN."""
         return b"".join([chunk async for chunk in self.stream])
 
     async def over(self) -> str | None:
-        """The reason, once the link has ended."""
+        """Wait for the end of the link; return the reason."""
         await self.ended.wait()
         return self.link.reason
 
@@ -49,7 +49,7 @@ async def running(
     first_text: str = "",
     dial: int = 0,
 ) -> AsyncIterator[Rig]:
-    """A link in its own task, which has ended at the end of the block; `dial`: to that port, else to `Rig.stream`."""
+    """Run a link until the end of the block. `dial`: connect to this port instead of to `Rig.stream`."""
     ours, theirs = await pair()
     if dial:
         await ours.aclose()

@@ -1,4 +1,4 @@
-"""Links to room servers, over real loopback sockets whose other end is handmade."""
+"""Links to room servers, over real loopback sockets; the test plays the server."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ class Rig(msgspec.Struct):
             self.link.enqueue(number, text, committed())
 
     async def reads(self, *chunks: bytes) -> None:
-        """What each of the next reads gives."""
+        """Result of each of the next reads."""
         for chunk in chunks:
             assert await self.stream.receive_some() == chunk
 
@@ -50,21 +50,21 @@ class Rig(msgspec.Struct):
         return False
 
     async def closed(self) -> str:
-        """How they close, in their own time."""
+        """How the link closes: "fin" or "reset"; "said more" if it writes something before."""
         try:
             return "said more" if await self.stream.receive_some() else "fin"
         except trio.BrokenResourceError:
             return "reset"
 
     async def over(self) -> str | None:
-        """The reason, once the link has ended."""
+        """Wait for the end of the link; return the reason."""
         await self.ended.wait()
         return self.link.reason
 
 
 @asynccontextmanager
 async def room_server_link(dialect: str, config: Config = CONFIG, *, welcome: bytes = WELCOME) -> AsyncIterator[Rig]:
-    """A link in its own task, as jane where there are names, entered and welcomed; it has ended with the block."""
+    """Run a link until the end of the block, with the nick jane, after its greeting and the welcome."""
     ours, theirs = await pair()
     node, peer = FakeNode(), Peer(1, 0, "plain", "127.0.0.1:1234", None, "127.0.0.1:1234")
     peer.dialect, peer.nick = dialect, "jane" if dialect == "name" else ""
@@ -97,7 +97,7 @@ def dialect(request: pytest.FixtureRequest) -> str:
 FAREWELLS = {"address": b"QUIT", "name": b"*exit\n"}
 
 
-# -- coming
+# -- greeting
 
 
 async def test_the_name_is_said_at_once_and_alone_and_nothing_before_the_welcome() -> None:
@@ -135,7 +135,7 @@ async def test_nothing_is_said_on_coming_where_there_are_no_names() -> None:
         await rig.reads(b"hello", b"  two  spaces ")
 
 
-# -- talking
+# -- messages
 
 
 async def test_texts_are_never_glued_also_where_the_server_speaks_lines(dialect: str) -> None:

@@ -1,4 +1,4 @@
-"""Clients of a room port: what they see, byte for byte, how they end, and what they cost when they misbehave."""
+"""Clients of a room port: what they read, byte for byte, how they end, and the cost of misbehaving ones."""
 
 import socket
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The fan-out of a room: who gets what, in which order, and how often it is made. Journal and room are real."""
+"""Fan-out of a room: who gets what, in which order, and how often it is rendered. Journal and room are real."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ from tests.harness.parts import World
 
 
 class FakeRecipient:
-    """A recipient; its writer keeps every write."""
+    """A recipient that records every write."""
 
     def __init__(self, dialect: str, *, ends_lines: bool | None = None) -> None:
         self.dialect = dialect
@@ -66,7 +66,6 @@ class Stage:
         self.entered = 0
 
     def enter(self, nick: str | None, dialect: str = NAME, **more: Any) -> FakeRecipient:
-        """One more plain client."""
         self.entered += 1
         recipient = FakeRecipient(dialect, **more)
         address = f"10.0.0.1:{self.entered}"
@@ -75,13 +74,12 @@ class Stage:
         return recipient
 
     def say(self, member: Member, *texts: str, to: FakeRecipient | None = None) -> None:
-        """With the next commit."""
         self.posting.post(self.room, member, texts, to.member if to else None)
 
 
 @asynccontextmanager
 async def a_stage(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Stage]:
-    """At the end everybody goes, and the task with the last of them."""
+    """A room and its fan-out; at the end all recipients leave, and the task ends with the last one."""
     async with linking(runtime, **settings) as links:
         stage = Stage(links)
         yield stage

@@ -1,4 +1,4 @@
-"""Room ports: binding, and the bounds of what comes in."""
+"""Room ports: binding, and the limits of connections."""
 
 import socket
 from typing import Any
@@ -104,5 +104,5 @@ async def talk_on(stream: trio.SocketStream) -> None:
 
 
 def no_room(name: str) -> Any:
-    """Instead of Rooms.host."""
+    """Replacement for HostedRooms.host."""
     raise ControlError("rate_limited", "no room for rooms")

@@ -1,4 +1,4 @@
-"""The writing end of a room's plain client, over real loopback sockets."""
+"""Buffered writing to a room client, over real loopback sockets."""
 
 import socket
 import struct
@@ -19,7 +19,7 @@ CHUNK = b"y" * 65535 + b"\n"
 
 
 class Rig(msgspec.Struct):
-    """An writer and the other end of its connection; `reasons` are those for which it was cut."""
+    """A writer and the other end of its connection. `reasons`: the calls of `cut`."""
 
     writer: ClientWriter
     stream: trio.SocketStream
@@ -29,18 +29,17 @@ class Rig(msgspec.Struct):
 
     @property
     def tasks(self) -> int:
-        """How many tasks write."""
+        """Number of writing tasks."""
         return len(self.nursery.child_tasks)
 
     async def read(self, count: int) -> bytes:
-        """So many bytes."""
         data = b""
         while len(data) < count:
             data += await self.stream.receive_some(count - len(data))
         return data
 
     def fill(self) -> bytes:
-        """Write until the socket takes nothing more; what was written."""
+        """Write until the socket accepts nothing more; return what was written."""
         data = b""
         while not self.writer.buffered:
             self.writer.write(CHUNK)
@@ -50,7 +49,7 @@ class Rig(msgspec.Struct):
 
 @asynccontextmanager
 async def client_writer(**settings: Any) -> AsyncIterator[Rig]:
-    """An writer with small buffers around it; nothing of it is left at the end."""
+    """A writer with small socket buffers; no task of it is left at the end."""
     ours, theirs = await loopback()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     reasons: list[str] = []
