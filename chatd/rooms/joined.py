@@ -32,11 +32,13 @@ MOST_JOINED = 256  # per host
 class JoinedRooms:
     """All joined rooms of this node, by host and name."""
 
-    def __init__(self, journal: Journal, registry: Registry, rooms: HostedRooms, host_settings: HostSettings) -> None:
+    def __init__(
+        self, journal: Journal, registry: Registry, hosted_rooms: HostedRooms, host_settings: HostSettings
+    ) -> None:
         """Load what the last run left (blocking)."""
         self._journal = journal
         self._registry = registry
-        self._hosted_rooms = rooms
+        self._hosted_rooms = hosted_rooms
         self._host_settings = host_settings
         self._by_host_and_name: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
         # Rooms that we have left keep theirs, so that a rejoin finds the history.

@@ -26,9 +26,9 @@ REFUSALS = 10_000  # undelivered rejections per peer, beyond outbox_messages
 class RoomPosting:
     """Posts to all rooms of one host."""
 
-    def __init__(self, journal: Journal, rooms: HostedRooms, host_settings: HostSettings) -> None:
+    def __init__(self, journal: Journal, hosted_rooms: HostedRooms, host_settings: HostSettings) -> None:
         self._journal = journal
-        self._hosted_rooms = rooms
+        self._hosted_rooms = hosted_rooms
         self._host_settings = host_settings
         self._self = PeerRef(None, host_settings.name, "native", host_settings.node)
 

@@ -7,7 +7,7 @@ links, watermarks or limits on texts. Called by `net/native/`; the layout is spe
 
 from collections.abc import Callable, Iterable
 from struct import Struct as Packing
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import msgspec
 
@@ -23,7 +23,7 @@ class _Head(msgspec.Struct, array_like=True, frozen=True, gc=False):
     tag: Annotated[int, msgspec.Meta(ge=0)]
 
 
-_KNOWN_TAGS: Final = frozenset(range(1, 24))
+_KNOWN_TAGS: Final = frozenset(kind.__struct_config__.tag for kind in get_args(Frame))
 
 _length = Packing(">I")
 _unpack = _length.unpack_from
