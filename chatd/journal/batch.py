@@ -47,8 +47,8 @@ class Batch:
     """
 
     __slots__ = (
-        *("_event", "_wakers", "began", "done", "entries", "error"),
-        *("marks", "notes", "size", "statements", "undo"),
+        *("_event", "_undo", "_wakers", "began", "done", "entries"),
+        *("error", "marks", "notes", "size", "statements"),
     )
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Batch:
         self.error: ControlError | None = None
         self._event: trio.Event | None = None
         self._wakers: set[Waker] = set()
-        self.undo: dict[object, Callable[[], None]] = {}  # what is to be done if it fails
+        self._undo: dict[object, Callable[[], object]] = {}  # by key, oldest first
 
     def __bool__(self) -> bool:
         """Whether it is worth a commit; notes alone wait for the next one."""
@@ -84,12 +84,24 @@ class Batch:
         else:
             self._wakers.add(waker)
 
-    def if_failed(self, key: object, undo: Callable[[], None]) -> None:
-        """Call `undo` when the batch fails, before anybody who waits for it runs; one for each `key`."""
+    def if_failed(self, key: object, undo: Callable[[], object]) -> bool:
+        """Take back a change of state if this batch fails: the only mechanism for changes that depend on a commit.
+
+        A failed batch calls what was registered, newest first, before any task that waits for it runs. The journal
+        fails the batches after it too, the newest batch first. So every change is undone in reverse order, and each
+        `undo` finds the state that its change had left.
+
+        Of several changes with the same `key` only the first is registered: its `undo` has to restore the state from
+        before this batch. With the key None each change is registered. Returns whether `undo` was registered. A batch
+        that has failed already calls it at once; one that is committed never does.
+        """
         if self.error is not None:
             undo()
-        elif not self.done:
-            self.undo[key] = undo
+            return False
+        if self.done or key in self._undo:
+            return False
+        self._undo[undo if key is None else key] = undo
+        return True
 
     def settle(self, error: ControlError | None) -> None:
         """Called by the journal, once. Peers keep their last batch for as long as they live: it lets go of the rest."""
@@ -97,9 +109,9 @@ class Batch:
         self.error = error
         self.entries, self.marks, self.statements, self.notes = [], {}, [], {}
         if error is not None:
-            for undo in self.undo.values():
+            for undo in reversed(self._undo.values()):
                 undo()
-        self.undo.clear()
+        self._undo.clear()
         for waker in self._wakers:
             waker.wake()
         self._wakers.clear()

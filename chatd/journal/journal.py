@@ -275,7 +275,7 @@ class Journal:
         self.watermarks.revert()
         for batch in failed:
             self._filling.notes |= batch.notes
-        for batch in failed:
+        for batch in reversed(failed):
             batch.settle(error)
         self._roomy.notify()
 

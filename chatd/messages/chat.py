@@ -308,7 +308,7 @@ class Chat:
         after = f"{newest[0]}:{newest[1]}" if newest else None
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
         batch = self._journal.raise_mark(node, epoch, seq)
-        batch.if_failed(("in", peer.stream_id), partial(_hang_up, peer, *peer.links))
+        batch.if_failed(("in", *peer.links), partial(_hang_up, peer, *peer.links))
         log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
 
     def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:

@@ -15,7 +15,6 @@ from chatd.api.errors import ControlError
 from chatd.api.params import Filter
 from chatd.journal.batch import Batch, Statement
 from chatd.journal.journal import Journal
-from chatd.journal.undo import Undo
 from chatd.runtime import Runtime, Waker
 
 ADD = "INSERT INTO consumers (name, seq, filter, topic, seen) VALUES (?, ?, ?, ?, ?)"
@@ -47,9 +46,8 @@ class Consumer:
 
     def move(self, seq: int, batch: Batch) -> None:
         """Acknowledged up to there, with that batch. It never goes back."""
-        if self not in batch.undo:
+        if batch.if_failed(self, partial(self._put_back, self.seq)):
             self.sure, self._before = self._before, self.seq  # two batches at most are under way
-            batch.if_failed(self, partial(self._put_back, self.seq))
         if not batch.done:
             self.seq = max(self.seq, seq)
 
@@ -137,7 +135,6 @@ class Consumers:
             for name, seq, wanted, stream_id, seen in rows
         }
         self._births: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
-        self._undo = Undo()
 
     def __iter__(self) -> Iterator[Consumer]:
         return iter([self._all[name] for name in sorted(self._all)])
@@ -160,7 +157,8 @@ class Consumers:
         self._all[name] = consumer
         batch = self._journal.execute(ADD, *row)
         self._births = {born: birth for born, birth in self._births.items() if not birth.done} | {consumer: batch}
-        return self._undo.add(batch, partial(self._all.pop, name, None))
+        batch.if_failed(None, partial(self._all.pop, name, None))
+        return batch
 
     def birth(self, consumer: Consumer) -> Batch | None:
         """The commit that a consumer waits for before anybody may be told that it is there."""
@@ -173,8 +171,9 @@ class Consumers:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
         self._journal.timings.taken.drop(consumer)
-        undo = partial(self._all.__setitem__, consumer.name, consumer)
-        return self._undo.add(self._journal.execute(REMOVE, consumer.name), undo)
+        batch = self._journal.execute(REMOVE, consumer.name)
+        batch.if_failed(None, partial(self._all.__setitem__, consumer.name, consumer))
+        return batch
 
     def hold(self, consumer: Consumer, window: int, *, takeover: bool) -> Hold:
         """Read as it from now on. Raises ControlError conflict where somebody does, except for a `takeover`."""

@@ -112,11 +112,10 @@ class RoomFollowing:
     def _raise_echoed(self, peer: Peer, seq: int) -> None:
         """Note that everything up to `seq` has come back. Undone if the commit fails: the host repeats it then."""
         batch, key = self._journal.filling, ("echo", peer.stream_id)
-        if key not in batch.undo:
+        if batch.if_failed(key, partial(_unecho, peer, peer.echoed)):
             sure, before = self._echoes.get(peer.stream_id, (0, 0))  # at most two batches are uncommitted
             peer.unheard.cut_head(sure)
             self._echoes[peer.stream_id] = before, peer.echoed
-            batch.if_failed(key, partial(_unecho, peer, peer.echoed))
         peer.echoed = seq
         self._journal.note(key, partial(_echoed, peer))
         peer.progress.notify()

@@ -15,7 +15,6 @@ from chatd.api.events import RoomGone, RoomJoin, RoomLeave, RoomTopic
 from chatd.config.values import parse_address
 from chatd.journal.batch import Batch, Statement
 from chatd.journal.journal import Journal
-from chatd.journal.undo import Undo
 from chatd.messages.text import check_characters, check_length
 from chatd.peers.outbox import NEVER
 from chatd.peers.registry import Registry
@@ -59,7 +58,6 @@ class HostedRooms:
         self.host_settings = host_settings
         self._by_name: dict[str, HostedRoom] = {}
         self._by_stream_id: dict[int, HostedRoom] = {}
-        self._undo = Undo()
         self._load()
 
     def _load(self) -> None:
@@ -116,7 +114,9 @@ class HostedRooms:
         settings = self.host_settings
         room = HostedRoom(self._registry.new_stream_id(), name, f"{name}@{settings.name}", settings.node)
         self._by_name[name] = self._by_stream_id[room.stream_id] = room
-        return room, self._undo.add(self._save(room), partial(self._undo_host, room))
+        batch = self._save(room)
+        batch.if_failed(None, partial(self._undo_host, room))
+        return room, batch
 
     def close(self, room: HostedRoom) -> Batch:
         """Close a room; its members get everything up to here. Raises ControlError conflict if a port serves it."""
@@ -130,7 +130,7 @@ class HostedRooms:
             room.remove(member)
             self._end_interval(room, member, seq)
         self._journal.execute(SAVE_ROOM, room.stream_id, room.name, room.label, room.topic, 1)
-        self._undo.add(batch, partial(self._undo_close, room, before))
+        batch.if_failed(None, partial(self._undo_close, room, before))
         self._forget_if_delivered(room)
         return batch
 
@@ -156,7 +156,8 @@ class HostedRooms:
         room.changed.notify()
         batch = self._append(room, [RoomTopic(room=room.label, text=text, room_position="")])
         self._save(room)
-        return self._undo.add(batch, partial(setattr, room, "topic", before))
+        batch.if_failed(None, partial(setattr, room, "topic", before))
+        return batch
 
     # -- joining
 
@@ -218,7 +219,8 @@ class HostedRooms:
         if node is not None:
             self.intervals.add(node, MembershipInterval(room, member.since))
             self._journal.execute(SAVE_INTERVAL, room.stream_id, node, nick, member.since, 0)
-        return member, self._undo.add(batch, partial(self._undo_enter, room, member))
+        batch.if_failed(None, partial(self._undo_enter, room, member))
+        return member, batch
 
     def _undo_enter(self, room: HostedRoom, member: Member) -> None:
         room.remove(member)
@@ -245,7 +247,8 @@ class HostedRooms:
         if member.kind == PLAIN:
             return batch
         self._end_interval(room, member, self._journal.appended)
-        return self._undo.add(batch, partial(self._undo_leave, room, member))
+        batch.if_failed(None, partial(self._undo_leave, room, member))
+        return batch
 
     def _end_interval(self, room: HostedRoom, member: Member, seq: int) -> None:
         interval = self.intervals.current(member.node or "", room)

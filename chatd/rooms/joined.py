@@ -13,7 +13,6 @@ from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import RoomGone
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
-from chatd.journal.undo import Undo
 from chatd.peers.names import STRANGER_PREFIX
 from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
@@ -44,7 +43,6 @@ class JoinedRooms:
         # Rooms that we have left keep theirs, so that a rejoin finds the history.
         self._stream_ids: dict[tuple[str, str], int] = {}
         self.version = 0  # number of the newest declaration: hosts ignore older ones
-        self._undo = Undo()
         query = journal.store.query
         for stream_id, name, host, closed, *rest in query(
             "SELECT topic, name, host, closed, label, nick, subject, since FROM rooms WHERE host <> '' ORDER BY topic"
@@ -185,7 +183,8 @@ class JoinedRooms:
         if reason == CLOSED:  # a later room with that name is another room
             self._stream_ids.pop((joined_room.host, joined_room.name), None)
         self._journal.execute(DELETE if reason == CLOSED else CLOSE, joined_room.stream_id)
-        return self._undo.add(batch, partial(self._undo_remove, joined_room, before))
+        batch.if_failed(None, partial(self._undo_remove, joined_room, before))
+        return batch
 
     def _undo_remove(self, joined_room: JoinedRoom, state: str) -> None:
         if (joined_room.host, joined_room.name) not in self._by_host_and_name:

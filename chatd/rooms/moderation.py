@@ -10,7 +10,6 @@ from chatd.api.errors import ControlError
 from chatd.config.values import parse_address
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
-from chatd.journal.undo import Undo
 from chatd.rooms import nicks
 from chatd.rooms.hosted import HostedRooms
 from chatd.rooms.room import OWN, HostedRoom, Member
@@ -27,7 +26,6 @@ class Moderation:
     def __init__(self, journal: Journal, hosted_rooms: HostedRooms) -> None:
         self._journal = journal
         self._hosted_rooms = hosted_rooms
-        self._undo = Undo()
 
     def kick(self, room: HostedRoom, nick: str) -> Batch:
         """Remove a member, which may rejoin. Raises ControlError unknown_peer."""
@@ -44,7 +42,7 @@ class Moderation:
         who = _ban_key(member)
         room.bans[who] = member.nick
         saved = self._journal.execute(SAVE_BAN, room.stream_id, who, member.nick)
-        self._undo.add(saved, partial(_drop_ban, room, who))
+        saved.if_failed(None, partial(_drop_ban, room, who))
         for other in room.users():
             if other is not member and other.address and _ban_key(other) == who:
                 self._remove(room, other, BANNED)
@@ -58,7 +56,8 @@ class Moderation:
         banned = _find_ban(room, who)
         nick = room.bans.pop(banned)
         deleted = self._journal.execute(DELETE_BAN, room.stream_id, banned)
-        return self._undo.add(deleted, partial(room.bans.__setitem__, banned, nick))
+        deleted.if_failed(None, partial(room.bans.__setitem__, banned, nick))
+        return deleted
 
     def _remove(self, room: HostedRoom, member: Member, reason: str) -> Batch:
         batch = self._hosted_rooms.leave(room, member, reason)

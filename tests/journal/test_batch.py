@@ -63,8 +63,8 @@ async def test_what_failed_is_undone_before_anybody_is_woken() -> None:
         assert batch.done
         order.append("undone")
 
-    batch.if_failed("key", lambda: order.append("replaced"))
-    batch.if_failed("key", undo)
+    assert batch.if_failed("key", undo)
+    assert not batch.if_failed("key", lambda: order.append("the second one of a key"))
     async with trio.open_nursery() as nursery:
 
         @nursery.start_soon
@@ -87,6 +87,31 @@ def test_what_did_not_fail_is_not_undone() -> None:
     batch.settle(None)
     batch.if_failed("late", lambda: undone.append(2))
     assert not undone
+
+
+def test_changes_of_a_failed_batch_are_undone_newest_first() -> None:
+    batch, undone = Batch(), list[str]()
+    batch.if_failed(None, lambda: undone.append("first"))
+    batch.if_failed("key", lambda: undone.append("second"))
+    batch.if_failed(None, lambda: undone.append("third"))
+    batch.settle(REFUSAL)
+    assert undone == ["third", "second", "first"]
+
+
+def test_a_change_with_a_batch_that_has_failed_is_undone_at_once() -> None:
+    batch, undone = Batch(), list[str]()
+    batch.settle(REFUSAL)
+    assert not batch.if_failed(None, lambda: undone.append("it"))
+    assert undone == ["it"]
+
+
+def test_of_two_changes_the_first_of_which_is_committed_only_the_second_is_undone() -> None:
+    writing, filling, undone = Batch(), Batch(), list[str]()
+    writing.if_failed(None, lambda: undone.append("first"))
+    filling.if_failed(None, lambda: undone.append("second"))
+    writing.settle(None)
+    filling.settle(REFUSAL)
+    assert undone == ["second"]
 
 
 def test_an_entry_gives_back_its_event() -> None:

@@ -386,15 +386,15 @@ MUTANTS = (
     Mutant(
         "what came back is dealt with though its commit fails",
         FOLLOWING,
-        "            batch.if_failed(key, partial(_unecho, peer, peer.echoed))\n",
-        "",
+        "if batch.if_failed(key, partial(_unecho, peer, peer.echoed)):",
+        "if True:",
         simulation(80, "rooms", "full"),
     ),
     Mutant(
         "who could not be let in stays in",
         ROOMS,
-        "        return member, self._undo.add(batch, partial(self._undo_enter, room, member))",
-        "        return member, batch",
+        "        batch.if_failed(None, partial(self._undo_enter, room, member))\n",
+        "",
         tests("tests/rooms/test_hosted.py::test_nothing_has_happened_when_its_commit_fails"),
     ),
     Mutant(
@@ -965,11 +965,18 @@ MUTANTS = (
     ),
     # -- what mutants from outside broke
     Mutant(
-        "a change that is committed is undone with one behind it",
-        "chatd/journal/undo.py",
-        "            if batch.done and batch.error is None:\n                return\n",
-        "",
-        tests("tests/journal/test_undo.py"),
+        "a change that is committed is undone",
+        "chatd/journal/batch.py",
+        "        if error is not None:\n            for undo in reversed(self._undo.values()):",
+        "        if True:\n            for undo in reversed(self._undo.values()):",
+        tests("tests/journal/test_batch.py"),
+    ),
+    Mutant(
+        "the changes of a failed commit are undone before those after it",
+        "chatd/journal/journal.py",
+        "for batch in reversed(failed):",
+        "for batch in failed:",
+        tests("tests/journal/test_journal_faults.py::test_a_failed_commit_takes_what_was_appended_behind_it"),
     ),
     Mutant(
         "two that come in one tick drop the same one",
