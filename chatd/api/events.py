@@ -42,7 +42,7 @@ class Message(Event, tag="message", kw_only=True, gc=False):
     re_global_id: str | msgspec.UnsetType = msgspec.UNSET  # on answers only
     text: str
     expires: str | msgspec.UnsetType = msgspec.UNSET  # out, with a ttl: not sent any more from then on
-    state: str | msgspec.UnsetType = msgspec.UNSET  # out only: "queued"; the last field, see `with_state`
+    state: str | msgspec.UnsetType = msgspec.UNSET  # out only: "queued"; the last field: see journal/rawjson.py
 
 
 class PeerUp(Event, tag="peer.up", kw_only=True, gc=False):
@@ -189,31 +189,3 @@ EVENT_TYPES = (
     *("message", "receipt", "peer.up", "peer.down", "peer.pending", "peer.diverged", "peer.cloned", "gap"),
     *("room.join", "room.leave", "room.topic", "room.gone", "room.refused", "daemon.stop", "daemon.start"),
 )
-QUEUED = b'"state":"queued"}'
-IN_ROOM = b'"room":"'  # in the JSON of an event that names a room; no text can look like it: quotes in it are escaped
-
-
-def with_state(raw: bytes, state: str, room_position: str | None = None) -> bytes:
-    """The JSON of an outgoing message, which ends with the state it began with, in another state.
-
-    With the `room_position` that its host gave it, where it has come back.
-    """
-    if not raw.endswith(QUEUED):
-        return raw
-    place = "" if room_position is None else f'"room_position":"{room_position}",'
-    return raw.removesuffix(QUEUED) + f'{place}"state":"{state}"}}'.encode()
-
-
-def is_settled(raw: bytes) -> bool:
-    """Whether an outgoing message was delivered at once: this node itself said it in a room of its own."""
-    return raw.endswith(b'"state":"delivered"}')
-
-
-def is_in_room(raw: bytes) -> bool:
-    """Whether the JSON of an event names a room."""
-    return IN_ROOM in raw
-
-
-def mark_of(label: str) -> bytes:
-    """What the JSON of an event has that names the room of that label."""
-    return IN_ROOM + label.encode() + b'"'

@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import cast
 
-from chatd.api.events import Receipt, mark_of, with_state
+from chatd.api.events import Receipt
 from chatd.api.params import Filter
 from chatd.control.selection import Selection
 from chatd.journal.batch import Entry
 from chatd.journal.journal import PAGE_ROWS
-from chatd.journal.store import HEAD, Store
+from chatd.journal.rawjson import HEAD, IS_RECEIPT_FOR_ONE, receipt_seq, room_field, with_state
+from chatd.journal.store import Store
 from chatd.node import Node
 from chatd.rooms.joined_room import JoinedRoom
 
 SKIP = "SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT 1 OFFSET ?"
 HEADS = f"SELECT seq, at, type, direction, topic, {HEAD} FROM events WHERE topic = ? AND seq > ? AND seq <= ?"
 OWN = f"{HEADS} AND direction = 'out' AND type = 'message' AND instr({HEAD}, ?) ORDER BY seq"
-ENDED = f"{HEADS} AND (type = 'gap' OR type = 'receipt' AND instr({HEAD}, ?)) ORDER BY seq"
+ENDED = f"{HEADS} AND (type = 'gap' OR {IS_RECEIPT_FOR_ONE}) ORDER BY seq"
 FEW = 64  # messages that are read at a time: 1 MiB, if they are long
-RECEIPT_ID = b'"id":"'  # in a receipt for one message, before anything that others may have written
 
 
 def has_own(wanted: Filter | None) -> bool:
@@ -43,7 +43,7 @@ class RoomHistory:
         self._journal = node.journal
         self._selection = selection
         self._stream_id = membership.stream_id
-        self._mark = mark_of(membership.label)
+        self._room_field = room_field(membership.label)
         self._host = node.registry.by_node(membership.host)
         self._told: set[int] = set()  # what we said that this reader got in its place
 
@@ -51,13 +51,13 @@ class RoomHistory:
 
     async def pick(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """What stands in the places of these neighbours, a few dozen at most, and was asked for."""
-        own = await self._own([_seq_in(entry) for entry in entries if entry.type == "receipt"])
+        own = await self._own([receipt_seq(entry.raw) for entry in entries if entry.type == "receipt"])
         placed = (self._placed(entry, own) if entry.type == "receipt" else entry for entry in entries)
         return [one for one in placed if one is not None and not self._is_own(one) and self._selection.matches(one)]
 
     def _placed(self, receipt: Entry, own: Mapping[int, Entry]) -> Entry | None:
         """The message that a receipt is for, with what the host says of it. None: there is none, or it was shown."""
-        seq, event = _seq_in(receipt), cast(Receipt, receipt.event)
+        seq, event = receipt_seq(receipt.raw), cast(Receipt, receipt.event)
         if seq <= self.shown or seq not in own:
             return None
         self._told.add(seq)
@@ -68,7 +68,7 @@ class RoomHistory:
         """What we said in the room, of those seqs, as far as it is not deleted."""
         wanted = [seq for seq in seqs if seq]
         found = await self._journal.entries(wanted) if wanted else {}
-        return {seq: entry for seq, entry in found.items() if self._is_own(entry) and self._mark in entry.raw}
+        return {seq: entry for seq, entry in found.items() if self._is_own(entry) and self._room_field in entry.raw}
 
     def _is_own(self, entry: Entry) -> bool:
         return entry.type == "message" and entry.direction == "out" and entry.stream_id != self._stream_id
@@ -106,8 +106,8 @@ class RoomHistory:
             )
             for start in range(0, len(told), FEW):
                 few = told[start : start + FEW]
-                own = await self._own([_seq_in(entry) for entry in few])
-                shown = [entry for entry in few if entry.type != "receipt" or _seq_in(entry) in own]
+                own = await self._own([receipt_seq(entry.raw) for entry in few])
+                shown = [entry for entry in few if entry.type != "receipt" or receipt_seq(entry.raw) in own]
                 found += [entry.seq for entry in shown if self._selection.matches(self._as_shown(entry))]
         return found
 
@@ -129,7 +129,9 @@ class RoomHistory:
         found: list[int] = []
         after, end = max(self._host.echoed, self.shown), self._journal.committed
         while after < end:
-            look = partial(_page_of_own, stream_id=self._host.stream_id, after=after, through=end, mark=self._mark)
+            look = partial(
+                _page_of_own, stream_id=self._host.stream_id, after=after, through=end, mark=self._room_field
+            )
             own, after = await self._journal.ask(look)
             states = await self._node.chat.states.states([entry for entry in own if self._selection.matches(entry)])
             found += [seq for seq, state in states.items() if state in ("queued", "sent")]
@@ -153,12 +155,6 @@ class RoomHistory:
         return found, True
 
 
-def _seq_in(receipt: Entry) -> int:
-    """The seq of the message that a receipt is for; 0 if it is for many."""
-    _, _, rest = receipt.raw.partition(RECEIPT_ID)
-    return int(rest.partition(b'"')[0].rpartition(b":")[2] or 0)
-
-
 def _page_of_own(store: Store, *, stream_id: int, after: int, through: int, mark: bytes) -> tuple[list[Entry], int]:
     """The heads of what we said, among the next rows of the host's topic; and up to where was looked."""
     through = _bound(store, stream_id, after, through)
@@ -168,7 +164,7 @@ def _page_of_own(store: Store, *, stream_id: int, after: int, through: int, mark
 def _page_of_ended(store: Store, *, stream_id: int, after: int, through: int) -> tuple[list[Entry], int]:
     """The heads of receipts for one message, and of gaps; as above."""
     through = _bound(store, stream_id, after, through)
-    return [Entry(*row) for row in store.query(ENDED, stream_id, after, through, RECEIPT_ID)], through
+    return [Entry(*row) for row in store.query(ENDED, stream_id, after, through)], through
 
 
 def _bound(store: Store, stream_id: int, after: int, through: int) -> int:

@@ -9,20 +9,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from chatd.api.events import IN_ROOM
 from chatd.journal.batch import Entry, StreamIds, stream_ids_of
 from chatd.journal.journal import Journal
-from chatd.journal.store import HEAD, Store
+from chatd.journal.rawjson import HEAD, ROOM_AT, ROOM_FIELD
+from chatd.journal.store import Store
 
 STEP = 2048  # events looked at in one turn: well under 10 ms
 HEAD_STEP = 512  # the same where bodies are touched
 COUNT = "SELECT topic, type, direction, x'', count(*) FROM events WHERE seq > ? AND seq <= ? GROUP BY 1, 2, 3"
-# Of the body only the room that it names, as it is written there.
-IN_ROOMS = f"""SELECT topic, type, direction, CASE place WHEN 0 THEN x'' ELSE
-                   substr(head, place, ?3 + instr(substr(head, place + ?3), x'22')) END, count(*) FROM
-               (SELECT topic, type, direction, head, instr(head, ?4) AS place FROM
-               (SELECT topic, type, direction, {HEAD} AS head FROM events WHERE seq > ?1 AND seq <= ?2))
-               GROUP BY 1, 2, 3, 4"""
+COUNT_BY_ROOM = f"""SELECT topic, type, direction, {ROOM_FIELD}, count(*) FROM
+    (SELECT topic, type, direction, head, {ROOM_AT} AS room_at FROM
+    (SELECT topic, type, direction, {HEAD} AS head FROM events WHERE seq > ? AND seq <= ?)) GROUP BY 1, 2, 3, 4"""
 Row = tuple[int | None, str, str | None, bytes, int]
 Kinds = Counter[tuple[str, str | None, bytes]]
 
@@ -59,7 +56,7 @@ async def count(journal: Journal, asked: Sequence[CountRequest]) -> list[int]:
 
 
 def _counted(store: Store, *, after: int, through: int, heads: bool) -> list[Row]:
-    rows = store.query(IN_ROOMS, after, through, len(IN_ROOM), IN_ROOM) if heads else store.query(COUNT, after, through)
+    rows = store.query(COUNT_BY_ROOM if heads else COUNT, after, through)
     return [(stream_id, name, direction, place, number) for stream_id, name, direction, place, number in rows]
 
 

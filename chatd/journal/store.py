@@ -15,6 +15,7 @@ from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
 from chatd.journal.batch import Batch, Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.files import JournalFiles
+from chatd.journal.rawjson import HEAD
 from chatd.journal.schema import NewerSchema, migrate
 
 APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
@@ -29,7 +30,6 @@ NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its dire
 
 _ROW = "(?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, direction, topic, body"
-HEAD = "substr(body, 1, 1024)"  # of an event's JSON: all that stands before its text or its reason
 NO_BODY = "x''"
 _MARK = (
     "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "

@@ -12,10 +12,11 @@ import msgspec
 
 from chatd.api.events import Message, RoomRefused
 from chatd.journal.global_id import parts
+from chatd.journal.rawjson import IS_ANSWER
 
 ROWS = 2048  # at a time, so that the memory it takes does not depend on the journal
-_PAGE = """SELECT seq, body FROM events WHERE seq > ? AND type IN ('message', 'room.refused')
-    AND (? OR direction = 'out' AND instr(body, '"re":"')) ORDER BY seq LIMIT ?"""
+_PAGE = f"""SELECT seq, body FROM events WHERE seq > ? AND type IN ('message', 'room.refused')
+    AND (? OR direction = 'out' AND {IS_ANSWER}) ORDER BY seq LIMIT ?"""
 _SENT = "SELECT body FROM events WHERE seq = ? AND type = 'message' AND direction = 'out'"
 _WRITE = "UPDATE events SET body = ? WHERE seq = ?"
 _encode = msgspec.json.Encoder().encode

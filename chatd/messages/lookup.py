@@ -14,14 +14,14 @@ from chatd.api.events import Message
 from chatd.journal.batch import Entry
 from chatd.journal.global_id import GlobalId, parts, position_in
 from chatd.journal.journal import Journal
+from chatd.journal.rawjson import HEAD, global_id_field
 from chatd.journal.store import Store
 from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.wire.fields import valid_id
 
-# The global id comes before the text, and so within the first bytes.
-_LOOK_BACK = """SELECT seq, instr(substr(body, 1, 1024), ?) FROM events
+_LOOK_BACK = f"""SELECT seq, instr({HEAD}, ?) FROM events
     WHERE topic = ? AND seq < ? AND type = 'message' ORDER BY seq DESC LIMIT ?"""
 LOOKED_UP = 256  # ids at a time
 ROWS = 8192  # looked at in one turn at the store: a few milliseconds
@@ -123,22 +123,22 @@ class MessageLookup:
         return search.low
 
     async def _in_rooms(self, global_id: str) -> Entry | None:
-        said = b'"global_id":"%s"' % global_id.encode()
+        field = global_id_field(global_id)
         stream_ids = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
         for (stream_id,) in stream_ids:
             before: int | None = self._journal.committed + 1
             while before is not None:
                 seq, before = await self._journal.ask(
-                    partial(_look_back, stream_id=stream_id, before=before, said=said)
+                    partial(_look_back, stream_id=stream_id, before=before, field=field)
                 )
                 if seq is not None:
                     return await self._journal.entry(seq)
         return None
 
 
-def _look_back(store: Store, *, stream_id: int, before: int, said: bytes) -> tuple[int | None, int | None]:
+def _look_back(store: Store, *, stream_id: int, before: int, field: bytes) -> tuple[int | None, int | None]:
     """The seq of the message with these bytes in its JSON, among some before that seq; and where to look on."""
-    rows = store.query(_LOOK_BACK, said, stream_id, before, ROWS)
+    rows = store.query(_LOOK_BACK, field, stream_id, before, ROWS)
     found = next((seq for seq, is_it in rows if is_it), None)
     return found, rows[-1][0] if len(rows) == ROWS else None
 

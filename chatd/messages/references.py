@@ -5,18 +5,16 @@ claim is looked up before the frames are taken: in memory, or on disk for older 
 message, as a read of a link may name thousands of long ones.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from chatd.journal.batch import Entry
 from chatd.journal.global_id import parts
 from chatd.journal.journal import Journal
+from chatd.journal.rawjson import global_id_of, room_name
 from chatd.peers.peer import Peer
 
 CHUNK = 64  # messages that are looked up on disk at a time: 64 KiB
-_GLOBAL_ID = re.compile(rb'"global_id":"([^"]+)"')  # both come before the text, in which quotes are escaped
-_ROOM = re.compile(rb'"room":"([^"@]+)@')
 
 
 class Reference(NamedTuple):
@@ -49,6 +47,6 @@ def _is_to(entry: Entry, peer: Peer) -> bool:
 
 
 def _claimed(entry: Entry) -> Reference:
-    global_id, room = _GLOBAL_ID.search(entry.raw), _ROOM.search(entry.raw)
+    global_id = global_id_of(entry.raw)
     assert global_id is not None  # every message to a native peer has one
-    return Reference(entry.seq, global_id[1].decode(), None if room is None else room[1].decode())
+    return Reference(entry.seq, global_id, room_name(entry.raw))

@@ -14,9 +14,10 @@ from typing import NamedTuple, cast
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Message, Receipt, is_in_room, is_settled
+from chatd.api.events import Message, Receipt
 from chatd.journal.batch import Batch, Entry, Statement
 from chatd.journal.journal import Journal
+from chatd.journal.rawjson import is_settled, names_room
 from chatd.journal.store import Store
 from chatd.peers.peer import OPEN, Peer
 from chatd.peers.registry import Registry
@@ -202,7 +203,7 @@ class MessageStates:
         stream_id = entry.stream_id or 0
         peer = self._registry.by_stream_id(stream_id)
         if peer is not None:
-            return self.state_now(peer, entry.seq, in_room=is_in_room(entry.raw))
+            return self.state_now(peer, entry.seq, in_room=names_room(entry.raw))
         arrived = entry.seq <= written.get(stream_id, 0)
         if cast(Message, entry.event).peer.kind == "native":  # forgotten, and what was owed with it
             return DELIVERED if arrived else CANCELLED

@@ -7,10 +7,10 @@ what a client gave is checked, in control/selection.py; here is what remains tru
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chatd.api.events import IN_ROOM, mark_of
 from chatd.api.params import Filter
 from chatd.journal.batch import Entry, StreamIds, stream_ids_of
 from chatd.journal.conditions import GAP, Condition
+from chatd.journal.rawjson import ROOM_KEY, room_field
 from chatd.messages.consumers import Consumer
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
@@ -46,17 +46,17 @@ def former_place(registry: Registry, memberships: JoinedRooms, consumer: Consume
 
 def at_peer(peer: Peer) -> Place:
     """What is between us and a peer; what is said in its rooms lies there too, and is not."""
-    return Place(peer.stream_id, lambda entry: IN_ROOM not in entry.raw or entry.type == ALWAYS)
+    return Place(peer.stream_id, lambda entry: ROOM_KEY not in entry.raw or entry.type == ALWAYS)
 
 
 def in_room(registry: Registry, room: HostedRoom | JoinedRoom) -> Place:
     """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
     if isinstance(room, HostedRoom):
         return Place(room.stream_id)
-    key, host, mark = room.stream_id, registry.by_node(room.host), mark_of(room.label)
+    stream_id, host, field = room.stream_id, registry.by_node(room.host), room_field(room.label)
     return Place(
-        (key, host.stream_id) if host is not None else key,
-        lambda entry: entry.stream_id == key or mark in entry.raw or entry.type == ALWAYS,
+        (stream_id, host.stream_id) if host is not None else stream_id,
+        lambda entry: entry.stream_id == stream_id or field in entry.raw or entry.type == ALWAYS,
         room,
     )
 

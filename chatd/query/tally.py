@@ -6,17 +6,15 @@ marks or from the order of things: what is to be found out is whether those rule
 
 from typing import Final
 
+from chatd.journal.rawjson import POSITION_AND_MORE, parse_position
 from chatd.journal.store import Store
 
 SPAN: Final = 1 << 24  # seqs in a range, at most
 STEP: Final = 1024  # rows looked at in one turn: two or three milliseconds
 PAGE: Final = 1 << 16  # seqs that are remembered together, a bit each
-# Only messages come in. Before the text is the global id: 52 letters of the node and a slash, then 8 letters of the
-# epoch, a colon, 19 digits at most, and the quote that ends it.
-_ROWS = """SELECT seq, CASE direction WHEN 'in' THEN substr(body, instr(body, ?) + ?, 29) END
+# Only messages come in.
+_ROWS = f"""SELECT seq, CASE direction WHEN 'in' THEN {POSITION_AND_MORE} END
            FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"""
-_ID: Final = b'"global_id":"'
-_NODE: Final = 53
 
 
 class RangeTally:
@@ -33,13 +31,14 @@ class RangeTally:
 
     def go_on(self, store: Store) -> bool:
         """A step; whether it is over."""
-        rows = store.query(_ROWS, _ID, len(_ID) + _NODE, self._stream_id, self._after, self._through, STEP)
+        rows = store.query(_ROWS, self._stream_id, self._after, self._through, STEP)
         epoch, first, last = self._epoch, self._first, self._last
-        for _, head in rows:
-            if head is not None and head[:8] == epoch:
-                seq = int(head[9 : head.index(b'"')])
-                if first <= seq <= last:
-                    self._count(seq - first)
+        for _, start in rows:
+            if start is None:
+                continue
+            sent_in, seq = parse_position(start)
+            if sent_in == epoch and first <= seq <= last:
+                self._count(seq - first)
         self._after = rows[-1][0] if rows else self._through
         return len(rows) < STEP
 

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple, cast
 
 import msgspec
 
-from chatd.api.events import Message, Receipt, is_in_room, is_settled
+from chatd.api.events import Message, Receipt
 from chatd.journal.batch import Entry
 from chatd.journal.global_id import GlobalId
 from chatd.journal.journal import Journal
+from chatd.journal.rawjson import is_settled, names_room
 from chatd.messages.chat import Chat
 from chatd.messages.consumers import Consumers
 from chatd.messages.states import REJECTED
@@ -73,7 +74,7 @@ class MessageTraces:
 
     def _way(self, entry: Entry, state: str, ended: float | None) -> Iterator[Moment]:
         """How it went out, and how that ended."""
-        times, in_room = self._journal.timings.writes.of(entry.stream_id, entry.seq), is_in_room(entry.raw)
+        times, in_room = self._journal.timings.writes.of(entry.stream_id, entry.seq), names_room(entry.raw)
         if state in ("queued", "sent", "delivered"):
             yield from _sent(times[:1] if entry.seq in self._tentative(entry) else times, done=state != "queued")
             if state == "delivered" or (state == "sent" and cast(Message, entry.event).peer.kind == "native"):

@@ -133,34 +133,6 @@ def test_every_event_has_an_example_and_a_type() -> None:
     assert len(events.EVENT_TYPES) == len(get_args(AnyEvent))
 
 
-@pytest.mark.parametrize("text", ["hi", '"state":"queued"}', 'x","state":"queued"}'])
-def test_a_message_that_goes_out_can_be_shown_in_another_state(text: str) -> None:
-    message = events.Message(direction="out", peer=PEER, id="7kq2m4xa:42", text=text, state="queued", **WHERE)
-    shown = json.loads(events.with_state(msgspec.json.encode(message), "delivered"))
-    assert shown == json.loads(msgspec.json.encode(message)) | {"state": "delivered"}
-
-
-def test_one_that_has_come_back_from_a_room_is_shown_with_its_place() -> None:
-    message = events.Message(direction="out", peer=PEER, room="lobby@bob", text="hi", state="queued", **WHERE)
-    shown = json.loads(events.with_state(msgspec.json.encode(message), "delivered", "aaaaaaaa:8"))
-    assert shown == json.loads(msgspec.json.encode(message)) | {"state": "delivered", "room_position": "aaaaaaaa:8"}
-
-
-@pytest.mark.parametrize("text", ["hi", '"room":"lobby@bob"', '\\"room":"lobby@bob"'])
-def test_a_room_is_told_by_the_event_and_not_by_its_text(text: str) -> None:
-    direct = msgspec.json.encode(events.Message(direction="in", peer=PEER, text=text, **WHERE))
-    said = msgspec.json.encode(events.Message(direction="in", peer=PEER, room="lobby@bob.x", text=text, **WHERE))
-    assert (events.is_in_room(direct), events.is_in_room(said)) == (False, True)
-    assert events.mark_of("lobby@bob") not in direct
-    assert events.mark_of("lobby@bob") not in said
-    assert events.mark_of("lobby@bob.x") in said
-
-
-def test_what_came_in_has_no_state_to_change() -> None:
-    raw = msgspec.json.encode(events.Message(direction="in", peer=PEER, text='","state":"queued"}', **WHERE))
-    assert events.with_state(raw, "delivered") == raw
-
-
 def test_fields_of_a_later_version_are_ignored() -> None:
     raw = b'{"type":"daemon.stop","position":"aaaaaaaa:1","at":"","reason":"signal","later":[1]}'
     assert msgspec.json.decode(raw, type=AnyEvent) == events.DaemonStop(position="aaaaaaaa:1", reason="signal")

@@ -2,11 +2,12 @@
 
 import random
 
-from chatd.api.events import Gap, is_in_room, mark_of
+from chatd.api.events import Gap
 from chatd.journal import counting
 from chatd.journal.batch import Entry
 from chatd.journal.counting import CountRequest
 from chatd.journal.journal import Journal
+from chatd.journal.rawjson import names_room, room_field
 from tests.harness.parts import World, said
 
 
@@ -15,11 +16,11 @@ def is_in(entry: Entry) -> bool:
 
 
 def in_a_room(entry: Entry) -> bool:
-    return is_in_room(entry.raw)
+    return names_room(entry.raw)
 
 
 def in_lobby_or_second(entry: Entry) -> bool:
-    return entry.stream_id == 2 or mark_of("lobby@bob") in entry.raw
+    return entry.stream_id == 2 or room_field("lobby@bob") in entry.raw
 
 
 def is_gap(entry: Entry) -> bool:

@@ -1,6 +1,7 @@
-from chatd.api.events import Message, is_in_room
+from chatd.api.events import Message
 from chatd.journal.batch import Entry
 from chatd.journal.journal import Journal
+from chatd.journal.rawjson import names_room
 from chatd.journal.search import HEAD_ROWS, seek_last, seek_time
 from tests.harness.parts import ELSEWHERE, World, said
 
@@ -62,7 +63,7 @@ async def test_who_looks_at_heads_finds_what_is_in_a_room(journal: Journal) -> N
     last = newest - (newest - 1) % 3
 
     def in_room(entry: Entry) -> bool:
-        return is_in_room(entry.raw)
+        return names_room(entry.raw)
 
     assert await seek_last(journal, 1, in_room, heads=True) == last - 1
     assert await seek_last(journal, 190, in_room, heads=True) == last - 3 * 189 - 1

@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.events import QUEUED, Message, Receipt, is_in_room, is_settled, with_state
+from chatd.api.events import Message, Receipt
 from chatd.api.params import Ask, ById, Reply, Send
 from chatd.api.results import Answer, Cancelled, Found, Sent
 from chatd.control.jsonrpc import RpcError
@@ -16,6 +16,7 @@ from chatd.control.methods.method import patience
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Batch, Entry
+from chatd.journal.rawjson import is_queued, is_settled, names_room, with_state
 from chatd.messages.chat import Answered, Options
 from chatd.node import Node
 from chatd.peers.outbox import NoCapacity
@@ -162,7 +163,7 @@ async def msg(node: Node, _session: Session, params: ById) -> Found:
 async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
     """Take a message back that was not delivered yet."""
     entry = await node.chat.lookup.find(params.id)
-    if is_in_room(entry.raw) and (entry.direction == "in" or is_settled(entry.raw)):
+    if names_room(entry.raw) and (entry.direction == "in" or is_settled(entry.raw)):
         message, hint = f"message {params.id[:64]} is in its place in a room", "it is too late to take it back"
         raise ControlError("conflict", message, hint, reason="delivered")
     state = await node.chat.states.cancel(node.chat.lookup.peer_of(entry), entry)
@@ -171,7 +172,7 @@ async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
 
 async def present(node: Node, entries: Sequence[Entry]) -> list[msgspec.Raw]:
     """Their JSON, with the states that messages have now."""
-    states = await node.chat.states.states([entry for entry in entries if entry.raw.endswith(QUEUED)])
+    states = await node.chat.states.states([entry for entry in entries if is_queued(entry.raw)])
     return [
         msgspec.Raw(with_state(entry.raw, states[entry.seq]) if entry.seq in states else entry.raw) for entry in entries
     ]

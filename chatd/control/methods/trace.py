@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.events import Message, is_settled
+from chatd.api.events import Message
 from chatd.api.params import Tally, Trace
 from chatd.api.results import Step, Tallied, Traced
 from chatd.control.jsonrpc import RpcError
@@ -19,6 +19,7 @@ from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Entry
 from chatd.journal.global_id import GlobalId, parts
+from chatd.journal.rawjson import is_settled
 from chatd.net.native.link import NativeLink
 from chatd.net.native.queries import AWAITED
 from chatd.net.pings import PendingPing

@@ -7,7 +7,7 @@ from typing import cast
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.events import Message, is_settled
+from chatd.api.events import Message
 from chatd.api.params import PeerSpec, Wait
 from chatd.api.results import Waited
 from chatd.control.jsonrpc import RpcError
@@ -15,6 +15,7 @@ from chatd.control.methods.message_state import MessageStateWatch
 from chatd.control.methods.peers import check_timeout
 from chatd.control.methods.topology import linked
 from chatd.control.session import Session
+from chatd.journal.rawjson import is_settled
 from chatd.node import Node
 from chatd.peers.directory import SHORT_PREFIX
 from chatd.peers.peer import Peer
