@@ -69,8 +69,8 @@ class Selection:
         """Whether an entry of the topics was asked for."""
         return self.match is None or self.match(entry)
 
-    async def pick(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Those of neighbours on the topics that were asked for."""
+    async def select(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The matching entries of these."""
         return [entry for entry in entries if self.matches(entry)]
 
 
@@ -153,7 +153,7 @@ async def sought_start(journal: Journal, start: From, selection: Selection) -> i
     return max(found, journal.floor)
 
 
-async def read_on(
+async def read_or_gap(
     journal: Journal,
     runtime: Runtime,
     after: int,

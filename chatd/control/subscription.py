@@ -9,7 +9,7 @@ from functools import partial
 from chatd.api.errors import ControlError
 from chatd.control import jsonrpc
 from chatd.control.responses import ResponseQueue
-from chatd.control.selection import Selection, read_on
+from chatd.control.selection import Selection, read_or_gap
 from chatd.journal.batch import Entry, stream_ids_of
 from chatd.journal.journal import PAGE_ROWS, Journal, Page
 from chatd.messages.consumers import Hold
@@ -77,7 +77,7 @@ class Subscription:
         """What comes next and is for this reader; all replay, or none of it."""
         hold = self.hold
         rows = self._rows if hold is None else max(self._rows, min(hold.room, PAGE_ROWS))
-        entries, through = await read_on(self._journal, self._runtime, self.cursor, self.stream_id, rows)
+        entries, through = await read_or_gap(self._journal, self._runtime, self.cursor, self.stream_id, rows)
         if hold is not None and self.cursor < (ahead := hold.skip(self.cursor)):
             return Page([], ahead)
         boundary = self._boundary = max(self._boundary, self._journal.floor)

@@ -1,3 +1,4 @@
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 
 from chatd.journal.journal import Journal
 from chatd.journal.store import Store
+from tests.harness import control_node
+from tests.harness.control_node import Client, Stand
 from tests.harness.parts import FILE, Core, World, open_journal, running, standing
 
 
@@ -45,3 +48,24 @@ def stores() -> Iterator[Callable[[Path], Store]]:
     yield open_one
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="chatd-test-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+async def stand(request: pytest.FixtureRequest, short_path: Path) -> AsyncIterator[Stand]:
+    """Settings are given by `@pytest.mark.parametrize("stand", [{…}], indirect=True)`."""
+    async with control_node.standing(short_path, **getattr(request, "param", {})) as served:
+        yield served
+
+
+@pytest.fixture
+async def client(stand: Stand) -> AsyncIterator[Client]:
+    connected = await stand.connect()
+    async with connected.stream:
+        yield connected

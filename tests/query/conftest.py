@@ -1,5 +1,5 @@
-"""The fixtures of the core: a journal in a temporary directory, and what stands on it."""
+"""The fixtures of the core, and of a node behind a control socket."""
 
-from tests.harness.fixtures import core, journal, path, stores, world
+from tests.harness.fixtures import client, core, journal, path, short_path, stand, stores, world
 
-__all__ = ["core", "journal", "path", "stores", "world"]
+__all__ = ["client", "core", "journal", "path", "short_path", "stand", "stores", "world"]

@@ -1,7 +1,6 @@
-"""`history`: pages of the past, oldest first, each of what was committed when it was asked for."""
+"""`history`: pages of past events, oldest first. A page contains events that were committed when it was requested."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import trio
@@ -11,57 +10,55 @@ from chatd.api.params import From, History
 from chatd.api.results import HistoryPage
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.messages import present
-from chatd.control.room_history import FEW, RoomHistory, has_own
-from chatd.control.selection import Selection, known_start, read_on, seconds_of, sought_start
+from chatd.control.selection import Selection, known_start, read_or_gap, seconds_of, sought_start
 from chatd.control.session import Session
 from chatd.journal.batch import Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.node import Node
+from chatd.query.room_history import MESSAGES_PER_READ, RoomHistory, shows_own_messages
 
 PAGE_BYTES = 256 * 1024
-SHOWN = "+"  # in a `next` between the place up to which all is shown and the seq of our newest message that is
+SHOWN = "+"  # in `next` of a joined room: POSITION+SEQ, where SEQ is our newest message that was shown out of its place
 
-
-class Teller(Protocol):
-    """Says what is shown of neighbours in the journal, in whose places."""
-
-    async def pick(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """What stands where they are."""
+# Turns entries of the journal, in order and a few dozen at a time, into those that the page contains.
+Arrange = Callable[[Sequence[Entry]], Awaitable[Sequence[Entry]]]
 
 
 async def history(node: Node, _session: Session, params: History) -> HistoryPage:
-    """A page, and where to go on."""
     if params.n < 0:
         raise RpcError(INVALID_PARAMS, "n is negative")
     until = None if params.until is None else int(seconds_of("until", params.until) * 1000)
     selection = Selection.new(node, params.filter, until)
-    if selection.joined_room is not None and has_own(params.filter):
-        return await _converse(node, selection, params)
+    if selection.joined_room is not None and shows_own_messages(params.filter):
+        return await _room_page(node, selection, params)
     journal, end = node.journal, node.journal.committed
     wanted = params.from_ if params.from_ is not None else From(last=params.n)
     after = known_start(journal, wanted)
     if after is None and isinstance(wanted, From):
         after = await sought_start(journal, wanted, selection)
-    entries, through = await _collect(node, selection, selection.stream_id, after or 0, end, params.n, selection.where)
-    more = through < end and _goes_on(params, entries)
+    entries, through = await _collect(
+        node, selection.select, selection.stream_id, after or 0, end, params.n, selection.where
+    )
+    more = through < end and _has_next_page(params, entries)
     return HistoryPage(await present(node, entries), journal.position(through) if more else None)
 
 
-def _goes_on(params: History, entries: Sequence[Entry]) -> bool:
-    """Whether there is a page behind one that does not reach the end."""
+def _has_next_page(params: History, entries: Sequence[Entry]) -> bool:
+    """Whether another page follows one that does not reach the end."""
     return params.n > 0 and (params.from_ is not None or len(entries) < params.n)
 
 
 async def _collect(
-    node: Node, teller: Teller, stream_id: StreamIds, after: int, end: int, n: int, where: Condition = ANYTHING
+    node: Node, arrange: Arrange, stream_id: StreamIds, after: int, end: int, n: int, where: Condition = ANYTHING
 ) -> tuple[list[Entry], int]:
-    """At most `n` events that are shown and about PAGE_BYTES; and the seq up to which all was looked at."""
+    """At most `n` events and about PAGE_BYTES; and the last seq examined."""
     found: list[Entry] = []
     size = 0
     while after < end and len(found) < n:
-        entries, through = await read_on(node.journal, node.runtime, after, stream_id, where=where)
-        for start in range(0, len(entries), FEW):
-            for entry in await teller.pick([one for one in entries[start : start + FEW] if one.seq <= end]):
+        entries, through = await read_or_gap(node.journal, node.runtime, after, stream_id, where=where)
+        for start in range(0, len(entries), MESSAGES_PER_READ):
+            some = [entry for entry in entries[start : start + MESSAGES_PER_READ] if entry.seq <= end]
+            for entry in await arrange(some):
                 size += len(entry.raw)
                 if size > PAGE_BYTES and found:
                     return found, after
@@ -77,37 +74,41 @@ async def _collect(
 # -- a room of another node
 
 
-async def _converse(node: Node, selection: Selection, params: History) -> HistoryPage:
-    """The same, where what we said stands where the host has put it; behind all others what has not come back."""
-    assert selection.joined_room is not None
+async def _room_page(node: Node, selection: Selection, params: History) -> HistoryPage:
+    """A page in the order of the host; our messages that it has not placed come last."""
+    room = selection.joined_room
+    assert room is not None
     journal = node.journal
     wanted, shown = _split(params.from_ if params.from_ is not None else From(last=params.n))
-    told = RoomHistory(node, selection.joined_room, selection, shown)
+    host = node.registry.by_node(room.host)
+    room_history = RoomHistory(journal, node.chat.states, room, host, selection.matches, shown)
     after, end = known_start(journal, wanted), journal.committed
-    waiting: list[int] | None = [] if params.from_ == "now" else None
+    unplaced: list[int] | None = [] if params.from_ == "now" else None
     if after is None and isinstance(wanted, From) and wanted.last is not None:
-        waiting = await told.waiting()
-        end, waiting = journal.committed, waiting[max(0, len(waiting) - wanted.last) :]
-        after = await told.seek(wanted.last - len(waiting))
+        unplaced = await room_history.unplaced()
+        end, unplaced = journal.committed, unplaced[max(0, len(unplaced) - wanted.last) :]
+        after = await room_history.seek_last(wanted.last - len(unplaced))
     elif after is None and isinstance(wanted, From):
         after = await sought_start(journal, wanted, selection)
-    found, through = await _collect(node, told, selection.stream_id, after or 0, end, params.n)
-    if waiting is None and through >= end and len(found) < params.n:
-        waiting, end = await told.waiting(), journal.committed
-        more, through = await _collect(node, told, selection.stream_id, through, end, params.n - len(found))
+    found, through = await _collect(node, room_history.arrange, selection.stream_id, after or 0, end, params.n)
+    if unplaced is None and through >= end and len(found) < params.n:
+        unplaced, end = await room_history.unplaced(), journal.committed
+        more, through = await _collect(
+            node, room_history.arrange, selection.stream_id, through, end, params.n - len(found)
+        )
         found += more
-    is_all = through >= end and waiting is not None
-    if is_all and waiting is not None:
-        rest, is_all = await told.rest(waiting, params.n - len(found), PAGE_BYTES)
+    is_all = through >= end and unplaced is not None
+    if is_all and unplaced is not None:
+        rest, is_all = await room_history.read_unplaced(unplaced, params.n - len(found), PAGE_BYTES)
         found += rest
-    next_ = journal.position(through) + (f"{SHOWN}{told.shown}" if told.shown else "")
-    return HistoryPage(await present(node, found), None if is_all or not _goes_on(params, found) else next_)
+    next_ = journal.position(through) + (f"{SHOWN}{room_history.shown}" if room_history.shown else "")
+    return HistoryPage(await present(node, found), None if is_all or not _has_next_page(params, found) else next_)
 
 
 def _split(wanted: str | From) -> tuple[str | From, int]:
-    """A start, and from a `next` of ours the seq of our newest message that was shown."""
+    """A start; and the seq of our newest message that was shown, if the start is the `next` of a page."""
     if isinstance(wanted, From) and wanted.position is not None:
-        place, _, digits = wanted.position.partition(SHOWN)
+        position, _, digits = wanted.position.partition(SHOWN)
         if 0 < len(digits) < 19 and digits.isascii() and digits.isdigit():
-            return msgspec.structs.replace(wanted, position=place), int(digits)
+            return msgspec.structs.replace(wanted, position=position), int(digits)
     return wanted, 0

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chatd.control import room_history
 from chatd.control.methods.history import PAGE_BYTES
+from chatd.query import room_history
 from tests.harness.control_node import Client, Refused, Stand
 from tests.harness.joined_room import EPOCH, Lobby
 
@@ -148,7 +148,7 @@ async def test_pages_give_everything_once_though_it_comes_back_meanwhile(
 ) -> None:
     """Between two pages what waits comes back, is refused or taken back, and more is said by both."""
     monkeypatch.setattr(room_history, "PAGE_ROWS", 5)
-    monkeypatch.setattr(room_history, "FEW", 3)
+    monkeypatch.setattr(room_history, "MESSAGES_PER_READ", 3)
     draw, waiting, said = random.Random(n), list[str](), list[str]()
 
     async def something() -> None:
@@ -210,9 +210,9 @@ async def test_what_comes_back_while_a_page_is_made_is_on_it_once(
 ) -> None:
     """Before or behind the moment in which it is found out what has not come back."""
     ids = await say(client, "mine 1", "mine 2")
-    find = room_history.RoomHistory.waiting
+    find = room_history.RoomHistory.unplaced
 
-    async def waiting(self: room_history.RoomHistory) -> list[int]:
+    async def unplaced(self: room_history.RoomHistory) -> list[int]:
         if before:
             await lobby.echoes(ids[0])
         found = await find(self)
@@ -220,7 +220,7 @@ async def test_what_comes_back_while_a_page_is_made_is_on_it_once(
             await lobby.echoes(ids[0])
         return found
 
-    monkeypatch.setattr(room_history.RoomHistory, "waiting", waiting)
+    monkeypatch.setattr(room_history.RoomHistory, "unplaced", unplaced)
     page = await client.ask("history", from_="start", filter=ONLY)
     assert (texts(page["events"]), page["next"]) == (["mine 1", "mine 2"], None)
 
