@@ -62,8 +62,8 @@ class Files:
     async def look(self) -> None:
         """Called once a round."""
         journal, due = self._node.journal, trio.current_time() >= self._look_at
-        if due or journal.store.location.in_doubt:
-            await journal.look()
+        if due or journal.store.files.is_in_doubt:
+            await journal.check_files()
         self._heed_loss()
         if due:
             self._look_at = trio.current_time() + LOOK_S

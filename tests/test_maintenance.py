@@ -82,7 +82,7 @@ class Kept:
 async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
     world = InlineWorld()
     async with running(open_journal(tmp_path, world)) as journal:
-        journal.store.location = JournalFiles(
+        journal.store.files = JournalFiles(
             journal.store.path, clock=trio.current_time
         )  # all of it is in one thread here
         yield Kept(journal, world)

@@ -67,7 +67,7 @@ class ResponseQueue:
         if not queue or queue[-1].batch is not batch:
             queue.append(Responses(batch))
             self._undue.append(queue[-1])
-            batch.when_done(self._waker)
+            batch.wake_when_done(self._waker)
         queue[-1].add(replies)
 
     def add(self, line: msgspec.Raw, *, loose: bool, announces: int | None = None) -> None:

@@ -186,7 +186,7 @@ class Session:
         while self._answers.unsent >= most_bytes or len(self._open) >= most_open:
             await self._room.wait()
         if not self.reserved:
-            await self.node.journal.room()
+            await self.node.journal.wait_for_capacity()
 
     async def _begin_many(self, method: Method, requests: Sequence[Any]) -> bool:
         """`_start_many`, as soon as there is room for them."""

@@ -1,4 +1,8 @@
-"""Batch: what goes into one transaction of the journal, and the ticket of everybody who waits for it."""
+"""Entry, one event as the journal stores it; and Batch, the contents of one transaction.
+
+A batch is also the ticket for all tasks that wait for its commit, and owns the undo of every change of state that
+depends on the commit. The journal alone fills and settles batches; callers of `Journal.append` get them.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +15,12 @@ from chatd.api.events import AnyEvent
 from chatd.runtime import Waker
 
 Statement = tuple[str, tuple[Any, ...]]
-StreamIds = int | tuple[int, ...] | None  # what is read: one topic, several together in the order of their seqs, or all
-ENTRY_COST = 600  # bytes that an entry and its event take beside its JSON, about
+StreamIds = int | tuple[int, ...] | None  # to read: one stream, several in the order of their seqs, or all events
+ENTRY_COST = 600  # bytes of memory that an entry and its event take besides the JSON, approximately
 
 
 class Entry(msgspec.Struct, gc=False):
-    """One event as the journal holds it: columns to select by, and the JSON that subscribers get."""
+    """One event: the columns to select by, and `raw`, the JSON that subscribers get (journal/rawjson.py)."""
 
     seq: int
     at_ms: int
@@ -24,11 +28,11 @@ class Entry(msgspec.Struct, gc=False):
     direction: str | None
     stream_id: int | None
     raw: bytes
-    known: AnyEvent | None = None  # while it is in memory since it was appended
+    known: AnyEvent | None = None  # the event, if it has been in memory since it was appended
 
     @property
     def event(self) -> AnyEvent:
-        """The event, decoded if it comes from disk. Select by the columns instead where many are read."""
+        """The event, decoded if it comes from disk: select by the columns where many entries are read."""
         return self.known or _decoder.decode(self.raw)
 
 
@@ -36,28 +40,29 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 def stream_ids_of(stream_id: StreamIds) -> tuple[int | None, ...]:
-    """Each of them; None for all stands for itself."""
+    """Each stream id; the None that means all events stays None."""
     return stream_id if isinstance(stream_id, tuple) else (stream_id,)
 
 
 class Batch:
-    """Everything that was appended between two commits. `done` with `error` None: it is on disk.
+    """The entries and changes of one transaction, and the ticket for all tasks that wait for its commit.
 
-    One object serves all its messages: a ticket for each would cost more than the message.
+    When `done` is true and `error` is None, the batch is on disk. One object serves all its messages: a ticket for each
+    would cost more than the message.
     """
 
     __slots__ = (
-        *("_event", "_undo", "_wakers", "began", "done", "entries"),
-        *("error", "marks", "notes", "size", "statements"),
+        *("_event", "_undo", "_wakers", "done", "entries", "error"),
+        *("notes", "size", "started_at", "statements", "watermarks"),
     )
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.began = 0.0  # wall time of its first entry
-        self.marks: dict[tuple[str, str], int] = {}
+        self.started_at = 0.0  # wall time of its first entry
+        self.watermarks: dict[tuple[str, str], int] = {}  # by node and epoch
         self.statements: list[Statement] = []
-        self.notes: dict[object, Callable[[], Statement]] = {}  # values of the moment, asked for when the commit begins
-        self.size = 0  # bytes, roughly
+        self.notes: dict[object, Callable[[], Statement]] = {}  # called for the current values when the commit begins
+        self.size = 0  # bytes, approximately
         self.done = False
         self.error: ControlError | None = None
         self._event: trio.Event | None = None
@@ -65,8 +70,8 @@ class Batch:
         self._undo: dict[object, Callable[[], object]] = {}  # by key, oldest first
 
     def __bool__(self) -> bool:
-        """Whether it is worth a commit; notes alone wait for the next one."""
-        return bool(self.entries or self.marks or self.statements)
+        """Whether the batch is worth a commit; notes alone wait for the next one."""
+        return bool(self.entries or self.watermarks or self.statements)
 
     async def wait(self) -> None:
         """Wait for the commit. Raises ControlError: storage_full, or outcome_unknown."""
@@ -77,8 +82,8 @@ class Batch:
         if self.error is not None:
             raise self.error.again()
 
-    def when_done(self, waker: Waker) -> None:
-        """Wake it once, at the commit or its failure; at once if that was before."""
+    def wake_when_done(self, waker: Waker) -> None:
+        """Wake it at the commit or its failure; at once if the batch is done."""
         if self.done:
             waker.wake()
         else:
@@ -104,10 +109,13 @@ class Batch:
         return True
 
     def settle(self, error: ControlError | None) -> None:
-        """Called by the journal, once. Peers keep their last batch for as long as they live: it lets go of the rest."""
+        """Finish the batch; called by the journal, once.
+
+        Peers keep their last batch for as long as they live, so its contents are released here.
+        """
         self.done = True
         self.error = error
-        self.entries, self.marks, self.statements, self.notes = [], {}, [], {}
+        self.entries, self.watermarks, self.statements, self.notes = [], {}, [], {}
         if error is not None:
             for undo in reversed(self._undo.values()):
                 undo()

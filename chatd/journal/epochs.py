@@ -1,39 +1,45 @@
-"""Epochs: which positions of this journal exist. Each start of the daemon begins one, at the next seq.
+"""Positions: `EPOCH:SEQ` in a journal, and `NODEID/EPOCH:SEQ` (a global id) in the journal of a certain node.
 
-An epoch of which nothing is left in the journal is let go of, except the newest 1,024 of them: who comes back with a
-position in one of those is told of a gap. A position in an older one is unknown, as one of another journal is.
+Each start of the daemon begins an epoch, so that no position is ever used twice. `Epochs` knows which positions of this
+journal exist. Retention drops an epoch without events, except the newest 1,024 of these: a reader that comes back with
+a position in one of them gets a gap. A position in a dropped epoch is unknown, like a position of another journal.
 """
 
 from bisect import bisect_right
+from typing import NamedTuple, Self
 
 from chatd.api.errors import ControlError
+from chatd.wire.fields import valid_id, valid_node
 
-KEPT = 1024  # epochs of which nothing is left
-TRIMMED = 2048  # at once: about 5 ms
+KEPT = 1024  # epochs without events
+TRIMMED = 2048  # epochs in one step: about 5 ms
 
 
 class Epochs:
-    """The journal's epochs, oldest first, as (first seq, epoch). The last one is the present."""
+    """The epochs of this journal, oldest first, as (first seq, epoch). The last one is the present one."""
 
-    __slots__ = ("_before", "_firsts", "_names", "_places")
+    __slots__ = ("_dropped", "_firsts", "_names", "_ordinals")
 
     def __init__(self, epochs: list[tuple[int, str]]) -> None:
-        self._before = 0  # how many were let go of
+        self._dropped = 0  # count
         self._firsts = [first for first, _ in epochs]
         self._names = [name for _, name in epochs]
-        self._places = {name: place for place, name in enumerate(self._names)}
+        self._ordinals = {name: ordinal for ordinal, name in enumerate(self._names)}  # counts dropped epochs too
 
-    def of(self, seq: int) -> str:
-        """The epoch that a seq is in. The oldest one also counts for all that were let go of."""
+    def epoch_of(self, seq: int) -> str:
+        """The epoch that contains a seq. The oldest one stands for all dropped ones too."""
         return self._names[max(bisect_right(self._firsts, seq) - 1, 0)]
 
     def span(self, epoch: str, newest: int) -> tuple[int, int] | None:
-        """First and last seq of an epoch (last < first: empty); None if it is not ours. `newest` ends the present."""
-        if epoch not in self._places:
+        """First and last seq of an epoch (last < first: it is empty); None if it is not ours.
+
+        `newest` is the newest seq of the journal, where the present epoch ends.
+        """
+        if epoch not in self._ordinals:
             return None
-        place = self._places[epoch] - self._before
-        last = self._firsts[place + 1] - 1 if place + 1 < len(self._firsts) else newest
-        return self._firsts[place] if place else 1, last
+        index = self._ordinals[epoch] - self._dropped
+        last = self._firsts[index + 1] - 1 if index + 1 < len(self._firsts) else newest
+        return self._firsts[index] if index else 1, last
 
     def resolve(self, position: str, newest: int) -> int:
         """The seq of a position; 0 is the one before the journal's first event. Raises ControlError cursor_gone."""
@@ -46,21 +52,58 @@ class Epochs:
         hint = "start from `start`, `now` or a point in time"
         raise ControlError("cursor_gone", f"position {position!r} is not in this journal", hint)
 
-    def told(self, seq: int) -> tuple[str, int]:
-        """A seq as another node knows it that has everything up to there: its epoch, and 0 for one let go of."""
-        return self.of(seq), seq if seq >= self._firsts[0] else 0
+    def as_watermark(self, seq: int) -> tuple[str, int]:
+        """The position of a seq, for a node that has everything up to it. The seq is 0 in a dropped epoch."""
+        return self.epoch_of(seq), seq if seq >= self._firsts[0] else 0
 
-    # -- letting go
+    # -- dropping
 
-    def oldest_needed(self, seq: int) -> str:
-        """The epoch that is to be the oldest, now that nothing is left below `seq`."""
+    def oldest_to_keep(self, seq: int) -> str:
+        """The epoch before which all are to be dropped, when the journal has no events below `seq`."""
         own = bisect_right(self._firsts, seq) - 1
         return self._names[max(0, min(own - KEPT, TRIMMED))]
 
-    def trim(self, oldest: str) -> None:
-        """Let go of those before that one."""
-        count = self._places[oldest] - self._before
+    def drop_before(self, oldest: str) -> None:
+        count = self._ordinals[oldest] - self._dropped
         for name in self._names[:count]:
-            del self._places[name]
+            del self._ordinals[name]
         del self._firsts[:count], self._names[:count]
-        self._before += count
+        self._dropped += count
+
+
+class GlobalId(NamedTuple):
+    """The name of a message on every node: its sender and its position in the sender's journal.
+
+    The node is one that a link has authenticated; no frame contains it.
+    """
+
+    node: str
+    epoch: str
+    seq: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """The parts of a text; None if it is not a global id."""
+        node, _, position = text.partition("/")
+        if not valid_node(node) or not valid_id(position):
+            return None
+        return cls(node, *split_position(position))
+
+    def __str__(self) -> str:
+        return f"{self.node}/{self.position}"
+
+    @property
+    def position(self) -> str:
+        """`EPOCH:SEQ` in the journal of the node."""
+        return f"{self.epoch}:{self.seq}"
+
+
+def split_position(position: str) -> tuple[str, int]:
+    """Epoch and seq of a well-formed position."""
+    epoch, _, digits = position.partition(":")
+    return epoch, int(digits)
+
+
+def position_part(global_id: str) -> str:
+    """The position in a well-formed global id."""
+    return global_id.partition("/")[2]

@@ -31,11 +31,11 @@ class JournalFiles:
         self._warn_at = self._looked
 
     @property
-    def in_doubt(self) -> bool:
+    def is_in_doubt(self) -> bool:
         """Whether the newest look found a file missing: then it is to be looked again soon."""
         return self._missed > 0
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Look, unless that was just done; gives `lost`. Files that are back at their paths are as if never gone."""
         now = self._clock()
         if now >= self._looked + LOOK_S:

@@ -80,13 +80,13 @@ class Journal:
         self._prefix = self.epoch + ":"
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._at_ms, self._at = 0, ""
-        self._tail = EventCache(self.committed, tail_bytes)
-        self._filling = Batch()
-        self._writing: Batch | None = None
+        self._cache = EventCache(self.committed, tail_bytes)
+        self._next_batch = Batch()
+        self._committing: Batch | None = None
         self._urgent = False  # somebody waits for the commit of what is in `_filling`
         self._reads = ReadQueue()
         self._work = Waker()
-        self._roomy = Broadcast()
+        self._capacity_freed = Broadcast()
         self._watchers: dict[int | None, set[Waker]] = {}
 
     # -- appending
@@ -110,7 +110,7 @@ class Journal:
         wall = self._runtime.wall()
         now = int(wall * 1000)
         if not batch.entries:
-            batch.began = wall
+            batch.started_at = wall
         if now != self._at_ms:
             self._at_ms, self._at = now, stamp(now / 1000)
         at, prefix, first = self._at, self._prefix, self.appended + 1
@@ -142,11 +142,11 @@ class Journal:
         batch.size += STATEMENT_COST
         return batch
 
-    def raise_mark(self, node: str, epoch: str, seq: int) -> Batch:
+    def raise_watermark(self, node: str, epoch: str, seq: int) -> Batch:
         """We have that node's journal up to there, as soon as the next commit is done."""
         batch = self._batch()
         if not batch.done:
-            batch.marks[(node, epoch)] = seq
+            batch.watermarks[(node, epoch)] = seq
             self.watermarks.raise_appended(node, epoch, seq)
         return batch
 
@@ -155,7 +155,7 @@ class Journal:
 
         There is one note for each key. A note outlives a commit that fails.
         """
-        self._filling.notes[key] = make
+        self._next_batch.notes[key] = make
 
     def note_ack(self, node: str, seq: int) -> None:
         """The node has got everything up to our `seq`."""
@@ -164,7 +164,7 @@ class Journal:
 
     def flush(self) -> None:
         """Commit what waits, also if it is notes only."""
-        if (self._filling or self._filling.notes) and not self.broken:
+        if (self._next_batch or self._next_batch.notes) and not self.broken:
             self._urgent = True
             self._work.wake()
 
@@ -176,7 +176,7 @@ class Journal:
         if urgent:
             self._urgent = True
             self._work.wake()
-        return self._filling
+        return self._next_batch
 
     @property
     def lost(self) -> bool:
@@ -184,39 +184,39 @@ class Journal:
 
         Whatever is new must be refused, from clients (`LOST`) and from peers: it would be gone with the next start.
         """
-        return self.store.location.lost
+        return self.store.files.lost
 
     @property
-    def filling(self) -> Batch:
+    def next_batch(self) -> Batch:
         """What goes with the next commit."""
-        return self._filling
+        return self._next_batch
 
     @property
-    def lingers(self) -> bool:
+    def has_waiting_events(self) -> bool:
         """Something is appended, and no commit is under way."""
-        return bool(self._filling) and self._writing is None
+        return bool(self._next_batch) and self._committing is None
 
     @property
     def is_idle(self) -> bool:
         """No commit is under way: one that is asked for begins as soon as its task may run."""
-        return self._writing is None
+        return self._committing is None
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Less waits for its commit than may."""
-        waiting = self._filling.size + (self._writing.size if self._writing else 0)
+        waiting = self._next_batch.size + (self._committing.size if self._committing else 0)
         return waiting < self._pending_bytes
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until there is room: who reads from a peer or client does so before reading more."""
-        while not self.has_room and not self.broken:
-            await self._roomy.wait()
+        while not self.has_capacity and not self.broken:
+            await self._capacity_freed.wait()
 
     async def settled(self) -> None:
         """Wait until everything that was appended before is committed or has failed."""
-        if self._filling:
+        if self._next_batch:
             self.flush()
-        for batch in (self._writing, self._filling):
+        for batch in (self._committing, self._next_batch):
             if batch and not batch.done:
                 try:
                     await batch.wait()
@@ -236,8 +236,8 @@ class Journal:
                     await self._read()
 
     async def _commit(self) -> None:
-        batch = self._writing = self._filling
-        self._filling, self._urgent = Batch(), False
+        batch = self._committing = self._next_batch
+        self._next_batch, self._urgent = Batch(), False
         batch.statements += [make() for make in batch.notes.values()]
         try:
             await self._runtime.in_thread(self.store.write, batch)
@@ -254,30 +254,30 @@ class Journal:
 
     def _publish(self, batch: Batch) -> None:
         """No await in here: what is committed, what readers see and who is woken change together."""
-        self._writing = None
+        self._committing = None
         stream_ids: set[int | None] = {None}
         if batch.entries:
             before, self.committed = self.committed, batch.entries[-1].seq
-            self.timings.committed(before, self.committed, batch.began, self._runtime.wall())
-            stream_ids |= self._tail.extend(batch.entries)
-        self.watermarks.commit(batch.marks)
+            self.timings.record_commit(before, self.committed, batch.started_at, self._runtime.wall())
+            stream_ids |= self._cache.extend(batch.entries)
+        self.watermarks.commit(batch.watermarks)
         batch.settle(None)
         for stream_id in stream_ids:
             for waker in self._watchers.get(stream_id, ()):
                 waker.wake()
-        self._roomy.notify()
+        self._capacity_freed.notify()
 
     def _fail(self, error: ControlError) -> None:
         """Everything that is not committed is gone, also what was appended behind the failed batch."""
-        failed = [batch for batch in (self._writing, self._filling) if batch is not None]
-        self._writing, self._filling, self._urgent = None, Batch(), False
+        failed = [batch for batch in (self._committing, self._next_batch) if batch is not None]
+        self._committing, self._next_batch, self._urgent = None, Batch(), False
         self.appended = self.committed
         self.watermarks.revert()
         for batch in failed:
-            self._filling.notes |= batch.notes
+            self._next_batch.notes |= batch.notes
         for batch in reversed(failed):
             batch.settle(error)
-        self._roomy.notify()
+        self._capacity_freed.notify()
 
     # -- reading
 
@@ -303,11 +303,11 @@ class Journal:
 
         With fewer than `limit`, everything up to `committed` was looked at.
         """
-        return self._tail.after(after, stream_id, limit)
+        return self._cache.after(after, stream_id, limit)
 
     def in_memory(self, seq: int) -> Entry | None:
         """The committed entry of that seq, where memory still has it."""
-        return self._tail.at(seq)
+        return self._cache.at(seq)
 
     async def page(
         self, after: int, stream_id: StreamIds = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING
@@ -348,9 +348,9 @@ class Journal:
         """Return once the store has answered: the journal's task and its disk are alive."""
         await self.ask(lambda store: store.query("SELECT 1"))
 
-    async def look(self) -> None:
+    async def check_files(self) -> None:
         """Look whether its files are in their place, as each commit does too; see `lost`."""
-        await self.ask(lambda store: store.location.look())
+        await self.ask(lambda store: store.files.check())
 
     def watch(self, waker: Waker, stream_id: StreamIds = None) -> None:
         """Wake it once per commit that touched one of the topics; None is every commit."""
@@ -376,11 +376,11 @@ class Journal:
 
     def position(self, seq: int) -> str:
         """`EPOCH:SEQ`."""
-        return f"{self.epochs.of(seq)}:{seq}"
+        return f"{self.epochs.epoch_of(seq)}:{seq}"
 
     def epoch_of(self, seq: int) -> str:
         """The epoch in whose range a seq lies."""
-        return self.epochs.of(seq)
+        return self.epochs.epoch_of(seq)
 
     def span(self, epoch: str) -> tuple[int, int] | None:
         """First and last committed seq of an epoch of ours (last < first: it is empty); None if it is not ours."""

@@ -68,7 +68,7 @@ class Retention:
         self._recalled: int | None = 0  # topics up to there were looked at since the start; None: all
         self._witness = (journal.committed, trio.current_time())  # what is up to there is older than that
         self._surely_old = 0
-        self._oldest = journal.epochs.of(0)  # epoch that is kept
+        self._oldest = journal.epochs.epoch_of(0)  # epoch that is kept
 
     async def step(self) -> bool:
         """Delete a little of what has to go; whether there may be more."""
@@ -83,7 +83,7 @@ class Retention:
 
     def _told(self, found: tuple[int, bool]) -> None:
         self._journal.raise_floor(found[0])
-        self._journal.epochs.trim(self._oldest)
+        self._journal.epochs.drop_before(self._oldest)
 
     def _step(self, store: Store, newest: int, now_ms: int) -> tuple[int, bool]:
         """The floor from now on, and whether there may be more. It was asked for when the journal ended at `newest`."""
@@ -119,7 +119,7 @@ class Retention:
             run(_RAISE, (through,))
             # An outbox may owe what is below the floor, and its frames have the epoch in which it was written.
             left, floor = store.query(_OLDEST)[0][0], max(through, self._journal.floor)
-            oldest = self._journal.epochs.oldest_needed(min(left or floor, floor))
+            oldest = self._journal.epochs.oldest_to_keep(min(left or floor, floor))
             run(_TRIM, (oldest,))
         self._oldest = oldest
         return through

@@ -13,7 +13,7 @@ from typing import Any
 
 from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
 from chatd.journal.batch import Batch, Entry, StreamIds
-from chatd.journal.conditions import ANYTHING, Condition
+from chatd.journal.conditions import ANYTHING, Condition, select
 from chatd.journal.files import JournalFiles
 from chatd.journal.rawjson import HEAD
 from chatd.journal.schema import NewerSchema, migrate
@@ -64,7 +64,7 @@ class Store:
             raise _refusal(path, error) from None
         try:
             self._prepare()
-            self.location = JournalFiles(*self._files())
+            self.files = JournalFiles(*self._files())
         except NewerSchema as error:
             self._db.close()
             raise StorageFailure(f"{path} was written by a newer chatd ({error}): start that version") from None
@@ -121,12 +121,12 @@ class Store:
 
         Where the files were removed or replaced it succeeds all the same, in what is still open: see `location`.
         """
-        self.location.look()
+        self.files.check()
         with self.transaction() as run:
             self._insert(batch.entries)
             for sql, params in batch.statements:
                 run(sql, params)
-            for (node, epoch), seq in batch.marks.items():
+            for (node, epoch), seq in batch.watermarks.items():
                 run(_MARK, (node, epoch, seq))
 
     @contextmanager
@@ -139,7 +139,7 @@ class Store:
         except sqlite3.Error as error:
             if not self._is_full(error):
                 raise
-            self._give_way()
+            self._free_log()
             raise DiskFull(str(error)) from None
 
     def _insert(self, entries: list[Entry]) -> None:
@@ -159,7 +159,7 @@ class Store:
             return True
         return code == sqlite3.SQLITE_IOERR and _is_read_only(self.path)
 
-    def _give_way(self) -> None:
+    def _free_log(self) -> None:
         """Roll back what SQLite has not rolled back itself; the log may be what fills the disk."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
@@ -178,7 +178,7 @@ class Store:
         end = self._end_of_look(after, through, stream_id, where)
         entries: list[Entry] = []
         size = 0
-        for row in self._db.execute(*_selection(_COLUMNS, after, end, stream_id, limit, where=where)):
+        for row in self._db.execute(*select(_COLUMNS, after, end, stream_id, limit, where=where)):
             entries.append(Entry(*row))
             size += len(row[5])
             if size >= PAGE_BYTES:
@@ -190,7 +190,7 @@ class Store:
         self, after: int, through: int, stream_id: StreamIds, where: Condition, *, back: bool = False
     ) -> int:
         """The other end of a look that begins at `after`, or `back` at `through`."""
-        if where == ANYTHING or (where.indexed and stream_id is None and where.before_ms is None):
+        if where == ANYTHING or (where.indexed_types and stream_id is None and where.before_ms is None):
             return after if back else through  # nothing is looked at that is not wanted
         if not isinstance(stream_id, int):
             return max(after, through - LOOKED) if back else min(through, after + LOOKED)
@@ -216,7 +216,7 @@ class Store:
         """
         start = self._end_of_look(after, before - 1, stream_id, where, back=True)
         columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"
-        rows = self._db.execute(*_selection(columns, start, before - 1, stream_id, limit, "DESC", where))
+        rows = self._db.execute(*select(columns, start, before - 1, stream_id, limit, "DESC", where))
         entries = [Entry(*row) for row in rows]
         return entries, start if len(entries) < limit else entries[-1].seq - 1
 
@@ -261,41 +261,6 @@ class Store:
             self._db.close()
         except sqlite3.Error:
             return
-
-
-def _selection(
-    columns: str,
-    after: int,
-    through: int,
-    stream_id: StreamIds,
-    limit: int,
-    order: str = "",
-    where: Condition = ANYTHING,
-) -> tuple[str, tuple[Any, ...]]:
-    """The query for entries in (after, through]. Of several topics or types each is read by its index."""
-    more, params = where.sql()
-    end = f"{more} ORDER BY seq {order} LIMIT ?"
-    stream_ids, kinds = stream_id if isinstance(stream_id, tuple) else (stream_id,), where.indexed or (None,)
-    parts = [_part(one, kind) for one in stream_ids for kind in kinds]
-    if len(parts) == 1:
-        (condition, given), *_ = parts
-        return f"SELECT {columns} FROM {condition} {end}", (*given, after, through, *params, limit)
-    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {condition} {end})" for condition, _ in parts)
-    sql = f"SELECT {columns} FROM events WHERE seq IN ({each}) ORDER BY seq {order} LIMIT ?"
-    return sql, (*(value for _, given in parts for value in (*given, after, through, *params, limit)), limit)
-
-
-def _part(stream_id: int | None, kind: str | None) -> tuple[str, tuple[Any, ...]]:
-    """Where the events of one topic and one type are; None: of all."""
-    conditions, params = list[str](), list[Any]()
-    if stream_id is not None:
-        conditions.append("topic = ? AND")
-        params.append(stream_id)
-    if kind is not None:
-        conditions.append("type = ? AND type <> 'message' AND")
-        params.append(kind)
-    table = "events" if kind is None else "events INDEXED BY events_by_type"
-    return f"{table} WHERE {' '.join(conditions)} seq > ? AND seq <= ?", tuple(params)
 
 
 def _size(path: str) -> int:

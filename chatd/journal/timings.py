@@ -61,7 +61,7 @@ class Times:
         if self._kept > self._most:
             self._trim()
 
-    def of(self, who: Hashable, seq: int) -> list[float]:
+    def times_of(self, who: Hashable, seq: int) -> list[float]:
         """Every time when that seq was done, in the order in which it was; none where that is not known (any more)."""
         found = [track.at(seq) for track in self._tracks.get(who, ())]
         return [time for time in found if time is not None]
@@ -96,15 +96,15 @@ class Timings:
         self.writes = Times()  # to peers, by their topics
         self.taken = Times()  # by consumers
 
-    def committed(self, before: int, through: int, began: float, time: float) -> None:
+    def record_commit(self, before: int, through: int, began: float, time: float) -> None:
         """What lies in (before, through] is in the journal now; it was appended from `began` on."""
         self._began.add(None, before, through, began)
         self._committed.add(None, before, through, time)
 
     def appended_at(self, seq: int, at_ms: int) -> float:
         """When, given what the journal keeps of it: nothing is appended before its commit has begun to fill."""
-        return max([at_ms / 1000, *self._began.of(None, seq)])
+        return max([at_ms / 1000, *self._began.times_of(None, seq)])
 
     def committed_at(self, seq: int) -> float | None:
         """When; None where that was not kept."""
-        return next(iter(self._committed.of(None, seq)), None)
+        return next(iter(self._committed.times_of(None, seq)), None)

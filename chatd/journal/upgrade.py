@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from chatd.api.events import Message, RoomRefused
-from chatd.journal.global_id import parts
+from chatd.journal.epochs import split_position
 from chatd.journal.rawjson import IS_ANSWER
 
 ROWS = 2048  # at a time, so that the memory it takes does not depend on the journal
@@ -94,8 +94,8 @@ class _Naming:
 
     def _answers_ours(self, event: dict[str, Any]) -> bool:
         """Whether it answers an earlier message of ours to that peer, and does not only claim so."""
-        seq = parts(event["re"])[1]
-        row = self._db.execute(_SENT, (seq,)).fetchone() if seq < parts(event["position"])[1] else None
+        seq = split_position(event["re"])[1]
+        row = self._db.execute(_SENT, (seq,)).fetchone() if seq < split_position(event["position"])[1] else None
         if row is None:
             return False
         sent = msgspec.json.decode(row[0])

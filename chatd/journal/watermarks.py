@@ -32,7 +32,7 @@ class Watermarks:
         epoch = self._newest.get(node)
         return None if epoch is None else (epoch, self._committed[(node, epoch)])
 
-    def before(self, node: str, epoch: str) -> frozenset[str] | None:
+    def earlier_epochs(self, node: str, epoch: str) -> frozenset[str] | None:
         """The epochs of that node that appeared before this one; None if nothing came of this one."""
         epochs = [known for whose, known in self._committed if whose == node]
         return frozenset(epochs[: epochs.index(epoch)]) if epoch in epochs else None

@@ -245,7 +245,7 @@ class Chat:
             return None
         batch = self._journal.append_all(messages, peer.stream_id, "in")
         for epoch, mark in raised.items():
-            self._journal.raise_mark(node, epoch, mark)
+            self._journal.raise_watermark(node, epoch, mark)
         peer.received += len(messages)
         hang_up(batch, peer, link)
         if not peer.remembered:
@@ -307,7 +307,7 @@ class Chat:
         newest = (epoch, mark) if mark else self._journal.watermarks.committed(node)
         after = f"{newest[0]}:{newest[1]}" if newest else None
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
-        batch = self._journal.raise_mark(node, epoch, seq)
+        batch = self._journal.raise_watermark(node, epoch, seq)
         batch.if_failed(("in", *peer.links), partial(_hang_up, peer, *peer.links))
         log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
 

@@ -12,7 +12,7 @@ from typing import cast
 from chatd.api.errors import ControlError
 from chatd.api.events import Message
 from chatd.journal.batch import Entry
-from chatd.journal.global_id import GlobalId, parts, position_in
+from chatd.journal.epochs import GlobalId, position_part, split_position
 from chatd.journal.journal import Journal
 from chatd.journal.rawjson import HEAD, global_id_field
 from chatd.journal.store import Store
@@ -57,7 +57,7 @@ class MessageLookup:
 
     async def find(self, message_id: str) -> Entry:
         """The message with that id. Raises ControlError unknown_message."""
-        epoch, seq = parts(message_id) if valid_id(message_id) else ("", 0)
+        epoch, seq = split_position(message_id) if valid_id(message_id) else ("", 0)
         entry = await self._journal.entry(seq) if self._journal.holds(epoch, seq) else None
         if entry is None or entry.type != "message":
             raise _unknown(message_id)
@@ -114,7 +114,7 @@ class MessageLookup:
 
     async def place(self, peer: Peer, epoch: str, seq: int) -> int:
         """The seq of ours behind which all is that was taken from the peer from that position of its journal on."""
-        older = self._journal.watermarks.before(peer.node or "", epoch)
+        older = self._journal.watermarks.earlier_epochs(peer.node or "", epoch)
         if older is None:
             return self._journal.committed
         search = _Search(peer.stream_id, epoch, seq, older, self._journal.committed)
@@ -160,7 +160,7 @@ def _first_taken(store: Store, *, stream_id: int, after: int, through: int) -> t
 
 def _sent_at(entry: Entry) -> tuple[str, int]:
     """Where in its sender's journal a message from a native peer is."""
-    return parts(position_in(cast(Message, entry.event).global_id or "/:0"))
+    return split_position(position_part(cast(Message, entry.event).global_id or "/:0"))
 
 
 class _Search:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from chatd.journal.batch import Entry
-from chatd.journal.global_id import parts
+from chatd.journal.epochs import split_position
 from chatd.journal.journal import Journal
 from chatd.journal.rawjson import global_id_of, room_name
 from chatd.peers.peer import Peer
@@ -31,7 +31,7 @@ NONE: References = {}
 
 async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> References:
     """The claims that are about messages of ours to that peer. What is not in the result is not to be believed."""
-    named = {position: parts(position) for position in positions}
+    named = {position: split_position(position) for position in positions}
     wanted = {seq: position for position, (epoch, seq) in named.items() if journal.holds(epoch, seq)}
     entries = {seq: entry for seq in wanted if (entry := journal.in_memory(seq)) is not None}
     found = {wanted[seq]: _claimed(entry) for seq, entry in entries.items() if _is_to(entry, peer)}

@@ -10,7 +10,7 @@ import msgspec
 
 from chatd.api.events import Message, RoomJoin, RoomLeave, RoomTopic
 from chatd.journal.batch import Entry
-from chatd.journal.global_id import position_in
+from chatd.journal.epochs import position_part
 from chatd.journal.journal import Journal
 from chatd.messages.text_limits import is_over
 from chatd.rooms.room import HostedRoom
@@ -42,7 +42,7 @@ class RoomUpdates:
             if is_over(message.text, text_bytes, text_chars):
                 return self.missing(entry.seq, entry.seq, {room.name: entry.seq - 1})
             if message.peer.node == node:
-                return encode_many((self._said_frame(entry, room, position_in(message.global_id or "")),), NO_LIMIT)
+                return encode_many((self._said_frame(entry, room, position_part(message.global_id or "")),), NO_LIMIT)
         data = self._encoded.get(entry.seq)
         if data is None:
             data = self._encoded[entry.seq] = encode_many((self._frame_of(entry, room),), NO_LIMIT)

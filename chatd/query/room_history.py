@@ -68,7 +68,7 @@ class RoomHistory:
         return [entry for entry in placed if entry is not None and not self._is_own(entry) and self._matches(entry)]
 
     def _placed(self, receipt: Entry, own: Mapping[int, Entry]) -> Entry | None:
-        """The message of a receipt, with the state and position from the host; None if there is none or it was shown."""
+        """The message of a receipt, with the state and position from the host; None without one, or if it was shown."""
         seq, event = receipt_seq(receipt.raw), cast(Receipt, receipt.event)
         if seq <= self.shown or seq not in own:
             return None
@@ -110,7 +110,7 @@ class RoomHistory:
         return found[:n]
 
     async def _places_at_host(self, stream_id: int, after: int, end: int) -> list[int]:
-        """The seqs of receipts for our messages, and of gaps, on the stream of the host, e.g. for cancelled messages."""
+        """The seqs of gaps, and of receipts for our messages, on the stream of the host, e.g. for cancelled ones."""
         found: list[int] = []
         while after < end:
             read = partial(_page_of_receipts_and_gaps, stream_id=stream_id, after=after, through=end)

@@ -12,7 +12,7 @@ import msgspec
 
 from chatd.api.events import Message, Receipt
 from chatd.journal.batch import Entry
-from chatd.journal.global_id import GlobalId
+from chatd.journal.epochs import GlobalId
 from chatd.journal.journal import Journal
 from chatd.journal.rawjson import is_settled, names_room
 from chatd.messages.chat import Chat
@@ -74,7 +74,7 @@ class MessageTraces:
 
     def _way(self, entry: Entry, state: str, ended: float | None) -> Iterator[Moment]:
         """How it went out, and how that ended."""
-        times, in_room = self._journal.timings.writes.of(entry.stream_id, entry.seq), names_room(entry.raw)
+        times, in_room = self._journal.timings.writes.times_of(entry.stream_id, entry.seq), names_room(entry.raw)
         if state in ("queued", "sent", "delivered"):
             yield from _sent(times[:1] if entry.seq in self._tentative(entry) else times, done=state != "queued")
             if state == "delivered" or (state == "sent" and cast(Message, entry.event).peer.kind == "native"):
@@ -97,7 +97,7 @@ class MessageTraces:
             place = former_place(self._registry, self._memberships, one)
             if entry.seq > one.born and is_for(entry, place, one.filter):
                 done = one.seq >= entry.seq
-                times = self._journal.timings.taken.of(one, entry.seq) if done else []
+                times = self._journal.timings.taken.times_of(one, entry.seq) if done else []
                 yield Moment(TAKEN, done, times[-1] if times else None, one.name)
 
     # -- its end
@@ -166,7 +166,7 @@ class MessageTraces:
     def _passed_on(self, peer: Peer, entry: Entry) -> Iterator[Moment]:
         """The way of what was said in a room to one of its members."""
         acked = entry.seq <= self._journal.watermarks.acked.get(peer.node or "", 0)
-        times = self._journal.timings.writes.of(peer.stream_id, entry.seq)
+        times = self._journal.timings.writes.times_of(peer.stream_id, entry.seq)
         yield from _sent(times, done=acked or bool(times))
         yield Moment(ACKNOWLEDGED, done=acked)
 

@@ -54,7 +54,7 @@ class Declarations:
             del self._newest[next(iter(self._newest))]
         answer = self.apply(peer, [(name, nick, new and not again) for name, nick, new in frame.rooms])
         if self._journal.appended != before:
-            hang_up(self._journal.filling, peer, link)
+            hang_up(self._journal.next_batch, peer, link)
             if not peer.remembered:
                 self._registry.remember(peer)
         return answer

@@ -9,7 +9,7 @@ from functools import partial
 
 from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic
 from chatd.journal.batch import Statement
-from chatd.journal.global_id import parts
+from chatd.journal.epochs import split_position
 from chatd.journal.journal import Journal
 from chatd.messages.references import NONE, References
 from chatd.messages.states import REJECTED, STORE
@@ -102,7 +102,7 @@ class RoomFollowing:
         message from the journal, it is only known that it was sent to some room of the host.
         """
         named = frame.id or ":0"
-        epoch, seq = parts(named)
+        epoch, seq = split_position(named)
         if seq <= peer.echoed or not self._journal.holds(epoch, seq):
             return 0
         reference = references.get(named)
@@ -111,7 +111,7 @@ class RoomFollowing:
 
     def _raise_echoed(self, peer: Peer, seq: int) -> None:
         """Note that everything up to `seq` has come back. Undone if the commit fails: the host repeats it then."""
-        batch, key = self._journal.filling, ("echo", peer.stream_id)
+        batch, key = self._journal.next_batch, ("echo", peer.stream_id)
         if batch.if_failed(key, partial(_unecho, peer, peer.echoed)):
             sure, before = self._echoes.get(peer.stream_id, (0, 0))  # at most two batches are uncommitted
             peer.unheard.cut_head(sure)

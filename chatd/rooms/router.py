@@ -55,8 +55,8 @@ class RoomRouter:
             return None
         done = self._route(peer, new, references)
         for epoch, mark in {frame.epoch: frame.seq for frame in new[:done]}.items():
-            self._journal.raise_mark(peer.node or "", epoch, mark)
-        batch = self._journal.filling
+            self._journal.raise_watermark(peer.node or "", epoch, mark)
+        batch = self._journal.next_batch
         hang_up(batch, peer, link)
         if done < len(new):
             link.close("takes no refusals")

@@ -291,7 +291,7 @@ async def test_while_too_much_waits_for_its_commit_clients_are_not_read(stand: S
         async with trio.open_nursery() as nursery:
             data = b"".join(request("send", index, peer=0, text="x" * 200) for index in range(count))
             nursery.start_soon(client.write, data)
-            while stand.journal.has_room:
+            while stand.journal.has_capacity:
                 await trio.lowlevel.checkpoint()
             await trio.testing.wait_all_tasks_blocked()
             assert stand.journal.appended - stand.journal.committed < count

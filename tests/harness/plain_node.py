@@ -32,7 +32,7 @@ class FakeNode:
 
     lost = False
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         await self.gate.wait()
 
     async def wait_texts(self, count: int) -> list[str]:

@@ -23,7 +23,7 @@ async def write(journal: Journal, number: int) -> None:
             messages = [said(str(number + each)) for each in range(size)]
             for message in messages:
                 journal.append(message, 1, "out")
-            await journal.raise_mark("bob", "aaaaaaaa", number + size).wait()
+            await journal.raise_watermark("bob", "aaaaaaaa", number + size).wait()
             sys.stdout.write("".join(f"{message.position} {message.text}\n" for message in messages))
             sys.stdout.flush()
             number += size

@@ -19,7 +19,7 @@ def test_a_batch_is_worth_a_commit_for_more_than_acknowledgements() -> None:
     batch = Batch()
     batch.notes["bob"] = lambda: ("SELECT 1", ())
     assert not batch
-    batch.marks[("bob", "aaaaaaaa")] = 1
+    batch.watermarks[("bob", "aaaaaaaa")] = 1
     assert batch
 
 
@@ -47,17 +47,17 @@ async def test_everybody_gets_the_whole_refusal() -> None:
 
 async def test_a_waker_is_woken_by_the_end_and_at_once_after_it() -> None:
     batch, before, after = Batch(), Waker(), Waker()
-    batch.when_done(before)
+    batch.wake_when_done(before)
     assert not await is_woken(before)
     batch.settle(REFUSAL)
     assert await is_woken(before)
-    batch.when_done(after)
+    batch.wake_when_done(after)
     assert await is_woken(after)
 
 
 async def test_what_failed_is_undone_before_anybody_is_woken() -> None:
     batch, waker, order = Batch(), Waker(), list[str]()
-    batch.when_done(waker)
+    batch.wake_when_done(waker)
 
     def undo() -> None:
         assert batch.done
@@ -125,8 +125,8 @@ def test_an_entry_gives_back_its_event() -> None:
 def test_a_batch_that_is_done_holds_nothing_of_what_was_in_it() -> None:
     batch = Batch()
     batch.entries.append(Entry(1, 0, "message", None, None, b"{}"))
-    batch.marks[("bob", "aaaaaaaa")] = 1
+    batch.watermarks[("bob", "aaaaaaaa")] = 1
     batch.statements.append(("SELECT 1", ()))
     batch.notes["bob"] = lambda: ("SELECT 1", ())
     batch.settle(None)
-    assert (batch.entries, batch.marks, batch.statements, batch.notes) == ([], {}, [], {})
+    assert (batch.entries, batch.watermarks, batch.statements, batch.notes) == ([], {}, [], {})

@@ -23,7 +23,7 @@ class Place:
     def look(self, times: int = 1) -> bool:
         for _ in range(times):
             self.now += LOOK_S
-            assert self.location.look() == self.location.lost
+            assert self.location.check() == self.location.lost
         return self.location.lost
 
 
@@ -83,7 +83,7 @@ def test_any_of_several_files_may_be_the_one_that_is_lost(tmp_path: Path) -> Non
     second.unlink()
     for _ in range(3):
         now += LOOK_S
-        location.look()
+        location.check()
     assert location.lost
 
 
@@ -97,21 +97,21 @@ def test_it_looks_at_most_once_a_second(place: Place, monkeypatch: pytest.Monkey
     monkeypatch.setattr(location_module, "inode", counted)
     for _ in range(100):
         place.now += LOOK_S / 10
-        place.location.look()
+        place.location.check()
     assert 9 <= len(looks) <= 10
 
 
 def test_it_is_in_doubt_from_the_first_miss_until_it_is_there_again(place: Place) -> None:
     aside = place.path.with_suffix(".aside")
     place.look()
-    assert not place.location.in_doubt
+    assert not place.location.is_in_doubt
     place.path.rename(aside)
     for _ in range(5):
         place.look()
-        assert place.location.in_doubt
+        assert place.location.is_in_doubt
     aside.rename(place.path)
     place.look()
-    assert not place.location.in_doubt
+    assert not place.location.is_in_doubt
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE, errno.ELOOP])

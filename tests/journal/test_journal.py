@@ -106,7 +106,7 @@ async def test_nobody_is_woken_after_unwatch(journal: Journal) -> None:
 async def test_a_mark_alone_wakes_those_who_watch_everything(journal: Journal) -> None:
     waker = Waker()
     journal.watch(waker)
-    await journal.raise_mark("bob", "aaaaaaaa", 3).wait()
+    await journal.raise_watermark("bob", "aaaaaaaa", 3).wait()
     await waker.wait()
     assert journal.watermarks.committed("bob") == ("aaaaaaaa", 3)
     assert journal.committed == 0
@@ -114,18 +114,18 @@ async def test_a_mark_alone_wakes_those_who_watch_everything(journal: Journal) -
 
 async def test_more_than_may_wait_holds_readers_back_until_the_commit(tmp_path: Path, world: World) -> None:
     async with running(open_journal(tmp_path, world, pending_bytes=1000)) as journal:
-        await journal.room()
+        await journal.wait_for_capacity()
         world.hold()
-        while journal.has_room:
+        while journal.has_capacity:
             journal.append(said("x" * 100))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(journal.room)
+            nursery.start_soon(journal.wait_for_capacity)
             await trio.testing.wait_all_tasks_blocked()
             assert nursery.child_tasks
             assert journal.committed == 0
             world.let_go()
         assert journal.committed == journal.appended
-        assert journal.has_room
+        assert journal.has_capacity
 
 
 async def test_memory_and_disk_give_the_same(tmp_path: Path, world: World) -> None:

@@ -44,10 +44,10 @@ async def test_a_full_disk_refuses_what_was_appended_and_takes_it_later(journal:
 async def test_a_failed_commit_takes_what_was_appended_behind_it(journal: Journal, world: World) -> None:
     world.hold()
     first = journal.append(said("1"))
-    journal.raise_mark("bob", "aaaaaaaa", 1)
+    journal.raise_watermark("bob", "aaaaaaaa", 1)
     await trio.testing.wait_all_tasks_blocked()
     second = journal.append(said("2"))
-    journal.raise_mark("bob", "aaaaaaaa", 2)
+    journal.raise_watermark("bob", "aaaaaaaa", 2)
     assert journal.watermarks.appended("bob", "aaaaaaaa") == 2
     undone: list[int] = []
     first.if_failed("one", lambda: undone.append(1))
@@ -68,11 +68,11 @@ async def test_a_full_disk_wakes_those_who_wait_for_room(tmp_path: Path, world: 
         world.hold()
         journal.append(said("1"))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(journal.room)
+            nursery.start_soon(journal.wait_for_capacity)
             await trio.testing.wait_all_tasks_blocked()
             world.fault = FULL
             world.let_go()
-        assert journal.has_room
+        assert journal.has_capacity
 
 
 async def test_nobody_is_told_of_events_that_were_not_committed(journal: Journal, world: World) -> None:
@@ -112,7 +112,7 @@ async def test_after_any_other_error_the_outcome_is_unknown_and_the_journal_ends
             second = journal.append(said("2"))
             nursery.start_soon(wait_for, first)
             nursery.start_soon(wait_for, second)
-            nursery.start_soon(journal.room)
+            nursery.start_soon(journal.wait_for_capacity)
             await trio.testing.wait_all_tasks_blocked()
             world.fault = FAULT
             world.let_go()
@@ -134,7 +134,7 @@ async def test_a_broken_journal_takes_nothing_more(tmp_path: Path, world: World)
     message = said("2")
     assert await kind_of(journal.append(message)) == "outcome_unknown"
     assert message.position == ""
-    assert await kind_of(journal.raise_mark("bob", "aaaaaaaa", 1)) == "outcome_unknown"
+    assert await kind_of(journal.raise_watermark("bob", "aaaaaaaa", 1)) == "outcome_unknown"
     assert journal.watermarks.appended("bob", "aaaaaaaa") == 0
     assert await kind_of(journal.execute("DELETE FROM acks")) == "outcome_unknown"
     undone: list[int] = []
@@ -142,7 +142,7 @@ async def test_a_broken_journal_takes_nothing_more(tmp_path: Path, world: World)
     assert undone == [1]
     journal.note_ack("bob", 1)
     journal.flush()
-    await journal.room()
+    await journal.wait_for_capacity()
     await journal.settled()
     journal.close()
 
@@ -181,7 +181,7 @@ async def test_an_unknown_outcome_is_settled_by_the_next_start(tmp_path: Path, w
 async def test_commits_notice_that_the_file_is_gone_and_go_on_in_what_is_open(tmp_path: Path) -> None:
     now = 0.0
     async with running(open_journal(tmp_path)) as journal:
-        journal.store.location = JournalFiles(journal.store.path, clock=lambda: now)
+        journal.store.files = JournalFiles(journal.store.path, clock=lambda: now)
         os.unlink(journal.store.path)
         for number in range(3):
             assert not journal.lost

@@ -121,7 +121,7 @@ class JournalMachine(RuleBasedStateMachine):
         for epoch in epochs:
             mark = self.journal.watermarks.appended(node, epoch) + 3
             self.append(1, "in", 1, 0)
-            self.batches.add(self.journal.raise_mark(node, epoch, mark))
+            self.batches.add(self.journal.raise_watermark(node, epoch, mark))
             self.marks_waiting[(node, epoch)] = mark
             if not at_once:
                 self.commit()

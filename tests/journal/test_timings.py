@@ -19,8 +19,8 @@ def test_a_time_holds_for_everything_since_the_one_before() -> None:
     times = Times()
     times.add("bob", 10, 12, 1.0)
     times.add("bob", 12, 20, 2.0)
-    assert [times.of("bob", seq) for seq in (10, 11, 12, 13, 20, 21)] == [[], [1.0], [1.0], [2.0], [2.0], []]
-    assert times.of("carol", 11) == []
+    assert [times.times_of("bob", seq) for seq in (10, 11, 12, 13, 20, 21)] == [[], [1.0], [1.0], [2.0], [2.0], []]
+    assert times.times_of("carol", 11) == []
 
 
 def test_whoever_begins_again_further_back_has_two_times() -> None:
@@ -28,7 +28,7 @@ def test_whoever_begins_again_further_back_has_two_times() -> None:
     times.add("bob", 0, 10, 1.0)
     times.add("bob", 5, 8, 2.0)
     times.add("bob", 8, 20, 3.0)
-    assert [times.of("bob", seq) for seq in (5, 6, 9, 11)] == [[1.0], [1.0, 2.0], [1.0, 3.0], [3.0]]
+    assert [times.times_of("bob", seq) for seq in (5, 6, 9, 11)] == [[1.0], [1.0, 2.0], [1.0, 3.0], [3.0]]
 
 
 def test_who_is_gone_leaves_nothing() -> None:
@@ -36,7 +36,7 @@ def test_who_is_gone_leaves_nothing() -> None:
     times.add("bob", 0, 10, 1.0)
     times.drop("bob")
     times.drop("carol")
-    assert times.of("bob", 5) == []
+    assert times.times_of("bob", 5) == []
     assert times._kept == 0
 
 
@@ -45,8 +45,8 @@ def test_the_oldest_give_way_and_the_newest_stay() -> None:
     for seq in range(1000):
         times.add("bob", seq, seq + 1, float(seq))
         assert times._kept <= 100
-    assert times.of("bob", 900) == []
-    assert [times.of("bob", seq) for seq in range(960, 1001)] == [[seq - 1.0] for seq in range(960, 1001)]
+    assert times.times_of("bob", 900) == []
+    assert [times.times_of("bob", seq) for seq in range(960, 1001)] == [[seq - 1.0] for seq in range(960, 1001)]
 
 
 def test_who_does_much_does_not_push_out_those_who_do_little() -> None:
@@ -56,8 +56,8 @@ def test_who_does_much_does_not_push_out_those_who_do_little() -> None:
         times.add(quiet, 0, 1, 2.0)  # again, over another link
     for seq in range(100_000):
         times.add("busy", seq, seq + 1, 3.0)
-    assert all(times.of(quiet, 1) == [1.0, 2.0] for quiet in range(10))
-    assert times.of("busy", 100_000) == [3.0]
+    assert all(times.times_of(quiet, 1) == [1.0, 2.0] for quiet in range(10))
+    assert times.times_of("busy", 100_000) == [3.0]
 
 
 def test_very_many_who_do_little_are_bounded_too() -> None:
@@ -66,7 +66,7 @@ def test_very_many_who_do_little_are_bounded_too() -> None:
         times.add(who, 0, 1, 1.0)
         assert times._kept <= 1000
         assert len(times._tracks) <= 1000
-    assert times.of(9_999, 1) == [1.0]
+    assert times.times_of(9_999, 1) == [1.0]
 
 
 def test_what_is_counted_is_what_is_kept() -> None:
@@ -84,7 +84,7 @@ def test_what_is_counted_is_what_is_kept() -> None:
 
 def test_what_is_appended_is_so_when_its_commit_begins_to_fill_or_later() -> None:
     timeline = Timings()
-    timeline.committed(0, 3, 5.0004, 5.2)
+    timeline.record_commit(0, 3, 5.0004, 5.2)
     assert [timeline.appended_at(seq, 5000) for seq in (1, 3)] == [5.0004, 5.0004]
     assert timeline.appended_at(2, 5100) == 5.1
     assert timeline.appended_at(4, 5000) == 5.0
@@ -123,9 +123,10 @@ async def test_an_acknowledgement_of_a_consumer_is_its_time(core: Core) -> None:
     for seq in (2, 1, 3):
         core.world.now += 1
         await consumers.ack(bot, seq).wait()
-    assert [taken.of(bot, seq) for seq in (1, 2, 3)] == [[core.world.now - 2], [core.world.now - 2], [core.world.now]]
+    now = core.world.now
+    assert [taken.times_of(bot, seq) for seq in (1, 2, 3)] == [[now - 2], [now - 2], [now]]
     await consumers.remove(bot).wait()
-    assert taken.of(bot, 1) == []
+    assert taken.times_of(bot, 1) == []
 
 
 async def test_one_that_failed_and_came_again_has_the_later_time_too(core: Core) -> None:
@@ -140,4 +141,4 @@ async def test_one_that_failed_and_came_again_has_the_later_time_too(core: Core)
         await failed.wait()
     core.world.now += 5
     await consumers.ack(bot, 1).wait()
-    assert taken.of(bot, 1)[-1] == core.world.now
+    assert taken.times_of(bot, 1)[-1] == core.world.now

@@ -31,7 +31,7 @@ async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     bob, link = core.up()
     batch = core.chat.receive(bob, link, [Text(OLD, 3, "hi", "cccccccc:9")])
     assert batch is not None
-    assert batch.marks == {(BOB, OLD): 3}
+    assert batch.watermarks == {(BOB, OLD): 3}
     assert core.journal.watermarks.committed(BOB) is None
     await batch.wait()
     assert core.journal.watermarks.committed(BOB) == (OLD, 3)

@@ -120,9 +120,9 @@ async def test_acknowledgements_that_wait_for_the_disk_are_bounded(journal: Jour
     world.hold()
     for _ in range(100_000):
         consumers.ack(bot, 0)
-        if not journal.has_room:
+        if not journal.has_capacity:
             break
-    assert not journal.has_room
+    assert not journal.has_capacity
     world.let_go()
 
 

@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant(
         "a commit does not look for the journal's files",
         STORE,
-        "        self.location.look()\n        with",
+        "        self.files.check()\n        with",
         "        with",
         tests("tests/journal/test_journal_faults.py"),
     ),
@@ -129,9 +129,9 @@ MUTANTS = (
     Mutant(
         "what was appended behind a failed batch goes on",
         JOURNAL,
-        "for batch in (self._writing, self._filling) if batch is not None]\n"
-        "        self._writing, self._filling, self._urgent = None, Batch(), False",
-        "for batch in (self._writing,) if batch is not None]\n        self._writing, self._urgent = None, False",
+        "for batch in (self._committing, self._next_batch) if batch is not None]\n"
+        "        self._committing, self._next_batch, self._urgent = None, Batch(), False",
+        "for batch in (self._committing,) if batch is not None]\n        self._committing, self._urgent = None, False",
         tests("tests/journal/test_journal_faults.py::test_a_failed_commit_takes_what_was_appended_behind_it"),
     ),
     Mutant(
@@ -289,7 +289,7 @@ MUTANTS = (
     Mutant(
         "no mark is raised for what comes of rooms",
         "chatd/rooms/router.py",
-        '            self._journal.raise_mark(peer.node or "", epoch, mark)',
+        '            self._journal.raise_watermark(peer.node or "", epoch, mark)',
         "            continue",
         tests("tests/rooms/test_posting.py::test_the_same_again_is_a_duplicate"),
     ),
@@ -401,7 +401,7 @@ MUTANTS = (
         "a ban ends with the run",
         MODERATION,
         "saved = self._journal.execute(SAVE_BAN, room.stream_id, who, member.nick)",
-        "saved = self._journal.filling",
+        "saved = self._journal.next_batch",
         tests("tests/rooms/test_hosted.py::test_rooms_are_as_before_after_a_restart"),
     ),
     Mutant(
@@ -746,7 +746,7 @@ MUTANTS = (
     Mutant(
         "a reply is sent with the id that the message has here",
         TEXTS,
-        "re = None if answered is msgspec.UNSET else position_in(answered)",
+        "re = None if answered is msgspec.UNSET else position_part(answered)",
         "re = None if answered is msgspec.UNSET else message.re",
         tests("tests/integration/test_ask.py::test_answers_find_their_questions_in_whatever_order_they_come"),
     ),
@@ -881,7 +881,7 @@ MUTANTS = (
     Mutant(
         "a batch that is done holds what was in it",
         "chatd/journal/batch.py",
-        "        self.entries, self.marks, self.statements, self.notes = [], {}, [], {}\n        if error",
+        "        self.entries, self.watermarks, self.statements, self.notes = [], {}, [], {}\n        if error",
         "        if error",
         tests("tests/journal/test_batch.py"),
     ),
@@ -952,8 +952,8 @@ MUTANTS = (
     Mutant(
         "the epoch of a row that is owed is let go of",
         "chatd/journal/retention.py",
-        "oldest_needed(min(left or floor, floor))",
-        "oldest_needed(floor)",
+        "oldest_to_keep(min(left or floor, floor))",
+        "oldest_to_keep(floor)",
         tests("tests/journal/test_retention.py"),
     ),
     Mutant(

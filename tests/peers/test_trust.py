@@ -190,7 +190,7 @@ async def test_forgetting_ends_name_slot_and_wish_but_never_the_marks(tmp_path: 
     async with standing(tmp_path) as core:
         bob, link = core.up()
         core.registry.persistent.add(bob, "x:1")
-        core.journal.raise_mark(BOB, "aaaaaaaa", 5)
+        core.journal.raise_watermark(BOB, "aaaaaaaa", 5)
         await core.trust.accept(BOB)
         assert await core.trust.forget("bob") is bob
         assert link.reason == "terminated"

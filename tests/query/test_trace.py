@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from chatd.api.params import Filter
-from chatd.journal.global_id import GlobalId, parts
+from chatd.journal.epochs import GlobalId, split_position
 from chatd.messages.chat import Options, Saying
 from chatd.messages.consumers import Consumers
 from chatd.peers.peer import Peer
@@ -34,7 +34,7 @@ class Living(NamedTuple):
 
     async def told(self, peer: Peer, message_id: str, node: str = SELF) -> list[str] | None:
         """The same as that peer would be told, of the message at that place in the journal of a node."""
-        moments = await self.lives.between(peer, GlobalId(node, *parts(message_id)))
+        moments = await self.lives.between(peer, GlobalId(node, *split_position(message_id)))
         return None if moments is None else [shown(moment) for moment in moments]
 
     async def write(self, peer: Peer) -> None:

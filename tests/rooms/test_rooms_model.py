@@ -149,7 +149,7 @@ class RoomsMachine(RuleBasedStateMachine):
     @property
     def waits(self) -> bool:
         """Whether something is not on disk."""
-        return bool(self.journal._filling) or bool(self.noted)
+        return bool(self.journal._next_batch) or bool(self.noted)
 
     def reader(self) -> HostedRooms:
         """The rooms that a restart would load."""
@@ -433,7 +433,7 @@ class RoomsMachine(RuleBasedStateMachine):
 
     def events_after(self, seq: int) -> list[AnyEvent]:
         """Events after it that are not committed; they are in the filling batch only."""
-        return [entry.event for entry in self.journal._filling.entries if entry.seq > seq]
+        return [entry.event for entry in self.journal._next_batch.entries if entry.seq > seq]
 
     # -- the journal
 

@@ -8,9 +8,9 @@ from chatd.api.results import Acked, ConsumerList, ConsumerRecord
 from chatd.control.jsonrpc import RpcError
 from chatd.control.selection import Selection
 from chatd.control.session import Session
-from chatd.journal import counting
+from chatd.journal import search
 from chatd.journal.batch import Batch
-from chatd.journal.counting import CountRequest
+from chatd.journal.search import CountRequest
 from chatd.messages.consumers import Consumer
 from chatd.node import Node
 from chatd.paths import NAME_RULE, valid_name
@@ -36,7 +36,7 @@ async def consumers(node: Node, _session: Session, _params: Nothing) -> Consumer
     listed = list(node.consumers)
     asked = [_asked(one.seq, Selection.of(node, one)) for one in listed]
     records = [_record(node, one) for one in listed]
-    lags = await counting.count(node.journal, asked)
+    lags = await search.count(node.journal, asked)
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
 
 

@@ -18,7 +18,7 @@ from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Entry
-from chatd.journal.global_id import GlobalId, parts
+from chatd.journal.epochs import GlobalId, split_position
 from chatd.journal.rawjson import is_settled
 from chatd.net.native.link import NativeLink
 from chatd.net.native.queries import AWAITED
@@ -106,9 +106,9 @@ def _question(ours: str, peer: Peer, entry: Entry, life: MessageTrace) -> Global
     """
     message = cast(Message, entry.event)
     if life.place is not None:
-        return GlobalId(peer.node or "", *parts(life.place))
+        return GlobalId(peer.node or "", *split_position(life.place))
     if entry.direction == "out":
-        return GlobalId(ours, *parts(message.id))
+        return GlobalId(ours, *split_position(message.id))
     known = GlobalId.parse(message.global_id or "")
     assert known is not None  # only a message direct from a plain peer has none, and that peer is not asked
     return known

@@ -150,8 +150,8 @@ class NativeLink:
                 await self._take_in(self._rest, life)
                 self._rest = []
                 while self.bye is None:
-                    if not self._journal.has_room:
-                        await self._for_journal(life, self._journal.room)
+                    if not self._journal.has_capacity:
+                        await self._for_journal(life, self._journal.wait_for_capacity)
                     life.deadline = trio.current_time() + self._config.dead_after
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
@@ -266,7 +266,7 @@ class NativeLink:
             if start is not None:
                 self._outgoing.start(start)
                 self._rooms.declare()
-                epoch, seq = self._journal.epochs.told(start)
+                epoch, seq = self._journal.epochs.as_watermark(start)
                 await self._send([Resume(epoch=epoch, seq=seq), *self._rooms.due(), *self._cloned()])
                 self._pings.ask()
                 await self._serve()
@@ -310,7 +310,7 @@ class NativeLink:
     async def _rest_until_woken(self) -> None:
         """Wait for a commit, a Ping or the end; ask after silence, and commit receipts that nothing else has taken."""
         ask_at = max(self._heard, self._pings.last_asked) + self._config.ping_after
-        linger = trio.current_time() + LINGER_S if self._journal.lingers else float("inf")
+        linger = trio.current_time() + LINGER_S if self._journal.has_waiting_events else float("inf")
         with trio.move_on_at(min(ask_at, linger)) as scope:
             await self._waker.wait()
         if scope.cancelled_caught:

@@ -12,7 +12,7 @@ from typing import Final, cast
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.journal.global_id import GlobalId
+from chatd.journal.epochs import GlobalId
 from chatd.net.links import Links, supervised
 from chatd.peers.peer import Peer
 from chatd.query.tally import SPAN, RangeTally

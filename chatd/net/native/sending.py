@@ -9,7 +9,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.api.events import Message, RoomRefused
 from chatd.journal.batch import Entry
-from chatd.journal.global_id import position_in
+from chatd.journal.epochs import position_part
 from chatd.journal.journal import Journal
 from chatd.messages.states import REJECTED
 from chatd.messages.text_limits import is_over
@@ -211,7 +211,7 @@ def frames_of(entries: Sequence[Entry], journal: Journal) -> list[Ordered]:
             message = cast(Message, entry.known) if entry.known else _direct(entry.raw)
             if message.room is None:
                 answered = message.re_global_id
-                re = None if answered is msgspec.UNSET else position_in(answered)
+                re = None if answered is msgspec.UNSET else position_part(answered)
                 frames.append(Text(epoch, entry.seq, message.text, re))
                 continue
         frames.append(_in_room(epoch, entry))
@@ -222,7 +222,7 @@ def _in_room(epoch: str, entry: Entry) -> Say | Refused:
     """What is said in a room of the peer, or what was not taken in one of ours."""
     event = entry.event
     if isinstance(event, RoomRefused):
-        return Refused(epoch, entry.seq, room_of(event.room), position_in(event.global_id), event.reason)
+        return Refused(epoch, entry.seq, room_of(event.room), position_part(event.global_id), event.reason)
     message = cast(Message, event)
     to = None if message.to is msgspec.UNSET else message.to
     to_node = None if message.to_node is msgspec.UNSET else message.to_node

@@ -59,7 +59,7 @@ class JournalState(Protocol):
     def lost(self) -> bool:
         """Whether nothing can be stored until a restart."""
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until the journal has capacity for more."""
 
 
@@ -224,7 +224,7 @@ class PlainLink:
 
     async def _pace_reading(self) -> None:
         """Wait for capacity in the journal and, on accepted links, for the receive rate."""
-        await self._journal.room()
+        await self._journal.wait_for_capacity()
         if self.direction == "in":
             await self._read_pacer.wait()
 

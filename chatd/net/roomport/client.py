@@ -170,7 +170,7 @@ class RoomClient:
 
     async def _pace_reading(self) -> None:
         """Wait for capacity in the journal and for the receive rate."""
-        await self._access.journal.room()
+        await self._access.journal.wait_for_capacity()
         await self._pacer.wait()
 
     # -- commands

@@ -52,7 +52,7 @@ async def test_what_would_be_gone_with_the_next_start_is_refused(stand: Stand, c
     await client.ask("room.host", room="lobby")
     await stand.journal.settled()
     before = stand.journal.appended
-    stand.journal.store.location.lost = True
+    stand.journal.store.files.lost = True
     with pytest.raises(Refused) as caught:
         await client.ask(name, **WRITES[name])
     assert (caught.value.kind, caught.value.data["retryable"]) == ("storage_lost", False)
@@ -63,7 +63,7 @@ async def test_what_would_be_gone_with_the_next_start_is_refused(stand: Stand, c
 async def test_pipelined_neighbours_are_refused_one_by_one(stand: Stand, client: Client) -> None:
     await stand.journal.settled()
     before = stand.journal.appended
-    stand.journal.store.location.lost = True
+    stand.journal.store.files.lost = True
     await client.write(b"".join(request("send", id_, peer=0, text="x") for id_ in range(1, 10)))
     kinds = [line["error"]["data"]["kind"] for line in await client.lines(9)]
     assert kinds == ["storage_lost"] * 9
@@ -73,7 +73,7 @@ async def test_pipelined_neighbours_are_refused_one_by_one(stand: Stand, client:
 async def test_everything_can_still_be_read(stand: Stand, client: Client) -> None:
     (position,) = await stand.say("kept")
     await client.ask("room.host", room="lobby")
-    stand.journal.store.location.lost = True
+    stand.journal.store.files.lost = True
     page = await client.ask("history", from_="start", filter={"types": ["message"]})
     assert [event["text"] for event in page["events"]] == ["kept"]
     assert (await client.ask("msg", id=position))["message"]["text"] == "kept"
@@ -86,11 +86,11 @@ async def test_everything_can_still_be_read(stand: Stand, client: Client) -> Non
 async def test_a_node_without_its_files_is_not_healthy_and_is_again_when_they_are_back(
     stand: Stand, client: Client
 ) -> None:
-    stand.journal.store.location.lost = True
+    stand.journal.store.files.lost = True
     answer = await client.ask("health")
     assert answer["healthy"] is False
     assert "removed or replaced" in answer["problems"][0]
-    stand.journal.store.location.lost = False
+    stand.journal.store.files.lost = False
     assert (await client.ask("health"))["healthy"] is True
     await client.ask("send", peer=0, text="x")
 
@@ -107,6 +107,6 @@ async def test_what_was_appended_before_is_still_committed_and_answered(stand: S
         with trio.fail_after(10):
             while stand.journal.appended == stand.journal.committed:
                 await trio.lowlevel.checkpoint()
-        stand.journal.store.location.lost = True
+        stand.journal.store.files.lost = True
         disk.release()
         assert (await client.answer(1))["result"]["id"]

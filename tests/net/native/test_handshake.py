@@ -219,7 +219,7 @@ async def test_a_stranger_that_is_pending_gets_hello_then_bye() -> None:
 async def test_the_mark_in_hello_is_the_committed_one() -> None:
     async with linking() as links:
         identity = new_identity()
-        links.journal.raise_mark(identity.node, "handmade", 5)
+        links.journal.raise_watermark(identity.node, "handmade", 5)
         await links.journal.settled()
         links.journal.watermarks.raise_appended(identity.node, "handmade", 9)
         said: list[Hello] = []

@@ -317,7 +317,7 @@ async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_s
         assert await peer.until(AckFrame) == AckFrame("handmade", 1)
         links.chat.send(link.peer, "owed")
         owed = await peer.until(Text)
-        links.journal.store.location.lost = True
+        links.journal.store.files.lost = True
         await peer.send(Text("handmade", 2, "lost"), AckFrame(owed.epoch, owed.seq), PingFrame(7))
         assert (await peer.until(PongFrame)).token == 7
         assert link.peer.outbox.count == 0
@@ -329,7 +329,7 @@ async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_s
 async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_when_the_journal_is_back() -> None:
     async with linking() as links:
         async with linked(links, RESUME) as (peer, link):
-            location = links.journal.store.location
+            location = links.journal.store.files
             location.lost = True
             await peer.send(Text("handmade", 1, "1"), PingFrame(7))
             await peer.until(PongFrame)
@@ -344,7 +344,7 @@ async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_wh
 async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
     async with linking() as links, linked(links, RESUME, PingFrame(6)) as (peer, link):
         await peer.until(PongFrame)
-        location = links.journal.store.location
+        location = links.journal.store.files
         location.lost = True
         await peer.send(PingFrame(7))
         await peer.until(PongFrame)
@@ -357,7 +357,7 @@ async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() 
 async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either() -> None:
     async with linking() as links:
         links.router.hosted_rooms.host("lobby")
-        links.journal.store.location.lost = True
+        links.journal.store.files.lost = True
         async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), PingFrame(7)) as (peer, link):
             assert (await peer.until(PongFrame)).token == 7
             room = links.router.hosted_rooms.get("lobby")
@@ -431,7 +431,7 @@ async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_he
             await theirs.send_all(encode_many([Text("handmade", seq, "x" * 2000)]))
         start = trio.current_time()
         await trio.sleep(10 * links.config.dead_after)
-        assert not links.journal.has_room
+        assert not links.journal.has_capacity
         assert link.reason is None
         times = [start, *(time for time in heard if time > start)]
         assert max(later - earlier for earlier, later in pairwise(times)) <= links.config.ping_after + 1

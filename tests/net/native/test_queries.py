@@ -9,7 +9,7 @@ import trio
 
 from chatd.api.errors import ControlError
 from chatd.api.params import Filter
-from chatd.journal.global_id import GlobalId, parts
+from chatd.journal.epochs import GlobalId, split_position
 from chatd.net.links import Links
 from chatd.net.native.link import NativeLink
 from chatd.net.native.queries import ANSWERING_MOST, ASKED_MOST, TOLD_MOST, WAITING_MOST, Queries
@@ -108,7 +108,7 @@ async def test_of_others_messages_nothing_is_told() -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "secret")) as (_, link):
         ours, _batch = links.chat.send(link.peer, "hi")
         async with linked(links, RESUME, identity=new_identity(), epoch="stranger") as (stranger, _):
-            us, seq = links.identity.node, parts(ours.position)[1]
+            us, seq = links.identity.node, split_position(ours.position)[1]
             places = [(stranger.node, EPOCH, 1), (link.peer.node or "", EPOCH, 1), (us, EPOCH, 1)]
             places += [(us, links.journal.epoch, seq), (us, links.journal.epoch, 1)]
             for token, place in enumerate(places):

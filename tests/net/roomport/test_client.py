@@ -370,7 +370,7 @@ async def test_what_would_be_gone_with_the_next_start_ends_the_connection_of_who
     async with room_port_node() as node:
         bob = await node.named("bob")
         await node.named("carol")
-        node.links.journal.store.location.lost = True
+        node.links.journal.store.files.lost = True
         await bob.send_raw(b"lost")
         await node.users("bob", gone=True)
         assert ("bob", "storage_lost") in await node.leaves()
