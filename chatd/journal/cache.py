@@ -1,4 +1,7 @@
-"""The newest committed entries, in memory, so that a reader at the tail never touches the disk. Bounded in bytes."""
+"""EventCache: the newest committed entries in memory, bounded in bytes, so that a reader at the tail reads no disk.
+
+Owned by the journal, which adds each commit. Knows neither the store nor its readers.
+"""
 
 from bisect import bisect_right
 from collections import deque
@@ -8,11 +11,11 @@ from chatd.journal.batch import ENTRY_COST, Entry, StreamIds
 
 _seq = attrgetter("seq")
 _stream_id = attrgetter("stream_id")
-BLOCK = 256  # entries that go together, at most
+BLOCK = 256  # entries that are dropped together, at most
 
 
 class EventCache:
-    """Entries in seq order without a hole, whole and by topic."""
+    """Entries in seq order without a hole: all of them, and by stream id."""
 
     __slots__ = ("_blocks", "_bound", "_by_stream_id", "_entries", "_size", "floor")
 
@@ -21,11 +24,11 @@ class EventCache:
         self._bound = bound
         self._size = 0
         self._entries: list[Entry] = []
-        self._blocks: deque[tuple[int, int]] = deque()  # of them: the newest seq in it, its bytes
+        self._blocks: deque[tuple[int, int]] = deque()  # of the entries: the newest seq of a block, and its bytes
         self._by_stream_id: dict[int, list[Entry]] = {}
 
     def extend(self, entries: list[Entry]) -> set[int | None]:
-        """Add what was just committed, and let go of the oldest; gives the topics that were touched."""
+        """Add the entries of a commit and drop the oldest; returns the stream ids of the new entries."""
         self._entries += entries
         stream_ids: set[int | None] = set(map(_stream_id, entries))
         if len(stream_ids) == 1 and None not in stream_ids:
@@ -44,7 +47,7 @@ class EventCache:
         return stream_ids
 
     def _trim(self) -> None:
-        """Down to three quarters, so that this is done rarely."""
+        """Shrink to three quarters of the bound, so that this happens rarely."""
         before = self.floor
         while self._blocks and self._size > self._bound * 3 // 4:
             self.floor, size = self._blocks.popleft()
@@ -58,7 +61,7 @@ class EventCache:
                 del self._by_stream_id[stream_id]
 
     def after(self, seq: int, stream_id: StreamIds, limit: int) -> list[Entry] | None:
-        """At most `limit` entries after that seq; None when memory does not reach back that far."""
+        """At most `limit` entries after that seq; None if older ones than those in memory would be among them."""
         if seq < self.floor:
             return None
         if stream_id is None:
@@ -72,7 +75,7 @@ class EventCache:
         return sorted([entry for entries in found for entry in entries], key=_seq)[:limit]
 
     def at(self, seq: int) -> Entry | None:
-        """The entry of that seq; None where memory does not have it."""
+        """The entry of that seq; None if it is not in memory."""
         index = seq - self.floor - 1
         return self._entries[index] if 0 <= index < len(self._entries) else None
 

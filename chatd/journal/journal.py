@@ -1,8 +1,8 @@
-"""Journal: the node's append-only log. Append with group commit, the live tail, reads from a position.
+"""Journal: the node's append-only log: append with group commit, and read from a position.
 
-`append` is synchronous and gives the batch that the event is in; the batch is done after COMMIT, and nobody may be
-told "accepted" before that. One task (`run`) owns the store: a waiting commit first, then one bounded read, and so on.
-A failed commit takes everything with it that was appended behind it. Knows no peers, sockets or clients.
+`append` is synchronous and returns the batch that contains the event. The batch is done after COMMIT; nothing may be
+reported as accepted before that. One task (`run`) owns the store: a waiting commit first, then one bounded read, in
+turns. When a commit fails, everything that was appended after it fails too. Knows no peers, sockets or clients.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=AnyEvent)
 EPOCH_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
-STATEMENT_COST = 200  # bytes that one takes until it is committed, about
+STATEMENT_COST = 200  # bytes of memory until it is committed, approximately
 PAGE_ROWS = 2048  # a read of this many takes about 4 ms
 RECENT_ROWS = 2048
 
@@ -47,7 +47,7 @@ UNKNOWN = ControlError(
 
 
 class Page(NamedTuple):
-    """`entries`, and `through`: everything up to that seq was looked at."""
+    """`entries`, and `through`: the last seq that was examined."""
 
     entries: list[Entry]
     through: int
@@ -56,13 +56,13 @@ class Page(NamedTuple):
 class Journal:
     """An open journal.
 
-    Resource handling: `run` must be running for anything to be committed or read; `close` after it has ended.
-    Error handling: a full disk fails batches with `storage_full` and is tried again; any other error fails them with
-    `outcome_unknown` and comes out of `run` as StorageFailure: stop the node then.
+    Resource handling: nothing is committed or read unless `run` is running; call `close` after it has ended.
+    Error handling: a full disk fails a batch with `storage_full`, and the next batch is tried. Any other error fails it
+    with `outcome_unknown`, and `run` raises StorageFailure: stop the node then.
     """
 
     def __init__(self, store: Store, runtime: Runtime, *, pending_bytes: int, tail_bytes: int) -> None:
-        """Begin a new epoch in an open store (blocking)."""
+        """Begin a new epoch in an open store (blocking). `pending_bytes` bounds what waits for its commit."""
         self.store = store
         self._runtime = runtime
         self._pending_bytes = pending_bytes
@@ -73,7 +73,8 @@ class Journal:
         self.watermarks = Watermarks(
             store.query("SELECT node, epoch, seq FROM marks ORDER BY ord"), store.query("SELECT node, seq FROM acks")
         )
-        self.floor: int = store.query("SELECT seq FROM floor")[0][0]  # what lies up to there is gone: retention
+        # Events up to and including this seq are deleted, except undelivered ones: see retention.py.
+        self.floor: int = store.query("SELECT seq FROM floor")[0][0]
         self.timings = Timings()
         self.full = False
         self.broken = False
@@ -83,7 +84,7 @@ class Journal:
         self._cache = EventCache(self.committed, tail_bytes)
         self._next_batch = Batch()
         self._committing: Batch | None = None
-        self._urgent = False  # somebody waits for the commit of what is in `_filling`
+        self._urgent = False  # `_next_batch` is to be committed at once
         self._reads = ReadQueue()
         self._work = Waker()
         self._capacity_freed = Broadcast()
@@ -94,16 +95,16 @@ class Journal:
     def append(
         self, event: AnyEvent, stream_id: int | None = None, direction: str | None = None, *, urgent: bool = True
     ) -> Batch:
-        """Give the event its position and time, and put it into the next commit. Never blocks.
+        """Give the event its position and time, and add it to the next batch. Never blocks.
 
-        One that is not urgent makes no commit: it goes with the next one, or with `flush`.
+        An event that is not urgent starts no commit: it waits for the next one, or for `flush`.
         """
         return self.append_all([event], stream_id, direction, urgent=urgent)
 
     def append_all(
         self, events: list[E], stream_id: int | None = None, direction: str | None = None, *, urgent: bool = True
     ) -> Batch:
-        """The same for neighbours of one type. A message gets its id, which is its position."""
+        """Append consecutive events of one type. A message gets its id, which is its position."""
         batch = self._batch(urgent=urgent)
         if batch.done:
             return batch
@@ -119,7 +120,7 @@ class Journal:
             event.position = position = prefix + str(seq)
             if isinstance(event, Message):
                 event.id = position
-        # All at once, or none if one cannot be encoded. Of anything but a list msgspec before 0.23 leaks an iterator.
+        # All are encoded, or none if one cannot be. With anything but a list, msgspec before 0.23 leaks an iterator.
         data = self._encode_lines(events)
         tag = str(events[0].__struct_config__.tag)
         batch.entries += [
@@ -131,19 +132,19 @@ class Journal:
         return batch
 
     def next_positions(self, count: int) -> list[str]:
-        """Those that the next events get, as long as nothing else is appended before them."""
+        """The positions that the next events get, unless something else is appended before them."""
         prefix, first = self._prefix, self.appended + 1
         return [prefix + str(seq) for seq in range(first, first + count)]
 
     def execute(self, sql: str, *params: Any) -> Batch:
-        """Put a statement into the next commit, with the events around it."""
+        """Add a statement to the next batch, in the transaction of the events around it."""
         batch = self._batch()
         batch.statements.append((sql, params))
         batch.size += STATEMENT_COST
         return batch
 
     def raise_watermark(self, node: str, epoch: str, seq: int) -> Batch:
-        """We have that node's journal up to there, as soon as the next commit is done."""
+        """Record with the next batch that that node's journal was received up to and including `seq`."""
         batch = self._batch()
         if not batch.done:
             batch.watermarks[(node, epoch)] = seq
@@ -151,19 +152,19 @@ class Journal:
         return batch
 
     def note(self, key: object, make: Callable[[], Statement]) -> None:
-        """Keep a value with the next commit, which is not made for it alone; `make` is called when that begins.
+        """Save a value with the next commit. A note starts no commit; `make` is called when one begins.
 
-        There is one note for each key. A note outlives a commit that fails.
+        A key has one note at a time. If the commit fails, the note waits for the next one.
         """
         self._next_batch.notes[key] = make
 
     def note_ack(self, node: str, seq: int) -> None:
-        """The node has got everything up to our `seq`."""
+        """Note that the node has everything up to and including our `seq`."""
         self.watermarks.acked[node] = seq
         self.note(("ack", node), lambda: (ACK, (node, self.watermarks.acked[node])))
 
     def flush(self) -> None:
-        """Commit what waits, also if it is notes only."""
+        """Commit what waits, even if it is only notes."""
         if (self._next_batch or self._next_batch.notes) and not self.broken:
             self._urgent = True
             self._work.wake()
@@ -180,40 +181,39 @@ class Journal:
 
     @property
     def lost(self) -> bool:
-        """Its files were removed or replaced. It works on in those that are open, until the node stops.
+        """Whether its files were removed or replaced. It goes on in the open files until the node stops.
 
-        Whatever is new must be refused, from clients (`LOST`) and from peers: it would be gone with the next start.
+        New messages must be rejected, from clients (`LOST`) and from peers: they would be gone after the next start.
         """
         return self.store.files.lost
 
     @property
     def next_batch(self) -> Batch:
-        """What goes with the next commit."""
         return self._next_batch
 
     @property
     def has_waiting_events(self) -> bool:
-        """Something is appended, and no commit is under way."""
+        """Whether something is appended, and no commit is in progress."""
         return bool(self._next_batch) and self._committing is None
 
     @property
     def is_idle(self) -> bool:
-        """No commit is under way: one that is asked for begins as soon as its task may run."""
+        """Whether no commit is in progress: an urgent append is committed as soon as the journal's task runs."""
         return self._committing is None
 
     @property
     def has_capacity(self) -> bool:
-        """Less waits for its commit than may."""
+        """Whether less than `pending_bytes` waits for its commit."""
         waiting = self._next_batch.size + (self._committing.size if self._committing else 0)
         return waiting < self._pending_bytes
 
     async def wait_for_capacity(self) -> None:
-        """Wait until there is room: who reads from a peer or client does so before reading more."""
+        """Wait for capacity. Every task that reads from a peer or client calls this before it reads more."""
         while not self.has_capacity and not self.broken:
             await self._capacity_freed.wait()
 
     async def settled(self) -> None:
-        """Wait until everything that was appended before is committed or has failed."""
+        """Wait until everything that was appended is committed or has failed."""
         if self._next_batch:
             self.flush()
         for batch in (self._committing, self._next_batch):
@@ -226,7 +226,7 @@ class Journal:
     # -- the one task that owns the store
 
     async def run(self) -> None:
-        """Commit and read, for ever. Raises StorageFailure when the journal can no longer be trusted."""
+        """Commit and read until cancelled. Raises StorageFailure when the journal can no longer be trusted."""
         while True:
             await self._work.wait()
             while self._urgent or self._reads:
@@ -253,7 +253,7 @@ class Journal:
             self._publish(batch)
 
     def _publish(self, batch: Batch) -> None:
-        """No await in here: what is committed, what readers see and who is woken change together."""
+        """Make a commit visible. No await in here: watermarks, cache and wake-ups change together."""
         self._committing = None
         stream_ids: set[int | None] = {None}
         if batch.entries:
@@ -268,7 +268,7 @@ class Journal:
         self._capacity_freed.notify()
 
     def _fail(self, error: ControlError) -> None:
-        """Everything that is not committed is gone, also what was appended behind the failed batch."""
+        """Discard everything that is not committed, also what was appended after the failed batch."""
         failed = [batch for batch in (self._committing, self._next_batch) if batch is not None]
         self._committing, self._next_batch, self._urgent = None, Batch(), False
         self.appended = self.committed
@@ -290,75 +290,75 @@ class Journal:
             raise StorageFailure(f"journal {self.store.path} cannot be read: {error}") from error
 
     async def ask(self, function: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
-        """What `function` gives for the store, in its turn: 10 ms of work at most, its own transaction if it writes.
+        """Call a function with the store, in the journal's thread: 10 ms at most, in its own transaction if it writes.
 
-        `then` is told before anybody else reads.
+        `then` gets the result before the next read begins.
         """
         self._work.wake()
         found: T = await self._reads.ask(partial(function, self.store), then)
         return found
 
     def recent(self, after: int, stream_id: StreamIds = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
-        """Committed entries after that seq out of memory; None when memory does not reach back that far.
+        """Committed entries after that seq from memory; None if memory does not reach back that far.
 
-        With fewer than `limit`, everything up to `committed` was looked at.
+        Fewer than `limit` entries: everything up to `committed` was examined.
         """
         return self._cache.after(after, stream_id, limit)
 
     def in_memory(self, seq: int) -> Entry | None:
-        """The committed entry of that seq, where memory still has it."""
+        """The committed entry of that seq, if it is still in memory."""
         return self._cache.at(seq)
 
     async def page(
         self, after: int, stream_id: StreamIds = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING
     ) -> Page:
-        """Committed entries after that seq, from disk, at most 1 MiB and `limit` of them.
+        """Committed entries after that seq from disk, at most `limit` and 1 MiB.
 
-        With `where`, only what it asks for; and only so many rows are looked at that there may be more after them.
+        With `where`, only entries that meet it. The number of rows examined is bounded too: more may follow `through`.
         """
         through, most = self.committed, min(limit, PAGE_ROWS)
         return Page(*await self.ask(lambda store: store.page(after, through, stream_id, most, where)))
 
     async def entry(self, seq: int) -> Entry | None:
-        """The committed entry of that seq; None where there is none (any more)."""
+        """The committed entry of that seq; None if there is none, or it was deleted."""
         if seq > self.committed:
             return None
-        read = self.read if seq > self.floor else self.page  # memory may still have what is gone
+        read = self.read if seq > self.floor else self.page  # memory may still have a deleted one
         entries, _ = await read(seq - 1, limit=1)
         return entries[0] if entries and entries[0].seq == seq else None
 
     async def entries(self, seqs: Sequence[int]) -> dict[int, Entry]:
-        """The committed entries of those seqs, a few dozen at most, by seq. What is gone is left out."""
+        """The committed entries of those seqs, a few dozen at most, by seq. Deleted ones are left out."""
         return {entry.seq: entry for entry in await self.ask(lambda store: store.entries(seqs))}
 
     async def heads(self, seqs: Sequence[int]) -> list[Entry]:
-        """The same, with 1,024 bytes of each body: all that stands before the text."""
+        """The same as a list, with only the head of each body (journal/rawjson.py)."""
         return await self.ask(lambda store: store.entries(seqs, heads=True))
 
     async def read(
         self, after: int, stream_id: StreamIds = None, limit: int = PAGE_ROWS, where: Condition = ANYTHING
     ) -> Page:
-        """The same from wherever they are; out of memory also others than `where` asks for."""
+        """Committed entries after that seq, from memory or disk; from memory also those that do not meet `where`."""
         entries = self.recent(after, stream_id, limit)
         if entries is None:
             return await self.page(after, stream_id, limit, where)
         return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
 
     async def responds(self) -> None:
-        """Return once the store has answered: the journal's task and its disk are alive."""
+        """Return when the store has answered: the journal's task and its disk work."""
         await self.ask(lambda store: store.query("SELECT 1"))
 
     async def check_files(self) -> None:
-        """Look whether its files are in their place, as each commit does too; see `lost`."""
+        """Check that its files are still at their paths, as each commit does; see `lost`."""
         await self.ask(lambda store: store.files.check())
 
     def watch(self, waker: Waker, stream_id: StreamIds = None) -> None:
-        """Wake it once per commit that touched one of the topics; None is every commit."""
+        """Wake it once per commit with an event of one of the streams; None: per commit."""
         for one in stream_ids_of(stream_id):
             self._watchers.setdefault(one, set()).add(waker)
 
     def unwatch(self, waker: Waker, stream_id: StreamIds = None) -> None:
-        """End `watch`."""
+        """End a `watch` with the same arguments."""
         for one in stream_ids_of(stream_id):
             watchers = self._watchers.get(one, set())
             watchers.discard(waker)
@@ -366,7 +366,7 @@ class Journal:
                 self._watchers.pop(one, None)
 
     def raise_floor(self, seq: int) -> None:
-        """What lies up to there is gone. Every reader looks, so that one of a quiet topic does not fall below it."""
+        """Record that events up to and including `seq` are deleted, and wake all readers: none may stay below it."""
         if seq > self.floor:
             self.floor = seq
             for waker in [waker for watchers in self._watchers.values() for waker in watchers]:
@@ -379,7 +379,7 @@ class Journal:
         return f"{self.epochs.epoch_of(seq)}:{seq}"
 
     def epoch_of(self, seq: int) -> str:
-        """The epoch in whose range a seq lies."""
+        """The epoch that contains a seq."""
         return self.epochs.epoch_of(seq)
 
     def span(self, epoch: str) -> tuple[int, int] | None:
@@ -396,5 +396,5 @@ class Journal:
         return self.epochs.resolve(position, self.committed)
 
     def close(self) -> None:
-        """After `run` has ended (blocking)."""
+        """Close the store (blocking), after `run` has ended."""
         self.store.close()

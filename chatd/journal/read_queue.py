@@ -1,4 +1,7 @@
-"""Reads: what waits for its turn at the store. Who asks waits; the journal's task serves one at a time."""
+"""ReadQueue: functions that wait for their turn to use the store.
+
+A caller waits in `ask`; the journal's task serves one function at a time.
+"""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -19,8 +22,6 @@ class _Read:
 
 
 class ReadQueue:
-    """First come, first served."""
-
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
@@ -30,9 +31,9 @@ class ReadQueue:
         return bool(self._waiting)
 
     async def ask(self, function: Callable[[], Any], then: Callable[[Any], None] | None = None) -> Any:
-        """Wait for what it gives; one that nobody waits for any more is not done.
+        """Wait for the result of `function`. It is not called if its caller is cancelled before its turn.
 
-        `then` gets it before the next one is served, also if who asked is gone by then.
+        `then` gets the result before the next function is served, also if the caller is cancelled by then.
         """
         read = _Read(function, then)
         self._waiting.append(read)
@@ -43,7 +44,7 @@ class ReadQueue:
         return read.result
 
     async def serve(self, run: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
-        """Do the oldest, by means of `run`; its exceptions come out here, and the one who asked waits on."""
+        """Call the oldest function through `run`. An exception is raised here, and its caller goes on waiting."""
         read = self._waiting.popleft()
         if not read.abandoned:
             read.result = await run(read.function)

@@ -1,17 +1,18 @@
-"""Retention: what of the journal is too old, or too much, goes: oldest first, in steps of a few milliseconds.
+"""Retention: deletes events that are too old or too many, oldest first, in steps of a few milliseconds.
 
-Everything up to the floor is gone, except the single rows that an outbox owes, which go once they are acknowledged or
-given up. A row, what other tables say of it, and the floor change in one transaction; `journal.floor` follows before
-anybody else reads. Epochs of which nothing is left go with them, all but the newest (journal/epochs.py). Marks and
-acknowledgements are for good.
+Everything up to the floor is deleted, except rows that an outbox still contains; these go once they are acknowledged or
+given up. A row, what other tables contain about it, and the floor change in one transaction; `journal.floor` follows
+before the next read. Epochs without events are dropped, all but the newest ones (journal/epochs.py). Watermarks and
+acknowledgements are kept for good. Called by maintenance.py.
 
 *Size* is that of the pages in use: a file does not shrink, but its free pages are used again. History keeps about half
-of what is allowed, however much is owed.
+of the allowed size, however much the outboxes contain.
 
-*Age* is judged by stamps of a wall clock that may be wrong for a while. A stamp in the future says nothing. And where
-stamps jump by more than a day from one event to the next (the clock was set, or the node was off), what lies before
-the jump goes only once what lies behind it is too old as well. So a clock in 1970 or 2038 deletes nothing early. What
-this run itself has seen for so long is too old by any clock, so nothing is kept for ever.
+*Age* is judged by timestamps of a wall clock that may be wrong for a while. A timestamp in the future proves nothing.
+If timestamps jump by more than a day from one event to the next (the clock was set, or the node was off), the events
+before the jump are deleted only when those after it are too old as well. So a clock in 1970 or 2038 deletes nothing
+early. Events that this process has held for longer than the allowed age are too old by any clock, so nothing is kept
+for ever.
 """
 
 from collections import deque
@@ -22,17 +23,17 @@ from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull, Store
 from chatd.runtime import Runtime
 
-ROWS = 2048  # of one step, at most: about 5 ms
+ROWS = 2048  # in one step, at most: about 5 ms
 MOST_ROWS = 12_000  # the same while larger commits go in between: no longer than they take
-ROW_BYTES = 512  # of bodies for each row of a step, or a single larger one
-TOPICS = 256  # looked at in one step: 2 ms
-JUMP_MS = 86_400_000  # between two events, and not believed
+ROW_BYTES = 512  # of bodies per row of a step, on average, unless a single row is larger
+STREAMS = 256  # examined in one step: 2 ms
+JUMP_MS = 86_400_000  # between two events: a longer pause means that a clock may be wrong
 
-_OWED = """SELECT 1 FROM outboxes AS box WHERE box.topic = events.topic AND box.messages > 0
+_UNDELIVERED = """SELECT 1 FROM outboxes AS box WHERE box.topic = events.topic AND box.messages > 0
     AND events.direction = 'out' AND events.seq >= box.first
     AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.seq = events.seq AND outcomes.final)"""
 _DELETIONS = (
-    f"DELETE FROM events WHERE seq > ? AND seq <= ? AND NOT EXISTS ({_OWED})",
+    f"DELETE FROM events WHERE seq > ? AND seq <= ? AND NOT EXISTS ({_UNDELIVERED})",
     *(
         f"DELETE FROM {table} WHERE seq > ? AND seq <= ? AND NOT EXISTS (SELECT 1 FROM events WHERE seq = {table}.seq)"
         for table in ("outcomes", "expiries", "keys")
@@ -43,20 +44,20 @@ _OLDEST = "SELECT min(seq) FROM events"
 _TRIM = "DELETE FROM epochs WHERE ord < (SELECT ord FROM epochs WHERE epoch = ?)"
 _BLOCK = """SELECT max(seq), sum(size) FROM
     (SELECT seq, length(body) AS size FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?)"""
-_KEPT = "SELECT DISTINCT topic FROM events WHERE seq > ? AND seq <= ?"
-_OLDEST_OF = """SELECT (SELECT seq FROM events WHERE topic = ? AND seq <= ? ORDER BY seq LIMIT 1),
+_STREAMS_IN = "SELECT DISTINCT topic FROM events WHERE seq > ? AND seq <= ?"
+_OLDEST_OF_STREAM = """SELECT (SELECT seq FROM events WHERE topic = ? AND seq <= ? ORDER BY seq LIMIT 1),
     (SELECT first FROM outboxes WHERE topic = ? AND messages > 0)"""
 _GIVEN_UP = "SELECT min(seq) FROM outcomes WHERE seq <= ? AND final"
-_NEXT_TOPIC = "SELECT topic, seq FROM events WHERE topic > ? ORDER BY topic, seq LIMIT 1"
+_NEXT_STREAM = "SELECT topic, seq FROM events WHERE topic > ? ORDER BY topic, seq LIMIT 1"
 _USED = """SELECT (page_count - freelist_count) * page_size
     FROM pragma_page_count, pragma_freelist_count, pragma_page_size"""
-_OWED_BYTES = "SELECT coalesce(sum(bytes), 0) FROM outboxes"
+_UNDELIVERED_BYTES = "SELECT coalesce(sum(bytes), 0) FROM outboxes"
 _AT_OR_AFTER = "SELECT at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1"
 _AT_BEFORE = "SELECT at FROM events WHERE seq < ? AND seq > ? ORDER BY seq DESC LIMIT 1"
 
 
 class Retention:
-    """What is to go, of one journal. `step` is called by one task."""
+    """The retention of one journal. One task calls `step`."""
 
     def __init__(self, journal: Journal, runtime: Runtime, *, age: float, size: int) -> None:
         """`age` in seconds, `size` in bytes."""
@@ -64,50 +65,50 @@ class Retention:
         self._runtime = runtime
         self._age = age
         self._size = size
-        self._kept: deque[int] = deque()  # topics that have rows below the floor
-        self._recalled: int | None = 0  # topics up to there were looked at since the start; None: all
-        self._witness = (journal.committed, trio.current_time())  # what is up to there is older than that
-        self._surely_old = 0
-        self._oldest = journal.epochs.epoch_of(0)  # epoch that is kept
+        self._streams_below: deque[int] = deque()  # stream ids with rows below the floor
+        self._recalled_through: int | None = 0  # stream ids up to this one were examined since the start; None: all
+        self._held_since = (journal.committed, trio.current_time())  # events up to this seq are older than this time
+        self._old_by_any_clock = 0
+        self._oldest = journal.epochs.epoch_of(0)  # the oldest epoch to keep
 
     async def step(self) -> bool:
-        """Delete a little of what has to go; whether there may be more."""
-        self._look_at_the_clock()
+        """Delete some events; whether there may be more to delete."""
+        self._note_time()
         now_ms, newest = int(self._runtime.wall() * 1000), self._journal.committed
-        return (await self._journal.ask(lambda store: self._step(store, newest, now_ms), self._told))[1]
+        return (await self._journal.ask(lambda store: self._step(store, newest, now_ms), self._apply))[1]
 
-    def _look_at_the_clock(self) -> None:
-        seq, since = self._witness
+    def _note_time(self) -> None:
+        seq, since = self._held_since
         if trio.current_time() - since >= self._age:
-            self._surely_old, self._witness = seq, (self._journal.committed, trio.current_time())
+            self._old_by_any_clock, self._held_since = seq, (self._journal.committed, trio.current_time())
 
-    def _told(self, found: tuple[int, bool]) -> None:
+    def _apply(self, found: tuple[int, bool]) -> None:
         self._journal.raise_floor(found[0])
         self._journal.epochs.drop_before(self._oldest)
 
     def _step(self, store: Store, newest: int, now_ms: int) -> tuple[int, bool]:
-        """The floor from now on, and whether there may be more. It was asked for when the journal ended at `newest`."""
+        """The new floor, and whether there may be more. `newest`: the end of the journal when the step was queued."""
         floor = self._journal.floor
-        self._recall(store, floor)
-        start, end = self._released(store, floor), floor
-        # Who writes without a pause must not outrun this: as much goes as came while this waited for its turn.
+        self._recall_streams(store, floor)
+        start, end = self._next_below_floor(store, floor), floor
+        # A writer without pauses must not outrun this: delete as much as was appended while this waited for its turn.
         rows = min(max(ROWS, (self._journal.committed - newest) * 5 // 4), MOST_ROWS)
         size = rows * ROW_BYTES
         if start is None:
-            start, excess = floor, self._excess(store)
+            start, excess = floor, self._excess_bytes(store)
             end = self._journal.committed if excess > 0 else self._too_old(store, floor, now_ms)
             size = min(size, excess) if excess > 0 else size
         if start >= end:
-            return floor, self._recalled is not None
+            return floor, self._recalled_through is not None
         try:
             through = self._delete(store, start, end, rows, size)
         except DiskFull:
             return floor, False
-        self._keep([stream_id for (stream_id,) in store.query(_KEPT, start, through)])
+        self._remember_streams([stream_id for (stream_id,) in store.query(_STREAMS_IN, start, through)])
         return max(floor, through), True
 
     def _delete(self, store: Store, after: int, end: int, rows: int, size: int) -> int:
-        """Delete the next rows of (after, end], at most so many, except what is owed; up to where."""
+        """Delete the next rows in (after, end], at most `rows`, except undelivered ones; returns the last seq."""
         found, total = store.query(_BLOCK, after, end, rows)[0]
         while rows > 1 and (total or 0) > size:
             rows //= 2
@@ -117,7 +118,7 @@ class Retention:
             for sql in _DELETIONS:
                 run(sql, (after, through))
             run(_RAISE, (through,))
-            # An outbox may owe what is below the floor, and its frames have the epoch in which it was written.
+            # An outbox may contain rows below the floor, and their frames need the epoch in which they were written.
             left, floor = store.query(_OLDEST)[0][0], max(through, self._journal.floor)
             oldest = self._journal.epochs.oldest_to_keep(min(left or floor, floor))
             run(_TRIM, (oldest,))
@@ -126,50 +127,50 @@ class Retention:
 
     # -- below the floor
 
-    def _keep(self, stream_ids: list[int]) -> None:
-        self._kept.extend(stream_id for stream_id in stream_ids if stream_id not in self._kept)
+    def _remember_streams(self, stream_ids: list[int]) -> None:
+        self._streams_below.extend(stream_id for stream_id in stream_ids if stream_id not in self._streams_below)
 
-    def _recall(self, store: Store, floor: int) -> None:
-        """Find what former runs have kept, a few topics at a time."""
-        for _ in range(TOPICS):
-            if self._recalled is None:
+    def _recall_streams(self, store: Store, floor: int) -> None:
+        """Find the streams with rows that previous runs have kept, a few at a time."""
+        for _ in range(STREAMS):
+            if self._recalled_through is None:
                 return
-            rows = store.query(_NEXT_TOPIC, self._recalled)
-            self._recalled = rows[0][0] if rows else None
-            self._keep([stream_id for stream_id, seq in rows if seq <= floor])
+            rows = store.query(_NEXT_STREAM, self._recalled_through)
+            self._recalled_through = rows[0][0] if rows else None
+            self._remember_streams([stream_id for stream_id, seq in rows if seq <= floor])
 
-    def _released(self, store: Store, floor: int) -> int | None:
-        """Just before the oldest row below the floor that was owed and is not any more; None if none is found."""
+    def _next_below_floor(self, store: Store, floor: int) -> int | None:
+        """The seq before the oldest row below the floor that is no longer undelivered; None if none is found."""
         given_up = store.query(_GIVEN_UP, floor)[0][0]
         if given_up is not None:
             return int(given_up) - 1
-        for _ in range(min(TOPICS, len(self._kept))):
-            stream_id = self._kept[0]
-            oldest, owed = store.query(_OLDEST_OF, stream_id, floor, stream_id)[0]
+        for _ in range(min(STREAMS, len(self._streams_below))):
+            stream_id = self._streams_below[0]
+            oldest, first_undelivered = store.query(_OLDEST_OF_STREAM, stream_id, floor, stream_id)[0]
             if oldest is None:
-                self._kept.popleft()
-            elif owed is None or oldest < owed:
+                self._streams_below.popleft()
+            elif first_undelivered is None or oldest < first_undelivered:
                 return int(oldest) - 1
             else:
-                self._kept.rotate(-1)
+                self._streams_below.rotate(-1)
         return None
 
     # -- above the floor
 
-    def _excess(self, store: Store) -> int:
-        """How many bytes of history are too much."""
+    def _excess_bytes(self, store: Store) -> int:
+        """The bytes of history to delete; 0 or less: none."""
         used = store.query(_USED)[0][0]
         if used <= self._size:
             return 0
-        owed = store.query(_OWED_BYTES)[0][0]
-        return int(min(used - self._size, used - owed - self._size // 2))
+        undelivered = store.query(_UNDELIVERED_BYTES)[0][0]
+        return int(min(used - self._size, used - undelivered - self._size // 2))
 
     def _too_old(self, store: Store, floor: int, now_ms: int) -> int:
-        """The last seq before the first event that is young, as far as the clock is not in doubt."""
+        """The last seq that is too old, as far as the clock is not in doubt."""
         newest, limit_ms = self._journal.committed, now_ms - int(self._age * 1000)
         young = store.first_at_or_after(limit_ms, floor, newest, now_ms)
         old = store.query(_AT_BEFORE, young, floor)
-        behind = store.query(_AT_OR_AFTER, young) if young <= newest else [(now_ms,)]
-        if not old or old[0][0] >= limit_ms or behind[0][0] - old[0][0] > JUMP_MS:
-            return self._surely_old
-        return max(self._surely_old, young - 1)
+        after = store.query(_AT_OR_AFTER, young) if young <= newest else [(now_ms,)]
+        if not old or old[0][0] >= limit_ms or after[0][0] - old[0][0] > JUMP_MS:
+            return self._old_by_any_clock
+        return max(self._old_by_any_clock, young - 1)

@@ -1,7 +1,7 @@
-"""Store: the journal's SQLite database. Blocking; used from one thread at a time, and by `journal.py` alone.
+"""Store: the journal's SQLite database. Blocking; used from one thread at a time, and only through the journal.
 
-WAL with `synchronous=FULL`, and one connection that locks the file against every other. Whatever is wrong with the
-file at the start is a StorageFailure with its path and what to do; it is never recreated over.
+WAL with `synchronous=FULL`, and one connection that locks the file against all others. Any problem with the file at the
+start raises StorageFailure with the path and a remedy; an existing file is never overwritten.
 """
 
 import errno
@@ -18,11 +18,11 @@ from chatd.journal.files import JournalFiles
 from chatd.journal.rawjson import HEAD
 from chatd.journal.schema import NewerSchema, migrate
 
-APPLICATION_ID = 0x63686174  # "chat", as SQLite's file header has it
-ROWS = 1024  # per INSERT, at most: half the price of one each, and fewer trips for Python's lock
-QUICK_CHECK_BYTES = 64 << 20  # up to here the whole file is looked over at the start (about 1 s a GiB)
+APPLICATION_ID = 0x63686174  # "chat", in the file header of SQLite
+ROWS = 1024  # per INSERT, at most: half the cost of one each, and fewer waits for Python's lock
+QUICK_CHECK_BYTES = 64 << 20  # up to this size the whole file is checked at the start (about 1 s per GiB)
 PAGE_BYTES = 1 << 20  # of bodies in one page
-LOOKED = 16_384  # rows that one look with conditions looks at: up to 10 ms
+EXAMINED_ROWS = 16_384  # by one read with conditions: up to 10 ms
 PAGE_SIZE = 8192  # less work for a full batch than 4096, and less to write for a single row than 16384
 CHECKPOINT_PAGES = 2000
 FOR_EVER = (1 << 63) - 1  # ms
@@ -44,14 +44,14 @@ _INSERTS = {
 
 
 class DiskFull(Exception):
-    """Nothing was written, and nothing is damaged: the disk is full, or cannot be written any more."""
+    """The disk is full or has become read-only: nothing was written, nothing is damaged."""
 
 
 class Store:
     """The open database.
 
-    Resource handling: holds one connection until `close`. Error handling: see each method; after any
-    `sqlite3.Error` out of `write` the outcome is unknown, and the store must not be written again.
+    Resource handling: holds one connection until `close`. Error handling: see each method; after a `sqlite3.Error` from
+    `write` the outcome is unknown, and the store must not be written again.
     """
 
     def __init__(self, path: str, node: str = "") -> None:
@@ -81,7 +81,7 @@ class Store:
         tables = run("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and run("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise sqlite3.NotSupportedError("it is a database of another program: move it away")
-        run(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; one that is there keeps its own
+        run(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; an existing one keeps its own
         if run("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise sqlite3.NotSupportedError("its file system cannot hold a write-ahead log: use a local disk")
         run("PRAGMA synchronous = FULL")
@@ -95,31 +95,31 @@ class Store:
             run(f"PRAGMA application_id = {APPLICATION_ID}")
         before = run("PRAGMA user_version").fetchone()[0]
         self.schema = migrate(self._db, self._node)
-        if self.schema != before:  # the log holds the whole rewritten journal, and no later checkpoint shortens it
+        if self.schema != before:  # the log contains the whole rewritten journal, and no later checkpoint shortens it
             run("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def query(self, sql: str, *params: Any) -> list[tuple[Any, ...]]:
-        """Small reads. Raises sqlite3.Error."""
+        """All rows of a small query. Raises sqlite3.Error."""
         return self._db.execute(sql, params).fetchall()
 
     def last_seq(self) -> int:
-        """The newest seq that was ever given; 0 in a new journal."""
+        """The newest seq that was ever used; 0 in a new journal."""
         newest = self.query("SELECT coalesce(max(seq), 0) FROM events")[0][0]
         first = self.query("SELECT coalesce(max(first_seq), 1) FROM epochs")[0][0]
-        floor = self.query("SELECT seq FROM floor")[0][0]  # the newest event may be gone
+        floor = self.query("SELECT seq FROM floor")[0][0]  # the newest event may be deleted
         return int(max(newest, first - 1, floor))
 
     def add_epoch(self, epoch: str, first_seq: int) -> None:
-        """Begin an epoch. Raises StorageFailure."""
+        """Raises StorageFailure."""
         try:
             self._db.execute("INSERT INTO epochs (first_seq, epoch) VALUES (?, ?)", (first_seq, epoch))
         except sqlite3.Error as error:
             raise _refusal(self.path, error) from None
 
     def write(self, batch: Batch) -> None:
-        """One transaction. Raises DiskFull (nothing was written) or sqlite3.Error (the outcome is unknown).
+        """Commit a batch. Raises DiskFull (nothing was written) or sqlite3.Error (the outcome is unknown).
 
-        Where the files were removed or replaced it succeeds all the same, in what is still open: see `location`.
+        If the files were removed or replaced it still succeeds, in the open files: see `files`.
         """
         self.files.check()
         with self.transaction() as run:
@@ -131,7 +131,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[[str, tuple[Any, ...]], object]]:
-        """Commit what the block runs. Raises DiskFull (nothing was written) or sqlite3.Error (nobody knows)."""
+        """Commit what the block executes. Raises DiskFull (nothing was written) or sqlite3.Error (unknown outcome)."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db.execute
@@ -160,22 +160,22 @@ class Store:
         return code == sqlite3.SQLITE_IOERR and _is_read_only(self.path)
 
     def _free_log(self) -> None:
-        """Roll back what SQLite has not rolled back itself; the log may be what fills the disk."""
+        """Roll back what SQLite has not rolled back itself, and truncate the log: it may be what fills the disk."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         try:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error:
-            return  # it stays full; the next write tries again
+            return  # the disk stays full; the next write retries
 
     def page(
         self, after: int, through: int, stream_id: StreamIds, limit: int, where: Condition = ANYTHING
     ) -> tuple[list[Entry], int]:
-        """Entries in (after, through], at most `limit`, and up to where was looked. Raises sqlite3.Error.
+        """At most `limit` entries in (after, through], and the last seq examined. Raises sqlite3.Error.
 
-        With conditions, at most LOOKED rows are examined: an empty page does not mean that nothing more follows.
+        With conditions, at most EXAMINED_ROWS rows are examined: after an empty page more entries may follow.
         """
-        end = self._end_of_look(after, through, stream_id, where)
+        end = self._last_to_examine(after, through, stream_id, where)
         entries: list[Entry] = []
         size = 0
         for row in self._db.execute(*select(_COLUMNS, after, end, stream_id, limit, where=where)):
@@ -186,23 +186,23 @@ class Store:
         whole = len(entries) < limit and size < PAGE_BYTES
         return entries, end if whole else entries[-1].seq
 
-    def _end_of_look(
+    def _last_to_examine(
         self, after: int, through: int, stream_id: StreamIds, where: Condition, *, back: bool = False
     ) -> int:
-        """The other end of a look that begins at `after`, or `back` at `through`."""
+        """The last seq that a read of (after, through] may examine; with `back`, the seq before the first one."""
         if where == ANYTHING or (where.indexed_types and stream_id is None and where.before_ms is None):
-            return after if back else through  # nothing is looked at that is not wanted
+            return after if back else through  # an index finds exactly the wanted rows
         if not isinstance(stream_id, int):
-            return max(after, through - LOOKED) if back else min(through, after + LOOKED)
+            return max(after, through - EXAMINED_ROWS) if back else min(through, after + EXAMINED_ROWS)
         order = "DESC" if back else ""
         sql = f"SELECT seq FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq {order} LIMIT 1 OFFSET ?"
-        last = self._db.execute(sql, (stream_id, after, through, LOOKED - 1)).fetchone()
+        last = self._db.execute(sql, (stream_id, after, through, EXAMINED_ROWS - 1)).fetchone()
         if last is None:
             return after if back else through
         return int(last[0]) - 1 if back else int(last[0])
 
     def entries(self, seqs: Sequence[int], *, heads: bool = False) -> list[Entry]:
-        """Those of them that there are; of their bodies only the `heads`."""
+        """The entries of those seqs that exist; with `heads`, only the heads of their bodies (journal/rawjson.py)."""
         columns = f"seq, at, type, direction, topic, {HEAD}" if heads else _COLUMNS
         sql = f"SELECT {columns} FROM events WHERE seq IN ({','.join('?' * len(seqs))})"
         return [Entry(*row) for row in self._db.execute(sql, seqs)]
@@ -212,18 +212,18 @@ class Store:
     ) -> tuple[list[Entry], int]:
         """The newest entries between those two seqs, newest first, with the `heads` of their bodies or without bodies.
 
-        The second value is the seq at which the search stopped: every matching entry after it is in the result.
+        The second value is the seq at which the search ended: all matching entries after it are in the result.
         """
-        start = self._end_of_look(after, before - 1, stream_id, where, back=True)
+        start = self._last_to_examine(after, before - 1, stream_id, where, back=True)
         columns = f"seq, at, type, direction, topic, {HEAD if heads else NO_BODY}"
         rows = self._db.execute(*select(columns, start, before - 1, stream_id, limit, "DESC", where))
         entries = [Entry(*row) for row in rows]
         return entries, start if len(entries) < limit else entries[-1].seq - 1
 
     def first_in(self, stream_id: int, after: int, through: int, rows: int) -> tuple[int | None, int, int]:
-        """The oldest message taken from a peer in (after, through], looking at no more than so many rows.
+        """The oldest message received from a peer in (after, through], among the first `rows` rows.
 
-        Its seq, None if there is none; up to where was looked; and at how many rows.
+        Returns its seq or None, the last seq examined, and the number of rows examined.
         """
         sql = "SELECT seq, direction FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         looked, seq = 0, after
@@ -234,9 +234,9 @@ class Store:
         return None, seq if looked == rows else through, looked
 
     def first_at_or_after(self, at_ms: int, low: int, high: int, latest_ms: int = FOR_EVER) -> int:
-        """The first seq of (low, high] that is not older than that time; high + 1 if all are. Binary search.
+        """The first seq in (low, high] that is not older than that time; high + 1 if all are. A binary search.
 
-        One that is later than `latest_ms` counts as older: its clock was wrong.
+        An event later than `latest_ms` counts as older: its clock was wrong.
         """
         while low < high:
             middle = (low + high + 1) // 2
@@ -248,7 +248,7 @@ class Store:
         return low + 1
 
     def size(self) -> int:
-        """Bytes on disk, with the write-ahead log."""
+        """Bytes on disk, including the write-ahead log."""
         return sum(map(_size, self._files()))
 
     def _files(self) -> Iterator[str]:
@@ -256,7 +256,7 @@ class Store:
         yield self.path + "-wal"
 
     def close(self) -> None:
-        """Checkpoint and close. Never raises: what was committed is safe in the log."""
+        """Checkpoint and close. Never raises: committed data is safe in the log."""
         try:
             self._db.close()
         except sqlite3.Error:
@@ -278,11 +278,11 @@ def _is_read_only(path: str) -> bool:
 
 
 def _is_out_of_space(path: str) -> bool:
-    """Whether a new file beside that one meets a full disk: SQLite does not tell a quota from a broken disk.
+    """Whether a new file in the same directory meets a full disk.
 
-    Nor does it tell why it could not make a file.
+    SQLite does not distinguish a quota from a broken disk, and does not report why it could not create a file.
     """
-    from tempfile import TemporaryFile  # only where something is wrong already
+    from tempfile import TemporaryFile  # heavy, and needed only after an error
 
     try:
         with TemporaryFile(dir=os.path.dirname(path), buffering=0) as probe:
@@ -294,7 +294,7 @@ def _is_out_of_space(path: str) -> bool:
 
 
 def _io_hint(path: str, error: sqlite3.Error) -> str:
-    """SQLite calls it an I/O error when it has to make a file beside one that it cannot write."""
+    """The remedy for an I/O error, which SQLite also reports when it cannot create a file beside a read-only one."""
     if _is_read_only(path):
         return "its file system is read-only: check how it is mounted"
     if not os.access(path, os.W_OK):
@@ -303,7 +303,7 @@ def _io_hint(path: str, error: sqlite3.Error) -> str:
 
 
 def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
-    """One line for the person who starts the node."""
+    """The error for the operator who starts the node, with a remedy."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     unclear = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
     if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):

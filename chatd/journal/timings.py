@@ -1,7 +1,7 @@
-"""Timeline: when what was committed, written to peers, and acknowledged by consumers, as far back as memory goes.
+"""Timings: when events were committed, written to peers and acknowledged by consumers, for `trace`.
 
-Seqs that somebody goes through in order, each with the wall time when that somebody had got so far: what is told of a
-message follows from it, and no message costs anything. Bounded; who does much gives way to those who do little.
+Kept in memory only, and bounded. Each commit, write or acknowledgement adds one pair of seq and wall time, so a single
+message costs nothing. When the bound is reached, the busiest peers and consumers lose their oldest times first.
 """
 
 from array import array
@@ -9,11 +9,11 @@ from bisect import bisect_left
 from collections.abc import Hashable
 from typing import Final
 
-MOST: Final = 65_536  # times of one kind that are kept: 16 bytes each
+MOST: Final = 65_536  # times in one `Times`: 16 bytes each
 
 
 class Track:
-    """One way through the journal: everything behind `floor` up to each of the seqs was done by the time beside it."""
+    """One pass through the journal: events after `floor`, up to and including each seq, were done at its time."""
 
     __slots__ = ("_times", "floor", "seqs")
 
@@ -23,24 +23,23 @@ class Track:
         self._times = array("d")
 
     def add(self, seq: int, time: float) -> None:
-        """Further now."""
         self.seqs.append(seq)
         self._times.append(time)
 
     def at(self, seq: int) -> float | None:
-        """When that one was done; None where it was not, or that is not known."""
+        """When that event was done; None if it was not, or its time is not known."""
         index = bisect_left(self.seqs, seq)
         return self._times[index] if self.floor < seq and index < len(self.seqs) else None
 
     def forget(self, count: int) -> None:
-        """Let go of the oldest times."""
+        """Drop the oldest times."""
         if count > 0:
             self.floor = self.seqs[count - 1]
             del self.seqs[:count], self._times[:count]
 
 
 class Times:
-    """Those of one kind of doing, for each who does it. Whoever begins again further back has two times for a seq."""
+    """Times of one step (commit, write, acknowledgement), per actor. After a restart further back a seq has two."""
 
     __slots__ = ("_kept", "_most", "_tracks")
 
@@ -49,11 +48,11 @@ class Times:
         self._kept = 0
         self._tracks: dict[Hashable, list[Track]] = {}
 
-    def add(self, who: Hashable, after: int, through: int, time: float) -> None:
-        """What lies in (after, through] was done now."""
-        tracks = self._tracks.get(who)
+    def add(self, actor: Hashable, after: int, through: int, time: float) -> None:
+        """Record that the events in (after, through] were done at that wall time."""
+        tracks = self._tracks.get(actor)
         if tracks is None:
-            tracks = self._tracks[who] = [Track(after)]
+            tracks = self._tracks[actor] = [Track(after)]
         elif tracks[-1].seqs[-1] > after:
             tracks.append(Track(after))
         tracks[-1].add(through, time)
@@ -61,19 +60,18 @@ class Times:
         if self._kept > self._most:
             self._trim()
 
-    def times_of(self, who: Hashable, seq: int) -> list[float]:
-        """Every time when that seq was done, in the order in which it was; none where that is not known (any more)."""
-        found = [track.at(seq) for track in self._tracks.get(who, ())]
+    def times_of(self, actor: Hashable, seq: int) -> list[float]:
+        """All known times of that seq, in the order in which it was done."""
+        found = [track.at(seq) for track in self._tracks.get(actor, ())]
         return [time for time in found if time is not None]
 
-    def drop(self, who: Hashable) -> None:
-        """There is no such one any more."""
-        self._kept -= sum(len(track.seqs) for track in self._tracks.pop(who, ()))
+    def drop(self, actor: Hashable) -> None:
+        self._kept -= sum(len(track.seqs) for track in self._tracks.pop(actor, ()))
 
     def _trim(self) -> None:
-        """Down to half, so that this is done rarely; everybody keeps the same number at most."""
-        for who in list(self._tracks)[: max(0, len(self._tracks) - self._most // 2)]:
-            self.drop(who)
+        """Shrink to half, so that this happens rarely. Each actor keeps the same number at most."""
+        for actor in list(self._tracks)[: max(0, len(self._tracks) - self._most // 2)]:
+            self.drop(actor)
         share = max(1, self._most // 2 // len(self._tracks))
         for tracks in self._tracks.values():
             over = sum(len(track.seqs) for track in tracks) - share
@@ -87,24 +85,24 @@ class Times:
 
 
 class Timings:
-    """That of one node, in this run."""
+    """The times of one node since its start."""
 
     __slots__ = ("_began", "_committed", "taken", "writes")
 
     def __init__(self) -> None:
-        self._began, self._committed = Times(), Times()  # of commits: their first event, and their end
-        self.writes = Times()  # to peers, by their topics
-        self.taken = Times()  # by consumers
+        self._began, self._committed = Times(), Times()  # when a batch got its first event, and when it was committed
+        self.writes = Times()  # to peers, by stream id
+        self.taken = Times()  # acknowledgements, by consumer
 
     def record_commit(self, before: int, through: int, began: float, time: float) -> None:
-        """What lies in (before, through] is in the journal now; it was appended from `began` on."""
+        """Record the commit of the events in (before, through], the first one appended at `began`."""
         self._began.add(None, before, through, began)
         self._committed.add(None, before, through, time)
 
     def appended_at(self, seq: int, at_ms: int) -> float:
-        """When, given what the journal keeps of it: nothing is appended before its commit has begun to fill."""
+        """When an event was appended: its stored time, but not before its batch got the first event."""
         return max([at_ms / 1000, *self._began.times_of(None, seq)])
 
     def committed_at(self, seq: int) -> float | None:
-        """When; None where that was not kept."""
+        """When an event was committed; None if that time was not kept."""
         return next(iter(self._committed.times_of(None, seq)), None)

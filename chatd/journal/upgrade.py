@@ -1,7 +1,7 @@
-"""Rewrites of events that an older chatd has put into the journal, for the migrations of schema.py.
+"""Rewrites of events that an older chatd has written, for the migrations of schema.py.
 
-Each goes through the journal in order, within the transaction of its migration. Knows no version but the two that it
-leads from and to.
+Each rewrite goes through the journal in order, within the transaction of its migration. It knows only the two versions
+that it leads from and to.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from chatd.api.events import Message, RoomRefused
 from chatd.journal.epochs import split_position
 from chatd.journal.rawjson import IS_ANSWER
 
-ROWS = 2048  # at a time, so that the memory it takes does not depend on the journal
+ROWS = 2048  # at a time, to bound the memory
 _PAGE = f"""SELECT seq, body FROM events WHERE seq > ? AND type IN ('message', 'room.refused')
     AND (? OR direction = 'out' AND {IS_ANSWER}) ORDER BY seq LIMIT ?"""
 _SENT = "SELECT body FROM events WHERE seq = ? AND type = 'message' AND direction = 'out'"
@@ -23,9 +23,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def name_messages_here(db: sqlite3.Connection, node: str) -> None:
-    """To schema 2: a message's id was its position in its sender's journal, and becomes that in this one, of `node`.
+    """To schema 2: a message's id was its position in its sender's journal, and becomes that in this journal of `node`.
 
-    What it was before is in the global id. Raises sqlite3.Error.
+    The global id contains the former position. Raises sqlite3.Error.
     """
     naming = _Naming(db, node, {_answered(event) for _, event in _events(db, all_of_them=False)})
     rows: list[tuple[bytes, int]] = []
@@ -38,7 +38,7 @@ def name_messages_here(db: sqlite3.Connection, node: str) -> None:
 
 
 def _events(db: sqlite3.Connection, *, all_of_them: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Messages and refusals with their seqs, in order; or only messages of ours that answer others."""
+    """Messages and refusals with their seqs, in order; or only our messages that answer others."""
     after = 0
     while rows := db.execute(_PAGE, (after, all_of_them, ROWS)).fetchall():
         for seq, body in rows:
@@ -47,21 +47,21 @@ def _events(db: sqlite3.Connection, *, all_of_them: bool) -> Iterator[tuple[int,
 
 
 def _answered(event: dict[str, Any]) -> str:
-    """The global id of the message that one of ours answers."""
+    """The global id of the message that our message answers."""
     return f"{event['peer']['node']}/{event['re']}"
 
 
 class _Naming:
-    """The names of messages, old to new."""
+    """The map from former to present names of messages."""
 
     def __init__(self, db: sqlite3.Connection, node: str, answered: set[str]) -> None:
         self._db = db
         self._node = node
         self._answered = answered  # global ids
-        self._places: dict[str, str] = {}  # of those that were answered: their positions here
+        self._places: dict[str, str] = {}  # global id of an answered message -> its position here
 
     def renamed(self, event: dict[str, Any]) -> bytes:
-        """The event with its new names."""
+        """The JSON of the event with its present names."""
         if event["type"] == "room.refused":
             event["global_id"] = f"{event['peer']['node']}/{event.pop('id')}"
             return _encode(msgspec.convert(event, RoomRefused))
@@ -77,7 +77,7 @@ class _Naming:
             return f"{self._node}/{position}"
         if event["room"] is None:
             return None if sender is None else f"{sender}/{event['id']}"
-        if place != position:  # in a room of another node, which has told it
+        if place != position:  # in a room of another node, which has sent the position
             return f"{sender}/{place}"
         return f"{self._node}/{position}" if sender is None else f"{sender}/{event['id']}"
 
@@ -93,7 +93,7 @@ class _Naming:
             event["re"] = re if self._answers_ours(event) else None
 
     def _answers_ours(self, event: dict[str, Any]) -> bool:
-        """Whether it answers an earlier message of ours to that peer, and does not only claim so."""
+        """Whether an event answers an earlier message of ours to the same peer, and does not only claim so."""
         seq = split_position(event["re"])[1]
         row = self._db.execute(_SENT, (seq,)).fetchone() if seq < split_position(event["position"])[1] else None
         if row is None:

@@ -1,14 +1,14 @@
-"""How far we have got everything of whom: one high-water mark per node and epoch, and what others acknowledged.
+"""Watermarks: up to where each node's journal was received (per node and epoch), and what other nodes acknowledged.
 
-Marks and acknowledgements are kept for good, whatever is forgotten. A mark is known twice: as *appended*, by which
-duplicates are judged, and as *committed*, which is what `Hello` and `Ack` say. The journal moves the second.
+Watermarks and acknowledgements are kept for good, also of forgotten peers. A watermark has two values: *appended*
+decides what is a duplicate; *committed* is what `Hello` and `Ack` frames contain, and only the journal raises it.
 """
 
 from collections.abc import Iterable
 
 
 class Watermarks:
-    """The marks of all nodes. Positions of other nodes are (epoch, seq)."""
+    """The watermarks of all nodes. A position in another node's journal is (epoch, seq)."""
 
     __slots__ = ("_appended", "_committed", "_newest", "acked")
 
@@ -20,11 +20,11 @@ class Watermarks:
         self.acked = dict(acked)
 
     def appended(self, node: str, epoch: str) -> int:
-        """The newest seq of that epoch that was appended; 0 if none was."""
+        """The newest appended seq of that epoch; 0 without one."""
         return self._appended.get((node, epoch), 0)
 
     def raise_appended(self, node: str, epoch: str, seq: int) -> None:
-        """What lies at or below is a duplicate from now on."""
+        """Make every seq up to and including this one a duplicate."""
         self._appended[(node, epoch)] = seq
 
     def committed(self, node: str) -> tuple[str, int] | None:
@@ -33,21 +33,21 @@ class Watermarks:
         return None if epoch is None else (epoch, self._committed[(node, epoch)])
 
     def earlier_epochs(self, node: str, epoch: str) -> frozenset[str] | None:
-        """The epochs of that node that appeared before this one; None if nothing came of this one."""
+        """The epochs of that node that appeared before this one; None if nothing was received from this one."""
         epochs = [known for whose, known in self._committed if whose == node]
         return frozenset(epochs[: epochs.index(epoch)]) if epoch in epochs else None
 
     def committed_in(self, node: str, epoch: str) -> int:
-        """The newest committed seq of that epoch; 0 if none is."""
+        """The newest committed seq of that epoch; 0 without one."""
         return self._committed.get((node, epoch), 0)
 
     def commit(self, raised: dict[tuple[str, str], int]) -> None:
-        """These are in the journal now. A node's newest epoch is the one that appeared last."""
+        """Raise the committed watermarks. A node's newest epoch is the one that appeared last."""
         for key, seq in raised.items():
             if key not in self._committed:
                 self._newest[key[0]] = key[1]
             self._committed[key] = max(seq, self._committed.get(key, 0))
 
     def revert(self) -> None:
-        """Everything that was appended and not committed is lost: a mark never passes a message we don't have."""
+        """Take back what was appended and not committed: a watermark never passes a message that is not on disk."""
         self._appended = dict(self._committed)

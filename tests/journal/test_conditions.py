@@ -62,7 +62,7 @@ def all_pages_back(
 def test_the_disk_finds_what_the_test_of_the_filter_finds(
     store: Store, monkeypatch: pytest.MonkeyPatch, types: list[str] | None, looked: int
 ) -> None:
-    monkeypatch.setattr(store_module, "LOOKED", looked)
+    monkeypatch.setattr(store_module, "EXAMINED_ROWS", looked)
     for stream_id, direction, until, limit in product(TOPICS, (None, "in", "out"), (None, 1080), (5, 2048)):
         wanted = Filter(types=types, direction=direction)
         matches = all_of(filters.tests_of(wanted)) or (lambda _: True)
@@ -117,7 +117,7 @@ def test_events_of_a_rare_type_are_found_without_looking_at_messages(
 
 
 def test_one_look_never_looks_at_more_rows_than_it_may(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "LOOKED", 500)
+    monkeypatch.setattr(store_module, "EXAMINED_ROWS", 500)
     for wanted, stream_id in product((Filter(direction="out"), Filter(types=["message"], direction="out")), (None, 1)):
         where = where_of(wanted, None)
         assert steps(many, lambda where=where, stream_id=stream_id: many.page(0, MANY, stream_id, 100, where)) < 200  # type: ignore[misc]

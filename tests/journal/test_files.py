@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatd.journal import files as location_module
-from chatd.journal.files import LOOK_S, WARN_S, JournalFiles, inode
+from chatd.journal.files import CHECK_S, WARN_S, JournalFiles, inode
 
 
 class Place:
@@ -22,7 +22,7 @@ class Place:
 
     def look(self, times: int = 1) -> bool:
         for _ in range(times):
-            self.now += LOOK_S
+            self.now += CHECK_S
             assert self.location.check() == self.location.lost
         return self.location.lost
 
@@ -82,7 +82,7 @@ def test_any_of_several_files_may_be_the_one_that_is_lost(tmp_path: Path) -> Non
     location = JournalFiles(str(first), str(second), clock=lambda: now)
     second.unlink()
     for _ in range(3):
-        now += LOOK_S
+        now += CHECK_S
         location.check()
     assert location.lost
 
@@ -96,7 +96,7 @@ def test_it_looks_at_most_once_a_second(place: Place, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(location_module, "inode", counted)
     for _ in range(100):
-        place.now += LOOK_S / 10
+        place.now += CHECK_S / 10
         place.location.check()
     assert 9 <= len(looks) <= 10
 

@@ -11,7 +11,7 @@ import trio.testing
 from chatd.api.errors import ControlError
 from chatd.failures import StorageFailure
 from chatd.journal.batch import Batch
-from chatd.journal.files import LOOK_S, JournalFiles
+from chatd.journal.files import CHECK_S, JournalFiles
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
 from chatd.runtime import Waker
@@ -185,7 +185,7 @@ async def test_commits_notice_that_the_file_is_gone_and_go_on_in_what_is_open(tm
         os.unlink(journal.store.path)
         for number in range(3):
             assert not journal.lost
-            now += LOOK_S
+            now += CHECK_S
             await journal.append(said(str(number))).wait()
         assert journal.lost
         await journal.append(said("after")).wait()  # a receipt, for example

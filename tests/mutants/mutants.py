@@ -189,8 +189,8 @@ MUTANTS = (
     Mutant(
         "marks stay where a failed batch has put them",
         MARKS,
-        'we don\'t have."""\n        self._appended = dict(self._committed)',
-        'we don\'t have."""',
+        'is not on disk."""\n        self._appended = dict(self._committed)',
+        'is not on disk."""',
         tests("tests/journal/test_watermarks.py::test_what_was_not_committed_is_taken_back"),
     ),
     Mutant(
@@ -279,7 +279,7 @@ MUTANTS = (
     Mutant(
         "retention deletes what is owed",
         "chatd/journal/retention.py",
-        'f"DELETE FROM events WHERE seq > ? AND seq <= ? AND NOT EXISTS ({_OWED})"',
+        'f"DELETE FROM events WHERE seq > ? AND seq <= ? AND NOT EXISTS ({_UNDELIVERED})"',
         '"DELETE FROM events WHERE seq > ? AND seq <= ?"',
         tests(
             "tests/journal/test_retention.py::test_single_rows_that_are_owed_stay_below_the_floor_until_they_are_acknowledged"

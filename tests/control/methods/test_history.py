@@ -154,17 +154,17 @@ async def test_a_search_that_finds_nothing_ends_with_its_client(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, params: dict[str, Any]
 ) -> None:
     await stand.say(*map(str, range(1000)))
-    monkeypatch.setattr(store_module, "LOOKED", 1)
+    monkeypatch.setattr(store_module, "EXAMINED_ROWS", 1)
     looks, first = 0, trio.Event()
-    end_of_look, token = stand.store._end_of_look, trio.lowlevel.current_trio_token()
+    last_to_examine, token = stand.store._last_to_examine, trio.lowlevel.current_trio_token()
 
     def counted(*args: Any, **kwargs: Any) -> int:
         nonlocal looks
         looks += 1
         token.run_sync_soon(first.set)
-        return end_of_look(*args, **kwargs)
+        return last_to_examine(*args, **kwargs)
 
-    monkeypatch.setattr(stand.store, "_end_of_look", counted)
+    monkeypatch.setattr(stand.store, "_last_to_examine", counted)
     client = await stand.connect()
     async with client.stream:
         await client.post("history", n=10, filter={"direction": "out"}, **params)
