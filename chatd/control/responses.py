@@ -1,8 +1,8 @@
-"""Answers: what a session has to tell its client, in the order in which it may be told. No I/O.
+"""ResponseQueue: the responses of a session, in the order in which they may be written. No I/O.
 
-What waits for the journal keeps the order of its requests; what open requests had to say goes before that as soon as
-it is there. Bytes count as unsent from when the client could have them: what waits for a commit is bounded by the
-journal's room.
+A response that waits for a commit keeps the order of its request; the response of an open request goes before those as
+soon as it is there. Bytes count as unsent from the moment at which the client could have them: the pending bytes of the
+journal bound what waits for a commit.
 """
 
 from collections import deque
@@ -15,54 +15,53 @@ from chatd.control.jsonrpc import RpcReply
 from chatd.journal.batch import Batch
 from chatd.runtime import Waker
 
-REPLY_COST = 320  # bytes of an answer that waits for a batch, about; it is encoded only when it is written
+REPLY_COST = 320  # bytes of a response that waits for a batch, approximately; it is encoded when it is written
 
 
 class Responses:
-    """One or more that leave together, and the batch that they wait for."""
+    """One or more responses that are written together, and the batch that they wait for."""
 
-    __slots__ = ("announces", "batch", "lines", "size")
+    __slots__ = ("batch", "lines", "size", "subscription")
 
     def __init__(self, batch: Batch | None) -> None:
         self.batch = batch
         self.lines: list[RpcReply | msgspec.Raw] = []
-        self.size = 0  # bytes; for those that are encoded when they are written, about
-        self.announces: int | None = None  # the subscription whose number is told
+        self.size = 0  # bytes; approximately, for those that are encoded when they are written
+        self.subscription: int | None = None  # the subscription whose number the response contains
 
     @property
     def is_due(self) -> bool:
-        """They wait for the client only."""
+        """Whether they wait for the client only."""
         return self.batch is None or self.batch.done
 
     def add(self, replies: Sequence[RpcReply]) -> None:
-        """More that wait for the same batch."""
         self.lines += replies
         self.size += REPLY_COST * len(replies)
 
-    def outcome(self) -> list[RpcReply | msgspec.Raw]:
-        """What they are, now that the batch is done."""
+    def final_lines(self) -> list[RpcReply | msgspec.Raw]:
+        """The lines to write, once the batch is done: errors if it has failed."""
         if self.batch is None or self.batch.error is None:
             return self.lines
         return [jsonrpc.error_line(reply.id, self.batch.error) for reply in self.lines if isinstance(reply, RpcReply)]
 
 
 class ResponseQueue:
-    """All of one session. Its writer's waker is woken by whatever may be written."""
+    """All responses of one session. Whatever may be written wakes the waker of its writer."""
 
-    __slots__ = ("_loose", "_ordered", "_undue", "_unsent", "_waker")
+    __slots__ = ("_immediate", "_ordered", "_undue", "_unsent", "_waker")
 
     def __init__(self, waker: Waker) -> None:
         self._waker = waker
         self._ordered: deque[Responses] = deque()
-        self._loose: deque[Responses] = deque()
-        self._undue: deque[Responses] = deque()  # those in `_ordered` whose batch is not known to be done
+        self._immediate: deque[Responses] = deque()
+        self._undue: deque[Responses] = deque()  # those in `_ordered` whose batch was not done when last examined
         self._unsent = 0
 
     def __bool__(self) -> bool:
-        return bool(self._ordered or self._loose)
+        return bool(self._ordered or self._immediate)
 
     def add_after(self, batch: Batch, replies: Sequence[RpcReply]) -> None:
-        """Once the batch is committed. Neighbours wait together."""
+        """Add replies that are due once the batch is committed. Consecutive ones with the same batch wait together."""
         queue = self._ordered
         if not queue or queue[-1].batch is not batch:
             queue.append(Responses(batch))
@@ -70,33 +69,32 @@ class ResponseQueue:
             batch.wake_when_done(self._waker)
         queue[-1].add(replies)
 
-    def add(self, line: msgspec.Raw, *, loose: bool, announces: int | None = None) -> None:
-        """A line in its place in the order, or `loose`: as soon as it can be written."""
-        answers = Responses(None)
-        answers.lines.append(line)
-        answers.size = len(bytes(line))
-        answers.announces = announces
-        (self._loose if loose else self._ordered).append(answers)
-        self._unsent += answers.size
+    def add(self, line: msgspec.Raw, *, out_of_order: bool, subscription: int | None = None) -> None:
+        """Add a line after all others, or `out_of_order`: it is written before those that wait for a commit."""
+        responses = Responses(None)
+        responses.lines.append(line)
+        responses.size = len(bytes(line))
+        responses.subscription = subscription
+        (self._immediate if out_of_order else self._ordered).append(responses)
+        self._unsent += responses.size
         self._waker.wake()
 
     @property
     def unsent(self) -> int:
-        """Bytes that are the client's to take."""
+        """Bytes that are due and not written."""
         while self._undue and self._undue[0].is_due:
             self._unsent += self._undue.popleft().size
         return self._unsent
 
-    def take(self, most: int) -> list[Responses]:
-        """What may be written now, about `most` bytes of it. It counts as unsent until `written`."""
-        taken: list[Responses] = []
+    def pop_due(self, most: int) -> list[Responses]:
+        """Remove and return what is due, about `most` bytes of it. It counts as unsent until `mark_written`."""
+        due: list[Responses] = []
         size = 0
-        for queue in (self._loose, self._ordered):
+        for queue in (self._immediate, self._ordered):
             while queue and size < most and queue[0].is_due:
-                taken.append(queue.popleft())
-                size += taken[-1].size
-        return taken
+                due.append(queue.popleft())
+                size += due[-1].size
+        return due
 
-    def written(self, taken: Sequence[Responses]) -> None:
-        """The client has taken them."""
-        self._unsent = self.unsent - sum(answers.size for answers in taken)
+    def mark_written(self, due: Sequence[Responses]) -> None:
+        self._unsent = self.unsent - sum(responses.size for responses in due)

@@ -1,7 +1,6 @@
-"""Selection: which entries of the journal a client asked for, after which of them its reading begins, and what is said
-of those that are gone.
+"""Selection: the events that a client asks for; the position at which it starts; and the gap for deleted events.
 
-`subscribe` and `history` share it. How an entry is judged is said in query/filters.py.
+`subscribe` and `history` share it. It resolves names and checks requests; query/filters.py judges entries.
 """
 
 import difflib
@@ -20,7 +19,16 @@ from chatd.journal.journal import PAGE_ROWS, Journal, Page
 from chatd.journal.search import seek_last, seek_time
 from chatd.messages.consumers import Consumer
 from chatd.node import Node
-from chatd.query.filters import ALWAYS, Place, all_of, at_peer, former_place, in_room, tests_of, where_of
+from chatd.query.filters import (
+    ALWAYS,
+    Scope,
+    all_of,
+    column_tests,
+    condition_of,
+    consumer_scope,
+    peer_scope,
+    room_scope,
+)
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.rooms.room import HostedRoom
 from chatd.runtime import Runtime, parse_stamp, stamp
@@ -30,43 +38,43 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Selection:
-    """A filter, resolved: the journal's topics, and the test of an entry (None: every one matches).
+    """A resolved filter: the streams to read, and the test of an entry (None: all match).
 
-    `where` is as much of the test as the disk can judge.
+    `where` is the part of the test that the store can judge. `heads`: `match` needs the heads of bodies.
     """
 
     __slots__ = ("heads", "joined_room", "match", "stream_id", "where")
 
-    def __init__(self, place: Place, wanted: Filter | None, until_ms: int | None = None) -> None:
+    def __init__(self, scope: Scope, wanted: Filter | None, until_ms: int | None = None) -> None:
         """Raises RpcError."""
-        self.stream_id = place.stream_id
-        self.joined_room = place.membership
-        self.heads = place.test is not None  # `match` looks at the heads of bodies
-        tests = [] if wanted is None else tests_of(_checked(wanted))
-        if place.test is not None:
-            tests.append(place.test)
+        self.stream_id = scope.stream_id
+        self.joined_room = scope.joined_room
+        self.heads = scope.test is not None
+        tests = [] if wanted is None else column_tests(_checked(wanted))
+        if scope.test is not None:
+            tests.append(scope.test)
         if until_ms is not None:
             tests.append(lambda entry: entry.at_ms < until_ms)
         self.match = all_of(tests)
-        self.where = where_of(wanted, until_ms)
+        self.where = condition_of(wanted, until_ms)
 
     @classmethod
     def new(cls, node: Node, wanted: Filter | None, until_ms: int | None = None) -> Self:
-        """What a client asks for now. Raises RpcError, and ControlError for a peer or room that there is not."""
-        return cls(place_of(node, wanted), wanted, until_ms)
+        """The selection of a request. Raises RpcError, and ControlError for an unknown peer or room."""
+        return cls(find_scope(node, wanted), wanted, until_ms)
 
     @classmethod
-    def of(cls, node: Node, consumer: Consumer) -> Self:
-        """A consumer's filter; its peer or room is the one that was meant when the consumer was made."""
-        return cls(former_place(node.registry, node.joined_rooms, consumer), consumer.filter)
+    def of_consumer(cls, node: Node, consumer: Consumer) -> Self:
+        """The selection of a consumer, with the peer or room that its filter named when it was created."""
+        return cls(consumer_scope(node.registry, node.joined_rooms, consumer), consumer.filter)
 
     @property
-    def key(self) -> int | None:
-        """The topic by which `of` knows the place again."""
+    def main_stream_id(self) -> int | None:
+        """The stream id from which `of_consumer` finds the same scope."""
         return stream_ids_of(self.stream_id)[0]
 
     def matches(self, entry: Entry) -> bool:
-        """Whether an entry of the topics was asked for."""
+        """Whether an entry of the streams is selected."""
         return self.match is None or self.match(entry)
 
     async def select(self, entries: Sequence[Entry]) -> Sequence[Entry]:
@@ -74,22 +82,22 @@ class Selection:
         return [entry for entry in entries if self.matches(entry)]
 
 
-def place_of(node: Node, wanted: Filter | None) -> Place:
-    """Where what a filter asks for stands. Raises RpcError, ControlError unknown_peer, ambiguous_peer, unknown_room."""
+def find_scope(node: Node, wanted: Filter | None) -> Scope:
+    """The scope of a filter. Raises RpcError, ControlError unknown_peer, ambiguous_peer, unknown_room."""
     if wanted is None or (wanted.peer is None and wanted.room is None):
-        return Place()
+        return Scope()
     if wanted.peer is None:
-        return in_room(node.registry, node.joined_rooms.find(wanted.room or ""))
+        return room_scope(node.registry, node.joined_rooms.find(wanted.room or ""))
     if wanted.room is not None:
         raise RpcError(
             INVALID_PARAMS, "filter has a peer and a room", "a room's messages are those of all who are in it"
         )
     try:
-        return at_peer(node.registry.find(wanted.peer))
+        return peer_scope(node.registry.find(wanted.peer))
     except ControlError as error:
         room = _room_called(node, wanted.peer) if error.kind == "unknown_peer" else None
         if room is not None:
-            return in_room(node.registry, room)
+            return room_scope(node.registry, room)
         if error.kind != "unknown_peer" or isinstance(wanted.peer, int):
             raise
         hint = "`chatctl list --all` and `chatctl room list` show what there is"
@@ -97,7 +105,7 @@ def place_of(node: Node, wanted: Filter | None) -> Place:
 
 
 def _room_called(node: Node, spec: int | str) -> HostedRoom | JoinedRoom | None:
-    """The room of that name, where it is that of one. Raises ControlError where it may be several."""
+    """The room of that name, if there is one. Raises ControlError if several match."""
     names = {room.name for room in node.hosted_rooms} | {one.name for one in node.joined_rooms}
     if isinstance(spec, str) and ("@" in spec or spec in names):
         return node.joined_rooms.find(spec)
@@ -105,7 +113,7 @@ def _room_called(node: Node, spec: int | str) -> HostedRoom | JoinedRoom | None:
 
 
 def _checked(wanted: Filter) -> Filter:
-    """The same. Raises RpcError for types or a direction that there are not."""
+    """The filter itself. Raises RpcError for unknown types or directions."""
     for name in wanted.types or ():
         _check_type(name)
     if wanted.direction not in (None, "in", "out"):
@@ -122,9 +130,9 @@ def _check_type(name: str) -> None:
 
 
 def known_start(journal: Journal, start: str | From) -> int | None:
-    """The seq after which to read; None if it has to be sought. Raises RpcError, ControlError cursor_gone.
+    """The seq after which to read; None if it must be searched for. Raises RpcError, ControlError cursor_gone.
 
-    Only a position may lie below the journal's floor: whoever names one has been there, and is told of the gap.
+    Only a position may be below the journal's floor: its client has read up to there, and is told of the gap.
     """
     if isinstance(start, From):
         if [start.position, start.since, start.last].count(None) != 2:
@@ -142,7 +150,7 @@ def known_start(journal: Journal, start: str | From) -> int | None:
 
 
 async def sought_start(journal: Journal, start: From, selection: Selection) -> int:
-    """The same for `since` and `last`, which `known_start` has checked."""
+    """The seq after which to read, for the `since` or `last` that `known_start` has checked."""
     if start.since is not None:
         found = await seek_time(journal, seconds_of("from.since", start.since))
     else:
@@ -161,9 +169,9 @@ async def read_or_gap(
     limit: int = PAGE_ROWS,
     where: Condition = ANYTHING,
 ) -> Page:
-    """The next entries; for a reader below the floor the gap instead, behind which it goes on.
+    """The next entries; for a reader below the floor a gap instead, after which it continues.
 
-    The floor is looked at behind the read: what it takes away meanwhile is not silently missing.
+    The floor is compared after the read, so events that are deleted meanwhile are not silently missing.
     """
     page = await journal.read(after, stream_id, limit, where)
     return page if after >= journal.floor else Page([_gap(journal, runtime, after)], journal.floor)
@@ -172,11 +180,11 @@ async def read_or_gap(
 def _gap(journal: Journal, runtime: Runtime, after: int) -> Entry:
     floor = journal.position(journal.floor)
     event = Gap(position=floor, at=stamp(runtime.wall()), after=journal.position(after), through=floor)
-    return Entry(journal.floor, 0, ALWAYS, None, None, _encode(event))  # (it is as old as what is gone)
+    return Entry(journal.floor, 0, ALWAYS, None, None, _encode(event))  # (at_ms 0: as old as the deleted events)
 
 
 def seconds_of(field: str, moment: str) -> float:
-    """A point in time. Raises RpcError."""
+    """A point in time as seconds. Raises RpcError."""
     try:
         return parse_stamp(moment)
     except (ValueError, OverflowError):

@@ -136,7 +136,7 @@ class ControlServer:
         refusal = self._refusal(sock, short)
         if refusal is not None:
             return _line(None, refusal)
-        reserved = short or self._sessions.full
+        reserved = short or self._sessions.is_full
         session = Session(self._node, METHODS, sock, self._sessions, self._hangups, reserved=reserved)
         if self._stopping:
             session.refuse_requests()
@@ -148,7 +148,7 @@ class ControlServer:
             log.exception("a session has failed and is closed")
             failed = True
         finally:
-            self._sessions.leave(session)
+            self._sessions.remove(session)
             self._ended.notify()
         if session.mid_line:
             return b""
@@ -156,7 +156,7 @@ class ControlServer:
             return _line(None, RpcError(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
         if session.farewell is None:
             return b""
-        if self._sessions.full:  # else the acceptor has logged why
+        if self._sessions.is_full:  # else the acceptor has logged why
             most = self._node.config.sessions
             self._tell("all %d sessions are taken: a client was refused, or an idle one had to go", most)
         return _line(*session.farewell)
@@ -166,7 +166,7 @@ class ControlServer:
         if not who.may_enter(self._gid):
             self._tell("a client of user %d was refused (process %d)", who.uid, who.pid)
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
-        if (short or self._sessions.full) and not self._sessions.make_way():
+        if (short or self._sessions.is_full) and not self._sessions.free_reserve():
             self._tell("all %d sessions are taken: a client was refused", self._node.config.sessions)
             return ControlError("rate_limited", "all sessions are taken, those in reserve too", ONLY_OPERATORS)
         return None

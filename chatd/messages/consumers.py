@@ -26,17 +26,27 @@ ACK_BYTES = 600  # that an acknowledgement and its answer take until they are co
 class Consumer:
     """One of them. `seq` is where it is: everything up to there was acknowledged, or not for it."""
 
-    __slots__ = ("_before", "born", "filter", "hold", "name", "seen", "seq", "stream_id", "sure")
+    __slots__ = (
+        "_before",
+        "created_at_seq",
+        "filter",
+        "last_seen_ms",
+        "name",
+        "reader",
+        "seq",
+        "stream_id",
+        "sure_seq",
+    )
 
     def __init__(self, name: str, seq: int, wanted: Filter, stream_id: int | None, seen: int) -> None:
         self.name = name
         self.seq = self._before = seq
-        self.sure = seq  # no failure puts it behind that
-        self.born = 0  # where it began, if that was in this run: what lies up to there is not for it
+        self.sure_seq = seq  # no failure puts it behind that
+        self.created_at_seq = 0  # its start, if it was created in this run: earlier events are not for it
         self.filter = wanted
         self.stream_id = stream_id  # what the filter's peer was when the consumer was made
-        self.seen = seen  # wall time in ms
-        self.hold: Hold | None = None
+        self.last_seen_ms = seen  # wall time in ms
+        self.reader: ConsumerReader | None = None
 
     @property
     def shown_filter(self) -> bytes:
@@ -44,72 +54,72 @@ class Consumer:
         given = {name: getattr(self.filter, name) for name in self.filter.__struct_fields__}
         return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
 
-    def move(self, seq: int, batch: Batch) -> None:
+    def acknowledge(self, seq: int, batch: Batch) -> None:
         """Acknowledged up to there, with that batch. It never goes back."""
         if batch.if_failed(self, partial(self._put_back, self.seq)):
-            self.sure, self._before = self._before, self.seq  # two batches at most are under way
+            self.sure_seq, self._before = self._before, self.seq  # two batches at most are under way
         if not batch.done:
             self.seq = max(self.seq, seq)
 
     def _put_back(self, seq: int) -> None:
         self.seq = self._before = min(self.seq, seq)
-        self.sure = min(self.sure, seq)
+        self.sure_seq = min(self.sure_seq, seq)
 
 
-class Hold:
+class ConsumerReader:
     """A consumer while somebody reads as it: what was sent and is not acknowledged, at most `window` events."""
 
-    __slots__ = ("_keep", "_lost", "_newest", "_sent", "_waker", "_window", "consumer")
+    __slots__ = ("_lost", "_newest", "_save", "_sent", "_waker", "_window", "consumer")
 
     def __init__(self, consumer: Consumer, window: int, keep: Callable[[Consumer], None]) -> None:
         self.consumer = consumer
         self._window = window
-        self._keep = keep
+        self._save = keep
         self._newest = consumer.seq  # nothing up to there may be passed over: it was sent, or acknowledged unsent
         self._sent: list[int] = []  # what is not for sure acknowledged
         self._waker: Waker | None = None
         self._lost: Callable[[], None] | None = None
 
-    def attend(self, waker: Waker, lost: Callable[[], None]) -> None:
+    def set_waker(self, waker: Waker, lost: Callable[[], None]) -> None:
         """Wake that when there may be room again; call `lost` when somebody else takes the consumer over."""
         self._waker, self._lost = waker, lost
 
     @property
     def is_lost(self) -> bool:
         """Somebody else has it, or nobody."""
-        return self.consumer.hold is not self
+        return self.consumer.reader is not self
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many events may be sent now; after a failed acknowledgement it may be less than none."""
         return self._window - len(self._sent) + bisect_right(self._sent, self.consumer.seq)
 
-    def skip(self, cursor: int) -> int:
+    def next_cursor(self, cursor: int) -> int:
         """Where to read on: `cursor`, or behind what was acknowledged without being sent."""
         if self.consumer.seq > cursor:
             self._newest = cursor = self.consumer.seq
         return cursor
 
-    def send(self, seqs: Sequence[int]) -> None:
+    def add_sent(self, seqs: Sequence[int]) -> None:
         """These are on their way, in order."""
         if seqs:
-            del self._sent[: bisect_right(self._sent, self.consumer.sure)]
+            del self._sent[: bisect_right(self._sent, self.consumer.sure_seq)]
             self._sent += seqs
             self._newest = seqs[-1]
 
-    def look(self, through: int) -> None:
+    def advance(self, through: int) -> None:
         """What lies up to there was looked at, and sent if it is for the consumer."""
         consumer = self.consumer
         if self._newest <= consumer.seq < through and not self.is_lost:
             consumer.seq = through
-            self._keep(consumer)
+            self._save(consumer)
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """There may be room."""
         if self._waker is not None:
             self._waker.wake()
 
-    def lose(self) -> None:
+    def report_takeover(self) -> None:
         """Somebody else has it now."""
         if self._lost is not None:
             self._lost()
@@ -117,8 +127,8 @@ class Hold:
     def release(self) -> None:
         """Nobody reads any more; what was sent and not acknowledged is sent again to the next one."""
         if not self.is_lost:
-            self.consumer.hold = None
-            self._keep(self.consumer)
+            self.consumer.reader = None
+            self._save(self.consumer)
 
 
 class Consumers:
@@ -134,7 +144,7 @@ class Consumers:
             name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), stream_id, seen)
             for name, seq, wanted, stream_id, seen in rows
         }
-        self._births: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
+        self._creations: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
 
     def __iter__(self) -> Iterator[Consumer]:
         return iter([self._all[name] for name in sorted(self._all)])
@@ -152,22 +162,22 @@ class Consumers:
             hint = "`chatctl consumer remove` one that nobody needs, or raise `consumers`"
             raise ControlError("rate_limited", f"there are {self._most} consumers, as many as may be", hint)
         consumer = Consumer(name, seq, wanted, stream_id, self._now())
-        consumer.born = seq
-        row = (name, seq, consumer.shown_filter.decode(), stream_id, consumer.seen)
+        consumer.created_at_seq = seq
+        row = (name, seq, consumer.shown_filter.decode(), stream_id, consumer.last_seen_ms)
         self._all[name] = consumer
         batch = self._journal.execute(ADD, *row)
-        self._births = {born: birth for born, birth in self._births.items() if not birth.done} | {consumer: batch}
+        self._creations = {born: birth for born, birth in self._creations.items() if not birth.done} | {consumer: batch}
         batch.if_failed(None, partial(self._all.pop, name, None))
         return batch
 
-    def birth(self, consumer: Consumer) -> Batch | None:
+    def creation(self, consumer: Consumer) -> Batch | None:
         """The commit that a consumer waits for before anybody may be told that it is there."""
-        batch = self._births.get(consumer)
+        batch = self._creations.get(consumer)
         return None if batch is None or batch.done else batch
 
     def remove(self, consumer: Consumer) -> Batch:
         """Forget it, when the batch is committed. Raises ControlError conflict while somebody holds it."""
-        if consumer.hold is not None:
+        if consumer.reader is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
         self._journal.timings.taken.drop(consumer)
@@ -175,45 +185,45 @@ class Consumers:
         batch.if_failed(None, partial(self._all.__setitem__, consumer.name, consumer))
         return batch
 
-    def hold(self, consumer: Consumer, window: int, *, takeover: bool) -> Hold:
+    def attach_reader(self, consumer: Consumer, window: int, *, takeover: bool) -> ConsumerReader:
         """Read as it from now on. Raises ControlError conflict where somebody does, except for a `takeover`."""
-        held = consumer.hold
+        held = consumer.reader
         if held is not None and not takeover:
             raise _busy(consumer, "end its reader, or take it over (--takeover)")
-        consumer.hold = Hold(consumer, window, self._keep)
-        self._keep(consumer)
+        consumer.reader = ConsumerReader(consumer, window, self._save)
+        self._save(consumer)
         if held is not None:
-            held.lose()
-        return consumer.hold
+            held.report_takeover()
+        return consumer.reader
 
     def ack(self, consumer: Consumer, seq: int) -> Batch:
         """Everything up to `seq` was done; durable when the batch is committed. An older one changes nothing."""
-        consumer.seen = self._now()
-        batch = self._journal.execute(MOVE, seq, consumer.seen, consumer.name)
+        consumer.last_seen_ms = self._now()
+        batch = self._journal.execute(MOVE, seq, consumer.last_seen_ms, consumer.name)
         batch.size += ACK_BYTES
         if seq > consumer.seq:
             self._journal.timings.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
-        consumer.move(seq, batch)
-        if consumer.hold is not None:
-            consumer.hold.stir()
+        consumer.acknowledge(seq, batch)
+        if consumer.reader is not None:
+            consumer.reader.wake()
         return batch
 
     def last_seen(self, consumer: Consumer) -> int:
         """When somebody last read as it or acknowledged, in ms."""
-        return self._now() if consumer.hold is not None else consumer.seen
+        return self._now() if consumer.reader is not None else consumer.last_seen_ms
 
     def _now(self) -> int:
         return int(self._runtime.wall() * 1000)
 
-    def _keep(self, consumer: Consumer) -> None:
+    def _save(self, consumer: Consumer) -> None:
         """Where it is goes with the next commit."""
-        consumer.seen = self._now()
-        self._journal.note(("consumer", consumer.name), partial(self._kept, consumer.name))
+        consumer.last_seen_ms = self._now()
+        self._journal.note(("consumer", consumer.name), partial(self._statement, consumer.name))
 
-    def _kept(self, name: str) -> Statement:
+    def _statement(self, name: str) -> Statement:
         """By name: the one that was noted may have been removed since, and another one made."""
         consumer = self._all.get(name)
-        return MOVE, (consumer.seq, consumer.seen, name) if consumer else (0, 0, name)
+        return MOVE, (consumer.seq, consumer.last_seen_ms, name) if consumer else (0, 0, name)
 
 
 def _busy(consumer: Consumer, hint: str) -> ControlError:

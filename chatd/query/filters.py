@@ -1,7 +1,7 @@
-"""Filters: where in the journal that stands what a filter asks for, and the test of an entry.
+"""Scopes and filters: which streams of the journal a filter selects, and the test of a single entry.
 
-Entries are judged by their columns, and by whether their JSON names a room; nothing is decoded. Names are resolved, and
-what a client gave is checked, in control/selection.py; here is what remains true of a consumer whose filter was taken.
+Entries are judged by their columns, and by whether their JSON names a room; nothing is decoded. control/selection.py
+resolves names and checks what a client has sent; this module needs neither.
 """
 
 from collections.abc import Callable
@@ -18,51 +18,51 @@ from chatd.rooms.joined import JoinedRooms
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.rooms.room import HostedRoom
 
-ALWAYS = GAP  # a hole in what was asked for is always told
+ALWAYS = GAP  # passes every filter: a reader is always told of a hole
 Match = Callable[[Entry], bool]
 
 
-class Place(NamedTuple):
-    """Where to read: the journal's topics, and of them only what passes the test, which has to see heads of bodies."""
+class Scope(NamedTuple):
+    """The streams to read, and a test that needs the heads of bodies. None: every entry."""
 
     stream_id: StreamIds = None
     test: Match | None = None
-    membership: JoinedRoom | None = None  # the room that is read is another node's
+    joined_room: JoinedRoom | None = None  # the room, if another node hosts it
 
 
-def former_place(registry: Registry, memberships: JoinedRooms, consumer: Consumer) -> Place:
-    """That of a consumer: its peer or room is the one that was meant when it was made.
+def consumer_scope(registry: Registry, joined_rooms: JoinedRooms, consumer: Consumer) -> Scope:
+    """The scope of a consumer: the peer or room that its filter named when it was created.
 
-    Of a room that is gone the topic is left, and what is on it.
+    Without such a peer or room, e.g. after a room was closed, the events on its stream.
     """
     if consumer.stream_id is None:
-        return Place()
-    for membership in memberships:
-        if membership.stream_id == consumer.stream_id:
-            return in_room(registry, membership)
+        return Scope()
+    for room in joined_rooms:
+        if room.stream_id == consumer.stream_id:
+            return room_scope(registry, room)
     peer = registry.by_stream_id(consumer.stream_id)
-    return at_peer(peer) if peer is not None else Place(consumer.stream_id)
+    return peer_scope(peer) if peer is not None else Scope(consumer.stream_id)
 
 
-def at_peer(peer: Peer) -> Place:
-    """What is between us and a peer; what is said in its rooms lies there too, and is not."""
-    return Place(peer.stream_id, lambda entry: ROOM_KEY not in entry.raw or entry.type == ALWAYS)
+def peer_scope(peer: Peer) -> Scope:
+    """The events of a peer, without what we said in its rooms, which is on the same stream."""
+    return Scope(peer.stream_id, lambda entry: ROOM_KEY not in entry.raw or entry.type == ALWAYS)
 
 
-def in_room(registry: Registry, room: HostedRoom | JoinedRoom) -> Place:
-    """One that is hosted here is a topic. Of another node's what we said lies with what goes to its host."""
+def room_scope(registry: Registry, room: HostedRoom | JoinedRoom) -> Scope:
+    """The events of a room: one stream if it is hosted here. Else our messages are on the stream of its host."""
     if isinstance(room, HostedRoom):
-        return Place(room.stream_id)
+        return Scope(room.stream_id)
     stream_id, host, field = room.stream_id, registry.by_node(room.host), room_field(room.label)
-    return Place(
+    return Scope(
         (stream_id, host.stream_id) if host is not None else stream_id,
         lambda entry: entry.stream_id == stream_id or field in entry.raw or entry.type == ALWAYS,
         room,
     )
 
 
-def tests_of(wanted: Filter) -> list[Match]:
-    """What a filter asks of an entry, beside its place."""
+def column_tests(wanted: Filter) -> list[Match]:
+    """The tests of a filter for types and direction."""
     tests: list[Match] = []
     if wanted.types is not None:
         types = frozenset([*wanted.types, ALWAYS])
@@ -73,23 +73,23 @@ def tests_of(wanted: Filter) -> list[Match]:
     return tests
 
 
-def where_of(wanted: Filter | None, until_ms: int | None) -> Condition:
-    """The same for the disk."""
+def condition_of(wanted: Filter | None, until_ms: int | None) -> Condition:
+    """The same, and a time before which events were appended, as a condition for the store."""
     if wanted is None:
         return Condition(before_ms=until_ms)
     return Condition(None if wanted.types is None else tuple(wanted.types), wanted.direction, until_ms)
 
 
 def all_of(tests: list[Match]) -> Match | None:
-    """Whether an entry passes every one of them; None: there is none."""
+    """One test that combines all; None without tests."""
     if len(tests) < 2:
         return tests[0] if tests else None
-    first, second, *rest = tests  # a generator over all of them takes twice the time, of every event
+    first, second, *rest = tests  # a generator over all of them doubles the time per event
     return all_of([lambda entry: first(entry) and second(entry), *rest])
 
 
-def is_for(entry: Entry, place: Place, wanted: Filter) -> bool:
-    """Whether one entry is what is asked for there."""
-    if place.stream_id is not None and entry.stream_id not in stream_ids_of(place.stream_id):
+def is_selected(entry: Entry, scope: Scope, wanted: Filter) -> bool:
+    """Whether an entry is in the scope and passes the filter."""
+    if scope.stream_id is not None and entry.stream_id not in stream_ids_of(scope.stream_id):
         return False
-    return (place.test is None or place.test(entry)) and all(test(entry) for test in tests_of(wanted))
+    return (scope.test is None or scope.test(entry)) and all(test(entry) for test in column_tests(wanted))

@@ -1,7 +1,7 @@
-"""Tally: how many messages of a range of a peer's journal lie in ours, and how many different ones that are.
+"""RangeTally: how many messages of a range of a peer's journal are in ours, and how many distinct ones.
 
-Every message that came of the peer behind the first of the range is looked at, step by step; nothing is concluded from
-marks or from the order of things: what is to be found out is whether those rules held.
+It examines every message from the peer after the first one of the range, step by step. It concludes nothing from
+watermarks or from the order of events, because its caller wants to know whether those rules held.
 """
 
 from typing import Final
@@ -10,15 +10,15 @@ from chatd.journal.rawjson import POSITION_AND_MORE, parse_position
 from chatd.journal.store import Store
 
 SPAN: Final = 1 << 24  # seqs in a range, at most
-STEP: Final = 1024  # rows looked at in one turn: two or three milliseconds
-PAGE: Final = 1 << 16  # seqs that are remembered together, a bit each
-# Only messages come in.
+STEP: Final = 1024  # rows examined in one step: two or three milliseconds
+PAGE: Final = 1 << 16  # seqs in one bitmap
+# Only messages have the direction 'in'.
 _ROWS = f"""SELECT seq, CASE direction WHEN 'in' THEN {POSITION_AND_MORE} END
            FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"""
 
 
 class RangeTally:
-    """A count under way: of what lies on that topic in (after, through], the messages from `epoch` within the range."""
+    """A count in progress: the messages in (after, through] of a stream that were sent in `epoch`, first to last."""
 
     def __init__(self, stream_id: int, after: int, through: int, epoch: str, first: int, last: int) -> None:
         self.messages = self.distinct = 0
@@ -29,8 +29,8 @@ class RangeTally:
         self._first, self._last = first, last
         self._seen: dict[int, bytearray] = {}
 
-    def go_on(self, store: Store) -> bool:
-        """A step; whether it is over."""
+    def step(self, store: Store) -> bool:
+        """Examine some rows; returns whether the count is complete."""
         rows = store.query(_ROWS, self._stream_id, self._after, self._through, STEP)
         epoch, first, last = self._epoch, self._first, self._last
         for _, start in rows:

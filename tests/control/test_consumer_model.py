@@ -28,7 +28,7 @@ from chatd.control.subscription import Subscription
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
-from chatd.messages.consumers import Consumer, Consumers, Hold
+from chatd.messages.consumers import Consumer, ConsumerReader, Consumers
 from chatd.node import Node
 from chatd.peers.registry import Registry
 from chatd.runtime import Waker
@@ -58,9 +58,9 @@ class Reader:
         self.lost = False
 
     @property
-    def hold(self) -> Hold:
-        assert self.subscription.hold is not None
-        return self.subscription.hold
+    def hold(self) -> ConsumerReader:
+        assert self.subscription.reader is not None
+        return self.subscription.reader
 
     async def pull(self) -> None:
         """As the writer of a session does; what a lost reader gives is thrown away."""
@@ -188,10 +188,10 @@ class ConsumerMachine(RuleBasedStateMachine):
     def take_over(self, window: int) -> None:
         """Somebody reads as it from now on; who did before gets no more."""
         before = self.reader
-        hold = self.consumers.hold(self.consumer, window, takeover=True)
+        hold = self.consumers.attach_reader(self.consumer, window, takeover=True)
         assert before is None or before.lost
         node = cast("Node", SimpleNamespace(registry=self.registry, joined_rooms=()))
-        selection, seq = Selection.of(node, self.consumer), self.consumer.seq
+        selection, seq = Selection.of_consumer(node, self.consumer), self.consumer.seq
         subscription = Subscription(self.journal, self.world, 1, selection, seq, self.journal.committed, hold)
         subscription.announced = True
         self.reader = reader = Reader(subscription, window, seq)
@@ -199,7 +199,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         def lose() -> None:
             reader.lost = True
 
-        hold.attend(Waker(), lose)
+        hold.set_waker(Waker(), lose)
 
     @precondition(lambda self: self.reader)
     @rule()
@@ -283,7 +283,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     def windows_are_kept(self) -> None:
         if self.reader is not None:
             open_ = [seq for seq in self.reader.got if seq > self.consumer.seq]
-            assert self.reader.lost or self.reader.hold.room == self.reader.window - len(open_)
+            assert self.reader.lost or self.reader.hold.capacity == self.reader.window - len(open_)
 
 
 TestConsumers = ConsumerMachine.TestCase

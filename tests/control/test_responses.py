@@ -38,7 +38,7 @@ async def test_a_client_that_sends_and_reads_no_answers_is_not_read_any_more(sta
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.write, b"".join(request("send", n, peer=0, text="x") for n in range(count)))
         with trio.fail_after(10):
-            while session._answers.unsent < BUFFER:
+            while session._responses.unsent < BUFFER:
                 await trio.lowlevel.checkpoint()
         await stand.journal.settled()
         await trio.testing.wait_all_tasks_blocked()
@@ -53,6 +53,6 @@ def test_answers_are_due_once_their_batch_is_done_and_tell_how_it_went() -> None
     assert (answers.is_due, answers.size) == (False, 2 * REPLY_COST)
     batch.settle(UNKNOWN)
     assert answers.is_due
-    told = [bytes(line) for line in answers.outcome() if isinstance(line, msgspec.Raw)]
+    told = [bytes(line) for line in answers.final_lines() if isinstance(line, msgspec.Raw)]
     assert len(told) == 2
     assert all(b'"outcome_unknown"' in line for line in told)

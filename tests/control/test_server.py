@@ -105,7 +105,7 @@ async def test_operators_are_answered_while_the_journal_takes_nothing(
     stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await client.ask("whoami")
-    monkeypatch.setattr(stand.journal, "room", trio.sleep_forever)
+    monkeypatch.setattr(stand.journal, "wait_for_capacity", trio.sleep_forever)
     operator = await stand.connect()
     async with operator.stream:
         with trio.fail_after(session.SILENCE_S * 0.9):
@@ -148,7 +148,7 @@ async def _all_stuck(stand: Stand) -> None:
     stuck = set[session.Session]()
     while len(stuck) < session_limit.RESERVED:
         await trio.sleep(0.01)
-        stuck |= {one for one in stand.server._sessions if one.reserved and one._answers.unsent >= 4096}
+        stuck |= {one for one in stand.server._sessions if one.reserved and one._responses.unsent >= 4096}
 
 
 async def _ask_for_ever(client: Client) -> None:
@@ -224,8 +224,8 @@ async def test_the_log_counts_the_sessions_that_are_set_and_not_the_reserve(
 async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_that_are_set(
     stand: Stand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_limit.SessionLimit, "full", True)
-    monkeypatch.setattr(session_limit.SessionLimit, "make_way", lambda self: False)
+    monkeypatch.setattr(session_limit.SessionLimit, "is_full", True)
+    monkeypatch.setattr(session_limit.SessionLimit, "free_reserve", lambda self: False)
     async with (client := await stand.connect()).stream:
         assert (await client.line() or {})["error"]["data"]["kind"] == "rate_limited"
     assert f"all {stand.config.sessions} sessions are taken: a client was refused" in caplog.text

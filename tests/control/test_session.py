@@ -123,11 +123,11 @@ async def test_a_client_that_does_not_read_is_not_read(stand: Stand, client: Cli
         (session,) = stand.server._sessions
         nursery.start_soon(write)
         with trio.fail_after(10):
-            while session._answers.unsent < 4096:
+            while session._responses.unsent < 4096:
                 await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked()
         assert not written
-        assert session._answers.unsent < 4096 + 65536
+        assert session._responses.unsent < 4096 + 65536
         assert [line["id"] for line in await client.lines(count)] == list(range(count))
 
 
@@ -258,7 +258,7 @@ async def test_a_client_that_leaves_ends_its_session_and_what_it_had_open(stand:
 async def test_a_client_that_leaves_at_a_bound_ends_its_session_too(stand: Stand) -> None:
     client = await stand.connect()
     await client.write(request("wait", 1, for_="peers", count=99) * 3)
-    while not any(session._open for session in stand.server._sessions):
+    while not any(session._requests._open for session in stand.server._sessions):
         await trio.lowlevel.checkpoint()
     await client.stream.aclose()
     await idle(stand)

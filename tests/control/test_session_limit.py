@@ -13,14 +13,14 @@ class Seat:
 
     def __init__(self, *, reserved: bool = False, asked: bool = True, idle_since: float | None = None) -> None:
         self.reserved = reserved
-        self.asked = asked
+        self.has_requested = asked
         self.idle_since = idle_since
         self.told: list[str] = []
 
     def dismiss(self, error: ControlError) -> None:
         self.told.append(error.kind)
 
-    def give_way(self) -> None:
+    def treat_as_ordinary(self) -> None:
         self.told.append("give way")
 
 
@@ -56,7 +56,7 @@ async def test_a_place_that_is_free_is_given_and_none_is_taken_away(autojump_clo
     await trio.sleep_until(2 * EVICT_AFTER_S)
     assert places.promote(new) is None
     assert idle.told == []
-    assert places.full
+    assert places.is_full
 
 
 async def test_without_descriptors_no_place_is_given() -> None:
@@ -78,7 +78,7 @@ async def test_without_descriptors_no_place_is_given() -> None:
 )
 def test_in_the_reserve_the_oldest_that_can_be_spared_makes_way(seats: list[Seat], free: bool, told: list[str]) -> None:
     places = places_of(*seats)
-    assert places.make_way() is free
+    assert places.free_reserve() is free
     assert seats[0].told == told
     assert len(places) == RESERVED - free
     assert not any(seat.told for seat in seats[1:])
@@ -86,7 +86,7 @@ def test_in_the_reserve_the_oldest_that_can_be_spared_makes_way(seats: list[Seat
 
 def test_a_silent_one_goes_before_one_that_was_answered() -> None:
     seats = reserve(asked=True)
-    seats[3].asked = False
+    seats[3].has_requested = False
     places = places_of(*seats)
-    assert places.make_way()
+    assert places.free_reserve()
     assert [seat.told for seat in seats] == [[], [], [], ["give way"], *[[]] * (RESERVED - 4)]

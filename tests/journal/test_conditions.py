@@ -13,7 +13,7 @@ from chatd.journal.journal import Journal
 from chatd.journal.search import seek_last
 from chatd.journal.store import Store
 from chatd.query import filters
-from chatd.query.filters import all_of, where_of
+from chatd.query.filters import all_of, condition_of
 from tests.harness.parts import World, open_journal, running, said
 
 TYPES: list[list[str] | None] = [None, ["message"], ["peer.up"], ["receipt", "peer.up"], ["message", "peer.up"], []]
@@ -40,7 +40,7 @@ def store(path: Path, stores: Callable[[Path], Store]) -> Store:
 def all_pages(store: Store, stream_id: StreamIds, limit: int, wanted: Filter, until: int | None) -> Iterator[Entry]:
     after = 0
     while after < 120:
-        entries, through = store.page(after, 120, stream_id, limit, where_of(wanted, until))
+        entries, through = store.page(after, 120, stream_id, limit, condition_of(wanted, until))
         yield from entries
         assert through > after
         after = through
@@ -51,7 +51,7 @@ def all_pages_back(
 ) -> Iterator[Entry]:
     before = 121
     while before > 1:
-        entries, down_to = store.page_back(0, before, stream_id, limit, heads=False, where=where_of(wanted, until))
+        entries, down_to = store.page_back(0, before, stream_id, limit, heads=False, where=condition_of(wanted, until))
         yield from entries
         assert down_to < before - 1 or before == 1
         before = down_to + 1
@@ -65,7 +65,7 @@ def test_the_disk_finds_what_the_test_of_the_filter_finds(
     monkeypatch.setattr(store_module, "EXAMINED_ROWS", looked)
     for stream_id, direction, until, limit in product(TOPICS, (None, "in", "out"), (None, 1080), (5, 2048)):
         wanted = Filter(types=types, direction=direction)
-        matches = all_of(filters.tests_of(wanted)) or (lambda _: True)
+        matches = all_of(filters.column_tests(wanted)) or (lambda _: True)
         stream_ids = stream_id if isinstance(stream_id, tuple) else (stream_id,)
         expected = [
             seq
@@ -105,7 +105,7 @@ def test_events_of_a_rare_type_are_found_without_looking_at_messages(
     found = list[Entry]()
 
     def look() -> None:
-        where, after = where_of(Filter(types=types), None), 0
+        where, after = condition_of(Filter(types=types), None), 0
         while after < MANY:
             entries, after = many.page(after, MANY, stream_id, 100, where)
             found.extend(entries)
@@ -119,7 +119,7 @@ def test_events_of_a_rare_type_are_found_without_looking_at_messages(
 def test_one_look_never_looks_at_more_rows_than_it_may(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "EXAMINED_ROWS", 500)
     for wanted, stream_id in product((Filter(direction="out"), Filter(types=["message"], direction="out")), (None, 1)):
-        where = where_of(wanted, None)
+        where = condition_of(wanted, None)
         assert steps(many, lambda where=where, stream_id=stream_id: many.page(0, MANY, stream_id, 100, where)) < 200  # type: ignore[misc]
         assert many.page(0, MANY, stream_id, 100, where) == ([], 500)
         assert many.page_back(0, MANY + 1, stream_id, 100, heads=False, where=where) == ([], MANY - 500)
@@ -127,13 +127,13 @@ def test_one_look_never_looks_at_more_rows_than_it_may(many: Store, monkeypatch:
 
 async def test_memory_and_disk_give_the_same_page(tmp_path: Path, world: World) -> None:
     wanted, kept = Filter(direction="in"), list[list[int]]()
-    matches = all_of(filters.tests_of(wanted)) or (lambda _: True)
+    matches = all_of(filters.column_tests(wanted)) or (lambda _: True)
 
     async def found(journal: Journal) -> list[int]:
-        after = await seek_last(journal, 20, matches, where=where_of(wanted, None))
+        after = await seek_last(journal, 20, matches, where=condition_of(wanted, None))
         seqs = list[int]()
         while after < journal.committed:
-            page = await journal.read(after, where=where_of(wanted, None))
+            page = await journal.read(after, where=condition_of(wanted, None))
             seqs += [entry.seq for entry in page.entries if matches(entry)]
             after = page.through
         return seqs

@@ -10,7 +10,7 @@ from chatd.api.params import Filter
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
-from chatd.messages.consumers import Consumer, Consumers, Hold
+from chatd.messages.consumers import Consumer, ConsumerReader, Consumers
 from chatd.runtime import Waker
 from tests.harness.parts import World, copy_as_crashed, is_woken, open_journal, running, said
 
@@ -59,16 +59,16 @@ async def test_a_consumer_is_there_after_a_crash_as_soon_as_its_batch_is_done(tm
         consumers = Consumers(journal, world, 10)
         batch = consumers.create("bot", 3, wanted, 7)
         consumer = found(consumers, "bot")
-        assert consumers.birth(consumer) is batch
+        assert consumers.creation(consumer) is batch
         await batch.wait()
-        assert consumers.birth(consumer) is None
+        assert consumers.creation(consumer) is None
         await consumers.ack(consumer, 4).wait()
         copy_as_crashed(old, new)
     async with running(open_journal(new, world)) as journal:
         consumer = found(Consumers(journal, world, 10), "bot")
         assert (consumer.seq, consumer.filter, consumer.stream_id) == (4, wanted, 7)
-        assert consumer.seen == int(world.now * 1000)
-        assert consumer.hold is None
+        assert consumer.last_seen_ms == int(world.now * 1000)
+        assert consumer.reader is None
 
 
 async def test_one_that_could_not_be_written_was_never_made(journal: Journal, world: World) -> None:
@@ -180,8 +180,8 @@ async def test_a_failed_removal_leaves_it_there_with_all_that_came_behind_undone
 async def test_a_new_one_of_the_name_does_not_get_the_cursor_of_the_old_one(journal: Journal, world: World) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 10, takeover=False)
-    hold.look(8)
+    hold = consumers.attach_reader(bot, 10, takeover=False)
+    hold.advance(8)
     hold.release()
     consumers.remove(bot)
     await consumers.create("bot", 2, Filter(), None).wait()
@@ -193,7 +193,7 @@ async def test_a_cursor_moves_over_what_was_not_sent_and_is_kept_with_the_next_c
 ) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    consumers.hold(bot, 10, takeover=False).look(9)
+    consumers.attach_reader(bot, 10, takeover=False).advance(9)
     assert (bot.seq, stored(journal)) == (9, {"bot": 0})
     await say(journal, 1)
     assert stored(journal) == {"bot": 9}
@@ -202,66 +202,66 @@ async def test_a_cursor_moves_over_what_was_not_sent_and_is_kept_with_the_next_c
 async def test_it_stays_while_something_that_was_sent_is_not_acknowledged(journal: Journal, world: World) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 10, takeover=False)
-    hold.send([3, 5])
-    hold.look(9)
+    hold = consumers.attach_reader(bot, 10, takeover=False)
+    hold.add_sent([3, 5])
+    hold.advance(9)
     assert bot.seq == 0
     consumers.ack(bot, 4)
-    hold.look(9)
+    hold.advance(9)
     assert bot.seq == 4
     consumers.ack(bot, 5)
-    hold.look(9)
+    hold.advance(9)
     assert bot.seq == 9
 
 
 async def test_it_does_not_move_over_what_was_acknowledged_in_vain(journal: Journal, world: World) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 2, takeover=False)
-    hold.send([3, 5])
-    assert hold.room == 0
+    hold = consumers.attach_reader(bot, 2, takeover=False)
+    hold.add_sent([3, 5])
+    assert hold.capacity == 0
     failing(journal)
     batch = consumers.ack(bot, 5)
-    assert hold.room == 2
+    assert hold.capacity == 2
     with pytest.raises(ControlError):
         await batch.wait()
-    hold.look(9)
-    assert (bot.seq, hold.room) == (0, 0)
+    hold.advance(9)
+    assert (bot.seq, hold.capacity) == (0, 0)
 
 
 async def test_the_window_is_not_larger_after_acknowledgements_in_vain(journal: Journal, world: World) -> None:
     """Also where more was sent for them."""
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 2, takeover=False)
-    hold.send([1, 2])
+    hold = consumers.attach_reader(bot, 2, takeover=False)
+    hold.add_sent([1, 2])
     failing(journal)
     batch = consumers.ack(bot, 2)
-    hold.send([3, 4])
+    hold.add_sent([3, 4])
     with pytest.raises(ControlError):
         await batch.wait()
-    assert hold.room == -2
+    assert hold.capacity == -2
     working(journal)
     consumers.ack(bot, 3)
-    assert hold.room == 1
+    assert hold.capacity == 1
 
 
 async def test_nor_after_two_commits_that_fail_together(journal: Journal, world: World) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 2, takeover=False)
+    hold = consumers.attach_reader(bot, 2, takeover=False)
     failing(journal)
     world.hold()
-    hold.send([1, 2])
+    hold.add_sent([1, 2])
     consumers.ack(bot, 2)
     await trio.testing.wait_all_tasks_blocked()
-    hold.send([3, 4])
+    hold.add_sent([3, 4])
     batch = consumers.ack(bot, 4)
-    hold.send([5])
+    hold.add_sent([5])
     world.let_go()
     with pytest.raises(ControlError):
         await batch.wait()
-    assert hold.room == 2 - 5
+    assert hold.capacity == 2 - 5
 
 
 async def test_what_is_acknowledged_unsent_is_skipped_and_not_passed_over_if_that_fails(
@@ -269,61 +269,61 @@ async def test_what_is_acknowledged_unsent_is_skipped_and_not_passed_over_if_tha
 ) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 2, takeover=False)
+    hold = consumers.attach_reader(bot, 2, takeover=False)
     failing(journal)
     batch = consumers.ack(bot, 6)
-    assert hold.skip(1) == 6
+    assert hold.next_cursor(1) == 6
     with pytest.raises(ControlError):
         await batch.wait()
-    hold.look(9)
+    hold.advance(9)
     assert bot.seq == 0
-    assert hold.skip(6) == 6
+    assert hold.next_cursor(6) == 6
 
 
 async def test_the_window_is_what_was_sent_beyond_the_last_acknowledgement(journal: Journal, world: World) -> None:
     await say(journal, 9)
     consumers, bot = await made(journal, world)
-    hold, waker = consumers.hold(bot, 3, takeover=False), Waker()
-    hold.attend(waker, lambda: None)
-    hold.send([1, 2])
-    assert hold.room == 1
-    hold.send([4])
-    assert hold.room == 0
+    hold, waker = consumers.attach_reader(bot, 3, takeover=False), Waker()
+    hold.set_waker(waker, lambda: None)
+    hold.add_sent([1, 2])
+    assert hold.capacity == 1
+    hold.add_sent([4])
+    assert hold.capacity == 0
     assert not await is_woken(waker)
     consumers.ack(bot, 2)
     assert await is_woken(waker)
-    assert hold.room == 2
+    assert hold.capacity == 2
 
 
 async def test_what_is_known_of_the_sent_ones_does_not_grow(journal: Journal, world: World) -> None:
     consumers, bot = await made(journal, world)
-    hold = consumers.hold(bot, 4, takeover=False)
+    hold = consumers.attach_reader(bot, 4, takeover=False)
     for _ in range(100):
         await say(journal, 2)
-        hold.send([journal.committed - 1, journal.committed])
+        hold.add_sent([journal.committed - 1, journal.committed])
         await consumers.ack(bot, journal.committed).wait()
     assert len(hold._sent) <= 12
 
 
 async def test_one_holds_it_at_a_time_until_it_is_taken_over(journal: Journal, world: World) -> None:
     consumers, bot = await made(journal, world)
-    lost: list[Hold] = []
-    first = consumers.hold(bot, 10, takeover=False)
-    first.attend(Waker(), lambda: lost.append(first))
+    lost: list[ConsumerReader] = []
+    first = consumers.attach_reader(bot, 10, takeover=False)
+    first.set_waker(Waker(), lambda: lost.append(first))
     with pytest.raises(ControlError) as caught:
-        consumers.hold(bot, 10, takeover=False)
+        consumers.attach_reader(bot, 10, takeover=False)
     assert (caught.value.kind, caught.value.details) == ("conflict", {"reason": "consumer_busy"})
     assert "--takeover" in caught.value.hint
     with pytest.raises(ControlError):
         consumers.remove(bot)
-    second = consumers.hold(bot, 10, takeover=True)
+    second = consumers.attach_reader(bot, 10, takeover=True)
     assert lost == [first]
     assert (first.is_lost, second.is_lost) == (True, False)
-    first.look(9)
+    first.advance(9)
     first.release()
-    assert (bot.hold, bot.seq) == (second, 0)
+    assert (bot.reader, bot.seq) == (second, 0)
     second.release()
-    assert bot.hold is None
+    assert bot.reader is None
     await consumers.remove(bot).wait()
 
 
@@ -332,7 +332,7 @@ async def test_last_seen_is_now_while_somebody_reads(journal: Journal, world: Wo
     began = int(world.now * 1000)
     world.now += 5
     assert consumers.last_seen(bot) == began
-    hold = consumers.hold(bot, 10, takeover=False)
+    hold = consumers.attach_reader(bot, 10, takeover=False)
     world.now += 5
     assert consumers.last_seen(bot) == began + 10_000
     hold.release()

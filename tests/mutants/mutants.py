@@ -70,8 +70,8 @@ MUTANTS = (
     ),
     Mutant(
         "pipelined sends are accepted where the journal is lost",
-        "chatd/control/session.py",
-        "or self._stopping or self.node.journal.lost or len",
+        "chatd/control/dispatch.py",
+        "or self._stopping or self._node.journal.lost or len",
         "or self._stopping or len",
         tests("tests/control/methods/test_lost.py"),
     ),
@@ -265,8 +265,8 @@ MUTANTS = (
     Mutant(
         "a write to the client moves the consumer's cursor",
         "chatd/control/subscription.py",
-        "            self.hold.send([entry.seq for entry in entries])",
-        "            self.hold.consumer.seq = through",
+        "            self.reader.add_sent([entry.seq for entry in entries])",
+        "            self.reader.consumer.seq = through",
         simulation(20, "consumers", "hasty"),
     ),
     Mutant(
@@ -682,8 +682,8 @@ MUTANTS = (
     Mutant(
         "everybody is told of everybody's messages",
         "chatd/query/trace.py",
-        "if entry.stream_id == peer.stream_id or self._has_said(peer, entry):",
-        "if entry.stream_id or self._has_said(peer, entry):",
+        "if entry.stream_id == peer.stream_id or self._is_from(peer, entry):",
+        "if entry.stream_id or self._is_from(peer, entry):",
         tests("tests/net/native/test_queries.py::test_of_others_messages_nothing_is_told"),
     ),
     Mutant(
@@ -768,15 +768,15 @@ MUTANTS = (
     Mutant(
         "a session that waits for events counts as idle",
         SESSION,
-        "self._taking or self._open or self._answers or self.subscriptions or",
-        "self._taking or self._open or self._answers or",
+        "self._responses or self.subscriptions\n        return",
+        "self._responses\n        return",
         tests("tests/control/test_server.py", "-k", "idle_for_longest"),
     ),
     Mutant(
         "a session with an open request counts as idle",
         SESSION,
-        "self._taking or self._open or self._answers",
-        "self._taking or self._answers",
+        "self._starting or self._requests.open_count or",
+        "self._starting or",
         tests("tests/control/test_server.py", "-k", "idle_for_longest"),
     ),
     Mutant(
@@ -789,7 +789,7 @@ MUTANTS = (
     Mutant(
         "silent clients keep operators out",
         "chatd/control/session_limit.py",
-        "            silent.give_way()\n            self._reserve.pop(silent, None)\n",
+        "            silent.treat_as_ordinary()\n            self._reserve.pop(silent, None)\n",
         "            pass\n",
         tests("tests/control/test_server.py", "-k", "silent_clients"),
     ),
@@ -917,8 +917,8 @@ MUTANTS = (
     Mutant(
         "a page of history reads all events from disk, whatever was asked for",
         "chatd/control/methods/history.py",
-        "selection.stream_id, after or 0, end, params.n, selection.where)",
-        "selection.stream_id, after or 0, end, params.n)",
+        "selection.stream_id, after or 0, end, params.n, selection.where\n",
+        "selection.stream_id, after or 0, end, params.n\n",
         tests("tests/control/methods/test_history.py"),
     ),
     Mutant(
@@ -1068,8 +1068,8 @@ MUTANTS = (
     Mutant(
         "every peer is told of every message",
         "chatd/query/trace.py",
-        "if entry.stream_id == peer.stream_id or self._has_said(peer, entry):",
-        "if entry.stream_id or self._has_said(peer, entry):",
+        "if entry.stream_id == peer.stream_id or self._is_from(peer, entry):",
+        "if entry.stream_id or self._is_from(peer, entry):",
         tests("tests/adversary/test_counts.py"),
     ),
 )

@@ -7,7 +7,7 @@ from chatd.api.params import Filter
 from chatd.journal.batch import Entry
 from chatd.messages.consumers import Consumer
 from chatd.peers.peer import Peer
-from chatd.query.filters import former_place, is_for
+from chatd.query.filters import consumer_scope, is_selected
 from tests.harness.parts import CAROL, Core
 
 
@@ -21,7 +21,7 @@ async def entry_of(core: Core, event: Message | Gap, stream_id: int | None, dire
 def is_wanted(core: Core, entry: Entry, stream_id: int | None = None, **wanted: object) -> bool:
     """By a consumer whose filter that is, and whose peer or room was that topic."""
     consumer = Consumer("bot", 0, Filter(**wanted), stream_id, 0)  # type: ignore[arg-type]
-    return is_for(entry, former_place(core.registry, core.router.joined_rooms, consumer), consumer.filter)
+    return is_selected(entry, consumer_scope(core.registry, core.router.joined_rooms, consumer), consumer.filter)
 
 
 def heard(peer: Peer, **fields: object) -> Message:

@@ -16,7 +16,7 @@ async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EP
     """Messages, and how many different ones."""
     await core.commit()
     tally = RangeTally(peer.stream_id, after, core.journal.committed, epoch, first, last)
-    while not await core.journal.ask(tally.go_on):
+    while not await core.journal.ask(tally.step):
         continue
     return tally.messages, tally.distinct
 

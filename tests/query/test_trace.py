@@ -30,11 +30,11 @@ class Living(NamedTuple):
     async def steps(self, message_id: str) -> list[str]:
         """Each step as a word: not done yet with a question mark, without a time with a tilde."""
         entry = await self.core.chat.lookup.find(message_id)
-        return [shown(moment) for moment in (await self.lives.of(entry)).moments]
+        return [shown(moment) for moment in (await self.lives.trace(entry)).moments]
 
     async def told(self, peer: Peer, message_id: str, node: str = SELF) -> list[str] | None:
         """The same as that peer would be told, of the message at that place in the journal of a node."""
-        moments = await self.lives.between(peer, GlobalId(node, *split_position(message_id)))
+        moments = await self.lives.visible_to(peer, GlobalId(node, *split_position(message_id)))
         return None if moments is None else [shown(moment) for moment in moments]
 
     async def write(self, peer: Peer) -> None:
@@ -83,7 +83,7 @@ async def test_a_message_is_accepted_committed_sent_and_acknowledged(living: Liv
     core.world.now += 2
     assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged"]
-    moments = (await living.lives.of(await core.chat.lookup.find(message_id))).moments
+    moments = (await living.lives.trace(await core.chat.lookup.find(message_id))).moments
     times = [moment.at or 0.0 for moment in moments]
     assert [time - times[0] for time in times] == [0, 0, 1, 3]
 
@@ -97,7 +97,9 @@ async def test_one_acknowledgement_is_that_of_all_that_came_before_it(living: Li
         core.world.now += 1
         core.chat.acknowledged(bob, core.journal.epoch, int(message_id.partition(":")[2]))
         await core.commit()
-    moments = [(await living.lives.of(await core.chat.lookup.find(one))).moments[-1] for one in (first, second, third)]
+    moments = [
+        (await living.lives.trace(await core.chat.lookup.find(one))).moments[-1] for one in (first, second, third)
+    ]
     assert [moment.step for moment in moments] == ["acknowledged"] * 3
     assert [core.world.now - (moment.at or 0) for moment in moments] == [1, 1, 0]
 
@@ -108,7 +110,7 @@ async def test_what_was_written_twice_has_the_first_and_the_last_time(living: Li
     message_id = await say(core, bob)
     for _ in range(3):
         await living.write(bob)
-    moments = (await living.lives.of(await core.chat.lookup.find(message_id))).moments
+    moments = (await living.lives.trace(await core.chat.lookup.find(message_id))).moments
     assert [shown(moment) for moment in moments] == ["accepted", "committed", "sent", "sent", "acknowledged?"]
     assert [core.world.now - (moment.at or 0) for moment in moments[2:4]] == [2, 0]
 
@@ -319,8 +321,8 @@ async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: 
     core.chat.acknowledged(bob, core.journal.epoch, int(refused.partition(":")[2]))
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered", "taken? room"]
     assert await living.steps(refused) == ["accepted", "committed", "sent", "rejected", "taken? room"]
-    life = await living.lives.of(await core.chat.lookup.find(placed))
-    assert (life.state, life.place) == ("delivered", f"{EPOCH}:5")
+    life = await living.lives.trace(await core.chat.lookup.find(placed))
+    assert (life.state, life.room_position) == ("delivered", f"{EPOCH}:5")
 
 
 async def test_of_a_forgotten_peer_what_is_in_the_journal_is_told(living: Living) -> None:

@@ -34,7 +34,7 @@ def remove(node: Node, _session: Session, params: ByConsumer) -> tuple[Acked, Ba
 async def consumers(node: Node, _session: Session, _params: Nothing) -> ConsumerList:
     """All of them, by name, with what each has still to get."""
     listed = list(node.consumers)
-    asked = [_asked(one.seq, Selection.of(node, one)) for one in listed]
+    asked = [_asked(one.seq, Selection.of_consumer(node, one)) for one in listed]
     records = [_record(node, one) for one in listed]
     lags = await search.count(node.journal, asked)
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
@@ -49,7 +49,7 @@ def _record(node: Node, consumer: Consumer) -> ConsumerRecord:
         name=consumer.name,
         position=node.journal.position(consumer.seq),
         lag=0,
-        held=consumer.hold is not None,
+        held=consumer.reader is not None,
         last_seen=stamp(node.consumers.last_seen(consumer) / 1000),
         filter=msgspec.Raw(consumer.shown_filter),
     )

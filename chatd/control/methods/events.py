@@ -8,9 +8,9 @@ from chatd.api.params import Filter, From, Subscribe, Unsubscribe
 from chatd.api.results import Empty, PeerList, Subscribed
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.consumers import check_name
-from chatd.control.selection import Selection, known_start, place_of, sought_start
+from chatd.control.selection import Selection, find_scope, known_start, sought_start
 from chatd.control.session import Session
-from chatd.messages.consumers import Consumer, Hold
+from chatd.messages.consumers import Consumer, ConsumerReader
 from chatd.node import Node
 
 MOST_WINDOW = 65536
@@ -25,11 +25,11 @@ def subscribe(node: Node, session: Session, params: Subscribe) -> Subscribing:
     boundary = node.journal.committed
     cursor = known_start(node.journal, params.from_)
     if cursor is None and isinstance(params.from_, From):
-        return _subscribe_sought(node, session, selection, params.from_, boundary)
+        return _subscribe_after_search(node, session, selection, params.from_, boundary)
     return _register(node, session, selection, cursor or 0, boundary)
 
 
-async def _subscribe_sought(
+async def _subscribe_after_search(
     node: Node, session: Session, selection: Selection, start: From, boundary: int
 ) -> Subscribed:
     cursor = await sought_start(node.journal, start, selection)
@@ -37,18 +37,18 @@ async def _subscribe_sought(
 
 
 def _register(
-    node: Node, session: Session, selection: Selection, cursor: int, boundary: int, hold: Hold | None = None
+    node: Node, session: Session, selection: Selection, cursor: int, boundary: int, reader: ConsumerReader | None = None
 ) -> Subscribed:
     """One step, without an await: what the snapshot does not show yet, an event will."""
-    if hold is None:
-        _check_room(node, session)
+    if reader is None:
+        _check_capacity(node, session)
     journal = node.journal
-    number = session.subscriptions.add(selection, cursor, boundary, hold)
+    number = session.subscriptions.add(selection, cursor, boundary, reader)
     snapshot = PeerList(node.registry.records(gone=False))
     return Subscribed(number, journal.position(boundary), journal.position(cursor), snapshot)
 
 
-def _check_room(node: Node, session: Session) -> None:
+def _check_capacity(node: Node, session: Session) -> None:
     limit = node.config.requests_per_session
     if len(session.subscriptions) >= limit:
         raise ControlError("rate_limited", f"a session has at most {limit} subscriptions", "end one, or connect again")
@@ -62,7 +62,7 @@ def _subscribe_as(node: Node, session: Session, params: Subscribe, name: str) ->
     if not 0 < params.window <= MOST_WINDOW:
         raise RpcError(INVALID_PARAMS, f"window is not within 1 to {MOST_WINDOW}")
     consumer = node.consumers.get(name)
-    if consumer is None or node.consumers.birth(consumer) is not None:
+    if consumer is None or node.consumers.creation(consumer) is not None:
         return _subscribe_new(node, session, params, name)
     return _resume(node, session, params, consumer)
 
@@ -73,8 +73,8 @@ async def _subscribe_new(node: Node, session: Session, params: Subscribe, name: 
         consumer = node.consumers.get(name)
         if consumer is None:
             await _create(node, params, name)
-        elif (birth := node.consumers.birth(consumer)) is not None:
-            await birth.wait()
+        elif (creation := node.consumers.creation(consumer)) is not None:
+            await creation.wait()
         else:
             return _resume(node, session, params, consumer)
 
@@ -86,32 +86,32 @@ async def _create(node: Node, params: Subscribe, name: str) -> None:
     if cursor is None and isinstance(params.from_, From):
         cursor = await sought_start(node.journal, params.from_, selection)
     if node.consumers.get(name) is None:
-        await node.consumers.create(name, cursor or 0, params.filter or Filter(), selection.key).wait()
+        await node.consumers.create(name, cursor or 0, params.filter or Filter(), selection.main_stream_id).wait()
 
 
 def _resume(node: Node, session: Session, params: Subscribe, consumer: Consumer) -> Subscribed:
     """Go on behind what it acknowledged."""
-    if params.filter is not None and not _is_same(node, consumer, params.filter):
+    if params.filter is not None and not _is_same_filter(node, consumer, params.filter):
         hint = f"leave the filter out, or `chatctl consumer remove {consumer.name}` first"
         raise ControlError("conflict", f"{consumer.name} was made with another filter", hint, reason="filter")
-    _check_room(node, session)
-    selection = Selection.of(node, consumer)
-    hold = node.consumers.hold(consumer, params.window, takeover=params.takeover)
-    return _register(node, session, selection, consumer.seq, node.journal.committed, hold)
+    _check_capacity(node, session)
+    selection = Selection.of_consumer(node, consumer)
+    reader = node.consumers.attach_reader(consumer, params.window, takeover=params.takeover)
+    return _register(node, session, selection, consumer.seq, node.journal.committed, reader)
 
 
-def _is_same(node: Node, consumer: Consumer, wanted: Filter) -> bool:
+def _is_same_filter(node: Node, consumer: Consumer, wanted: Filter) -> bool:
     """Whether a filter is the consumer's: in any order, and whatever its peer or room is called."""
     own = consumer.filter
-    if (own.direction, _kinds(own)) != (wanted.direction, _kinds(wanted)):
+    if (own.direction, _types(own)) != (wanted.direction, _types(wanted)):
         return False
     places = (own.peer, own.room), (wanted.peer, wanted.room)
     if places[0] == places[1] or (None, None) in places:
         return places[0] == places[1]
-    return Selection(place_of(node, wanted), None).key == consumer.stream_id
+    return Selection(find_scope(node, wanted), None).main_stream_id == consumer.stream_id
 
 
-def _kinds(wanted: Filter) -> frozenset[str] | None:
+def _types(wanted: Filter) -> frozenset[str] | None:
     return None if wanted.types is None else frozenset(wanted.types)
 
 

@@ -57,7 +57,7 @@ def _clones(node: Node, _session: Session) -> Iterator[str]:
 
 
 def _sessions(node: Node, session: Session) -> Iterator[str]:
-    if session.places.full:
+    if session.limit.is_full:
         yield f"sessions is reached: {node.config.sessions} clients are connected, the next one may be refused"
 
 

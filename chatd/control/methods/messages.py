@@ -12,7 +12,7 @@ from chatd.api.params import Ask, ById, Reply, Send
 from chatd.api.results import Answer, Cancelled, Found, Sent
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.message_state import MessageStateWatch
-from chatd.control.methods.method import patience
+from chatd.control.methods.method import wait_for_capacity
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
 from chatd.journal.batch import Batch, Entry
@@ -94,8 +94,8 @@ async def _accepted(begin: Callable[[], Sending]) -> Sent:
     while True:
         try:
             begun = begin()
-        except NoCapacity as notyet:
-            await patience(notyet)
+        except NoCapacity as error:
+            await wait_for_capacity(error)
             continue
         if not isinstance(begun, tuple):
             return await begun

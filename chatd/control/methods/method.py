@@ -18,10 +18,10 @@ Outcome = msgspec.Struct | tuple[msgspec.Struct, Batch] | Coroutine[Any, Any, ms
 Outcomes = tuple[Sequence[msgspec.Struct], Batch] | None
 
 
-async def patience(notyet: NoCapacity) -> None:
-    """Wait until it is to be asked for again."""
-    with trio.move_on_at(notyet.until):
-        await notyet.wait()
+async def wait_for_capacity(error: NoCapacity) -> None:
+    """Wait until the request that raised this is to be tried again."""
+    with trio.move_on_at(error.until):
+        await error.wait()
 
 
 class Method:

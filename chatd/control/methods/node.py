@@ -36,7 +36,7 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
         rooms=len([*node.hosted_rooms, *(one for one in node.joined_rooms if one.state == IN)]),
         room_ports=node.room_ports,
-        sessions=len(session.places),
+        sessions=len(session.limit),
         journal=_journal_status(node),
         faults=FaultsStatus(node.faults.allowed, sum(peer.faults is not None for peer in node.registry)),
     )

@@ -51,7 +51,7 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
     """The life of one message. What is known here is told also where the other end is silent."""
     check_timeout(params.timeout)
     entry = await node.chat.lookup.find_any(params.id)
-    message, life = cast(Message, entry.event), await node.traces.of(entry)
+    message, life = cast(Message, entry.event), await node.traces.trace(entry)
     peer = _other(node, entry)
     silent = _silence(entry, peer, life)
     told = Told([], silent)
@@ -67,7 +67,8 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
         clock_ms=_millis(told.clock),
         clock_error_ms=_millis(told.error),
         silent=told.silent,
-        room_position=life.place or (message.room_position if message.room_position is not msgspec.UNSET else None),
+        room_position=life.room_position
+        or (message.room_position if message.room_position is not msgspec.UNSET else None),
     )
 
 
@@ -94,7 +95,7 @@ def _silence(entry: Entry, peer: Peer | None, life: MessageTrace) -> str | None:
         return f"{name} is not known any more"
     if life.state not in ("", "sent", "delivered"):
         return f"{name} has not got it" if life.state != "rejected" else f"{name} has not taken it"
-    if life.state and message.room is not None and life.place is None:
+    if life.state and message.room is not None and life.room_position is None:
         return f"{name} has not said where it stands in {message.room}"
     return None if isinstance(peer.link, NativeLink) else f"{name} is not connected"
 
@@ -105,8 +106,8 @@ def _question(ours: str, peer: Peer, entry: Entry, life: MessageTrace) -> Global
     `ours` is our node id: one that we accepted under a former key, the other end may know under this one only.
     """
     message = cast(Message, entry.event)
-    if life.place is not None:
-        return GlobalId(peer.node or "", *split_position(life.place))
+    if life.room_position is not None:
+        return GlobalId(peer.node or "", *split_position(life.room_position))
     if entry.direction == "out":
         return GlobalId(ours, *split_position(message.id))
     known = GlobalId.parse(message.global_id or "")

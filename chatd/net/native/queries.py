@@ -141,7 +141,7 @@ class Queries:
             await self._answer_count(frame)
             return
         wanted = GlobalId(frame.node, frame.epoch, frame.seq)
-        moments = await self._links.traces.between(self._peer, wanted)
+        moments = await self._links.traces.visible_to(self._peer, wanted)
         steps = [step for moment in moments or () if (step := _step(moment)) is not None]
         self.tell(TracedFrame(frame.token, moments is not None, steps[:STEPS_MOST]))
 
@@ -154,7 +154,7 @@ class Queries:
             after = await self._links.chat.lookup.place(peer, frame.epoch, frame.first)
             tally = RangeTally(peer.stream_id, after, journal.committed, frame.epoch, frame.first, frame.last)
             began = trio.current_time()
-            while not await journal.ask(tally.go_on):
+            while not await journal.ask(tally.step):
                 await trio.sleep(trio.current_time() - began)
                 began = trio.current_time()
         self.tell(Counted(frame.token, tally.messages, tally.distinct))

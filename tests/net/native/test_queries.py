@@ -136,7 +136,7 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with linking() as links, asked_by(links, Text(EPOCH, 1, "x")) as (peer, link):
-        between, let_go = links.traces.between, trio.Event()
+        between, let_go = links.traces.visible_to, trio.Event()
 
         async def slowly(*args: Any) -> list[Moment] | None:
             await let_go.wait()
