@@ -1,1 +1,1 @@
-"""The vocabulary of the control socket: what the daemon and its clients say to each other."""
+"""The types of the control socket: parameters, results, errors and events."""

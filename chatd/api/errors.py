@@ -1,7 +1,7 @@
-"""The error table: every refusal a client can meet, and how it is told.
+"""The error table: every error that a client can get, with its code and the exit status of chatctl.
 
-`kind` is the contract; the code is its number; the exit status is what chatctl makes of it. A
-`ControlError` may be raised anywhere below `control/` that serves a request: the session answers it.
+Clients rely on `kind`. Code below control/ that serves a request may raise a `ControlError`: the session puts it into
+the response.
 """
 
 # kind -> (code, chatctl's exit status, retryable)
@@ -37,7 +37,7 @@ INTERNAL_ERROR = -32603
 
 
 class ControlError(Exception):
-    """A refusal with its `kind` from TABLE, one sentence, a hint of what to do, and further data fields."""
+    """An error with its `kind` from TABLE, one sentence, a hint with the remedy, and further data fields."""
 
     def __init__(self, kind: str, message: str, hint: str = "", **details: object) -> None:
         super().__init__(message)
@@ -48,5 +48,5 @@ class ControlError(Exception):
         self.details = details
 
     def again(self) -> "ControlError":
-        """A fresh one for everybody who raises it: a shared one would collect their tracebacks."""
+        """A copy to raise: a shared exception would collect the tracebacks of all tasks that raise it."""
         return ControlError(self.kind, self.message, self.hint, **self.details)

@@ -1,7 +1,7 @@
-"""Events: what the journal stores, subscriptions carry and `tail` prints. One vocabulary for all three.
+"""Events: the same types in the journal, in subscriptions and in the output of `tail`.
 
-An event is immutable once it is appended: `position` and `at` are given by the journal, and `state` is
-the one the message began with.
+An event does not change after it was appended. The journal sets `position` and `at`; the stored `state` is the first
+one of the message. Fields are stored in the order of the structs: see journal/rawjson.py before changing it.
 """
 
 import msgspec
@@ -10,7 +10,7 @@ from chatd.api.results import PeerRef
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=False, gc=False):
-    """What every event has. The journal fills both in when the event is appended."""
+    """The fields of every event. The journal sets both when it appends the event."""
 
     position: str = ""  # "EPOCH:SEQ"
     at: str = ""  # RFC 3339, UTC, milliseconds: when this node appended it
@@ -20,33 +20,33 @@ class Message(Event, tag="message", kw_only=True, gc=False):
     """One text, to or from one peer, or in a room.
 
     `id` is the message's position in this node's own journal, which no other node can write. `global_id` is
-    `NODEID/EPOCH:SEQ`: the authenticated node that the message came from, and its position in that node's journal.
-    `re` is the `id` of the message that it answers; null where that message is not known here, or was not sent to
-    this peer. `re_global_id` has what the answer names in either case.
+    `NODEID/EPOCH:SEQ`: the authenticated node that sent the message, and its position in that node's journal. `re` is
+    the `id` of the message that this one answers; null if that message is unknown here, or was not sent to this peer.
+    `re_global_id` contains what the answer names in either case.
 
-    In a room `peer` is its host, or where we host it who said it. `room_position` is the position in the host's
-    journal, by which a room is ordered; one that we said to a room of another node gets it with its `receipt`. With
-    `to` it was said to that member alone; `to_node` is the id of that nick's node, None for a plain client.
+    In a joined room `peer` is the host; in a hosted room it is the sender. `room_position` is the position in the
+    host's journal, which orders the room; our message to a joined room gets it with its `receipt`. With `to` the
+    message is for that member alone; `to_node` is the member's node id, None for a plain client.
     """
 
     direction: str  # "in" | "out"
     peer: PeerRef
     room: str | None = None  # "lobby@alice"
-    nick: str | None = None  # who said it in the room
+    nick: str | None = None  # of the sender, in a room
     to: str | msgspec.UnsetType = msgspec.UNSET
     to_node: str | msgspec.UnsetType | None = msgspec.UNSET
     room_position: str | msgspec.UnsetType = msgspec.UNSET
-    id: str = ""  # the journal fills it in: it is the position
+    id: str = ""  # set by the journal: the position
     global_id: str | None = None  # None: direct from a plain peer
     re: str | None = None
     re_global_id: str | msgspec.UnsetType = msgspec.UNSET  # on answers only
     text: str
-    expires: str | msgspec.UnsetType = msgspec.UNSET  # out, with a ttl: not sent any more from then on
+    expires: str | msgspec.UnsetType = msgspec.UNSET  # out, with a ttl: not sent after this time
     state: str | msgspec.UnsetType = msgspec.UNSET  # out only: "queued"; the last field: see journal/rawjson.py
 
 
 class PeerUp(Event, tag="peer.up", kw_only=True, gc=False):
-    """A link to a peer is up."""
+    """A link to a peer came up."""
 
     peer: PeerRef
     address: str
@@ -54,7 +54,7 @@ class PeerUp(Event, tag="peer.up", kw_only=True, gc=False):
 
 
 class PeerDown(Event, tag="peer.down", kw_only=True, gc=False):
-    """A peer's last link is gone. `unsent` plain messages were accepted and not written."""
+    """A peer's last link ended. `unsent` is the number of plain messages that were accepted and not written."""
 
     peer: PeerRef
     address: str
@@ -63,14 +63,14 @@ class PeerDown(Event, tag="peer.down", kw_only=True, gc=False):
 
 
 class PeerPending(Event, tag="peer.pending", kw_only=True, gc=False):
-    """A stranger asks to talk: `peer accept` or `peer deny` decides."""
+    """A stranger wants to connect: `peer accept` or `peer deny` decides."""
 
     peer: PeerRef
     address: str
 
 
 class PeerDiverged(Event, tag="peer.diverged", kw_only=True, gc=False):
-    """The peer has more of an epoch of ours than our journal: ours was restored from a copy."""
+    """The peer has more events of one of our epochs than our journal, which was restored from a copy."""
 
     peer: PeerRef
     theirs: str  # position
@@ -81,16 +81,16 @@ class PeerCloned(Event, tag="peer.cloned", kw_only=True, gc=False):
     """Two nodes run with the peer's identity, because its state directory was copied: their epochs alternate."""
 
     peer: PeerRef
-    epochs: list[str]  # of both, the newest first
+    epochs: list[str]  # of both, newest first
 
 
 class Receipt(Event, tag="receipt", kw_only=True, gc=False):
-    """What became of messages to a native peer.
+    """The final state of messages to a native peer.
 
-    "delivered" is told once for an acknowledgement: everything to the peer `through` that position, except what was
-    told before, and what was said in rooms. "cancelled", "expired" and "rejected" are told of one message, `id`. So is
-    "delivered" of one that was said in a room of the peer: it has come back, with its `room_position`. What the host
-    refused is "rejected" for a `reason`.
+    "delivered" with `through`: the peer has acknowledged everything up to and including that position, except earlier
+    receipts and messages in rooms. "cancelled", "expired" and "rejected" are for one message, `id`. So is "delivered"
+    of a message in a room of the peer: the host has placed it, at `room_position`. The host gives a `reason` when it
+    rejects a message.
     """
 
     peer: PeerRef
@@ -103,10 +103,10 @@ class Receipt(Event, tag="receipt", kw_only=True, gc=False):
 
 
 class Gap(Event, tag="gap", kw_only=True, gc=False):
-    """What lies behind `after` up to and with `through` is missing here, and is not coming.
+    """Events after `after`, up to and including `through`, are missing here and will not come.
 
-    With a `peer`: positions of that peer's journal; with a `room` too it is the room's messages that are missing.
-    Without a peer: of this journal (a reader fell below its floor).
+    With a `peer`: positions in that peer's journal; with a `room` too, only messages of the room are missing. Without a
+    peer: positions in this journal (a reader fell below its floor).
     """
 
     peer: PeerRef | None = None
@@ -116,7 +116,7 @@ class Gap(Event, tag="gap", kw_only=True, gc=False):
 
 
 class RoomJoin(Event, tag="room.join", kw_only=True, gc=False):
-    """Somebody is in a room. At a member: as its host tells it, with `room_position` the position over there."""
+    """A member joined a room. `room_position` is the position in the host's journal."""
 
     room: str  # "lobby@alice"
     nick: str
@@ -126,7 +126,7 @@ class RoomJoin(Event, tag="room.join", kw_only=True, gc=False):
 
 
 class RoomLeave(Event, tag="room.leave", kw_only=True, gc=False):
-    """Somebody is not in a room any more. `reason`: "left", "kicked", "banned", or how a plain client's link ended."""
+    """A member left a room. `reason`: "left", "kicked", "banned", or how the link of a plain client ended."""
 
     room: str
     nick: str
@@ -136,7 +136,7 @@ class RoomLeave(Event, tag="room.leave", kw_only=True, gc=False):
 
 
 class RoomTopic(Event, tag="room.topic", kw_only=True, gc=False):
-    """A room has another topic; empty: none."""
+    """The topic of a room changed; empty: none."""
 
     room: str
     text: str
@@ -144,14 +144,14 @@ class RoomTopic(Event, tag="room.topic", kw_only=True, gc=False):
 
 
 class RoomGone(Event, tag="room.gone", kw_only=True, gc=False):
-    """This node is not in that room any more: it was closed, or its host does not know it, or not want us."""
+    """This node is no longer a member of a room: it was closed, or its host does not know it, or removed us."""
 
     room: str
     reason: str
 
 
 class RoomRefused(Event, tag="room.refused", kw_only=True, gc=False):
-    """At the host: what a member said was not taken. It is owed to that member, whose message is `rejected` by it."""
+    """At the host: a member's message was rejected. The event is sent to that member, which marks it `rejected`."""
 
     peer: PeerRef
     room: str

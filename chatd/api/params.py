@@ -1,7 +1,7 @@
-"""Requests: the parameters of every method, with the names of chatctl's flags.
+"""The parameters of every method, with the names of chatctl's flags.
 
-`peer` is a slot number or a PEER string: digits are a slot, then `HOST:PORT`, an exact name, a prefix of a node
-id (4 characters or more). Durations are seconds; points in time are RFC 3339. Unknown fields are ignored.
+`peer` is a slot number or a PEER string: digits (a slot), `HOST:PORT`, an exact name, or a prefix of a node id (4
+characters or more), in this order. Durations are in seconds; points in time are RFC 3339. Unknown fields are ignored.
 """
 
 import msgspec
@@ -10,14 +10,14 @@ PeerSpec = int | str
 
 
 class Nothing(msgspec.Struct, frozen=True):
-    """Parameters of a method that takes none."""
+    """No parameters."""
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    """`send`: appended at once, answered after its commit; with `wait` when it is in that state.
+    """`send`: the response follows the commit of the message; with `wait` ("sent" or "delivered"), that state.
 
-    `wait` is "sent" or "delivered". `ttl`: seconds after which it is not sent any more. `key`: the same one is the same
-    message. Without `queue` a peer that is away is refused.
+    `ttl`: seconds after which the message is no longer sent. `key`: an idempotency key; repeating it does not send a
+    second message. With `queue` false, an offline peer is an error.
     """
 
     peer: PeerSpec
@@ -30,10 +30,7 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """`reply`: a `send` to whoever said the message `id`, as the answer to it.
-
-    `id` is a message's id, or for one from a plain peer its position.
-    """
+    """`reply`: a `send` to the sender of the message `id`, as the answer to it."""
 
     id: str
     text: str
@@ -45,7 +42,7 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """`ask`: a `send`, answered with the peer's `reply` to it."""
+    """`ask`: a `send`; the response contains the peer's `reply` to it."""
 
     peer: PeerSpec
     text: str
@@ -56,15 +53,15 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class ById(msgspec.Struct, frozen=True):
-    """`msg` and `cancel`: a message's id; for `msg` also a position in this journal."""
+    """`msg` and `cancel`: a message's id; for `msg` also its global id."""
 
     id: str
 
 
 class Connect(msgspec.Struct, frozen=True):
-    """`connect`: answered when the link is up or every address has failed.
+    """`connect`: the response follows when the link is up or every address has failed.
 
-    `dialect` is "address" or "name": a room server of the kind of seed 003 or 004. `nick`: what it is to call us.
+    `dialect` is "address" or "name", the kind of a room server; `nick` is our nick there.
     """
 
     host: str
@@ -90,13 +87,13 @@ class Rename(msgspec.Struct, frozen=True):
 
 
 class List(msgspec.Struct, frozen=True):
-    """`list`: plain peers that are gone only with `all`."""
+    """`list`: with `all` also plain peers that are gone."""
 
     all: bool = False
 
 
 class RoomHost(msgspec.Struct, frozen=True):
-    """`room.host`: also for a room that is hosted already. With `join` this node is in it, as `nick` or by its name."""
+    """`room.host`: may be repeated. With `join` this node joins the room, as `nick` or by its own name."""
 
     room: str
     nick: str | None = None
@@ -104,7 +101,7 @@ class RoomHost(msgspec.Struct, frozen=True):
 
 
 class Join(msgspec.Struct, frozen=True):
-    """`room.join`: NAME@PEER, or the name of a room that this node hosts. Without `nick` by this node's name."""
+    """`room.join`: NAME@PEER, or the name of a hosted room. The default `nick` is this node's name."""
 
     room: str
     nick: str | None = None
@@ -124,10 +121,10 @@ class RoomUsers(msgspec.Struct, frozen=True):
 
 
 class RoomSay(msgspec.Struct, frozen=True):
-    """`room.say`: to all, or to the member `to` alone.
+    """`room.say`: to all members, or only to the member `to`.
 
-    Without `to` a text that begins with `@NICK ` is for that one; `@@` is how a text to all begins with an at sign.
-    `wait` is "sent" or "delivered": the host has put it in its place among all others.
+    Without `to`, a text that begins with `@NICK ` is for that member; `@@` is an at sign at the beginning of a text to
+    all. `wait` is "sent" or "delivered"; delivered means that the host has given the message its position in the room.
     """
 
     room: str
@@ -138,7 +135,7 @@ class RoomSay(msgspec.Struct, frozen=True):
 
 
 class Topic(msgspec.Struct, frozen=True):
-    """`room.topic`: without `text` it is only told; "" takes it away. Only the host sets it."""
+    """`room.topic`: without `text` it returns the topic; "" removes it. Only the host can set it."""
 
     room: str
     text: str | None = None
@@ -152,11 +149,11 @@ class RoomMember(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True, rename={"for_": "for"}):
-    """`wait`: `for` is what to wait for.
+    """`wait`: block until the condition `for` holds.
 
-    "ready", "peer" (with `peer`: it is up), "peers" (with `count`: that many or more are up), "users" (with `room` and
-    `count`: that many or more are in it), "delivered" (with `id`), "outbox-empty" (with `peer`: nothing is owed to
-    it; without: to nobody), or "topo" (with `links`: `alice-bob,bob-carol`, all of them are up).
+    "ready", "peer" (`peer` is up), "peers" (`count` or more peers are up), "users" (`count` or more members are in
+    `room`), "delivered" (the message `id`), "outbox-empty" (of `peer`, or of all peers), or "topo" (all `links` are up,
+    e.g. `alice-bob,bob-carol`).
     """
 
     for_: str
@@ -177,9 +174,9 @@ class From(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to read: every given field must match. `gap` events always do. A peer and a room exclude each other.
+    """The events to read: every given field must match. `gap` events always match.
 
-    A `peer` that is no peer may be a room. Those of a peer are without what is said in rooms.
+    `peer` and `room` exclude each other; `peer` may also name a room. The events of a peer do not include messages in rooms.
     """
 
     types: list[str] | None = None
@@ -191,9 +188,9 @@ class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Subscribe(msgspec.Struct, frozen=True, rename={"from_": "from", "as_": "as"}):
     """`subscribe`: `from` is "now", "start" or a From.
 
-    `as` names a consumer: one that is known goes on behind what it acknowledged, and `from` does not matter; a new one
-    begins at `from`. The filter belongs to it. At most `window` events are sent beyond its last `ack`. With `takeover`
-    whoever holds it loses it.
+    `as` names a consumer. An existing one continues after its last acknowledgement, whatever `from` is; a new one
+    starts at `from`, and keeps its filter. At most `window` events are sent beyond its last `ack`. With `takeover` its
+    present reader is disconnected from it.
     """
 
     from_: str | From = "now"
@@ -210,7 +207,7 @@ class Unsubscribe(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """`ack`: the consumer has done everything up to and with `position`. Durable when answered; never goes back."""
+    """`ack`: the consumer has processed everything up to and including `position`. Never moves back; durable."""
 
     consumer: str
     position: str
@@ -232,11 +229,11 @@ class History(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 
 
 class Link(msgspec.Struct, frozen=True, rename={"for_": "for"}):
-    """`link`: without `peer` and `all` it only lists; a `peer` without anything to change lists that one.
+    """`link`: without `peer` and `all` it lists all links; with a `peer` and no change it lists that one.
 
-    Faults of `direction` "out", "in" or "both" change as named, and what is not named stays; `heal` ends all of that
-    direction first. `for`: after so many seconds what was before comes back. `reset` breaks the connections. `all` is
-    every peer that there is, and every one that comes.
+    The named faults of `direction` ("out", "in" or "both") change, others stay; `heal` ends all faults of that
+    direction first. `for`: seconds after which the previous faults return. `reset` breaks the connections. `all` means
+    every present and future peer.
     """
 
     peer: PeerSpec | None = None
@@ -245,37 +242,37 @@ class Link(msgspec.Struct, frozen=True, rename={"for_": "for"}):
     delay: float | None = None  # seconds
     jitter: float | None = None
     loss: float | None = None  # 0 to less than 1
-    rate: int | None = None  # bytes a second; 0: no limit
+    rate: int | None = None  # bytes per second; 0: no limit
     cut: bool | None = None
-    flap: float | None = None  # seconds; 0: not
+    flap: float | None = None  # seconds; 0: none
     reset: bool = False
     heal: bool = False
     for_: float | None = None
 
 
 class Topo(msgspec.Struct, frozen=True):
-    """`topo`: over so many hops at most; what has not come within `timeout` is silent."""
+    """`topo`: explore the network over at most `hops` links; a node without an answer within `timeout` is silent."""
 
     hops: int = 16
     timeout: float = 5.0
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """`ping`: once, to the daemon of a native peer and back."""
+    """`ping`: one round trip to the daemon of a native peer."""
 
     peer: PeerSpec
     timeout: float | None = None
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """`trace`: a message's id, or a position in this journal; the other end has so many seconds to answer."""
+    """`trace`: a message's id or global id; `timeout` is for the answer of the other end."""
 
     id: str
     timeout: float = 5.0
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """`tally`: how many of our messages from `first` through `last` (ids) a native peer has got."""
+    """`tally`: the number of our messages from `first` through `last` (ids) that a native peer has."""
 
     peer: PeerSpec
     first: str

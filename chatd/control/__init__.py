@@ -1,1 +1,1 @@
-"""The trio shells on the Unix socket: sessions, requests, subscriptions."""
+"""The trio tasks on the Unix control socket: sessions, requests, subscriptions."""

@@ -1,4 +1,7 @@
-"""The addresses of this machine, best first: what `myip` tells others. Linux; blocking, and sends nothing."""
+"""The IP addresses of this machine, best first, for `myip`.
+
+Linux only. Blocking, and sends no packets.
+"""
 
 import array
 import fcntl
@@ -9,16 +12,16 @@ from collections.abc import Iterable, Iterator
 
 SIOCGIFCONF = 0x8912
 IFREQ_BYTES = 40  # struct ifreq on 64-bit Linux
-ADDRESS_AT = 20  # name, family and port before it
+ADDRESS_AT = 20  # after name, family and port
 IF_INET6 = "/proc/net/if_inet6"
 OUTSIDE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))  # documentation ranges
 ANY = frozenset({"0.0.0.0", "::"})
 
 
 def reachable(listening: Iterable[str]) -> list[str]:
-    """Every address under which others may reach listeners on those hosts; loopback only when there is no other.
+    """All addresses at which other machines may reach listeners on those hosts; loopback only if there is no other.
 
-    A node that listens on loopback alone is told the addresses of its machine too: they are what it is asked for.
+    If all listeners are on loopback, the result still contains the addresses of the machine.
     """
     hosts = frozenset(host for host in listening if not ipaddress.ip_address(host).is_loopback)
     if hosts and not hosts & ANY:
@@ -33,7 +36,7 @@ def reachable(listening: Iterable[str]) -> list[str]:
 
 
 def _rank(address: str) -> int:
-    """Lower is better. Equal ones stay in order, so the source address of the default route comes first."""
+    """Lower is better. The sort is stable, so the source address of the default route comes first."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if parsed.is_loopback:
         return 5
@@ -45,7 +48,7 @@ def _rank(address: str) -> int:
 
 
 def _default_routes() -> Iterator[str]:
-    """The source address that the kernel would take: connecting UDP sends nothing."""
+    """The source addresses of the default routes. Connecting a UDP socket sends nothing."""
     for family, outside in OUTSIDE:
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -56,22 +59,22 @@ def _default_routes() -> Iterator[str]:
 
 
 def _ipv4(rows: int = 64) -> list[str]:
-    """The addresses of all interfaces that are up; `rows` is a first guess of how many."""
-    room = rows * IFREQ_BYTES
+    """The addresses of all interfaces that are up; `rows` is a first guess of their number."""
+    capacity = rows * IFREQ_BYTES
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         while True:
-            names = array.array("B", bytes(room))
-            request = struct.pack("iP", room, names.buffer_info()[0])
+            names = array.array("B", bytes(capacity))
+            request = struct.pack("iP", capacity, names.buffer_info()[0])
             used, _ = struct.unpack("iP", fcntl.ioctl(probe.fileno(), SIOCGIFCONF, request))
-            if used < room:
+            if used < capacity:
                 break
-            room *= 2
+            capacity *= 2
     table = names.tobytes()
     return [socket.inet_ntoa(table[at + ADDRESS_AT : at + ADDRESS_AT + 4]) for at in range(0, used, IFREQ_BYTES)]
 
 
 def _ipv6() -> list[str]:
-    """The addresses of all interfaces; none where the kernel has no IPv6."""
+    """The addresses of all interfaces; none if the kernel has no IPv6."""
     try:
         with open(IF_INET6) as table:
             rows = [line.split() for line in table]

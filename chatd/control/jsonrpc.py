@@ -1,7 +1,7 @@
-"""JSON-RPC 2.0, one object per line: bytes in, requests out; answers in, bytes out. No I/O.
+"""JSON-RPC 2.0, one object per line: bytes in, requests out; responses in, bytes out. No I/O.
 
 A line is decoded in two steps: the envelope, then its parameters into the struct of the method. Whatever a client
-sends, `parse` gives a Request or raises Fault; nothing else comes out.
+sends, `parse` returns a Request or raises BadLine, and nothing else.
 """
 
 import json
@@ -19,12 +19,12 @@ from chatd.api.errors import (
     ControlError,
 )
 
-# 63 bits and 256 characters: enough for anybody's counter or UUID, and cheap to carry until the answer.
+# 63 bits and 256 characters: enough for a counter or a UUID, and cheap to keep until the response.
 Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, msgspec.Meta(max_length=256)] | None
 
 
 class Request(msgspec.Struct, gc=False):
-    """The envelope. Without an `id` it is a notification: executed, not answered."""
+    """The envelope. Without an `id` it is a notification: executed without a response."""
 
     jsonrpc: Literal["2.0"]
     method: str
@@ -33,7 +33,7 @@ class Request(msgspec.Struct, gc=False):
 
 
 class RpcReply(msgspec.Struct, gc=False):
-    """The answer of a request that was done."""
+    """The response to a successful request."""
 
     jsonrpc: str
     id: Id
@@ -41,7 +41,7 @@ class RpcReply(msgspec.Struct, gc=False):
 
 
 class RpcError(Exception):
-    """A request that is not what the protocol or its method asks for; or a bug of ours."""
+    """A request that violates the protocol or the schema of its method; or an internal error."""
 
     KINDS: ClassVar[dict[int, str]] = {
         PARSE_ERROR: "parse_error",
@@ -62,7 +62,7 @@ class RpcError(Exception):
 
 
 class BadLine(RpcError):
-    """A line that is no request at all. `id` is the one it names, where that can be found out; `blank`: it is empty."""
+    """A line that is not a request. `id` is the id in it, if it can be found; `blank`: the line is empty."""
 
     def __init__(self, code: int, message: str, hint: str, line: bytes) -> None:
         super().__init__(code, message, hint)
@@ -93,7 +93,7 @@ def parse(line: bytes) -> Request:
 
 
 def parse_all(lines: Sequence[bytes | None]) -> list[Request] | None:
-    """The requests in many lines; None where one is none."""
+    """The requests in many lines; None if one of them is not a request."""
     try:
         return [*map(_decode, lines)]  # type: ignore[arg-type]  # (None is a TypeError)
     except (ValueError, TypeError, RecursionError):
@@ -101,7 +101,7 @@ def parse_all(lines: Sequence[bytes | None]) -> list[Request] | None:
 
 
 def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
-    """The parameters of a request, checked. Raises RpcError."""
+    """The decoded and validated parameters of a request. Raises RpcError."""
     try:
         return decoder.decode(request.params)
     except (ValueError, RecursionError) as error:
@@ -111,23 +111,22 @@ def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
     raise RpcError(INVALID_PARAMS, f"{request.method}: {problem}", hint)
 
 
-def encode(answers: list[RpcReply | msgspec.Raw]) -> bytes:
-    """A line each. (Of anything but a list msgspec before 0.23 leaks an iterator.)"""
-    return _encoder.encode_lines(answers)
+def encode(responses: list[RpcReply | msgspec.Raw]) -> bytes:
+    """One line per response. (With anything but a list, msgspec before 0.23 leaks an iterator.)"""
+    return _encoder.encode_lines(responses)
 
 
 def result_line(reply: RpcReply) -> msgspec.Raw:
-    """The same for one."""
     return msgspec.Raw(_encoder.encode(reply))
 
 
 def error_line(id_: Id | msgspec.Raw, error: ControlError | RpcError) -> msgspec.Raw:
-    """The answer to a request that was refused."""
+    """The response to a rejected request."""
     return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "id": id_, "error": _error(error)}))
 
 
 def ended_line(number: int, error: ControlError) -> msgspec.Raw:
-    """The notification that a subscription was ended by somebody else than its client."""
+    """The notification that the daemon has ended a subscription."""
     params = {"subscription": number, "error": _error(error)}
     return msgspec.Raw(_encoder.encode({"jsonrpc": "2.0", "method": "ended", "params": params}))
 
@@ -139,9 +138,9 @@ def _error(error: ControlError | RpcError) -> dict[str, object]:
 
 
 def _id_of(line: bytes) -> Id | msgspec.Raw:
-    """The id in a line that msgspec would not take; the standard library is laxer (lone surrogates, big numbers).
+    """The id in a line that msgspec rejects; the standard library accepts more (lone surrogates, big numbers).
 
-    One with a lone surrogate goes back escaped, as it has to have come: as a string it cannot be encoded.
+    An id with a lone surrogate is returned escaped, as it was received: it cannot be encoded as a string.
     """
     try:
         found: Id = msgspec.convert(json.loads(line)["id"], Id)
@@ -153,7 +152,7 @@ def _id_of(line: bytes) -> Id | msgspec.Raw:
 
 
 class LineBuffer:
-    """Splits what arrives into lines. One over the limit is told once, as None, and skipped without being held."""
+    """Splits received bytes into lines. A line over the limit is returned as None, once, and is not buffered."""
 
     __slots__ = ("_held", "_limit", "_skipping")
 
@@ -163,7 +162,7 @@ class LineBuffer:
         self._skipping = False
 
     def receive(self, data: bytes) -> list[bytes | None]:
-        """The lines that are complete now; empty ones are left out by who parses."""
+        """The lines that are complete now, including empty ones."""
         lines: list[bytes | None] = [*data.split(b"\n")]
         rest = lines.pop()
         if lines and self._skipping:
@@ -183,7 +182,7 @@ class LineBuffer:
         return lines
 
     def close(self) -> list[bytes | None]:
-        """The end of the input: an unfinished line counts as a line."""
+        """The unfinished line at the end of the input, if there is one."""
         rest = bytes(self._held)
         self._held.clear()
         return [rest] if rest else []

@@ -1,7 +1,7 @@
-"""ControlServer: the listener on the control socket, and one supervisor for each session.
+"""ControlServer: the listener on the control socket, and one supervisor per session.
 
-Every session that the daemon ends is ended in one way, by `GracefulClose`: the client can read why, also when it has
-written more than was read.
+The daemon ends every session by `GracefulClose`: the client can read the reason, even if it has written more than was
+read. Called by daemon.py; knows no methods but the table.
 """
 
 import logging
@@ -21,15 +21,15 @@ from chatd.control.session_limit import ONLY_OPERATORS, RESERVED, SessionLimit
 from chatd.node import Node
 from chatd.runtime import Broadcast
 
-SPARES = RESERVED + 1  # descriptors for the reserve, and to refuse with, when there are no others
-TELL_EVERY_S = 60.0
+SPARES = RESERVED + 1  # descriptors for the reserve and for one refusal, when no others are left
+WARN_EVERY_S = 60.0
 log = logging.getLogger("chatd.control")
 
 
 class ControlServer:
     """The control socket of a node: `bind`, then `serve`; at the end `begin_stop`, `drain`, and cancel `serve`.
 
-    Resource handling: `serve` closes the listener and removes the socket file when it ends, however it ends.
+    Resource handling: `serve` always closes the listener and removes the socket file at its end.
     Error handling: an exception in a session is logged and ends that session.
     """
 
@@ -38,8 +38,8 @@ class ControlServer:
         self._acceptor = Acceptor(node.runtime.descriptors, SPARES)
         self._sessions: SessionLimit[Session] = SessionLimit(node.config.sessions, self._acceptor.refill)
         self._hangups = unix.Hangups()
-        self._parting = GracefulClose()
-        self._told = float("-inf")  # when the log last said that a client was refused
+        self._closing = GracefulClose()
+        self._warned_at = float("-inf")  # when a rejected client was last logged
         self._ended = Broadcast()
         self._bound: unix.BoundSocket | None = None
         self._listener: trio.SocketListener | None = None
@@ -49,14 +49,14 @@ class ControlServer:
         self._closed = trio.Event()
 
     async def bind(self) -> str:
-        """Make the socket, under the state lock; gives its path. Raises PathError, StartupFailure, AlreadyRunning."""
+        """Create the socket under the state lock; return its path. Raises PathError, StartupFailure, AlreadyRunning."""
         config = self._node.config
         self._gid = unix.group_id(config.socket_group)
         self._bound = await self._node.runtime.in_thread(unix.bind, config.socket, self._gid)
         return self._bound.path
 
     async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept clients until `drain`, and serve them until they have gone; started with the path."""
+        """Accept clients until `drain`, and serve them until they have gone. `task_status` gets the path."""
         bound = self._bound
         if bound is None:
             raise RuntimeError("bind() comes first")
@@ -69,7 +69,7 @@ class ControlServer:
             (self._bound or bound).unlink()
 
     async def bind_again(self) -> None:
-        """Where nothing is at the socket's path, make it anew; sessions stay. Raises PathError, StartupFailure."""
+        """Create the socket again if nothing is at its path; sessions continue. Raises PathError, StartupFailure."""
         in_thread, bound = self._node.runtime.in_thread, self._bound
         if bound is None or self._nursery is None or not await in_thread(bound.is_missing):
             return
@@ -77,7 +77,7 @@ class ControlServer:
         try:
             self._bound = await in_thread(unix.bind, bound.path, self._gid)
             former, self._listener = self._listener, _listener_of(self._bound)
-            self._nursery.start_soon(partial(self._acceptor.run, self._listener, self._take))
+            self._nursery.start_soon(partial(self._acceptor.run, self._listener, self._accept))
             if former is not None:
                 former.socket.close()
         finally:
@@ -85,13 +85,13 @@ class ControlServer:
         log.warning("the control socket %s was removed, and is there again", bound.path)
 
     def begin_stop(self) -> None:
-        """From now on requests are answered `shutting_down`, open ones too; nothing more is appended for a client."""
+        """Answer requests with `shutting_down`, open ones too; nothing more is appended for a client."""
         self._stopping = True
         for session in self._sessions:
             session.refuse_requests()
 
     async def drain(self, seconds: float) -> None:
-        """Let every client have its answers and all events up to the newest, then end the sessions.
+        """Write all responses, and all events up to the newest, to every client; then end the sessions.
 
         Returns when they have ended, or after `seconds`: cancel `serve` then.
         """
@@ -104,11 +104,11 @@ class ControlServer:
             while self._sessions:
                 await self._ended.wait()
             if self._nursery is not None:
-                self._nursery.cancel_scope.cancel()  # whoever is still parted from has everything in its socket
+                self._nursery.cancel_scope.cancel()  # sessions still being closed have written everything
                 await self._closed.wait()
 
     async def _serve(self, path: str, task_status: trio.TaskStatus[str]) -> None:
-        """Until all listeners are closed and all sessions have ended."""
+        """Run until all listeners are closed and all sessions have ended."""
         assert self._listener is not None
         try:
             async with trio.open_nursery() as watching:
@@ -116,23 +116,23 @@ class ControlServer:
                 with self._acceptor:
                     async with trio.open_nursery() as self._nursery:
                         task_status.started(path)
-                        await self._acceptor.run(self._listener, self._take)
+                        await self._acceptor.run(self._listener, self._accept)
                 watching.cancel_scope.cancel()
         finally:
             self._closed.set()
 
-    def _take(self, stream: trio.SocketStream, *, short: bool) -> None:
+    def _accept(self, stream: trio.SocketStream, *, short: bool) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(self._supervise, stream.socket, short)
 
     async def _supervise(self, sock: trio.socket.SocketType, short: bool) -> None:
         with sock:
-            last_words = await self._attend(sock, short)
-            await self._parting.part(sock, last_words)
+            farewell = await self._attend(sock, short)
+            await self._closing.part(sock, farewell)
         self._acceptor.refill()
 
     async def _attend(self, sock: trio.socket.SocketType, short: bool) -> bytes:
-        """Serve a client to its end; why it was the daemon that ended it, as a line."""
+        """Serve a client to its end; returns the line that tells it why the daemon ended the session."""
         refusal = self._refusal(sock, short)
         if refusal is not None:
             return _line(None, refusal)
@@ -158,23 +158,23 @@ class ControlServer:
             return b""
         if self._sessions.is_full:  # else the acceptor has logged why
             most = self._node.config.sessions
-            self._tell("all %d sessions are taken: a client was refused, or an idle one had to go", most)
+            self._warn("all %d sessions are taken: a client was refused, or an idle one had to go", most)
         return _line(*session.farewell)
 
     def _refusal(self, sock: trio.socket.SocketType, short: bool) -> ControlError | None:
         who = unix.Credentials(sock)
         if not who.may_enter(self._gid):
-            self._tell("a client of user %d was refused (process %d)", who.uid, who.pid)
+            self._warn("a client of user %d was refused (process %d)", who.uid, who.pid)
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
         if (short or self._sessions.is_full) and not self._sessions.free_reserve():
-            self._tell("all %d sessions are taken: a client was refused", self._node.config.sessions)
+            self._warn("all %d sessions are taken: a client was refused", self._node.config.sessions)
             return ControlError("rate_limited", "all sessions are taken, those in reserve too", ONLY_OPERATORS)
         return None
 
-    def _tell(self, text: str, *values: object) -> None:
-        """Log that a client was turned away: clients decide how often that happens, so it is told once a minute."""
-        if trio.current_time() - self._told >= TELL_EVERY_S:
-            self._told = trio.current_time()
+    def _warn(self, text: str, *values: object) -> None:
+        """Log at most once a minute that a client was rejected: clients decide how often that happens."""
+        if trio.current_time() - self._warned_at >= WARN_EVERY_S:
+            self._warned_at = trio.current_time()
             log.warning(f"{text} (logged once a minute)", *values)
 
 

@@ -1,6 +1,6 @@
-"""The Unix socket dance, all of it: bind, replace what is stale, check who connects, remove what is ours.
+"""The Unix socket: bind, replace a stale one, check the credentials of clients, remove the file, detect hang-ups.
 
-The caller holds the state lock, so of two daemons with one state only one gets here.
+The caller of `bind` holds the state lock, so only one of two daemons with the same state directory gets here.
 """
 
 import errno
@@ -24,9 +24,9 @@ MAX_GROUPS = 255  # getsockopt takes at most 1,024 bytes
 
 
 class BoundSocket:
-    """A listening socket and the file it is reached by.
+    """A listening socket and its file.
 
-    Resource handling: who holds it closes `sock`, then calls `unlink`.
+    Resource handling: the owner closes `sock`, then calls `unlink`.
     """
 
     __slots__ = ("_inode", "path", "sock")
@@ -37,7 +37,7 @@ class BoundSocket:
         self._inode = _inode(path)
 
     def is_missing(self) -> bool:
-        """Whether nothing is at the path. Raises StartupFailure where something else is."""
+        """Whether nothing is at the path. Raises StartupFailure if something else is."""
         try:
             found = _inode(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -49,7 +49,7 @@ class BoundSocket:
         return False
 
     def unlink(self) -> None:
-        """Remove the file, if it still is the one that we made."""
+        """Remove the file, if it is still the one that `bind` created."""
         try:
             if _inode(self.path) == self._inode:
                 os.unlink(self.path)
@@ -58,16 +58,16 @@ class BoundSocket:
 
 
 def bind(path: str, gid: int | None) -> BoundSocket:
-    """Listen on `path` (blocking), for ourselves or for the members of a group too.
+    """Listen on `path` (blocking), for our user, and for the members of a group if `gid` is given.
 
-    Raises PathError, StartupFailure, and AlreadyRunning when somebody answers there.
+    Raises PathError, StartupFailure, and AlreadyRunning if another program answers there.
     """
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise StartupFailure(f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path}")
     _make_directory(path)
     sock = _make_socket(path)
     try:
-        _make_way(path)
+        _remove_stale(path)
         sock.settimeout(0)
         before = os.umask(UMASK)
         try:
@@ -94,9 +94,9 @@ def bind(path: str, gid: int | None) -> BoundSocket:
 
 
 def refuse_if_answered(path: str) -> None:
-    """Raise AlreadyRunning where a program answers at `path`. Anything else is left to `bind`."""
+    """Raise AlreadyRunning if a program answers at `path`. `bind` reports anything else."""
     try:
-        answered = stat.S_ISSOCK(os.lstat(path).st_mode) and _answers(path)
+        answered = stat.S_ISSOCK(os.lstat(path).st_mode) and _is_answered(path)
     except OSError:
         return
     if answered:
@@ -104,7 +104,7 @@ def refuse_if_answered(path: str) -> None:
 
 
 def _make_socket(path: str) -> socket.socket:
-    """A socket without a name, for `path`. Raises StartupFailure, e.g. without a free descriptor."""
+    """An unbound socket for `path`. Raises StartupFailure, e.g. without a free descriptor."""
     try:
         return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     except OSError as error:
@@ -112,7 +112,7 @@ def _make_socket(path: str) -> socket.socket:
 
 
 def _make_directory(path: str) -> None:
-    """Make the socket's directory. Raises PathError, and StorageFull where its disk is full."""
+    """Create the socket's directory. Raises PathError; StorageFull if its disk is full."""
     try:
         ensure_socket_dir(path, os.getuid())
     except PathError as error:
@@ -131,21 +131,21 @@ def group_id(group: str) -> int | None:
         raise StartupFailure(f"socket_group: there is no group {group!r}") from None
 
 
-def _make_way(path: str) -> None:
-    """Remove a socket at which nobody answers. Raises AlreadyRunning, StartupFailure, OSError."""
+def _remove_stale(path: str) -> None:
+    """Remove a stale socket. Raises AlreadyRunning, StartupFailure, OSError."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise StartupFailure(f"{path} is in the way and is not a socket: move it, or name another with --socket")
-    if _answers(path):
+    if _is_answered(path):
         raise AlreadyRunning(f"another program answers on {path}")
     os.unlink(path)
 
 
-def _answers(path: str) -> bool:
-    """Whether somebody listens there. A full backlog (EAGAIN) or a socket that is not ours to ask counts as yes."""
+def _is_answered(path: str) -> bool:
+    """Whether a program listens there. A full backlog (EAGAIN) and a socket of another user count as yes."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(0)
         return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
@@ -157,9 +157,10 @@ def _inode(path: str) -> tuple[int, int]:
 
 
 class Hangups:
-    """Which clients have closed for good. A client that only ended its writing and still reads has not: there is no
-    HUP for it, which is why this needs an epoll of its own. One serves all sessions, so each costs one descriptor.
+    """Detects clients that have closed their socket completely.
 
+    A client that only shut down writing still reads: the kernel reports no HUP for it, so trio's own polling cannot
+    distinguish the two. One epoll serves all sessions, so each session costs one descriptor.
     Resource handling: `run` opens and closes the epoll; `wait` may be called while it runs.
     """
 
@@ -178,7 +179,7 @@ class Hangups:
                     self._gone[number].set()
 
     async def wait(self, sock: trio.socket.SocketType) -> None:
-        """Wait until the other end is closed for good."""
+        """Wait until the other end is closed completely."""
         number = sock.fileno()
         self._gone[number] = gone = trio.Event()
         self._epoll.register(number, 0)
@@ -191,7 +192,7 @@ class Hangups:
 
 
 class Credentials:
-    """Who is at the other end, as the kernel says."""
+    """The process at the other end, as reported by the kernel."""
 
     __slots__ = ("groups", "pid", "uid")
 
@@ -201,12 +202,12 @@ class Credentials:
         self.groups = {gid, *_peer_groups(sock)}
 
     def may_enter(self, gid: int | None) -> bool:
-        """The same user, root, or a member of the group that the socket is for."""
+        """Whether it is our user, root, or a member of the group with that id."""
         return self.uid in (os.getuid(), 0) or (gid is not None and gid in self.groups)
 
 
 def _peer_groups(sock: socket.socket | trio.socket.SocketType) -> tuple[int, ...]:
-    """The supplementary groups; none where the kernel cannot tell (or there are too many to ask)."""
+    """The supplementary groups; none if the kernel does not support this, or there are too many."""
     try:
         raw = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MAX_GROUPS * 4)
     except OSError:

@@ -4,7 +4,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from chatd.api import params, results
+from chatd.api import network, params, results
 
 # What clients rely on: fields are only ever added.
 CONTRACT = {
@@ -59,21 +59,24 @@ def structs(module: ModuleType) -> dict[str, type[msgspec.Struct]]:
     return {name: each for name, each in found if each.__module__ == module.__name__}
 
 
+RECORDS = structs(results) | structs(network)
+
+
 @pytest.mark.parametrize("name", CONTRACT)
 def test_a_record_has_the_fields_of_the_contract(name: str) -> None:
-    encoded = structs(results)[name].__struct_encode_fields__
+    encoded = RECORDS[name].__struct_encode_fields__
     assert set(CONTRACT[name].split()) <= set(encoded)
 
 
 def test_every_record_is_in_the_contract() -> None:
-    assert structs(results).keys() == CONTRACT.keys()
+    assert RECORDS.keys() == CONTRACT.keys()
 
 
 def test_records_and_requests_cannot_be_changed() -> None:
-    for each in [*structs(results).values(), *structs(params).values()]:
+    for each in [*RECORDS.values(), *structs(params).values()]:
         assert each.__struct_config__.frozen, each
 
 
 def test_every_record_and_request_says_what_it_is() -> None:
-    for each in [*structs(results).values(), *structs(params).values()]:
+    for each in [*RECORDS.values(), *structs(params).values()]:
         assert each.__doc__, each

@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from chatd.api.events import Message
-from chatd.api.results import Topology, TopologyLink, TopologyNode
+from chatd.api.network import Topology, TopologyLink, TopologyNode
 from chatd.config.settings import Config
 from chatd.control.server import ControlServer
 from chatd.journal.batch import Batch

@@ -796,8 +796,8 @@ MUTANTS = (
     Mutant(
         "what a refused client still writes resets its connection",
         "chatd/control/server.py",
-        "            await self._parting.part(sock, last_words)",
-        "            await sock.send(last_words)",
+        "            await self._closing.part(sock, farewell)",
+        "            await sock.send(farewell)",
         tests("tests/control/test_server.py", "-k", "reads_its_refusal"),
     ),
     Mutant(

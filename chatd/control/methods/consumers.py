@@ -1,4 +1,4 @@
-"""`ack`, `consumers` and `consumer.remove`; and what `subscribe` asks of a name."""
+"""`ack`, `consumers` and `consumer.remove`; and the check of a consumer's name for `subscribe`."""
 
 import msgspec
 
@@ -18,29 +18,29 @@ from chatd.runtime import stamp
 
 
 def ack(node: Node, _session: Session, params: Ack) -> tuple[Acked, Batch]:
-    """Done up to a position; answered with where the consumer is then, once that is on disk."""
+    """Acknowledge up to and including a position; the result contains the consumer's position after that."""
     consumer = _find(node, params.consumer)
     batch = node.consumers.ack(consumer, node.journal.resolve(params.position))
     return Acked(consumer.name, node.journal.position(consumer.seq)), batch
 
 
 def remove(node: Node, _session: Session, params: ByConsumer) -> tuple[Acked, Batch]:
-    """Forget a consumer that nobody holds."""
+    """Remove a consumer without a reader."""
     consumer = _find(node, params.consumer)
     batch = node.consumers.remove(consumer)
     return Acked(consumer.name, node.journal.position(consumer.seq)), batch
 
 
 async def consumers(node: Node, _session: Session, _params: Nothing) -> ConsumerList:
-    """All of them, by name, with what each has still to get."""
+    """All consumers by name, each with its lag."""
     listed = list(node.consumers)
-    asked = [_asked(one.seq, Selection.of_consumer(node, one)) for one in listed]
+    requests = [_count_request(one.seq, Selection.of_consumer(node, one)) for one in listed]
     records = [_record(node, one) for one in listed]
-    lags = await search.count(node.journal, asked)
+    lags = await search.count(node.journal, requests)
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
 
 
-def _asked(seq: int, selection: Selection) -> CountRequest:
+def _count_request(seq: int, selection: Selection) -> CountRequest:
     return CountRequest(seq, selection.stream_id, selection.match, selection.heads)
 
 
@@ -56,7 +56,7 @@ def _record(node: Node, consumer: Consumer) -> ConsumerRecord:
 
 
 def check_name(name: str) -> None:
-    """Raises RpcError for what cannot be the name of a consumer."""
+    """Raises RpcError for an invalid name."""
     if not valid_name(name):
         raise RpcError(INVALID_PARAMS, f"{name[:64]!r} is no name for a consumer", f"a name is {NAME_RULE}")
 

@@ -1,4 +1,7 @@
-"""`rpc.discover`: the table as an OpenRPC document, with the JSON schemas of all parameters, results and events."""
+"""`rpc.discover`: the table of methods as an OpenRPC document, with JSON schemas of parameters, results and events.
+
+The docstrings of structs are the descriptions in these schemas: they are part of the documentation of the API.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +27,7 @@ class EventNote(msgspec.Struct):
 
 
 class ErrorObject(msgspec.Struct):
-    """What answers carry instead of a result. `data` has kind, hint, retryable, and perhaps more."""
+    """The error in a response. `data` contains kind, hint, retryable, and for some kinds more."""
 
     code: int
     message: str
@@ -32,7 +35,7 @@ class ErrorObject(msgspec.Struct):
 
 
 class EndedNote(msgspec.Struct):
-    """The parameters of the notification `ended`: why no event of that subscription follows."""
+    """The parameters of the notification `ended`: why the daemon ended a subscription."""
 
     subscription: int
     error: ErrorObject
@@ -53,12 +56,11 @@ class Discovery(msgspec.Struct):
 
 
 def discover(node: Node, session: Session, _params: Nothing) -> Discovery:
-    """Made when it is asked for, out of the table that the sessions use."""
+    """Generate the document from the table that the sessions use."""
     return describe(session.methods, node.version)
 
 
 def describe(methods: Mapping[str, Method], version: str) -> Discovery:
-    """The document."""
     types: list[type] = [type_ for method in methods.values() for type_ in (method.params, method.result)]
     _, schemas = msgspec.json.schema_components([*types, *NOTIFICATIONS.values()], ref_template=REF)
     return Discovery(

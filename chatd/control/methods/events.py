@@ -18,7 +18,7 @@ Subscribing = Subscribed | Coroutine[Any, Any, Subscribed]
 
 
 def subscribe(node: Node, session: Session, params: Subscribe) -> Subscribing:
-    """Events from a start on. What was committed when it began is replay."""
+    """Subscribe to events from a start on. Events that were committed before the subscription are replay."""
     if params.as_ is not None:
         return _subscribe_as(node, session, params, params.as_)
     selection = Selection.new(node, params.filter)
@@ -39,7 +39,7 @@ async def _subscribe_after_search(
 def _register(
     node: Node, session: Session, selection: Selection, cursor: int, boundary: int, reader: ConsumerReader | None = None
 ) -> Subscribed:
-    """One step, without an await: what the snapshot does not show yet, an event will."""
+    """Add the subscription and take the snapshot without an await: an event follows for every later change."""
     if reader is None:
         _check_capacity(node, session)
     journal = node.journal
@@ -68,7 +68,7 @@ def _subscribe_as(node: Node, session: Session, params: Subscribe, name: str) ->
 
 
 async def _subscribe_new(node: Node, session: Session, params: Subscribe, name: str) -> Subscribed:
-    """Of a name that is not in the journal yet: nobody is told of it before it is. Somebody else may be faster."""
+    """Create the consumer, commit it, then subscribe. Another session may create it meanwhile."""
     while True:
         consumer = node.consumers.get(name)
         if consumer is None:
@@ -80,7 +80,7 @@ async def _subscribe_new(node: Node, session: Session, params: Subscribe, name: 
 
 
 async def _create(node: Node, params: Subscribe, name: str) -> None:
-    """Make the consumer, unless somebody does so while its start is sought."""
+    """Create the consumer, unless another session does so during the search for its start."""
     selection = Selection.new(node, params.filter)
     cursor = known_start(node.journal, params.from_)
     if cursor is None and isinstance(params.from_, From):
@@ -90,7 +90,7 @@ async def _create(node: Node, params: Subscribe, name: str) -> None:
 
 
 def _resume(node: Node, session: Session, params: Subscribe, consumer: Consumer) -> Subscribed:
-    """Go on behind what it acknowledged."""
+    """Continue after the consumer's last acknowledgement."""
     if params.filter is not None and not _is_same_filter(node, consumer, params.filter):
         hint = f"leave the filter out, or `chatctl consumer remove {consumer.name}` first"
         raise ControlError("conflict", f"{consumer.name} was made with another filter", hint, reason="filter")
@@ -101,13 +101,13 @@ def _resume(node: Node, session: Session, params: Subscribe, consumer: Consumer)
 
 
 def _is_same_filter(node: Node, consumer: Consumer, wanted: Filter) -> bool:
-    """Whether a filter is the consumer's: in any order, and whatever its peer or room is called."""
+    """Whether a filter equals the consumer's, with types in any order and any name of its peer or room."""
     own = consumer.filter
     if (own.direction, _types(own)) != (wanted.direction, _types(wanted)):
         return False
-    places = (own.peer, own.room), (wanted.peer, wanted.room)
-    if places[0] == places[1] or (None, None) in places:
-        return places[0] == places[1]
+    scopes = (own.peer, own.room), (wanted.peer, wanted.room)
+    if scopes[0] == scopes[1] or (None, None) in scopes:
+        return scopes[0] == scopes[1]
     return Selection(find_scope(node, wanted), None).main_stream_id == consumer.stream_id
 
 
@@ -116,7 +116,7 @@ def _types(wanted: Filter) -> frozenset[str] | None:
 
 
 def unsubscribe(_node: Node, session: Session, params: Unsubscribe) -> Empty:
-    """No event of it follows behind the answer."""
+    """End a subscription: no event of it follows the response."""
     try:
         session.subscriptions.remove(params.subscription)
     except KeyError:

@@ -1,7 +1,7 @@
-"""`health`: whether the node can do its work, and what its operator should know.
+"""`health`: whether the node works, with problems and warnings for its operator.
 
-Each part contributes lines. A problem makes the node unhealthy; a warning does not, e.g. a bound that strangers can
-reach: else they could have a supervisor restart the node.
+Each check contributes lines. A problem makes the node unhealthy. A warning does not, e.g. a limit that strangers can
+reach: otherwise they could make a supervisor restart the node.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from chatd.control.session import Session
 from chatd.journal.journal import LOST
 from chatd.node import Node
 
-ANSWER_WITHIN_S = 2.0  # in which a journal that works has answered
+ANSWER_WITHIN_S = 2.0  # for the journal
 
 
 async def health(node: Node, session: Session, _params: Nothing) -> Health:
-    """All parts together; asks the journal for a sign of life."""
+    """Run all checks, and wait for an answer of the journal."""
     with trio.move_on_after(ANSWER_WITHIN_S) as silence:
         await node.journal.responds()
     problems = [f"the journal has not answered within {ANSWER_WITHIN_S:g} s"] if silence.cancelled_caught else []

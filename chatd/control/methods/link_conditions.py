@@ -1,12 +1,12 @@
-"""What `wait topo` waits for: links between two nodes, `alice-bob,!bob-carol`, and whether the condition holds.
+"""Conditions of `wait topo`: links that are up or not, e.g. `alice-bob,!bob-carol`, and whether a topology meets them.
 
-Pure: text, a topology and the look-up of peers in, a verdict out. A node is given as everywhere else: a name as it is
-shown, a whole node id or the beginning of one, or `NAME~ID` with the beginning of its id. Names may have dashes: every
-way to split `node-1-node-2` is tried, unless it says which, `node-1--node-2`.
+Pure: gets text, a topology and the look-up of peers; returns a verdict. A node is written as in every command: a name
+as shown, a node id or a prefix of one, or `NAME~ID` with a prefix of the id. Names may contain dashes: all splits of
+`node-1-node-2` are tried, unless it is written `node-1--node-2`.
 
-Ids of nodes that are known only through others are hearsay: no link has proven them, and a liar can invent one that
-begins with any characters. Only a whole id is certain there. The beginning of one, however long, and a name may also
-mean an invented node: the error is `ambiguous_peer` then.
+No link has proven the id of a node that is known only through other nodes: a malicious node can announce an id with any
+prefix. Only a whole id is certain there. A name or a prefix, however long, may also mean an invented node; then the
+error is `ambiguous_peer`.
 """
 
 import re
@@ -14,31 +14,31 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.results import Topology, TopologyNode
+from chatd.api.network import Topology, TopologyNode
 from chatd.control.jsonrpc import RpcError
 from chatd.peers.names import STRANGER_PREFIX, is_node_id
 
 TERMS_MOST: Final = 256
-TERM_LONGEST: Final = 256  # two names with ids, and what stands between them
-CANDIDATES_MOST: Final = 8  # in a message
-NAMESAKE_MS: Final = 1000.0  # so long another node may still answer that has the same name
+TERM_LONGEST: Final = 256  # characters: two names with ids, and the dash
+CANDIDATES_MOST: Final = 8  # in an error message
+NAMESAKE_MS: Final = 1000.0  # for so long another node with the same name may still answer
 HINT: Final = "links are like alice-bob,bob-carol: a ! before one means that it is not up"
 _END: Final = re.compile(r"[a-z0-9._-]{1,63}(~[a-z2-7]{1,52})?")
-Lookup = Callable[[str], str | None]  # the node id of a peer, None where no peer is called that; raises ambiguous_peer
+Lookup = Callable[[str], str | None]  # name -> node id of a peer, or None; raises ambiguous_peer
 
 
 class Term(NamedTuple):
-    """One link that is to be up, or not; and between which names that may be."""
+    """One link that has to be up, or down; `pairs` are the possible names of its two ends."""
 
-    wanted: bool
+    is_up: bool
     pairs: tuple[tuple[str, str], ...]
 
 
 class _Found(NamedTuple):
-    """The node that an end of a link is, or why it cannot be told."""
+    """The node at one end of a link, or the error if it is ambiguous."""
 
     node: TopologyNode | None = None
-    sure: bool = True  # no node that answers later can be meant too
+    sure: bool = True  # no node that answers later can have the same name
     error: ControlError | None = None
 
     @property
@@ -47,7 +47,7 @@ class _Found(NamedTuple):
 
 
 def parse(text: str) -> list[Term]:
-    """The terms of a list. Raises RpcError."""
+    """The terms of a comma-separated list. Raises RpcError."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > TERMS_MOST:
         raise RpcError(INVALID_PARAMS, f"more than {TERMS_MOST} links", HINT)
@@ -72,47 +72,47 @@ def _splits(link: str) -> Iterator[tuple[str, str]]:
 
 
 def fulfilled(terms: Sequence[Term], topology: Topology, lookup: Lookup, *, surely: bool) -> bool:
-    """Whether the condition holds. `surely`: more may come, so one end that says that a link is up is not enough.
+    """Whether all terms hold. `surely`: more answers may come, so one end that reports a link as up is not enough.
 
-    Raises ControlError ambiguous_peer for a name that two nodes announce, or that is shown with an id only.
+    Raises ControlError ambiguous_peer for a name that two nodes announce, or that is shown only with an id.
     """
     nodes = _Nodes(topology, lookup, surely=surely)
-    return all(nodes.verdict(term) is term.wanted for term in terms)
+    return all(nodes.verdict(term) is term.is_up for term in terms)
 
 
 class _Nodes:
-    """The nodes of one topology, by what they are called, and their links."""
+    """The nodes of one topology by id and by name, and their links."""
 
     def __init__(self, topology: Topology, lookup: Lookup, *, surely: bool) -> None:
         self._lookup = lookup
         self._surely = surely
-        self._hurry = surely and topology.elapsed_ms < NAMESAKE_MS
+        self._may_have_namesakes = surely and topology.elapsed_ms < NAMESAKE_MS
         self._by_id = {node.node: node for node in topology.nodes}
-        self._by_name: dict[str, list[TopologyNode]] = {}  # without the ids that some are shown with
+        self._by_name: dict[str, list[TopologyNode]] = {}  # names without the ids that follow some of them
         for node in topology.nodes:
             self._by_name.setdefault(node.name.partition("~")[0], []).append(node)
         self._up = {(node.node, link.node): link.state == "up" for node in topology.nodes for link in node.links}
 
     def verdict(self, term: Term) -> bool | None:
-        """Whether that link is up; None: neither end has said anything."""
+        """Whether the link is up; None: neither end has reported it."""
         said: set[bool | None] = set()
         for first, second in term.pairs:
-            left, right = self._called(first), self._called(second)
+            left, right = self._find(first), self._find(second)
             error = left.error or right.error
             if error is not None and (len(term.pairs) == 1 or (left.exists and right.exists)):
                 raise error
-            if (left.sure and right.sure) or not self._hurry:
-                said.add(self._between(left.node, right.node))
+            if (left.sure and right.sure) or not self._may_have_namesakes:
+                said.add(self._link_state(left.node, right.node))
         return True if True in said else False if False in said else None
 
-    def _between(self, left: TopologyNode | None, right: TopologyNode | None) -> bool | None:
+    def _link_state(self, left: TopologyNode | None, right: TopologyNode | None) -> bool | None:
         if left is not None and right is not None:
             return None if left is right else self._is_up(left, right)
-        end = left or right  # it knows no node that is called like the other
+        end = left or right  # the other name is unknown
         return False if end is not None and end.status == "answered" else None
 
     def _is_up(self, left: TopologyNode, right: TopologyNode) -> bool | None:
-        """As those of the two say that answered."""
+        """Whether the link is up, as reported by those of its ends that answered."""
         ends = ((left, right), (right, left))
         said = {self._up.get((one.node, other.node), False) for one, other in ends if one.status == "answered"}
         if False in said:
@@ -120,8 +120,8 @@ class _Nodes:
         waits = self._surely and "silent" in (left.status, right.status)
         return None if waits or not said else True
 
-    def _called(self, end: str) -> _Found:
-        """The node that is called so: one of our peers, else one that is known through others."""
+    def _find(self, end: str) -> _Found:
+        """The node with that name or id: one of our peers, else one that is known through other nodes."""
         if end.isdigit():
             return _Found()  # not a slot
         try:
@@ -130,21 +130,21 @@ class _Nodes:
             return _Found(error=error)
         if known is not None or is_node_id(end):
             return self._peer(end, known or end)
-        return self._further(end)
+        return self._distant_node(end)
 
     def _peer(self, end: str, id_: str) -> _Found:
-        """The peer with that id, unless only its id begins with `end`, and other nodes announce that as their name."""
+        """The peer with that id. Ambiguous if only its id begins with `end`, which other nodes announce as a name."""
         node = self._by_id.get(id_)
         others = [other for other in self._by_name.get(end, []) if other is not node]
         if node is None or node.name == end or not node.node.startswith(end) or not others:
             return _Found(node)
         return _Found(error=_ambiguous(end, [node, *others]))
 
-    def _further(self, end: str) -> _Found:
-        """The node, not a peer of ours, that is shown as `end`, or has an id that begins so.
+    def _distant_node(self, end: str) -> _Found:
+        """The node, not one of our peers, that is shown as `end` or has an id with this prefix.
 
-        Other nodes have invented what they like here: ids, and names that displace another. So every node counts that
-        could be meant, and one that is shown with its id is not meant by its bare name.
+        Other nodes may have invented ids, and names that displace another one. So every node that could be meant
+        counts, and a node that is shown with its id is not meant by its bare name.
         """
         name, tilde, start = end.partition("~")
         named = {node.node: node for node in self._by_name.get(name, []) if node.node.startswith(start)}

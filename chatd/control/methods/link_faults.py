@@ -1,8 +1,8 @@
-"""`link`: what links suffer on purpose. Checks what is asked; net/faults/faults.py does it."""
+"""`link`: list, set and end link faults. Checks the request; net/faults/faults.py applies it."""
 
 from chatd.api.errors import INVALID_PARAMS
+from chatd.api.network import LinkList
 from chatd.api.params import Link
-from chatd.api.results import LinkList
 from chatd.config.link_faults import FAULTS, Changes
 from chatd.control.jsonrpc import RpcError
 from chatd.control.session import Session
@@ -15,24 +15,24 @@ NO_CHANGE = f"name a fault, out of {', '.join(FAULTS)}, or heal"
 
 
 def link(node: Node, _session: Session, params: Link) -> LinkList:
-    """Do what is asked for, all at once, and tell how the links are then."""
+    """Apply all changes in one step; the result contains the links as they are then."""
     changes = _changes(params)
     _check(params, changing=bool(changes) or params.heal)
     named = None if params.peer is None else [node.registry.find(params.peer)]
     if changes or params.heal:
         node.faults.change(named, params.direction, changes, heal=params.heal, lasting=params.for_)
-    if params.reset:  # what comes back has the new faults
+    if params.reset:  # new connections get the new faults
         node.faults.reset(named)
-    return LinkList(node.faults.allowed, node.faults.default, node.faults.records(named or _worth_telling(node)))
+    return LinkList(node.faults.allowed, node.faults.default, node.faults.records(named or _listed_peers(node)))
 
 
-def _worth_telling(node: Node) -> list[Peer]:
+def _listed_peers(node: Node) -> list[Peer]:
     peers = (peer for peer in node.registry if peer.is_up or peer.faults is not None)
     return sorted(peers, key=lambda peer: peer.slot)
 
 
 def _changes(params: Link) -> Changes:
-    """The faults that are named. Raises RpcError for an amount that cannot be."""
+    """The faults to change. Raises RpcError for an amount out of bounds."""
     changes: Changes = {name: amount for name in FAULTS if (amount := getattr(params, name)) is not None}
     for name, amount in changes.items():
         if not FAULTS[name].allows(amount):
@@ -42,7 +42,7 @@ def _changes(params: Link) -> Changes:
 
 
 def _check(params: Link, *, changing: bool) -> None:
-    """Raises RpcError for what does not go together."""
+    """Raises RpcError for parameters that exclude each other."""
     if params.direction not in DIRECTIONS:
         raise RpcError(INVALID_PARAMS, f"{params.direction!r} is no direction", "it is out, in or both")
     if params.peer is not None and params.all:

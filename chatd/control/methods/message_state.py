@@ -1,4 +1,7 @@
-"""Fate: what becomes of one message that goes out, for those who wait for it."""
+"""MessageStateWatch: the state of one outgoing message, for requests that wait for it.
+
+Used by `send`, `ask`, `room.say` and `wait`; messages/states.py derives the states.
+"""
 
 from typing import cast
 
@@ -13,54 +16,52 @@ from chatd.peers.peer import Peer
 
 
 class MessageStateWatch:
-    """That of the message to `peer` with that seq; or of one that was said in its room of that label."""
+    """The message with that seq to `peer`, or in the room of the peer with that label."""
 
     def __init__(self, node: Node, peer: Peer, seq: int, room: str | None = None) -> None:
         self._node = node
         self._peer = peer
         self._seq = seq
         self._room = room
-        self._outcomes = node.chat.states
+        self._states = node.chat.states
 
     @classmethod
-    def of(cls, node: Node, peer: Peer, message_id: str) -> "MessageStateWatch":
-        """By the id that `send` gave."""
+    def of_id(cls, node: Node, peer: Peer, message_id: str) -> "MessageStateWatch":
         return cls(node, peer, node.journal.resolve(message_id))
 
     @property
     def id(self) -> str:
-        """The message's."""
         return self._node.journal.position(self._seq)
 
-    def sent(self, state: str) -> Sent:
-        """The answer for it in that state."""
+    def result(self, state: str) -> Sent:
+        """The result for the message in that state."""
         return Sent(self.id, state, self._peer.ref, msgspec.UNSET if self._room is None else self._room)
 
     async def state(self) -> str:
-        """The one it has now; it is committed."""
+        """The present state; the message must be committed."""
         state = await self._stored()
-        if state == "delivered" and self._room is not None:  # or refused, and that is on its way to the disk
+        if state == "delivered" and self._room is not None:  # or rejected, and the receipt waits for its commit
             await self._node.journal.settled()
             state = await self._stored()
         return state
 
     async def _stored(self) -> str:
         entry = await self._node.journal.entry(self._seq)
-        if entry is None:  # deleted, as nobody owes it any more
+        if entry is None:  # deleted: it is in no outbox
             return self._now()
-        return await self._outcomes.state(entry)
+        return await self._states.state(entry)
 
     def _now(self) -> str:
-        """The same, unless it was given up or refused."""
-        return self._outcomes.state_now(self._peer, self._seq, in_room=self._room is not None)
+        """The state by positions, if the message was not given up or rejected."""
+        return self._states.state_now(self._peer, self._seq, in_room=self._room is not None)
 
     async def wait(self, wanted: str, timeout: float | None) -> str:
-        """Until it is "sent" or "delivered", as wanted. Raises ControlError: timeout, or what became of it instead."""
+        """Wait until it is "sent" or "delivered", as wanted. Raises ControlError: timeout, or its other final state."""
         with trio.move_on_after(float("inf") if timeout is None else timeout):
             while (state := await self.state()) not in (wanted, "delivered"):
                 if state not in ("sent", "queued"):
-                    raise self.ended(state, await self._reason(state))
-                while not self._is_over(wanted):
+                    raise self.error(state, await self._reason(state))
+                while not self._is_final(wanted):
                     await self._peer.progress.wait()
             return state
         state = await self.state()
@@ -69,8 +70,8 @@ class MessageStateWatch:
         hint = f"it stays {state}: `chatctl msg {self.id}` says what becomes of it"
         raise ControlError("timeout", f"not {wanted} within {timeout:g} s", hint, id=self.id, state=state)
 
-    def _is_over(self, wanted: str) -> bool:
-        """Whether it is as wanted or will never be, unless its end cannot be written down."""
+    def _is_final(self, wanted: str) -> bool:
+        """Whether it is as wanted, or has another final state (unless the commit of that fails)."""
         peer = self._peer
         if self._now() in (wanted, "delivered", "failed"):
             return True
@@ -80,23 +81,23 @@ class MessageStateWatch:
             return True
         return self._seq > self._node.journal.watermarks.acked.get(
             peer.node or "", 0
-        )  # else the host has yet to answer
+        )  # else the host has not answered yet
 
     async def _reason(self, state: str) -> str:
-        """Why the host of a room does not take it; empty where that is not so."""
+        """Why the host of a room has rejected it; empty if it has not."""
         if self._room is None or state != "rejected":
             return ""
         journal, cursor = self._node.journal, self._seq
-        memberships = [one.stream_id for one in self._node.joined_rooms if one.label == self._room]
+        room_streams = [one.stream_id for one in self._node.joined_rooms if one.label == self._room]
         while cursor < journal.committed:
-            entries, cursor = await journal.read(cursor, (self._peer.stream_id, *memberships))
+            entries, cursor = await journal.read(cursor, (self._peer.stream_id, *room_streams))
             for entry in entries:
                 if entry.type == "receipt" and (receipt := cast(Receipt, entry.event)).id == self.id:
                     return receipt.reason or ""
         return ""
 
-    def ended(self, state: str, reason: str = "") -> ControlError:
-        """What to tell who waits for something else."""
+    def error(self, state: str, reason: str = "") -> ControlError:
+        """The error for a client that waits for another state."""
         message = f"message {self.id} is {state}"
         if state == "expired":
             return ControlError("expired", message, "give it a longer --ttl", id=self.id)

@@ -28,12 +28,12 @@ Sending = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
 
 
 def send(node: Node, _session: Session, params: Send) -> Sending:
-    """Append a message to a peer; it is accepted with its commit."""
+    """Append a message to a peer; its commit accepts it."""
     return _send(node, node.registry.find(params.peer), params, None)
 
 
 def send_many(node: Node, params: Sequence[Send]) -> tuple[list[Sent], Batch] | None:
-    """Neighbours, if they all go to one native peer plainly and all are valid. Raises NoCapacity."""
+    """Send consecutive messages, if all go to one native peer, without options, and are valid. Raises NoCapacity."""
     node.chat.keys.prefetch([one.key for one in params if one.key is not None])
     specs = {one.peer for one in params}
     try:
@@ -56,7 +56,7 @@ def _send(node: Node, peer: Peer, params: Send | Reply, re: Answered | None) -> 
         return Sent(message.position, "queued", message.peer), batch
     _check(peer, params)
     if params.key is not None and (seq := node.chat.said(peer, params.text, params.key)) is not None:
-        return _said(MessageStateWatch(node, peer, seq), params)
+        return _repeated(MessageStateWatch(node, peer, seq), params)
     options = Options(ttl=params.ttl, key=params.key, queue=params.queue, re=re)
     message, batch = node.chat.send(peer, params.text, options)
     if params.wait is None:
@@ -65,7 +65,7 @@ def _send(node: Node, peer: Peer, params: Send | Reply, re: Answered | None) -> 
 
 
 def _check(peer: Peer, params: Send | Reply | Ask) -> None:
-    """Raises RpcError, and ControlError for what a plain peer cannot do."""
+    """Raises RpcError, and ControlError for options that a plain peer does not support."""
     check_timeout(params.timeout)
     if params.ttl is not None and not 0 < params.ttl <= MOST_TTL_S:
         raise RpcError(INVALID_PARAMS, "ttl is not within 0 s to 10 years")
@@ -77,35 +77,35 @@ def _check(peer: Peer, params: Send | Reply | Ask) -> None:
         raise ControlError("conflict", f"{peer.name} is a plain peer: it acknowledges nothing", hint, reason="plain")
 
 
-async def _wait(fate: MessageStateWatch, batch: Batch, state: str, timeout: float | None) -> Sent:
+async def _wait(watch: MessageStateWatch, batch: Batch, state: str, timeout: float | None) -> Sent:
     await batch.wait()
-    return fate.sent(await fate.wait(state, timeout))
+    return watch.result(await watch.wait(state, timeout))
 
 
-async def _said(fate: MessageStateWatch, params: Send | Reply) -> Sent:
-    """The answer for a key that was used before, with the state of now."""
+async def _repeated(watch: MessageStateWatch, params: Send | Reply) -> Sent:
+    """The result for an idempotency key that was used before, with the message's present state."""
     if params.wait is not None:
-        return fate.sent(await fate.wait(params.wait, params.timeout))
-    return fate.sent(await fate.state())
+        return watch.result(await watch.wait(params.wait, params.timeout))
+    return watch.result(await watch.state())
 
 
-async def _accepted(begin: Callable[[], Sending]) -> Sent:
-    """Do it as soon as there is room, and wait for what it gives."""
+async def _send_and_wait(start: Callable[[], Sending]) -> Sent:
+    """Send as soon as there is capacity, and wait for the result."""
     while True:
         try:
-            begun = begin()
+            sending = start()
         except NoCapacity as error:
             await wait_for_capacity(error)
             continue
-        if not isinstance(begun, tuple):
-            return await begun
-        sent, batch = begun
+        if not isinstance(sending, tuple):
+            return await sending
+        sent, batch = sending
         await batch.wait()
         return sent
 
 
 def reply(node: Node, _session: Session, params: Reply) -> Sending:
-    """A message to whoever said another one, as the answer to it."""
+    """Send an answer to the sender of a received message."""
     found = node.chat.lookup.found(params.id)
     if found.direction != "in":
         hint = "answer a message that came in"
@@ -119,7 +119,7 @@ def reply(node: Node, _session: Session, params: Reply) -> Sending:
 
 
 async def ask(node: Node, _session: Session, params: Ask) -> Answer:
-    """The peer's answer to exactly this message, whatever else comes."""
+    """Send a message and wait for the peer's answer to exactly this one."""
     peer = node.registry.find(params.peer)
     _check(peer, params)
     if peer.kind == "plain":
@@ -127,16 +127,19 @@ async def ask(node: Node, _session: Session, params: Ask) -> Answer:
         message = f"{peer.name} is a plain peer: it cannot say what it answers"
         raise ControlError("conflict", message, hint, reason="plain")
     request = Send(params.peer, params.text, ttl=params.ttl, key=params.key, queue=params.queue)
-    question = await _accepted(lambda: _send(node, peer, request, None))
+    question = await _send_and_wait(lambda: _send(node, peer, request, None))
     with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):
-        return Answer(question.id, msgspec.Raw((await _answer(node, peer, question.id)).raw))
-    hint = f"the question is {await MessageStateWatch.of(node, peer, question.id).state()}: `chatctl msg {question.id}`"
+        answer = await _answer(node, peer, question.id)
+        return Answer(question.id, msgspec.Raw(answer.raw))
+    hint = (
+        f"the question is {await MessageStateWatch.of_id(node, peer, question.id).state()}: `chatctl msg {question.id}`"
+    )
     message = f"{peer.name} has not answered within {params.timeout:g} s"
     raise ControlError("timeout", message, hint, id=question.id)
 
 
 async def _answer(node: Node, peer: Peer, question: str) -> Entry:
-    """The first message of the peer behind the question that names it. Raises ControlError if the question ends."""
+    """The peer's first message that answers the question. Raises ControlError if the question is given up."""
     journal, waker, cursor = node.journal, Waker(), node.journal.resolve(question)
     journal.watch(waker, peer.stream_id)
     try:
@@ -146,7 +149,7 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
                 if entry.direction == "in" and cast(Message, entry.event).re == question:
                     return entry
                 if entry.type == "receipt" and (receipt := cast(Receipt, entry.event)).id == question:
-                    raise MessageStateWatch.of(node, peer, question).ended(receipt.state)
+                    raise MessageStateWatch.of_id(node, peer, question).error(receipt.state)
             if cursor >= journal.committed:
                 await waker.wait()
     finally:
@@ -154,14 +157,14 @@ async def _answer(node: Node, peer: Peer, question: str) -> Entry:
 
 
 async def msg(node: Node, _session: Session, params: ById) -> Found:
-    """One message, in the state that it has now."""
+    """One message with its present state."""
     entry = await node.chat.lookup.find_any(params.id)
     (raw,) = await present(node, [entry])
     return Found(raw)
 
 
 async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
-    """Take a message back that was not delivered yet."""
+    """Cancel a message that was not delivered yet."""
     entry = await node.chat.lookup.find(params.id)
     if names_room(entry.raw) and (entry.direction == "in" or is_settled(entry.raw)):
         message, hint = f"message {params.id[:64]} is in its place in a room", "it is too late to take it back"
@@ -171,7 +174,7 @@ async def cancel(node: Node, _session: Session, params: ById) -> Cancelled:
 
 
 async def present(node: Node, entries: Sequence[Entry]) -> list[msgspec.Raw]:
-    """Their JSON, with the states that messages have now."""
+    """The JSON of entries, with the present states of outgoing messages."""
     states = await node.chat.states.states([entry for entry in entries if is_queued(entry.raw)])
     return [
         msgspec.Raw(with_state(entry.raw, states[entry.seq]) if entry.seq in states else entry.raw) for entry in entries

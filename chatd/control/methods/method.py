@@ -1,4 +1,4 @@
-"""Method: one row of the table. What a handler gets and gives is said here."""
+"""Method: one row of the table, and the contract of its handler."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ import trio
 from chatd.journal.batch import Batch
 from chatd.peers.outbox import NoCapacity
 
-# The result; a result and the batch that has to be committed before it is told; or work that takes longer, whose
-# result is told when it is done.
+# The result; a result and the batch that must be committed before the response; or work that takes longer, with its
+# result.
 Outcome = msgspec.Struct | tuple[msgspec.Struct, Batch] | Coroutine[Any, Any, msgspec.Struct]
 
 
-# Pipelined neighbours at once, and the batch they all wait for. None: nothing was done, take them one by one.
+# The results of pipelined requests, and the batch that all wait for. None: nothing was done, call each by itself.
 Outcomes = tuple[Sequence[msgspec.Struct], Batch] | None
 
 
@@ -25,15 +25,15 @@ async def wait_for_capacity(error: NoCapacity) -> None:
 
 
 class Method:
-    """Parameters, result, handler and one line of help; and `many`, for a method whose neighbours are done together.
+    """Parameters, result, handler and one line of help; and `many`, which handles consecutive requests together.
 
-    A method `writes`, and is refused while the journal's files are lost, unless its row says that it does not: False,
-    or a function of the parameters.
+    `writes` (True, False, or a function of the parameters): while the journal's files are lost, such requests are
+    rejected.
 
-    A handler is called with the node, the session and the decoded parameters. It may raise ControlError, Fault for
-    parameters that are wrong in a way their struct does not say, and NotYet where it is to be called again later; then
-    nothing behind it is read meanwhile. `many` is called with the node and a list of parameters. It must not raise but
-    NotYet, nor do anything that a handler called for each of them would not do.
+    A handler gets the node, the session and the decoded parameters. It may raise ControlError; RpcError for parameters
+    that are wrong in a way that their struct does not express; and NoCapacity if it must be called again later. Then no
+    later request of the session is started meanwhile. `many` gets the node and a list of parameters. It raises nothing
+    but NoCapacity, and does nothing that the handler, called for each request, would not do.
     """
 
     __slots__ = ("_writes", "decoder", "handler", "many", "params", "result", "summary")
@@ -57,5 +57,5 @@ class Method:
         self.decoder = msgspec.json.Decoder(params)
 
     def writes(self, params: msgspec.Struct) -> bool:
-        """Whether a request promises something that has to be there after a restart."""
+        """Whether the result of a request must survive a restart."""
         return self._writes if isinstance(self._writes, bool) else self._writes(params)

@@ -17,7 +17,6 @@ PLAIN = {"on": "plain text from anywhere", "loopback": "plain text from this mac
 
 
 def status(node: Node, session: Session, _params: Nothing) -> Status:
-    """All about this node at once."""
     config, journal = node.config, node.journal
     states = [peer.state for peer in node.registry]
     return Status(
@@ -58,25 +57,22 @@ def _journal_status(node: Node) -> JournalStatus:
 
 
 def whoami(node: Node, _session: Session, _params: Nothing) -> Whoami:
-    """Who this node is to others."""
     return Whoami(node.config.name, node.identity.node)
 
 
 async def myip(node: Node, _session: Session, _params: Nothing) -> MyIp:
-    """Where others reach it."""
     hosts = [parse_address(address)[0] for address in node.listen]
     found = await node.runtime.in_thread(interfaces.reachable, hosts)
     return MyIp(found[0], found)
 
 
 def myport(node: Node, _session: Session, _params: Nothing) -> MyPort:
-    """On which port."""
     if not node.listen:
         raise ControlError("shutting_down", "the peer port is closed", "this node is stopping")
     return MyPort(parse_address(node.listen[0])[1])
 
 
 def shutdown(node: Node, _session: Session, _params: Nothing) -> Empty:
-    """End the daemon; this is still answered."""
+    """Stop the daemon; this request still gets its response."""
     node.request_stop("shutdown")
     return Empty()

@@ -11,7 +11,7 @@ from chatd.wire.dialects import ADDRESS, NAME
 
 
 async def connect(node: Node, _session: Session, params: Connect) -> PeerResult:
-    """Answered when the link is up, or every address has failed."""
+    """Connect; returns when the link is up, or raises when every address has failed."""
     if not params.host:
         raise RpcError(INVALID_PARAMS, "host is empty")
     if not 0 < params.port < 65536:
@@ -31,40 +31,37 @@ async def connect(node: Node, _session: Session, params: Connect) -> PeerResult:
 
 
 async def terminate(node: Node, _session: Session, params: ByPeer) -> Terminated:
-    """Answered when what was accepted before it is delivered, or its time is over."""
+    """Disconnect after delivering the messages that were accepted before, or after a deadline."""
     peer = node.registry.find(params.peer)
     queued = await node.dialer.terminate(peer)
     return Terminated(peer.record(), queued)
 
 
 def list_peers(node: Node, _session: Session, params: List) -> PeerList:
-    """All that are worth listing, in slot order."""
+    """Peers in slot order; with `all`, also plain peers that are gone."""
     return PeerList(node.registry.records(gone=params.all))
 
 
 async def accept(node: Node, _session: Session, params: ByPeer) -> PeerResult:
-    """It may talk from now on."""
     return PeerResult((await node.trust.accept(params.peer)).record())
 
 
 async def deny(node: Node, _session: Session, params: ByPeer) -> PeerResult:
-    """It may not."""
     return PeerResult((await node.trust.deny(params.peer)).record())
 
 
 async def forget(node: Node, _session: Session, params: ByPeer) -> PeerResult:
-    """Its name, slot and wish end, and with them that we are in rooms of its."""
+    """Remove the peer's name, slot and persistence, and leave its rooms."""
     node.joined_rooms.forget_host(node.registry.find(params.peer))
     return PeerResult((await node.trust.forget(params.peer)).record())
 
 
 async def rename(node: Node, _session: Session, params: Rename) -> PeerResult:
-    """Another name for it, kept."""
     return PeerResult((await node.trust.rename(params.peer, params.name)).record())
 
 
 def _check_dialect(dialect: str | None, nick: str | None) -> None:
-    """Raises RpcError for a room server of no known kind, and for a nick that none is told or could be told."""
+    """Raises RpcError for an unknown dialect, and for a nick that the room server does not use or cannot be sent."""
     if dialect not in (None, ADDRESS, NAME):
         raise RpcError(INVALID_PARAMS, f"{dialect!r} is no dialect", f"it is {ADDRESS} or {NAME}")
     if nick is None:
@@ -79,6 +76,6 @@ def _check_dialect(dialect: str | None, nick: str | None) -> None:
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Raises RpcError for one that lies in the past."""
+    """Raises RpcError for a negative timeout."""
     if timeout is not None and timeout < 0:
         raise RpcError(INVALID_PARAMS, "timeout is negative")

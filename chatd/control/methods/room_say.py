@@ -1,4 +1,4 @@
-"""`room.say`: to a room that this node hosts, or to one of another node that it is in."""
+"""`room.say`: a message to a hosted room or a joined room."""
 
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -19,11 +19,11 @@ from chatd.peers.peer import Peer
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.rooms.room import HostedRoom
 
-Said = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
+Posting = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]
 
 
-def say(node: Node, _session: Session, params: RoomSay) -> Said:
-    """Append a message to a room, or to one who is in it; it is accepted with its commit."""
+def say(node: Node, _session: Session, params: RoomSay) -> Posting:
+    """Append a message to a room, or to one member of it; its commit accepts it."""
     check_timeout(params.timeout)
     if params.wait not in (None, "sent", "delivered"):
         raise RpcError(INVALID_PARAMS, f"wait: {params.wait[:64]!r} is neither sent nor delivered")
@@ -37,11 +37,11 @@ def say(node: Node, _session: Session, params: RoomSay) -> Said:
 
 
 def say_many(node: Node, params: Sequence[RoomSay]) -> tuple[list[Sent], Batch] | None:
-    """Neighbours, if they all go to one room plainly, and nothing is wrong with any of them. Raises NotYet."""
+    """Send consecutive messages, if all go to one room, without options, and are valid. Raises NoCapacity."""
     specs = {one.room for one in params}
     try:
         room = node.joined_rooms.find(specs.pop())
-        if specs or any(map(_is_special, params)):
+        if specs or any(map(_has_options, params)):
             return None
         messages, batch = _say(node, room, [one.text for one in params], None)
     except ControlError:
@@ -49,12 +49,12 @@ def say_many(node: Node, params: Sequence[RoomSay]) -> tuple[list[Sent], Batch] 
     return [_sent(room, message) for message in messages], batch
 
 
-def _is_special(params: RoomSay) -> bool:
+def _has_options(params: RoomSay) -> bool:
     return params.text[:1] == "@" or params.to is not None or params.wait is not None or params.timeout is not None
 
 
 def _addressed(params: RoomSay) -> tuple[str | None, str]:
-    """To whom alone (None: to all), and what."""
+    """The nick of the only recipient (None: all members), and the text."""
     text = params.text
     if params.to is not None or text[:1] != "@":
         return params.to, text
@@ -67,16 +67,16 @@ def _addressed(params: RoomSay) -> tuple[str | None, str]:
 def _say(
     node: Node, room: HostedRoom | JoinedRoom, texts: Sequence[str], to: str | None
 ) -> tuple[list[Message], Batch]:
-    """Append it where it belongs. Raises ControlError, NotYet."""
+    """Append the messages. Raises ControlError, NoCapacity."""
     if isinstance(room, HostedRoom):
         member = None if to is None else node.hosted_rooms.find_member(room, to)
         return node.posting.post(room, own_in(room), texts, member)
-    saying = Saying(room.label, room.nick, None if to is None else _resolve(room, to))
+    saying = Saying(room.label, room.nick, None if to is None else _find_member(room, to))
     return node.chat.send_all(_host(node, room), texts, Options(saying=saying))
 
 
-def _resolve(room: JoinedRoom, nick: str) -> tuple[str, str | None]:
-    """The nick and the node of who is called that. Raises ControlError unknown_peer, peer_offline."""
+def _find_member(room: JoinedRoom, nick: str) -> tuple[str, str | None]:
+    """The nick and node id of the member with that nick. Raises ControlError unknown_peer, peer_offline."""
     found = room.named(nick)
     if found is not None:
         return found[0], found[1]
@@ -95,10 +95,10 @@ def _host(node: Node, room: JoinedRoom) -> Peer:
 
 
 def _sent(room: HostedRoom | JoinedRoom, message: Message) -> Sent:
-    """As it is told: in a room of ours it is in its place at once."""
+    """The result. In a hosted room a message has its position at once, so it is delivered."""
     return Sent(message.position, "delivered" if isinstance(room, HostedRoom) else "queued", message.peer, room.label)
 
 
-async def _wait(fate: MessageStateWatch, batch: Batch, params: RoomSay) -> Sent:
+async def _wait(watch: MessageStateWatch, batch: Batch, params: RoomSay) -> Sent:
     await batch.wait()
-    return fate.sent(await fate.wait(params.wait or "", params.timeout))
+    return watch.result(await watch.wait(params.wait or "", params.timeout))

@@ -1,4 +1,4 @@
-"""The `room` verbs, but for `room.say`: rooms that this node hosts, and rooms of other nodes that it is in."""
+"""The `room` methods, except `room.say`: hosted rooms and joined rooms."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -18,26 +18,26 @@ from chatd.rooms import nicks
 from chatd.rooms.joined_room import IN, OVER, JoinedRoom
 from chatd.rooms.room import HostedRoom, Member
 
-JOIN_S = 10.0  # for the host to answer, unless a request says otherwise
-ASK_S = 2.0  # for the host to say who is there; then it is told as it was known
+JOIN_S = 10.0  # for the host to answer: the default timeout
+ASK_S = 2.0  # for the host to send its members; after that the result contains the last known ones
 Changed = tuple[RoomResult, Batch] | RoomResult
 
 
 def host(node: Node, _session: Session, params: RoomHost) -> Changed:
-    """A room of this node, which is in it unless it is told not to be."""
+    """Host a room, and join it unless `join` is false."""
     if params.nick is not None:
         if not params.join:
             raise RpcError(INVALID_PARAMS, "a nick is for who joins: leave it out, or join")
-        nicks.check(params.nick)  # before there is a room
+        nicks.check(params.nick)  # before the room is created
     room, batch = node.hosted_rooms.host(params.room)
     if params.join:
         _, entered = node.hosted_rooms.enter_own(room, params.nick)
         batch = entered or batch
-    return _told(room, batch)
+    return _changed(room, batch)
 
 
 async def join(node: Node, _session: Session, params: Join) -> RoomResult:
-    """Answered when the host has let us in, and that is on disk."""
+    """Join a room; returns when the host has accepted us, and that is on disk."""
     check_timeout(params.timeout)
     name, _, owner = params.room.partition("@")
     if not owner or node.registry.naming.node_of(owner) == node.identity.node:
@@ -45,20 +45,20 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
     peer = node.registry.find(owner)
     if peer.kind == "plain":
         raise ControlError("conflict", f"{peer.name} is a plain peer: it hosts no rooms", reason="plain")
-    membership = node.joined_rooms.join(peer, name, params.nick)
+    joined = node.joined_rooms.join(peer, name, params.nick)
     with trio.move_on_after(JOIN_S if params.timeout is None else params.timeout):
-        await membership.settled.wait()
-    if not membership.settled.is_set():
-        node.joined_rooms.abandon_join(membership)
+        await joined.settled.wait()
+    if not joined.settled.is_set():
+        node.joined_rooms.abandon_join(joined)
         raise ControlError("timeout", f"{peer.name} has not answered", "`chatctl list` shows whether it is up")
     await node.journal.settled()
-    if membership.error is not None:
-        raise membership.error.again()
-    return RoomResult(membership.record(up=peer.is_up))
+    if joined.error is not None:
+        raise joined.error.again()
+    return RoomResult(joined.record(up=peer.is_up))
 
 
 async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
-    """This node is in a room of its own."""
+    """Join a hosted room."""
     room = node.hosted_rooms.get(name)
     if room is None:
         hint = f"`chatctl room host {name[:64]}` makes it; one of another node is NAME@PEER"
@@ -70,24 +70,23 @@ async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
 
 
 def leave(node: Node, _session: Session, params: ByRoom) -> Changed:
-    """This node is not in the room any more."""
     room = node.joined_rooms.find(params.room)
     if isinstance(room, HostedRoom):
-        return _told(room, node.hosted_rooms.leave(room, own_in(room)))
+        return _changed(room, node.hosted_rooms.leave(room, own_in(room)))
     record = _record(node, room)
     return RoomResult(msgspec.structs.replace(record, nick=None)), node.joined_rooms.leave(room)
 
 
 def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Coroutine[Any, Any, UserList]:
-    """Who is in a room; its host is asked, where it is there to answer."""
+    """The members of a room. The host of a joined room is asked, if it is connected."""
     room = node.joined_rooms.find(params.room)
     if isinstance(room, HostedRoom):
         records = room.user_records(node.registry.is_up)
         return UserList(room.label, room.topic, records, fresh=True)
-    return _asked_users(node, room)
+    return _users_from_host(node, room)
 
 
-async def _asked_users(node: Node, room: JoinedRoom) -> UserList:
+async def _users_from_host(node: Node, room: JoinedRoom) -> UserList:
     heard = room.rosters_received
     if node.joined_rooms.request_roster(room):
         with trio.move_on_after(ASK_S):
@@ -99,49 +98,49 @@ async def _asked_users(node: Node, room: JoinedRoom) -> UserList:
 
 
 def topic(node: Node, _session: Session, params: Topic) -> Changed:
-    """What the room is about, or what it is to be about."""
+    """Return the topic of a room, or set it."""
     if params.text is None:
         return RoomResult(_record(node, node.joined_rooms.find(params.room)))
     room = _hosted(node, params.room)
-    return _told(room, node.hosted_rooms.set_topic(room, params.text))
+    return _changed(room, node.hosted_rooms.set_topic(room, params.text))
 
 
 def kick(node: Node, _session: Session, params: RoomMember) -> Changed:
-    """Somebody has to go, and may come back."""
+    """Remove a member from a hosted room; they may rejoin."""
     room = _hosted(node, params.room)
-    return _told(room, node.moderation.kick(room, params.nick))
+    return _changed(room, node.moderation.kick(room, params.nick))
 
 
 def ban(node: Node, _session: Session, params: RoomMember) -> Changed:
-    """Somebody has to go, and may not come back."""
+    """Remove a member from a hosted room; they may not rejoin."""
     room = _hosted(node, params.room)
-    return _told(room, node.moderation.ban(room, params.nick))
+    return _changed(room, node.moderation.ban(room, params.nick))
 
 
 def unban(node: Node, _session: Session, params: RoomMember) -> Changed:
-    """Who was banned may come back."""
+    """Lift a ban."""
     room = _hosted(node, params.room)
-    return _told(room, node.moderation.unban(room, params.nick))
+    return _changed(room, node.moderation.unban(room, params.nick))
 
 
 def close(node: Node, _session: Session, params: ByRoom) -> Changed:
-    """End a room of this node."""
+    """Close a hosted room."""
     room = _hosted(node, params.room)
-    return _told(room, node.hosted_rooms.close(room))
+    return _changed(room, node.hosted_rooms.close(room))
 
 
 def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
-    """Those that are hosted here, and those of others that this node is in."""
+    """Hosted and joined rooms, by name."""
     joined = [one for one in node.joined_rooms if one.state == IN]
     records = [_record(node, room) for room in (*node.hosted_rooms, *joined)]
     return RoomList(sorted(records, key=lambda record: (record.room, record.host)))
 
 
-# -- what they share
+# -- shared
 
 
 def own_in(room: HostedRoom) -> Member:
-    """This node, in a room that it hosts. Raises ControlError conflict if it is not in it."""
+    """This node as a member of a hosted room. Raises ControlError conflict if it is none."""
     if room.own_member is None:
         hint = f"`chatctl room join {room.name}` first"
         raise ControlError("conflict", f"this node hosts {room.label}, and is not in it", hint, reason="not_in")
@@ -149,7 +148,7 @@ def own_in(room: HostedRoom) -> Member:
 
 
 def _hosted(node: Node, spec: str) -> HostedRoom:
-    """One that we may change. Raises ControlError unknown_room, forbidden."""
+    """A hosted room. Raises ControlError unknown_room; forbidden for a joined room."""
     room = node.joined_rooms.find(spec)
     if isinstance(room, HostedRoom):
         return room
@@ -158,8 +157,8 @@ def _hosted(node: Node, spec: str) -> HostedRoom:
     raise ControlError("forbidden", f"only the host of {room.label} can do that", hint)
 
 
-def _told(room: HostedRoom, batch: Batch | None) -> Changed:
-    """How it is now, once that is on disk."""
+def _changed(room: HostedRoom, batch: Batch | None) -> Changed:
+    """The room as it is now, and the batch with the change, if there is one."""
     result = RoomResult(room.record())
     return result if batch is None else (result, batch)
 

@@ -1,6 +1,6 @@
-"""THE table of methods: name, parameters, result, handler, help. A name is a verb of chatctl."""
+"""METHODS, the table of all methods: name, parameters, result, handler, help. The names are the verbs of chatctl."""
 
-from chatd.api import params, results
+from chatd.api import network, params, results
 from chatd.control.methods import (
     consumers,
     discover,
@@ -32,11 +32,11 @@ METHODS: dict[str, Method] = {
     "ask": Method(params.Ask, results.Answer, messages.ask, "Send a text, and wait for the reply to exactly it"),
     "msg": Method(params.ById, results.Found, messages.msg, "One message, with the state it has now", writes=False),
     "trace": Method(
-        params.Trace, results.Traced, trace.trace, "The life of a message, with times at both ends", writes=False
+        params.Trace, network.Traced, trace.trace, "The life of a message, with times at both ends", writes=False
     ),
     "tally": Method(
         params.Tally,
-        results.Tallied,
+        network.Tallied,
         trace.tally,
         "How many messages of a range a peer has, as it counts them",
         writes=False,
@@ -102,14 +102,14 @@ METHODS: dict[str, Method] = {
         writes=False,
     ),
     "ping": Method(
-        params.Ping, results.Pinged, ping.ping, "Ask the daemon of a native peer for an answer", writes=False
+        params.Ping, network.Pinged, ping.ping, "Ask the daemon of a native peer for an answer", writes=False
     ),
     "topo": Method(
-        params.Topo, results.Topology, topology.topo, "Who is connected with whom, all over the network", writes=False
+        params.Topo, network.Topology, topology.topo, "Who is connected with whom, all over the network", writes=False
     ),
     "link": Method(
         params.Link,
-        results.LinkList,
+        network.LinkList,
         link_faults.link,
         "What links suffer on purpose: show it, or change it",
         writes=False,

@@ -1,10 +1,10 @@
-"""`topo`: who is connected with whom, as far as the nodes of the network tell; and waiting for links between them."""
+"""`topo`: the nodes of the network and their links, as the nodes report them; and `wait topo` for links."""
 
 import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
+from chatd.api.network import Topology
 from chatd.api.params import Topo
-from chatd.api.results import Topology
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods import link_conditions
 from chatd.control.methods.peers import check_timeout
@@ -12,20 +12,19 @@ from chatd.control.session import Session
 from chatd.node import Node
 from chatd.wire.query_frames import HOPS_MOST, WITHIN_MOST_MS
 
-ASKING_S = 5.0  # for one asking of `wait`
-PAUSE_S, LONGEST_PAUSE_S, SHORTEST_PAUSE_S = 0.5, 2.0, 0.1  # between two
+ASKING_S = 5.0  # for one exploration in `wait topo`
+PAUSE_S, LONGEST_PAUSE_S, SHORTEST_PAUSE_S = 0.5, 2.0, 0.1  # between two explorations
 
 
 async def topo(node: Node, _session: Session, params: Topo) -> Topology:
-    """Ask the network."""
     check_timeout(params.timeout)
     if not 0 <= params.hops <= HOPS_MOST:
         raise RpcError(INVALID_PARAMS, f"hops is not within 0 to {HOPS_MOST}")
     return await node.explorer.explore(params.hops, min(params.timeout, WITHIN_MOST_MS / 1000))
 
 
-async def linked(node: Node, links: str, timeout: float | None) -> None:
-    """Until all of these links are up, or with a `!` are not. Raises RpcError, ControlError ambiguous_peer, timeout."""
+async def wait_for_links(node: Node, links: str, timeout: float | None) -> None:
+    """Wait until all links are up, or with a `!` down. Raises RpcError, ControlError ambiguous_peer, timeout."""
     terms, lookup = link_conditions.parse(links), node.registry.naming.node_of
     pause = PAUSE_S
     with trio.move_on_after(float("inf") if timeout is None else timeout):
@@ -35,7 +34,7 @@ async def linked(node: Node, links: str, timeout: float | None) -> None:
             )
             if link_conditions.fulfilled(terms, found, lookup, surely=False):
                 return
-            await trio.sleep(SHORTEST_PAUSE_S)  # links come and go in bunches
+            await trio.sleep(SHORTEST_PAUSE_S)  # links often change several at a time
             with trio.move_on_after(pause - SHORTEST_PAUSE_S):
                 await node.registry.changed.wait()
             pause = min(2 * pause, LONGEST_PAUSE_S)

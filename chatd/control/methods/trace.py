@@ -1,7 +1,7 @@
-"""`trace` and `tally`: what became of messages, as this node knows it and as the other end tells.
+"""`trace` and `tally`: the steps of a message, and a count of received messages, at this node and at the other end.
 
-What the other end says is shown as what it says: nothing here is decided by it. Its times are by its own clock, whose
-offset is estimated from a few pings; the one with the shortest round trip errs the least.
+The report of the other end is shown as such; nothing is decided by it. Its times are from its own clock. A few pings
+estimate the offset of that clock; the one with the shortest round trip has the smallest error.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ import trio
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.events import Message
+from chatd.api.network import Step, Tallied, Traced
 from chatd.api.params import Tally, Trace
-from chatd.api.results import Step, Tallied, Traced
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.peers import check_timeout
 from chatd.control.session import Session
@@ -31,15 +31,15 @@ from chatd.runtime import stamp
 from chatd.wire import frames
 
 PINGS: Final = 4
-# The order of things: of who has sent it, then of who has got it, then how that ended, then who has taken it.
+# The order of steps: those of the sender, of the receiver, the end, and then the consumers.
 _FROM: Final = {ACCEPTED: 0, ARRIVED: 0, COMMITTED: 1, SENT: 2, TAKEN: 6}
 _TO: Final = {ARRIVED: 3, COMMITTED: 4, TAKEN: 7}
 _END: Final = 5
 _ELSEWHERE: Final = frozenset({ACCEPTED, ARRIVED, COMMITTED, SENT, ACKNOWLEDGED, DELIVERED, TAKEN})
 
 
-class Told(NamedTuple):
-    """What the other end says. `silent`: why it says nothing; clocks in seconds."""
+class Report(NamedTuple):
+    """The steps at the other end. `silent`: why there are none. `clock`: its offset; `error`: of that; in seconds."""
 
     moments: list[Moment]
     silent: str | None = None
@@ -48,26 +48,26 @@ class Told(NamedTuple):
 
 
 async def trace(node: Node, _session: Session, params: Trace) -> Traced:
-    """The life of one message. What is known here is told also where the other end is silent."""
+    """The steps of one message; those at this node also if the other end is silent."""
     check_timeout(params.timeout)
     entry = await node.chat.lookup.find_any(params.id)
-    message, life = cast(Message, entry.event), await node.traces.trace(entry)
+    message, ours = cast(Message, entry.event), await node.traces.trace(entry)
     peer = _other(node, entry)
-    silent = _silence(entry, peer, life)
-    told = Told([], silent)
+    silent = _why_silent(entry, peer, ours)
+    report = Report([], silent)
     if peer is not None and silent is None:
-        told = await _told(peer, _question(node.identity.node, peer, entry, life), params.timeout)
+        report = await _ask(peer, _question(node.identity.node, peer, entry, ours), params.timeout)
     return Traced(
         id=message.id,
         global_id=message.global_id,
         direction=message.direction,
         peer=peer.ref if peer is not None else message.peer,
         room=message.room,
-        steps=_steps(node.config.name, peer.name if peer else "", entry, life, told),
-        clock_ms=_millis(told.clock),
-        clock_error_ms=_millis(told.error),
-        silent=told.silent,
-        room_position=life.room_position
+        steps=_steps(node.config.name, peer.name if peer else "", entry, ours, report),
+        clock_ms=_millis(report.clock),
+        clock_error_ms=_millis(report.error),
+        silent=report.silent,
+        room_position=ours.room_position
         or (message.room_position if message.room_position is not msgspec.UNSET else None),
     )
 
@@ -76,15 +76,15 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
 
 
 def _other(node: Node, entry: Entry) -> Peer | None:
-    """Who that is; None for one that is not known any more, and for somebody in a room of ours who is no peer."""
+    """The peer at the other end; None for an unknown one, and for a member of a hosted room that is no peer."""
     try:
         return None if is_settled(entry.raw) else node.chat.lookup.peer_of(entry)
     except ControlError:
         return None
 
 
-def _silence(entry: Entry, peer: Peer | None, life: MessageTrace) -> str | None:
-    """Why the other end is not worth asking; None: it is."""
+def _why_silent(entry: Entry, peer: Peer | None, ours: MessageTrace) -> str | None:
+    """Why the other end is not asked; None: it is."""
     message = cast(Message, entry.event)
     name = message.peer.name if peer is None else peer.name
     if is_settled(entry.raw):
@@ -93,55 +93,55 @@ def _silence(entry: Entry, peer: Peer | None, life: MessageTrace) -> str | None:
         return f"{name} is a plain peer: it tells nothing of messages"
     if peer is None:
         return f"{name} is not known any more"
-    if life.state not in ("", "sent", "delivered"):
-        return f"{name} has not got it" if life.state != "rejected" else f"{name} has not taken it"
-    if life.state and message.room is not None and life.room_position is None:
+    if ours.state not in ("", "sent", "delivered"):
+        return f"{name} has not got it" if ours.state != "rejected" else f"{name} has not taken it"
+    if ours.state and message.room is not None and ours.room_position is None:
         return f"{name} has not said where it stands in {message.room}"
     return None if isinstance(peer.link, NativeLink) else f"{name} is not connected"
 
 
-def _question(ours: str, peer: Peer, entry: Entry, life: MessageTrace) -> GlobalId:
-    """How the other end knows the message: by its place where it was sent, or in the room of which that is the host.
+def _question(our_node: str, peer: Peer, entry: Entry, ours: MessageTrace) -> GlobalId:
+    """The global id by which the other end finds the message: its position in the sender's journal, or in its room.
 
-    `ours` is our node id: one that we accepted under a former key, the other end may know under this one only.
+    `our_node` is our present node id: the other end may know a message that we accepted under a former one only so.
     """
     message = cast(Message, entry.event)
-    if life.room_position is not None:
-        return GlobalId(peer.node or "", *split_position(life.room_position))
+    if ours.room_position is not None:
+        return GlobalId(peer.node or "", *split_position(ours.room_position))
     if entry.direction == "out":
-        return GlobalId(ours, *split_position(message.id))
+        return GlobalId(our_node, *split_position(message.id))
     known = GlobalId.parse(message.global_id or "")
     assert known is not None  # only a message direct from a plain peer has none, and that peer is not asked
     return known
 
 
-async def _told(peer: Peer, question: GlobalId, timeout: float) -> Told:
-    """Ask, and measure meanwhile."""
-    link, answers, asked = cast(NativeLink, peer.link), list[frames.TracedFrame](), list[PendingPing]()
+async def _ask(peer: Peer, question: GlobalId, timeout: float) -> Report:
+    """Ask the other end, and measure its clock meanwhile."""
+    link, answers, pings = cast(NativeLink, peer.link), list[frames.TracedFrame](), list[PendingPing]()
     silent: str | None = f"{peer.name} does not answer"
     try:
         with trio.move_on_after(timeout):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_measure, link, asked)
+                nursery.start_soon(_measure, link, pings)
                 answers.append(await link.queries.inquire(question))
     except* ControlError as group:
         silent = str(group.exceptions[0])
     for answer in answers:
         silent = None if answer.known else f"{peer.name} does not know it"
-    best = min((one for one in asked if one.answered.is_set()), key=lambda one: one.rtt_s, default=None)
+    best = min((one for one in pings if one.answered.is_set()), key=lambda one: one.rtt_s, default=None)
     clock = best.clock_s if best is not None else None
     error = best.rtt_s / 2 if best is not None and clock is not None else None
-    return Told([moment for answer in answers for moment in _moments(answer)], silent, clock, error)
+    return Report([moment for answer in answers for moment in _moments(answer)], silent, clock, error)
 
 
-async def _measure(link: NativeLink, asked: list[PendingPing]) -> None:
+async def _measure(link: NativeLink, pings: list[PendingPing]) -> None:
     for _ in range(PINGS):
-        asked.append(link.ping())
-        await asked[-1].answered.wait()
+        pings.append(link.ping())
+        await pings[-1].answered.wait()
 
 
 def _moments(answer: frames.TracedFrame) -> Iterator[Moment]:
-    """What it says, as far as we know the words."""
+    """The steps that the other end reports, without unknown ones."""
     for what, when, who in answer.steps:
         if what == AWAITED:
             yield Moment(TAKEN, done=False, consumer=who)
@@ -152,11 +152,11 @@ def _moments(answer: frames.TracedFrame) -> Iterator[Moment]:
 # -- both ends together
 
 
-def _steps(here: str, there: str, entry: Entry, life: MessageTrace, told: Told) -> list[Step]:
-    """Those of both ends, in the order of things."""
-    ours, theirs = (_FROM, _TO) if entry.direction == "out" else (_TO, _FROM)
-    ranked = [(ours.get(one.step, _END), _step(here, one, 0.0, here=True)) for one in life.moments]
-    ranked += [(theirs.get(one.step, _END), _step(there, one, told.clock, here=False)) for one in told.moments]
+def _steps(here: str, there: str, entry: Entry, ours: MessageTrace, report: Report) -> list[Step]:
+    """The steps of both ends in order."""
+    our_order, their_order = (_FROM, _TO) if entry.direction == "out" else (_TO, _FROM)
+    ranked = [(our_order.get(one.step, _END), _step(here, one, 0.0, here=True)) for one in ours.moments]
+    ranked += [(their_order.get(one.step, _END), _step(there, one, report.clock, here=False)) for one in report.moments]
     ranked.sort(key=lambda pair: pair[0])
     moments = [at for _, (_, at) in ranked]
     first = next((at for at in moments if at is not None), 0.0)
@@ -167,7 +167,7 @@ def _steps(here: str, there: str, entry: Entry, life: MessageTrace, told: Told) 
 
 
 def _step(node: str, moment: Moment, clock: float | None, *, here: bool) -> tuple[Step, float | None]:
-    """One step, and when it was by our clock, which that of its node is `clock` seconds before."""
+    """One step, and its time by our clock; the clock of its node is `clock` seconds ahead."""
     at_here = None if moment.at is None or clock is None else moment.at - clock
     step = Step(
         step=moment.step,
@@ -193,7 +193,7 @@ def _millis(seconds: float | None) -> float | None:
 
 
 async def tally(node: Node, _session: Session, params: Tally) -> Tallied:
-    """How many of our messages of a range a native peer has, as it counts them itself in its journal."""
+    """The number of our messages in a range that a native peer has, as it counts them in its journal."""
     check_timeout(params.timeout)
     peer = node.registry.find(params.peer)
     first, last = _seq(node, "first", params.first), _seq(node, "last", params.last)
@@ -224,7 +224,7 @@ def _seq(node: Node, field: str, message_id: str) -> int:
 
 
 def _parts(node: Node, first: int, last: int) -> Iterator[tuple[str, int, int]]:
-    """The range, epoch by epoch: a restart may lie in it."""
+    """The parts of the range by epoch, e.g. if a restart is within it."""
     while first <= last:
         epoch = node.journal.epoch_of(first)
         span = node.journal.span(epoch)

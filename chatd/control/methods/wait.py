@@ -1,5 +1,6 @@
-"""`wait`: until a peer, or so many peers or users of a room are there; a message is delivered, an outbox empty, or
-links between nodes are up."""
+"""`wait`: block until a condition holds: a peer is up, enough peers or members are present, a message is delivered, an
+outbox is empty, or links between nodes are up.
+"""
 
 from collections.abc import Callable
 from typing import cast
@@ -13,7 +14,7 @@ from chatd.api.results import Waited
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.message_state import MessageStateWatch
 from chatd.control.methods.peers import check_timeout
-from chatd.control.methods.topology import linked
+from chatd.control.methods.topology import wait_for_links
 from chatd.control.session import Session
 from chatd.journal.rawjson import is_settled
 from chatd.node import Node
@@ -30,12 +31,12 @@ FOR = (
 
 
 async def wait(node: Node, _session: Session, params: Wait) -> Waited:
-    """The peers that fulfil it, as soon as they do; without a timeout for ever."""
+    """The peers that meet the condition, as soon as it holds. Without a timeout it waits for ever."""
     check_timeout(params.timeout)
     if params.for_ == "delivered" and params.id is not None:
         return await _delivered(node, params.id, params.timeout)
     if params.for_ == "topo" and params.links is not None:
-        await linked(node, params.links, params.timeout)
+        await wait_for_links(node, params.links, params.timeout)
         return Waited([])
     found = _condition(node, params)
     changed = _changes(node, params)
@@ -47,7 +48,7 @@ async def wait(node: Node, _session: Session, params: Wait) -> Waited:
 
 
 def _hint(node: Node, params: Wait) -> str:
-    """What to do after a timeout: more characters of an id, where too few of them were given for a stranger."""
+    """The remedy after a timeout: more characters of an id, if a stranger was named by too few."""
     if params.for_ == "peer" and params.peer is not None:
         try:
             node.registry.find(params.peer)
@@ -58,7 +59,6 @@ def _hint(node: Node, params: Wait) -> str:
 
 
 async def _delivered(node: Node, message_id: str, timeout: float | None) -> Waited:
-    """Until the peer has it."""
     entry = await node.chat.lookup.find(message_id)
     if is_settled(entry.raw):
         return Waited([])
@@ -71,7 +71,7 @@ async def _delivered(node: Node, message_id: str, timeout: float | None) -> Wait
 
 
 def _changes(node: Node, params: Wait) -> Broadcast:
-    """What is told when the condition may have come true."""
+    """The broadcast to wait for before the condition is tested again."""
     if params.for_ == "users":
         return node.joined_rooms.find(params.room or "").changed
     if params.for_ != "outbox-empty":
@@ -100,7 +100,7 @@ def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
 
 
 def _count_users(node: Node, room: HostedRoom | JoinedRoom) -> int:
-    """How many are in it. Raises ControlError unknown_room once it is gone."""
+    """The number of members. Raises ControlError unknown_room once the room is closed."""
     if isinstance(room, JoinedRoom) and room.error is not None:
         raise room.error.again()
     if isinstance(room, HostedRoom) and node.hosted_rooms.get(room.name) is not room:
@@ -109,7 +109,7 @@ def _count_users(node: Node, room: HostedRoom | JoinedRoom) -> int:
 
 
 def _up(node: Node, spec: PeerSpec) -> list[Peer] | None:
-    """The peer, once it is up. One that is unknown may still come, also where the id of a stranger begins so."""
+    """The peer, if it is up. An unknown one may still connect, also if a stranger's id has this prefix."""
     try:
         peer = node.registry.find(spec)
     except ControlError as error:

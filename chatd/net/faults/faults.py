@@ -12,7 +12,8 @@ import msgspec
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.results import Impairment, LinkFaults, LinkRecord
+from chatd.api.network import LinkRecord
+from chatd.api.results import Impairment, LinkFaults
 from chatd.config.link_faults import parse_link
 from chatd.config.settings import Config
 from chatd.net.faults.connection import FaultySocket, FaultyStream, Start

@@ -9,7 +9,8 @@ from collections import deque
 from random import Random
 from typing import Final
 
-from chatd.api.results import Impairment, Measured
+from chatd.api.network import Measured
+from chatd.api.results import Impairment
 
 SEGMENT: Final = 1448  # bytes that TCP puts into one Ethernet frame, with timestamps
 RTO_S: Final = 0.2  # the least retransmission timeout of Linux (RFC 6298 says 1 s), beside a round trip

@@ -21,7 +21,7 @@ from typing import Final
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.results import Topology, TopologyNode
+from chatd.api.network import Topology, TopologyNode
 from chatd.config.settings import Config
 from chatd.net.topology.graph import NetworkGraph
 from chatd.net.topology.neighbours import MeasurableLink, Neighbours

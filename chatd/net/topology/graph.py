@@ -8,7 +8,7 @@ Called by `net/topology/explorer.py`.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from chatd.api.results import Topology, TopologyLink, TopologyNode
+from chatd.api.network import Topology, TopologyLink, TopologyNode
 from chatd.peers.names import UNMET_ID
 from chatd.wire.frames import FoundFrame
 

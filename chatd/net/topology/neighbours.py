@@ -9,7 +9,7 @@ from typing import Final, Protocol, cast
 
 import trio
 
-from chatd.api.results import TopologyLink
+from chatd.api.network import TopologyLink
 from chatd.net import reasons
 from chatd.net.pings import PendingPing
 from chatd.peers.peer import NativeLink, Peer, PeerLink

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from chatd.api.errors import INVALID_PARAMS, ControlError
-from chatd.api.results import Topology, TopologyLink, TopologyNode
+from chatd.api.network import Topology, TopologyLink, TopologyNode
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.link_conditions import NAMESAKE_MS, TERMS_MOST, fulfilled, parse
 

@@ -238,6 +238,6 @@ async def test_wait_delivered_of_what_ended_before_is_told_at_once(stand: Stand,
 
 async def test_a_fate_is_known_by_id(stand: Stand, client: Client) -> None:
     sent = await client.ask("send", peer="bob", text="hi")
-    fate = MessageStateWatch.of(stand.node, stand.bob, sent["id"])
-    assert (fate.id, await fate.state()) == (sent["id"], "queued")
-    assert fate.sent("sent").peer == stand.bob.ref
+    watch = MessageStateWatch.of_id(stand.node, stand.bob, sent["id"])
+    assert (watch.id, await watch.state()) == (sent["id"], "queued")
+    assert watch.result("sent").peer == stand.bob.ref

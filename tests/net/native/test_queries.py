@@ -142,7 +142,7 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
             await let_go.wait()
             return await between(*args)
 
-        monkeypatch.setattr(links.traces, "between", slowly)
+        monkeypatch.setattr(links.traces, "visible_to", slowly)
         await peer.send(*(Inquire(token, peer.node, EPOCH, 1) for token in range(1000)), PingFrame(5))
         while (await peer.until(PongFrame)).token != 5:
             continue
@@ -157,7 +157,7 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
 async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async with linking() as links, asked_by(links) as (peer, link):
         held = trio.Event()
-        monkeypatch.setattr(links.traces, "between", lambda _peer, _id: held.wait())
+        monkeypatch.setattr(links.traces, "visible_to", lambda _peer, _id: held.wait())
         await peer.send(Inquire(1, peer.node, EPOCH, 1), Text(EPOCH, 1, "hi"), PingFrame(5))
         await peer.until(AckFrame)
         assert len(link.queries._answering) == 1
@@ -172,7 +172,7 @@ async def test_a_bug_in_an_answer_ends_nothing(
             raise ZeroDivisionError
 
         with monkeypatch.context() as patched:
-            patched.setattr(links.traces, "between", fail)
+            patched.setattr(links.traces, "visible_to", fail)
             await peer.send(Inquire(1, peer.node, EPOCH, 1), Count(2, EPOCH, 1, 1))
             assert await peer.until(Counted) == Counted(2, 1, 1)
         await peer.send(Inquire(3, peer.node, EPOCH, 1))
@@ -191,7 +191,7 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
             finally:
                 ended.set()
 
-        monkeypatch.setattr(links.traces, "between", hang)
+        monkeypatch.setattr(links.traces, "visible_to", hang)
         async with asked_by(links) as (peer, link):
             await peer.send(Inquire(1, peer.node, EPOCH, 1))
             await begun.wait()

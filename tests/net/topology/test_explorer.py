@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.api.errors import ControlError
-from chatd.api.results import Topology
+from chatd.api.network import Topology
 from chatd.net.topology import explorer as explorer_module
 from chatd.net.topology.explorer import OPEN_FOR_ONE, OURS, REMEMBERED
 from chatd.net.topology.graph import NODES_MOST

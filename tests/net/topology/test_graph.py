@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chatd.api.results import Topology, TopologyLink, TopologyNode
+from chatd.api.network import Topology, TopologyLink, TopologyNode
 from chatd.net.topology import graph as findings_module
 from chatd.net.topology.graph import NetworkGraph
 from chatd.wire.frames import FoundFrame
