@@ -176,7 +176,8 @@ class From(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Filter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The events to read: every given field must match. `gap` events always match.
 
-    `peer` and `room` exclude each other; `peer` may also name a room. The events of a peer do not include messages in rooms.
+    `peer` and `room` exclude each other. `peer` may also name a room. The events of a peer do not include messages in
+    rooms.
     """
 
     types: list[str] | None = None

@@ -10,7 +10,7 @@ of the allowed size, however much the outboxes contain.
 
 *Age* is judged by timestamps of a wall clock that may be wrong for a while. A timestamp in the future proves nothing.
 If timestamps jump by more than a day from one event to the next (the clock was set, or the node was off), the events
-before the jump are deleted only when those after it are too old as well. So a clock in 1970 or 2038 deletes nothing
+before the jump are deleted only when those after it are too old too. So a clock in 1970 or 2038 deletes nothing
 early. Events that this process has held for longer than the allowed age are too old by any clock, so nothing is kept
 for ever.
 """

@@ -34,7 +34,7 @@ class Watermarks:
 
     def earlier_epochs(self, node: str, epoch: str) -> frozenset[str] | None:
         """The epochs of that node that appeared before this one; None if nothing was received from this one."""
-        epochs = [known for whose, known in self._committed if whose == node]
+        epochs = [known for owner, known in self._committed if owner == node]
         return frozenset(epochs[: epochs.index(epoch)]) if epoch in epochs else None
 
     def committed_in(self, node: str, epoch: str) -> int:
