@@ -21,7 +21,7 @@ TICK_S = 0.05
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks are frequent, and a node without its files does not stay for long."""
-    monkeypatch.setattr(files, "LOOK_S", TICK_S)
+    monkeypatch.setattr(files, "CHECK_S", TICK_S)
     monkeypatch.setattr(maintenance, "TICK_S", TICK_S)
     monkeypatch.setattr(maintenance, "LOOK_S", TICK_S)
     monkeypatch.setattr(maintenance, "STAY_S", 0.5)
