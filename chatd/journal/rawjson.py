@@ -14,6 +14,7 @@ that a person can make long (`text`, `reason`), so it is within the first HEAD_B
 The names in capitals are SQL expressions or bytes; subscribers get the bytes of an event spliced into a notification.
 """
 
+import re
 from typing import Final
 
 HEAD_BYTES: Final = 1024
@@ -26,6 +27,9 @@ ROOM_KEY: Final = b'"room":"'  # `in` an event that names a room
 _ROOM_LITERAL: Final = f"x'{ROOM_KEY.hex()}'"
 _GLOBAL_ID_KEY: Final = b'"global_id":"'
 _RECEIPT_ID_KEY: Final = b'"id":"'  # in a receipt for one message
+_ROOM_NAME: Final = re.compile(ROOM_KEY + rb'([^"@]+)@')
+_GLOBAL_ID: Final = re.compile(_GLOBAL_ID_KEY + rb'([^"]+)"')
+_RECEIPT_SEQ: Final = re.compile(_RECEIPT_ID_KEY + rb'[^":]+:([0-9]+)"')
 _QUEUED: Final = b'"state":"queued"}'
 _DELIVERED: Final = b'"state":"delivered"}'
 
@@ -56,8 +60,8 @@ def room_field(label: str) -> bytes:
 
 def room_name(raw: bytes) -> str | None:
     """The `lobby` of an event that names the room `lobby@alice`; None without a room."""
-    label = _string_after(ROOM_KEY, raw)
-    return None if label is None else label.partition("@")[0]
+    found = _ROOM_NAME.search(raw)
+    return None if found is None else found[1].decode()
 
 
 def global_id_field(global_id: str) -> bytes:
@@ -67,7 +71,8 @@ def global_id_field(global_id: str) -> bytes:
 
 def global_id_of(raw: bytes) -> str | None:
     """The global id of a message; None for one from a plain peer."""
-    return _string_after(_GLOBAL_ID_KEY, raw)
+    found = _GLOBAL_ID.search(raw)
+    return None if found is None else found[1].decode()
 
 
 def parse_position(start: bytes) -> tuple[bytes, int]:
@@ -77,8 +82,8 @@ def parse_position(start: bytes) -> tuple[bytes, int]:
 
 def receipt_seq(raw: bytes) -> int:
     """The seq of the message that a receipt is for; 0 if the receipt is for many."""
-    position = _string_after(_RECEIPT_ID_KEY, raw)
-    return 0 if position is None else int(position.rpartition(":")[2])
+    found = _RECEIPT_SEQ.search(raw)
+    return 0 if found is None else int(found[1])
 
 
 def is_queued(raw: bytes) -> bool:
@@ -97,11 +102,3 @@ def with_state(raw: bytes, state: str, room_position: str | None = None) -> byte
         return raw
     position = "" if room_position is None else f'"room_position":"{room_position}",'
     return raw.removesuffix(_QUEUED) + f'{position}"state":"{state}"}}'.encode()
-
-
-def _string_after(key: bytes, raw: bytes) -> str | None:
-    start = raw.find(key)
-    if start < 0:
-        return None
-    start += len(key)
-    return raw[start : raw.index(b'"', start)].decode()
