@@ -1,8 +1,8 @@
 """Consumers and their readers against a model: windows, acknowledgements, takeovers, full disks, crashes, in any order.
 
-What must hold: each reader gets what matches behind the cursor that it began at, in order and without a hole, never
-more than its window beyond what was acknowledged; and the cursor never passes what nobody acknowledged, in memory or on
-disk, nor goes back behind an acknowledgement that was answered.
+Each reader gets the matching events after its first cursor, in order and without a hole, never more than its window
+beyond the acknowledgements. The cursor never passes an event that was not acknowledged, in memory or on disk, and never
+goes back before an acknowledgement that was answered.
 """
 
 import json
@@ -40,7 +40,7 @@ TAIL_BYTES = 9000  # about a dozen entries: many reads go to the disk
 
 
 class Inline(World):
-    """No threads: a thousand short runs of trio would each start one."""
+    """Runs blocking calls without threads: each of a thousand short runs of trio would start one."""
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         await trio.lowlevel.checkpoint()
@@ -48,7 +48,7 @@ class Inline(World):
 
 
 class Reader:
-    """A subscription and what came out of it."""
+    """A subscription and the events that it returned."""
 
     def __init__(self, subscription: Subscription, window: int, began: int) -> None:
         self.subscription = subscription
@@ -63,7 +63,7 @@ class Reader:
         return self.subscription.reader
 
     async def pull(self) -> None:
-        """As the writer of a session does; what a lost reader gives is thrown away."""
+        """Pull like the writer of a session; events of a lost reader are discarded."""
         while not self.lost and self.subscription.is_due:
             data = await self.subscription.pull()
             for line in data.splitlines():
@@ -77,7 +77,7 @@ def no_room(batch: Batch) -> None:
 
 
 class ConsumerMachine(RuleBasedStateMachine):
-    """Model: which committed seqs match, and up to where was acknowledged: for sure, and perhaps."""
+    """Model: the committed seqs that match, and the certain and possible acknowledgements."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         self.small.stop()
 
     def commit_with(self, step: Callable[[Journal], object]) -> None:
-        """One step while the journal's task runs, until everything that waits is committed."""
+        """Run one step together with the journal's task, until everything is committed."""
 
         async def main() -> None:
             async with trio.open_nursery() as nursery:
@@ -152,7 +152,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @rule(kinds=st.lists(st.booleans(), min_size=1, max_size=30))
     def say(self, kinds: list[bool]) -> None:
-        """Messages, and events that are not for the consumer."""
+        """Append messages, and events that the consumer does not select."""
 
         def step(journal: Journal) -> None:
             for matches in kinds:
@@ -175,7 +175,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """Go on with the files as they are; what was not committed is gone, and nobody reads."""
+        """Restart on the present files; uncommitted data is lost, and the consumer has no reader."""
         old = self.directory
         self.starts += 1
         copy_as_crashed(old, self.directory)
@@ -186,7 +186,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @rule(window=st.integers(1, 12))
     def take_over(self, window: int) -> None:
-        """Somebody reads as it from now on; who did before gets no more."""
+        """A new reader takes over; the previous one gets no more events."""
         before = self.reader
         hold = self.consumers.attach_reader(self.consumer, window, takeover=True)
         assert before is None or before.lost
@@ -211,7 +211,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.reader)
     @rule(meanwhile=st.sampled_from(["nothing", "ack", "takeover"]))
     def pull(self, meanwhile: str) -> None:
-        """All that it may have; while it reads, others are busy."""
+        """Pull everything that the window allows, while others commit."""
         reader = self.reader
         assert reader is not None
 
@@ -233,7 +233,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @rule(ahead=st.integers(-3, 20))
     def acknowledge(self, ahead: int) -> None:
-        """Any position there is: also an old one, or one that was never sent."""
+        """Acknowledge any position: also an old one, or one that was never sent."""
         seq = min(max(self.consumer.seq + ahead, 0), self.journal.committed)
         self.waiting.append((self.consumers.ack(self.consumer, seq), seq))
         self.asked = max(self.asked, seq)
@@ -248,7 +248,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @rule()
     def begin_anew(self) -> None:
-        """Remove it and make it again, where nobody reads as it."""
+        """Remove and create the consumer, if it has no reader."""
         if self.reader is not None:
             self.leave()
         self.commit_with(lambda journal: self.consumers.remove(self.consumer))
@@ -259,7 +259,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_passed_over(self) -> None:
-        """Between what was acknowledged and the cursor there is nothing for the consumer."""
+        """No selected event is between the acknowledgement and the cursor."""
         if not self.directory.exists():
             return
         durable = dict(self.journal.store.query("SELECT name, seq FROM consumers"))[NAME]
@@ -293,6 +293,6 @@ TestConsumers.settings = settings(max_examples=20, stateful_step_count=40)
 @pytest.mark.long
 @pytest.mark.deadline(600)
 class TestConsumersAtLength(ConsumerMachine.TestCase):  # type: ignore[misc,valid-type]
-    """The same, more often."""
+    """The same with more examples."""
 
     settings = settings(max_examples=100, stateful_step_count=40)

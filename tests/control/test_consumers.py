@@ -1,4 +1,4 @@
-"""Named consumers over real sockets: what they are sent, what moves them, and who holds them."""
+"""Consumers over real sockets: their events, their positions and their readers."""
 
 import json
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def joined(stand: Stand) -> AsyncIterator[Client]:
 
 
 async def follow(client: Client, name: str = "bot", **params: Any) -> int:
-    """Read as a consumer of what comes in; the number of the subscription."""
+    """Subscribe as a consumer of inbound messages; returns the number of the subscription."""
     given = {"from_": "start", "filter": MESSAGES} | params
     return int((await client.ask("subscribe", as_=name, **given))["subscription"])
 
@@ -35,12 +35,12 @@ async def got(client: Client, count: int) -> list[str]:
 
 
 async def ack(client: Client, position: str, name: str = "bot") -> str:
-    """Acknowledge; where the consumer is then."""
+    """Acknowledge; returns the consumer's position."""
     return str((await client.ask("ack", consumer=name, position=position))["position"])
 
 
 async def quiet(stand: Stand, client: Client) -> bool:
-    """Nothing more is coming by itself."""
+    """No further event arrives."""
     await trio.testing.wait_all_tasks_blocked(0.01)
     await client.ask("whoami")
     return not client.events
@@ -270,7 +270,7 @@ async def test_one_that_never_acknowledges_keeps_its_place_and_slows_nobody(stan
 
 
 async def lose(stand: Stand, position: str) -> None:
-    """Everything up to there goes, as retention has it."""
+    """Delete everything up to that seq, as retention does."""
     seq = stand.journal.resolve(position)
     await stand.journal.ask(lambda store: store.query("DELETE FROM events WHERE seq <= ?", seq))
     stand.journal.floor = seq
@@ -313,7 +313,7 @@ async def test_one_session_holds_it_until_it_ends(stand: Stand) -> None:
 
 
 async def stand_alone(stand: Stand) -> None:
-    """Until the node has seen that a client has gone."""
+    """Wait until the node has noticed that a client has gone."""
     with trio.fail_after(10):
         while len(stand.server._sessions) > 1:
             await trio.lowlevel.checkpoint()
@@ -371,7 +371,7 @@ async def test_two_sessions_that_fight_for_it_lose_nothing(stand: Stand) -> None
                 return
 
     async def taken(client: Client) -> dict[str, Any] | None:
-        """The next event; None where the consumer was taken over."""
+        """The next event; None if the consumer was taken over."""
         if client.ended:
             return None
         line = await client.line()

@@ -1,4 +1,4 @@
-"""Every parameter of every method at its extremes: each is answered or refused, and none is an error of ours."""
+"""Every parameter of every method at its extremes: a result or an error, but never an internal error."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def starts() -> list[Any]:
 
 
 def lines_of(name: str) -> list[bytes]:
-    """Requests with one extreme parameter each, beside those that the method cannot do without."""
+    """Requests with one extreme parameter each, and the required ones."""
     fields = msgspec.structs.fields(METHODS[name].params)
     usual = {field.encode_name: SIMPLE.get(field.encode_name, "x") for field in fields if field.required}
     lines = list[bytes]()

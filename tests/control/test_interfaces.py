@@ -1,4 +1,4 @@
-"""What `myip` answers: an address of this machine, and loopback only when there is no other."""
+"""`myip`: an address of this machine; loopback only without any other."""
 
 import errno
 import ipaddress
@@ -12,7 +12,7 @@ from chatd.control.interfaces import reachable
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """A machine with the addresses that a test says."""
+    """A machine with the addresses that a test sets."""
     has: dict[str, list[str]] = {"routes": [], "v4": ["127.0.0.1"], "v6": ["::1"]}
     monkeypatch.setattr(interfaces, "_default_routes", lambda: iter(has["routes"]))
     monkeypatch.setattr(interfaces, "_ipv4", lambda: has["v4"])

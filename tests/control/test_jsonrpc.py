@@ -1,4 +1,4 @@
-"""Lines, requests and answers, without a socket."""
+"""Lines, requests and responses, without a socket."""
 
 import json
 from itertools import pairwise

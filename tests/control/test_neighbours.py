@@ -1,4 +1,4 @@
-"""Pipelined sends that are done together: nobody can tell it from one after the other. A real socket and journal."""
+"""Pipelined sends that are handled together have the same results as one after the other. Real socket and journal."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ WRONG = (
 
 
 async def texts(stand: Stand, after: int) -> list[str]:
-    """What was appended since then."""
+    """The texts that were appended after that seq."""
     await stand.journal.settled()
     return [json.loads(entry.raw)["text"] for entry in (await stand.journal.read(after)).entries]
 

@@ -1,4 +1,4 @@
-"""How far a client may be ahead of its answers. A real socket and journal."""
+"""How many requests a client may have without reading responses. Real socket and journal."""
 
 import msgspec
 import pytest

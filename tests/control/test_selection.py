@@ -1,4 +1,4 @@
-"""What is read of a peer and of a room, by any of its names: subscriptions and consumers over a real socket."""
+"""The events of a peer and of a room by any of its names: subscriptions and consumers over a real socket."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ async def quiet(client: Client) -> bool:
 
 
 async def talk(lobby: Lobby, client: Client) -> None:
-    """Both say something, in the room, in another one, and directly."""
+    """Both send messages in the room, in another one, and directly."""
     await lobby.says("hers")
     await lobby.texts("direct in")
     ours = (await client.ask("room.say", room="lobby", text="mine"))["id"]

@@ -1,4 +1,4 @@
-"""The listener: who gets in, how many, and the end of all sessions."""
+"""The listener: which and how many clients it accepts, and the end of all sessions."""
 
 import contextlib
 import errno
@@ -134,7 +134,7 @@ async def test_clients_that_never_read_do_not_keep_operators_out(
 
 
 async def _is_answered(stand: Stand) -> bool:
-    """Whether an operator is: else it is refused."""
+    """Whether an operator gets a response; otherwise it is rejected."""
     operator = await stand.connect()
     async with operator.stream:
         await operator.write(request("health", 1))
@@ -144,7 +144,7 @@ async def _is_answered(stand: Stand) -> bool:
 
 
 async def _all_stuck(stand: Stand) -> None:
-    """Each place in the reserve was taken by a client that does not take its answers."""
+    """Wait until every place in the reserve has a client that does not read its responses."""
     stuck = set[session.Session]()
     while len(stuck) < session_limit.RESERVED:
         await trio.sleep(0.01)
@@ -499,7 +499,7 @@ async def test_a_socket_that_cannot_be_made_again_is_tried_again_later(short_pat
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """This process has all the descriptors open that it may have."""
+    """Open all descriptors that this process may have."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open(os.devnull) as last:  # all numbers below are in use
         resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, before[1]))

@@ -1,4 +1,4 @@
-"""One client: order, bounds, hostile lines, and every way to leave. Real sockets, a real journal."""
+"""One client: order, bounds, hostile lines, and every way to disconnect. Real sockets and journal."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ async def drained(client: Client) -> list[dict[str, Any]]:
 
 
 async def idle(stand: Stand, sessions: int = 0) -> None:
-    """Wait until only so many sessions are left."""
+    """Wait until only that many sessions are left."""
     while len(stand.server._sessions) > sessions:
         await stand.server._ended.wait()
 
@@ -109,7 +109,7 @@ async def test_a_session_with_too_many_open_requests_is_not_read(stand: Stand, c
 
 @pytest.mark.parametrize("stand", [{"control_buffer_bytes": 4096}], indirect=True)
 async def test_a_client_that_does_not_read_is_not_read(stand: Stand, client: Client) -> None:
-    """The requests fit into no buffer, so writing them ends only if somebody reads: the client itself."""
+    """The requests fit into no buffer, so writing them ends only if the client reads responses."""
     count = 20_000
     written = False
 

@@ -1,4 +1,4 @@
-"""Who gets a place: decided without sockets."""
+"""Which session gets a place, without sockets."""
 
 import pytest
 import trio
@@ -9,7 +9,7 @@ from chatd.control.session_limit import EVICT_AFTER_S, RESERVED, SessionLimit
 
 
 class Seat:
-    """A session that notes what it is told."""
+    """A fake session that records calls."""
 
     def __init__(self, *, reserved: bool = False, asked: bool = True, idle_since: float | None = None) -> None:
         self.reserved = reserved

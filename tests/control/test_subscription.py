@@ -1,4 +1,4 @@
-"""Events to a client: every one once, in order, from wherever it asked for."""
+"""Events to a client: each once, in order, from the requested start."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ async def texts(client: Client, count: int) -> list[str]:
 
 
 async def quiet(client: Client) -> bool:
-    """Nothing has come that was not taken: an answer arrives next."""
+    """No unread event has arrived: the next line is a response."""
     await client.ask("whoami")
     return not client.events
 
@@ -209,7 +209,7 @@ async def test_an_event_over_the_size_of_a_chunk_is_a_chunk(stand: Stand, client
 
 
 async def test_subscriptions_take_turns(stand: Stand, client: Client) -> None:
-    """Both have more than a chunk to read; neither waits for the other one to be through."""
+    """Both have more than a chunk to read; neither waits until the other is done."""
     await stand.say(*("x" * 10_000 for _ in range(200)))
     await client.write(request("subscribe", 1, from_="start") + request("subscribe", 2, from_="start"))
     order = []
@@ -271,7 +271,7 @@ async def test_results_of_the_snapshot_name_the_peers(stand: Stand, client: Clie
 
 
 async def lose(stand: Stand, position: str) -> None:
-    """Everything up to there goes, as retention has it."""
+    """Delete everything up to that seq, as retention does."""
     seq = stand.journal.resolve(position)
     await stand.journal.ask(lambda store: store.query("DELETE FROM events WHERE seq <= ?", seq))
     stand.journal.raise_floor(seq)
@@ -312,7 +312,7 @@ async def test_who_asks_for_all_there_is_gets_that_and_no_gap(stand: Stand, clie
 
 
 async def test_a_reader_of_a_peer_that_is_silent_for_long_has_no_gap(stand: Stand) -> None:
-    """The floor follows far behind the newest event, and each of its steps takes the reader there."""
+    """The floor follows the newest event, and each of its steps moves the reader."""
     carol = stand.registry.native("c" * 52, "carol", "10.0.0.3:7420")
     client = await stand.connect()
     async with client.stream:
@@ -330,7 +330,7 @@ async def test_a_reader_of_a_peer_that_is_silent_for_long_has_no_gap(stand: Stan
 
 
 async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, client: Client) -> None:
-    """Also when it rises while a page is read."""
+    """Also if the floor rises while a page is read."""
     positions = await stand.say("one", "two", "three")
     read = stand.journal.read
 
@@ -349,7 +349,7 @@ async def test_a_reader_that_is_overtaken_by_the_floor_is_told(stand: Stand, cli
 
 
 async def test_a_gap_across_the_boundary_is_one(stand: Stand) -> None:
-    """What was replay when it began, and more, has gone before it could be read."""
+    """All replay, and more, is deleted before it is read."""
     positions = await stand.say("one", "two")
     selection, boundary = Selection.new(stand.node, None), stand.journal.committed
     reader = Subscription(stand.journal, stand.runtime, 1, selection, 0, boundary, None)
@@ -361,7 +361,7 @@ async def test_a_gap_across_the_boundary_is_one(stand: Stand) -> None:
 
 
 async def test_the_position_before_the_first_event_is_one_too(stand: Stand, client: Client) -> None:
-    """It is what `after` says in a new journal."""
+    """It is the value of `after` in a new journal."""
     subscribed = await client.ask("subscribe", from_="start")
     assert subscribed["after"] == stand.journal.epoch + ":0"
     await client.ask("subscribe", from_={"position": subscribed["after"]})

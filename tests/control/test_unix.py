@@ -1,4 +1,4 @@
-"""The socket file: who may have it, and whose it is."""
+"""The socket file: its mode and its owner."""
 
 import errno
 import os

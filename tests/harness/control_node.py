@@ -1,4 +1,4 @@
-"""A node without its network side: the real journal, registry, trust and chat behind a real control socket."""
+"""A node without its network side: real journal, registry, trust and chat behind a real control socket."""
 
 import json
 import os
@@ -49,7 +49,7 @@ class Refused(Exception):
 
 
 class FakeLink:
-    """A live connection that leads nowhere."""
+    """A link without a socket."""
 
     def __init__(self, direction: str = "out", address: str = "127.0.0.1:7421") -> None:
         self.direction = direction
@@ -74,7 +74,7 @@ class FakeLink:
 
 
 class FakeDialer:
-    """Dials nobody; what `connect` was asked is kept, and it ends when `let_go` is set."""
+    """Records the arguments of `connect`, which returns when `let_go` is set; dials nothing."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -106,7 +106,7 @@ class FakeDialer:
 
 
 class FakeExplorer:
-    """Finds alice and bob, and a link between them in a state of the test's choice; notes what it was asked."""
+    """Reports alice and bob, and a link between them in the state that a test sets; records the arguments."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, float]] = []
@@ -123,7 +123,7 @@ class FakeExplorer:
 
 
 class Client:
-    """One session, from the outside."""
+    """The client side of one session."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
@@ -155,13 +155,13 @@ class Client:
         await self.stream.send_all(data)
 
     async def post(self, method: str, **params: Any) -> int:
-        """Send a request and do not wait for its answer; its id."""
+        """Send a request without waiting for the response; returns its id."""
         self._id += 1
         await self.write(request(method, self._id, **params))
         return self._id
 
     async def answer(self, id_: Any) -> dict[str, Any]:
-        """The answer with that id; notifications that come before it are kept."""
+        """The response with that id; earlier notifications are kept."""
         while True:
             line = await self.line()
             assert line is not None, "the session has ended"
@@ -187,7 +187,7 @@ class Client:
 
 
 def request(method: str, id_: Any = None, **params: Any) -> bytes:
-    """A request as a line; without an id a notification. `from_` and `for_` are their words without the dash."""
+    """A request as a line; without an id a notification. `from_` stands for `from`, `for_` for `for`."""
     named = {name.rstrip("_"): value for name, value in params.items()}
     body: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": named}
     if id_ is not None:
@@ -196,14 +196,14 @@ def request(method: str, id_: Any = None, **params: Any) -> bytes:
 
 
 def result_of(line: Mapping[str, Any]) -> Any:
-    """The result in an answer. Raises Refused."""
+    """The result in a response. Raises Refused."""
     if "error" in line:
         raise Refused(line["error"])
     return line["result"]
 
 
 class Stand:
-    """The node, its control server, and who connects to it."""
+    """A node with its control server."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         given = {"node": "alice", "name": "alice", "socket": str(directory / "s"), "state": str(directory)}
@@ -277,7 +277,7 @@ class Stand:
         return Client(await trio.open_unix_socket(self.config.socket))
 
     async def say(self, *texts: str, peer: Peer | None = None) -> list[str]:
-        """Commit inbound messages; their positions."""
+        """Commit inbound messages; returns their positions."""
         messages, batch = [], Batch()
         for text in texts:
             who = peer or self.bob
@@ -302,7 +302,7 @@ class Stand:
 
 
 class HeldStore:
-    """A disk that takes its time, or fails."""
+    """A disk whose writes wait, or fail."""
 
     def __init__(self, store: Store) -> None:
         self._write = store.write
@@ -323,7 +323,7 @@ class HeldStore:
 
 @asynccontextmanager
 async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
-    """A stand that serves; at the end nothing of it is left."""
+    """A node that serves its control socket; at the end nothing of it is left."""
     stand = Stand(directory, **settings)
     async with trio.open_nursery() as core:
         core.start_soon(stand.journal.run)

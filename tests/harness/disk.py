@@ -1,4 +1,4 @@
-"""Real file systems for tests, tiny and of their own; they need root, as CI has it."""
+"""Small file systems for tests, which need root, as in CI."""
 
 import os
 import resource
@@ -21,7 +21,7 @@ def _mount(*words: str) -> None:
 
 @contextmanager
 def small_disk(path: Path, size: str = "1m") -> Iterator[Path]:
-    """A file system in memory of that size."""
+    """A file system in memory with that size."""
     needs_root()
     path.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path))
@@ -37,7 +37,7 @@ def remount(path: Path, option: str) -> None:
 
 
 def fill(path: Path) -> Path:
-    """Use up the last byte; gives the file that holds it."""
+    """Fill the disk to the last byte; returns the file that fills it."""
     ballast = path / "ballast"
     with ballast.open("ab", buffering=0) as file:
         for size in (65536, 4096, 512, 1):
@@ -51,7 +51,7 @@ def fill(path: Path) -> Path:
 
 @contextmanager
 def no_growth_of(path: Path) -> Iterator[None]:
-    """No file of this process gets longer than that one is: writing beyond is an I/O error."""
+    """Limit files of this process to the length of that one: a longer write is an I/O error."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path), before[1]))
     try:

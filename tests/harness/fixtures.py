@@ -25,14 +25,14 @@ async def journal(tmp_path: Path, world: World) -> AsyncIterator[Journal]:
 
 @pytest.fixture
 async def core(tmp_path: Path) -> AsyncIterator[Core]:
-    """A node's decisions, over a new journal."""
+    """The core of a node on a new journal."""
     async with standing(tmp_path) as stood:
         yield stood
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the journal of the test is."""
+    """The path of the test's journal."""
     return tmp_path / FILE
 
 

@@ -1,4 +1,4 @@
-"""Another node's room that the node of a stand is in: what bob, its host, would bring over his link."""
+"""A joined room of the node of a stand: the frames that bob, its host, would send over his link."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ USERS: list[User] = [
 
 
 class Lobby:
-    """`lobby@bob`. Every frame that is brought is at the next position of bob's journal."""
+    """`lobby@bob`. Each frame has the next position of bob's journal."""
 
     def __init__(self, stand: Stand) -> None:
         self._stand = stand
@@ -32,17 +32,17 @@ class Lobby:
         return membership
 
     async def asked(self) -> None:
-        """The node wants to be in it."""
+        """Wait until the node asks to join."""
         while not list(self._stand.joined_rooms):
             await trio.lowlevel.checkpoint()
 
     def roster(self, users: list[User] = USERS, *, topic: str = "") -> None:
-        """Bob says who is in it."""
+        """Bob sends the members."""
         roster = Roster("lobby", "alice", topic, self.seq, users, False)
         self._stand.joined_rooms.receive_roster(self._stand.bob, roster)
 
     async def join(self, client: Client) -> dict[str, Any]:
-        """What `room.join` is answered with."""
+        """Join the room; returns the result of `room.join`."""
         number = await client.post("room.join", room="lobby@bob")
         await self.asked()
         self.roster()
@@ -50,7 +50,7 @@ class Lobby:
         return found
 
     def gone(self, kind: str, reason: str) -> None:
-        """Bob does not let the node in, or not any more."""
+        """Bob rejects or removes the node."""
         self._stand.joined_rooms.receive_gone(self._stand.bob, Gone("lobby", kind, reason))
 
     async def _bring(self, *frames: Any) -> None:
@@ -65,30 +65,30 @@ class Lobby:
         return EPOCH, self.seq
 
     async def says(self, *texts: str, nick: str = "carol", room: str = "lobby") -> None:
-        """Somebody else says something there."""
+        """Another member sends messages."""
         await self._bring(*[Said(*self._next(), room, nick, text) for text in texts])
 
     async def echoes(self, *ids: str) -> None:
-        """What the node itself has said comes back."""
+        """The node's own messages come back."""
         await self._bring(*[Said(*self._next(), "lobby", "alice", "", one) for one in ids])
 
     async def refuses(self, one: str, reason: str) -> None:
-        """What the node has said is not taken."""
+        """Bob rejects a message of the node."""
         await self._bring(Refused(*self._next(), "lobby", one, reason))
 
     async def happens(self, what: Any, **fields: Any) -> None:
-        """Somebody comes, goes, or the like."""
+        """An event of the room, e.g. a join."""
         await self._bring(Happened(*self._next(), "lobby", what, **fields))
 
     async def misses(self, count: int) -> None:
-        """So many positions are gone over there."""
+        """That many positions are missing in bob's journal."""
         after = f"{EPOCH}:{self.seq}"
         self.seq += count - 1
         epoch, seq = self._next()
         await self._bring(Missing(epoch, seq, f"{epoch}:{seq}", [("lobby", after)]))
 
     async def texts(self, *texts: str) -> None:
-        """Bob says something to the node alone, outside of his room."""
+        """Bob sends direct messages."""
         batch = self._stand.chat.receive(
             self._stand.bob, self._stand.bob.links[0], [Text(*self._next(), text) for text in texts]
         )
@@ -96,7 +96,7 @@ class Lobby:
         await batch.wait()
 
     def acknowledges(self) -> None:
-        """Bob has everything that is committed here."""
+        """Bob acknowledges everything that is committed here."""
         stand = self._stand
         stand.bob.reached = stand.journal.committed
         assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)

@@ -1,4 +1,4 @@
-"""A process that writes a journal until it is killed: each start prints what it is told is committed.
+"""A process that writes a journal until it is killed: each run prints the committed messages.
 
     python -m tests.harness.writer DIRECTORY FIRST
 
@@ -17,7 +17,7 @@ SIZES = (1, 7, 40, 3, 200)
 
 
 async def write(journal: Journal, number: int) -> None:
-    """Batches of different sizes, for ever."""
+    """Write batches of different sizes until killed."""
     while True:
         for size in SIZES:
             messages = [said(str(number + each)) for each in range(size)]

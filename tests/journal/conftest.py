@@ -1,4 +1,4 @@
-"""The fixtures of the core: a journal in a temporary directory, and what stands on it."""
+"""Fixtures of the core: a journal in a temporary directory, and the core on it."""
 
 from tests.harness.fixtures import core, journal, path, stores, world
 

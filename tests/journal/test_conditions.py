@@ -1,4 +1,4 @@
-"""Conditions that SQLite judges: the same entries as by the test of a filter, and few rows looked at."""
+"""Conditions in SQLite select the same entries as the test of a filter, and examine few rows."""
 
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -30,7 +30,7 @@ def event(seq: int) -> Entry:
 
 @pytest.fixture
 def store(path: Path, stores: Callable[[Path], Store]) -> Store:
-    """120 events of several types, in several topics, with a clock that jumps about."""
+    """120 events of several types on several streams, with a clock that jumps."""
     opened, batch = stores(path), Batch()
     batch.entries += map(event, range(1, 121))
     opened.write(batch)
@@ -89,7 +89,7 @@ def many(path: Path, stores: Callable[[Path], Store]) -> Store:
 
 
 def steps(store: Store, work: Callable[[], object]) -> int:
-    """How many hundreds of steps SQLite's machine takes; a row that is looked at takes several."""
+    """Steps of SQLite's virtual machine, in hundreds; examining a row takes several."""
     found = list[None]()
     store._db.set_progress_handler(lambda: found.append(None), 100)
     work()

@@ -63,7 +63,7 @@ def test_every_other_position_is_gone(position: str) -> None:
 
 @pytest.fixture
 def trimmed(monkeypatch: pytest.MonkeyPatch) -> Epochs:
-    """Of five epochs of ten events, with nothing left up to 35, the first two are gone."""
+    """Of five epochs with ten events each, with nothing left up to 35, the first two are dropped."""
     monkeypatch.setattr(epochs_module, "KEPT", 1)
     epochs = Epochs([(first, chr(97 + first // 10) * 8) for first in range(1, 51, 10)])
     assert epochs.oldest_to_keep(20) == "aaaaaaaa"

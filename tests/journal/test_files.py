@@ -1,4 +1,4 @@
-"""When a file counts as lost, and that nothing but `stat` is used for it."""
+"""When a file counts as lost, and that only `stat` is used to find out."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from chatd.journal.files import CHECK_S, WARN_S, JournalFiles, inode
 
 
 class Place:
-    """A file, who watches it, and a clock."""
+    """A file, the object that watches it, and a clock."""
 
     def __init__(self, path: Path) -> None:
         self.now = 0.0

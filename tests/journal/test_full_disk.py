@@ -1,4 +1,4 @@
-"""Disks that get full, or can no longer be written, under a journal that is running."""
+"""A running journal on disks that become full or read-only."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ async def refusal(journal: Journal, text: str) -> str:
 
 
 async def write_until_full(journal: Journal) -> list[str]:
-    """What was taken before the disk was full."""
+    """The texts that were committed before the disk was full."""
     taken: list[str] = []
     while not journal.full:
         text = f"{len(taken)} " + "x" * 3000

@@ -1,4 +1,4 @@
-"""What happens when a commit or a read fails."""
+"""Failing commits and reads."""
 
 import os
 import sqlite3

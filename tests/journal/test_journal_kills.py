@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Killing:
-    """A writer that is killed again and again, and what it was told is committed."""
+    """A writer that is killed repeatedly, and what it has reported as committed."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
@@ -42,7 +42,7 @@ class Killing:
             self.acknowledged[position] = int(number)
 
     def check(self) -> None:
-        """What was acknowledged is there, exactly once, in order; the rest is whole batches behind it."""
+        """Every committed message is present exactly once, in order; after them only whole batches."""
         journal = open_journal(self.directory)
         try:
             assert journal.store.query("PRAGMA integrity_check") == [("ok",)]

@@ -1,4 +1,4 @@
-"""The journal against a model in plain Python: whatever happens in whatever order, both say the same."""
+"""The journal against a model in plain Python: after any sequence of operations both contain the same."""
 
 import shutil
 import tempfile
@@ -28,7 +28,7 @@ TAIL_BYTES = 3000  # about eight entries: most reads go beyond
 
 
 class Row(NamedTuple):
-    """What the model knows of an event."""
+    """An event in the model."""
 
     position: str
     at: float
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 class Inline(World):
-    """No threads: a thousand short runs of trio would each start one."""
+    """Runs blocking calls without threads: each of a thousand short runs of trio would start one."""
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         await trio.lowlevel.checkpoint()
@@ -54,7 +54,7 @@ def row_of(position: str, at: float, entry: Entry) -> Row:
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """Model: the committed rows, what waits, and marks and acknowledgements of both kinds."""
+    """Model: committed and waiting rows, watermarks and acknowledgements."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class JournalMachine(RuleBasedStateMachine):
         shutil.rmtree(self.root)
 
     def with_journal(self, step: Callable[[Journal], Awaitable[T]]) -> T:
-        """One step while the journal's task runs."""
+        """Run one step together with the journal's task."""
 
         async def main() -> T:
             async with trio.open_nursery() as nursery:
@@ -117,7 +117,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(node=NODES, epochs=st.lists(EPOCHS, min_size=1, max_size=4), at_once=st.booleans())
     def take(self, node: str, epochs: list[str], at_once: bool) -> None:
-        """Messages of another node: event and mark together."""
+        """Append messages of another node together with its watermark."""
         for epoch in epochs:
             mark = self.journal.watermarks.appended(node, epoch) + 3
             self.append(1, "in", 1, 0)
@@ -154,7 +154,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule()
     def disk_full(self) -> None:
-        """Nothing of what waits is taken; acknowledgements wait on."""
+        """Fail everything that waits; acknowledgements go on waiting."""
         write = self.journal.store.write
         self.journal.store.write = no_room  # type: ignore[method-assign]
         self.with_journal(settle)
@@ -173,7 +173,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """Go on with the files as they are now; what was not committed is gone."""
+        """Restart on the present files; uncommitted data is lost."""
         old = self.directory
         self.starts += 1
         copy_as_crashed(old, self.directory)
@@ -252,6 +252,6 @@ TestJournal.settings = settings(max_examples=30, stateful_step_count=40)
 @pytest.mark.long
 @pytest.mark.deadline(600)
 class TestJournalAtLength(JournalMachine.TestCase):  # type: ignore[misc,valid-type]
-    """The same, more often."""
+    """The same with more examples."""
 
     settings = settings(max_examples=200, stateful_step_count=40)

@@ -1,4 +1,4 @@
-"""What is too old or too much goes, and what is owed stays."""
+"""Retention deletes what is too old or too much, and keeps undelivered messages."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -33,7 +33,7 @@ def by_size(journal: Journal, world: World, size: int) -> Retention:
 
 
 async def finish(retention: Retention) -> int:
-    """As many steps as it takes; how many they were."""
+    """Run steps until nothing is left to delete; returns their number."""
     steps = 1
     while await retention.step():
         steps += 1
@@ -47,7 +47,7 @@ async def write(journal: Journal, *texts: str, stream_id: int = 1, direction: st
 
 
 async def write_hourly(journal: Journal, world: World, hours: int) -> None:
-    """A message at each of those hours; it is then an hour later than the last."""
+    """Append a message at each of those hours; the clock ends an hour after the last."""
     for _ in range(hours):
         journal.append(said(f"at {world.now:.0f}"), 1, "out")
         world.now += HOUR
@@ -59,7 +59,7 @@ async def owe(journal: Journal, stream_id: int, first: int, messages: int, size:
 
 
 def seqs(journal: Journal) -> list[int]:
-    """Which events are on disk."""
+    """The seqs of the events on disk."""
     return [seq for (seq,) in journal.store.query("SELECT seq FROM events ORDER BY seq")]
 
 
@@ -353,7 +353,7 @@ async def test_rows_that_are_owed_below_the_floor_cost_a_step_nothing(
 
 
 async def work_of(journal: Journal, retention: Retention) -> int:
-    """How much SQLite does for one step, in hundreds of its instructions."""
+    """The work of SQLite for one step, in hundreds of its instructions."""
     done: list[int] = []
 
     def count() -> int:

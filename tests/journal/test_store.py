@@ -1,4 +1,4 @@
-"""What a store refuses to open, and that it leaves it as it was."""
+"""Files that a store rejects and leaves unchanged."""
 
 import functools
 import os
@@ -46,7 +46,7 @@ def write_entries(path: Path, count: int) -> None:
 
 
 def refused(path: Path) -> str:
-    """Opening fails, with one line that names the file; not a byte of it has changed."""
+    """Opening fails with one line that names the file, and no byte of it changes."""
     before = path.read_bytes()
     with pytest.raises(StorageFailure) as failure:
         Store(str(path))
@@ -59,7 +59,7 @@ def refused(path: Path) -> str:
 
 
 def refused_as_nobody(path: Path) -> str:
-    """The same in a process that has given up its privileges."""
+    """The same in a process without privileges."""
     before = path.read_bytes() if path.exists() else None
     words = [sys.executable, "-c", OPEN_AS_NOBODY, str(path)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
@@ -189,7 +189,7 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory of root's that everybody can reach."""
+    """A directory of root that all users can reach."""
     disk.needs_root()
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)

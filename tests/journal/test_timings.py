@@ -1,4 +1,4 @@
-"""Times: what is kept, for whom, and how much of it; and what the journal and the consumers put into them."""
+"""Timings: what is kept per actor, the bound, and what the journal and the consumers record."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Rewrites: a journal of schema 1, as an older chatd has left it, and what its events say afterwards."""
+"""Rewrites: a journal of schema 1 from an older chatd, and its events afterwards."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ PLAIN = {"slot": 1, "name": "10.0.0.9:6000", "kind": "plain", "node": None}
 
 
 def message(direction: str, peer: dict[str, Any] = NATIVE, **fields: Any) -> dict[str, Any]:
-    """A message as schema 1 had it."""
+    """A message in the format of schema 1."""
     usual = {
         "type": "message",
         "direction": direction,
@@ -38,7 +38,7 @@ def message(direction: str, peer: dict[str, Any] = NATIVE, **fields: Any) -> dic
 
 
 def old_journal(path: Path, *events: dict[str, Any]) -> None:
-    """The events at the seqs from 1 on."""
+    """A journal of schema 1 with these events at the seqs from 1."""
     database = sqlite3.connect(path, isolation_level=None)
     for statement in MIGRATIONS[0]:
         assert isinstance(statement, str)

@@ -1,4 +1,4 @@
-"""Filters: whether one entry is for a consumer, whatever has become of the peer or room that it was made for."""
+"""Filters: whether a consumer selects an entry, also after its peer or room has changed."""
 
 import pytest
 
@@ -19,7 +19,7 @@ async def entry_of(core: Core, event: Message | Gap, stream_id: int | None, dire
 
 
 def is_wanted(core: Core, entry: Entry, stream_id: int | None = None, **wanted: object) -> bool:
-    """By a consumer whose filter that is, and whose peer or room was that topic."""
+    """Whether a consumer with that filter and stream id selects the entry."""
     consumer = Consumer("bot", 0, Filter(**wanted), stream_id, 0)  # type: ignore[arg-type]
     return is_selected(entry, consumer_scope(core.registry, core.router.joined_rooms, consumer), consumer.filter)
 

@@ -1,4 +1,4 @@
-"""`history` of a room of another node: what everybody said, in the order of its host, in pages of any size."""
+"""`history` of a joined room: all messages in the order of the host, in pages of any size."""
 
 import random
 from typing import Any
@@ -31,7 +31,7 @@ async def history(client: Client, **params: Any) -> list[dict[str, Any]]:
 
 
 async def paged(client: Client, n: int, **params: Any) -> list[dict[str, Any]]:
-    """All that there is, in pages of `n`."""
+    """All events, read in pages of `n`."""
     events, start = list[dict[str, Any]](), params.pop("from_", "start")
     while start is not None:
         page = await client.ask("history", from_=start, n=n, filter=ONLY, **params)
@@ -146,7 +146,7 @@ async def test_a_gap_is_told_in_its_place(lobby: Lobby, client: Client) -> None:
 async def test_pages_give_everything_once_though_it_comes_back_meanwhile(
     lobby: Lobby, client: Client, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two pages what waits comes back, is refused or taken back, and more is said by both."""
+    """Between two pages, unplaced messages come back, are rejected or cancelled, and both send more."""
     monkeypatch.setattr(room_history, "PAGE_ROWS", 5)
     monkeypatch.setattr(room_history, "MESSAGES_PER_READ", 3)
     draw, waiting, said = random.Random(n), list[str](), list[str]()
@@ -208,7 +208,7 @@ async def test_what_was_shown_at_the_end_is_not_shown_again_when_it_gets_its_pla
 async def test_what_comes_back_while_a_page_is_made_is_on_it_once(
     lobby: Lobby, client: Client, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
-    """Before or behind the moment in which it is found out what has not come back."""
+    """Before or after unplaced messages are determined."""
     ids = await say(client, "mine 1", "mine 2")
     find = room_history.RoomHistory.unplaced
 

@@ -1,4 +1,4 @@
-"""Tally: every message of the range is looked at, so that duplicates, strangers and holes are found."""
+"""RangeTally examines every message of a range, so it finds duplicates, strangers and holes."""
 
 import pytest
 
@@ -13,7 +13,7 @@ EPOCH, OLDER = "aaaaaaaa", "bbbbbbbb"
 
 
 async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EPOCH, after: int = 0) -> tuple[int, int]:
-    """Messages, and how many different ones."""
+    """The numbers of messages and of distinct ones."""
     await core.commit()
     tally = RangeTally(peer.stream_id, after, core.journal.committed, epoch, first, last)
     while not await core.journal.ask(tally.step):
@@ -22,7 +22,7 @@ async def counted(core: Core, peer: Peer, first: int, last: int, epoch: str = EP
 
 
 def append(core: Core, peer: Peer, *ids: str, text: str = "x") -> None:
-    """Messages as they lie in the journal, whatever the marks say."""
+    """Append messages to the journal, regardless of watermarks."""
     messages = [Message(direction="in", peer=peer.ref, global_id=f"{peer.node}/{one}", text=text) for one in ids]
     core.journal.append_all(messages, peer.stream_id, "in")
 

@@ -1,4 +1,4 @@
-"""Lives: the steps of messages of every kind and in every state, and what others are told of them."""
+"""Traces: the steps of messages of every kind and state, and which of them a peer may see."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -21,31 +21,31 @@ MESSAGES = Filter(types=["message"])
 
 
 class Living(NamedTuple):
-    """A node's decisions, with its consumers."""
+    """The core of a node, with consumers."""
 
     core: Core
     consumers: Consumers
     lives: MessageTraces
 
     async def steps(self, message_id: str) -> list[str]:
-        """Each step as a word: not done yet with a question mark, without a time with a tilde."""
+        """Each step as a word; `?` marks a step not done, `~` one without a time."""
         entry = await self.core.chat.lookup.find(message_id)
         return [shown(moment) for moment in (await self.lives.trace(entry)).moments]
 
     async def told(self, peer: Peer, message_id: str, node: str = SELF) -> list[str] | None:
-        """The same as that peer would be told, of the message at that place in the journal of a node."""
+        """The same for a peer that asks for the message at that position in the journal of a node."""
         moments = await self.lives.visible_to(peer, GlobalId(node, *split_position(message_id)))
         return None if moments is None else [shown(moment) for moment in moments]
 
     async def write(self, peer: Peer) -> None:
-        """What a link would write now, and that it did."""
+        """Record that a link has written everything."""
         self.core.world.now += 1
         after = self.core.journal.watermarks.acked.get(peer.node or "", 0)
         assert await self.core.write(peer)
         self.core.journal.timings.writes.add(peer.stream_id, after, self.core.journal.committed, self.core.world.now)
 
     async def consumer(self, name: str, wanted: Filter = MESSAGES, stream_id: int | None = None) -> None:
-        """A new one, from the beginning of the journal."""
+        """A new consumer that starts at the beginning of the journal."""
         await self.consumers.create(name, 0, wanted, stream_id).wait()
 
 

@@ -1,4 +1,4 @@
-"""`rpc.discover`: the whole table, with schemas that hold together."""
+"""`rpc.discover`: the whole table, with consistent schemas."""
 
 import json
 from collections.abc import Iterator

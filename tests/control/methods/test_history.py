@@ -19,7 +19,7 @@ def texts(page: dict[str, Any]) -> list[str]:
 
 
 async def paged(client: Client, **params: Any) -> list[dict[str, Any]]:
-    """All pages, as a client goes through them."""
+    """All pages, read one after the other."""
     pages = [await client.ask("history", **params)]
     while pages[-1]["next"] is not None:
         left = params["n"] - sum(len(page["events"]) for page in pages)

@@ -1,4 +1,4 @@
-"""What `wait topo` waits for: how it is written, and when it is so."""
+"""Conditions of `wait topo`: their syntax, and when they hold."""
 
 from collections.abc import Mapping
 
@@ -41,12 +41,12 @@ def link_of(name: str, state: str) -> TopologyLink:
 
 
 def so(text: str, topology: Topology, peers: Mapping[str, str] | None = None, *, surely: bool = False) -> bool:
-    """`peers` are those of this node, each with its node id."""
+    """`peers`: the names of this node's peers, each with its node id."""
     return fulfilled(parse(text), topology, (peers or {}).get, surely=surely)
 
 
 def ambiguous(text: str, topology: Topology) -> list[object]:
-    """The candidates that are named."""
+    """The candidates in the error."""
     with pytest.raises(ControlError) as caught:
         so(text, topology)
     assert caught.value.kind == "ambiguous_peer"
@@ -145,7 +145,7 @@ def test_an_id_that_says_which_is_no_other_one() -> None:
 
 
 def answer(text: str, topology: Topology) -> bool | str:
-    """Whether it is so, or the kind of the error."""
+    """Whether the condition holds, or the kind of the error."""
     try:
         return so(text, topology)
     except ControlError as error:
@@ -170,7 +170,7 @@ def made_up(node: str, name: str) -> TopologyNode:
     ],
 )
 def test_a_made_up_node_is_never_taken_for_the_one_that_is_meant(end: str, ghost: str, name: str) -> None:
-    """Either the answer is that of the honest node, or it is asked which is meant; whichever way round they came."""
+    """The verdict is that of the honest node, or the name is ambiguous, in any order of arrival."""
     honest = network("bob:carol,loadbalancer", "carol:bob", "loadbalancer:bob")
     for nodes in ([made_up(ghost, name), *honest.nodes], [*honest.nodes, made_up(ghost, name)]):
         topology = Topology(nodes, True, 2 * NAMESAKE_MS)

@@ -1,4 +1,4 @@
-"""`link`: what it takes, and what it tells of links that suffer on purpose."""
+"""`link`: its parameters, and its result for links with faults."""
 
 from typing import Any
 

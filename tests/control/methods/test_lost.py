@@ -1,4 +1,4 @@
-"""A node whose journal files were removed: which methods still answer, and that all others are refused."""
+"""A node whose journal files were removed: some methods still work, all others are rejected."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Waiting for what becomes of a message: `send` with `wait`, and `wait delivered`, over a real socket and journal."""
+"""Waiting for the state of a message: `send` with `wait`, and `wait delivered`, over a real socket and journal."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ async def written(stand: Stand) -> None:
 
 
 async def acknowledged(stand: Stand) -> None:
-    """And he has it."""
+    """Bob acknowledges everything."""
     await written(stand)
     assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
 
 
 async def sending(stand: Stand, client: Client, wait: str, **params: Any) -> int:
-    """The number of a `send` that is under way, its message committed."""
+    """The request id of an open `send` whose message is committed."""
     number = await client.post("send", peer="bob", text="hi", wait=wait, **params)
     while not stand.bob.outbox.count:
         await trio.lowlevel.checkpoint()

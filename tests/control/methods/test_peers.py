@@ -1,4 +1,4 @@
-"""`connect`, `terminate`, `list`, `peer …`: what goes in to the node, and what comes out."""
+"""`connect`, `terminate`, `list` and `peer …`: parameters and results."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`ping`: answered by the peer's link, or by its end."""
+"""`ping`: ends with the peer's answer, or with the link."""
 
 from random import Random
 
@@ -11,7 +11,7 @@ from tests.harness.control_node import Client, FakeLink, Refused, Stand, request
 
 
 class PingLink(NativeLink):
-    """A native link that only counts what it is asked; the test answers."""
+    """A native link that records pings; the test answers them."""
 
     reason: str | None = None
     direction = "out"

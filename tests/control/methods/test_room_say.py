@@ -1,4 +1,4 @@
-"""`room.say`: to all or to one, at the host and at a member, waited for or not; over a real socket and journal."""
+"""`room.say` to all or to one member, at the host and at a member, with and without `wait`; real socket and journal."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ async def refused(client: Client, method: str, **params: Any) -> Refused:
 
 
 async def said(stand: Stand) -> list[dict[str, Any]]:
-    """Every message that this node said in a room."""
+    """All messages of this node in rooms."""
     await stand.journal.settled()
     entries = (await stand.journal.read(0)).entries
     return [json.loads(entry.raw) for entry in entries if entry.type == "message" and entry.direction == "out"]
@@ -129,7 +129,7 @@ async def test_to_one_of_whom_nothing_is_known_yet_it_is_refused(stand: Stand, l
 
 
 async def begun(stand: Stand, client: Client, wait: str, **params: Any) -> tuple[int, str]:
-    """The number of a `room.say` that waits, and the id of its message."""
+    """The request id of an open `room.say`, and the id of its message."""
     number = await client.post("room.say", room="lobby", text="hi", wait=wait, **params)
     while not stand.bob.outbox.count:
         await trio.lowlevel.checkpoint()

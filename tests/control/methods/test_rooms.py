@@ -1,4 +1,4 @@
-"""The `room` verbs but for `room.say`, at the host and at a member, over a real socket and journal."""
+"""The `room` methods except `room.say`, at the host and at a member, over a real socket and journal."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ async def refused(client: Client, method: str, **params: Any) -> Refused:
 
 
 async def events(stand: Stand) -> list[tuple[str, str]]:
-    """What happened in rooms: type and nick, topic or reason."""
+    """The events of rooms: type and nick, topic or reason."""
     await stand.journal.settled()
     found = [entry for entry in (await stand.journal.read(0)).entries if entry.type.startswith("room.")]
     fields = ("nick", "text", "reason")

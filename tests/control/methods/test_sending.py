@@ -21,7 +21,7 @@ async def refused(client: Client, method: str, **params: Any) -> Refused:
 
 
 async def hear(stand: Stand, peer: Peer, seq: int, text: str, re: str | None = None, epoch: str = "aaaaaaaa") -> str:
-    """A message of a native peer, committed; its id here."""
+    """Commit a message of a native peer; returns its id here."""
     claims = await look_up(stand.journal, peer, [re] if re else [])
     batch = stand.chat.receive(peer, peer.links[0], [Text(epoch, seq, text, re)], claims)
     assert batch is not None
@@ -30,14 +30,14 @@ async def hear(stand: Stand, peer: Peer, seq: int, text: str, re: str | None = N
 
 
 async def texts(stand: Stand) -> list[str]:
-    """Everything that went out."""
+    """All outgoing messages."""
     await stand.journal.settled()
     entries = (await stand.journal.read(0)).entries
     return [entry.event.text for entry in entries if entry.direction == "out"]  # type: ignore[union-attr]
 
 
 def away(stand: Stand) -> None:
-    """Bob goes."""
+    """End bob's link."""
     stand.registry.link_down(stand.bob, stand.bob.links[0])
 
 
@@ -124,7 +124,7 @@ async def test_a_key_may_be_waited_for_again(stand: Stand, client: Client) -> No
 async def test_a_client_is_slowed_at_the_bound_and_nothing_is_refused_or_out_of_order(
     stand: Stand, client: Client
 ) -> None:
-    """Bob takes 30 at a time."""
+    """Bob receives 30 messages at a time."""
     count, done = 1000, trio.Event()
     await stand.chat.begin(stand.bob, stand.bob.links[0], None, 0)
     most = 0
@@ -185,7 +185,7 @@ async def test_a_reply_names_the_message_that_it_answers(stand: Stand, client: C
 
 
 async def test_a_stranger_at_positions_of_our_journal_is_not_who_a_reply_goes_to(stand: Stand, client: Client) -> None:
-    """It uses our epoch of a former run, or the next positions of this one, which every Hello lets it guess."""
+    """It uses our previous epoch, or the next positions of this one, which each Hello frame lets it guess."""
     mallory = carol(stand)
     for seq in range(1, 20):
         await hear(stand, mallory, seq, "mine", epoch=stand.journal.epoch)
@@ -260,7 +260,7 @@ def carol(stand: Stand) -> Peer:
 
 
 async def asking(stand: Stand, client: Client, **params: Any) -> tuple[int, str]:
-    """The number of an `ask` that is under way, and its question's id."""
+    """The request id of an open `ask`, and the id of its question."""
     before = stand.journal.appended
     number = await client.post("ask", peer="bob", text="how are you?", **params)
     while stand.journal.appended == before:

@@ -1,4 +1,4 @@
-"""`topo` and `wait topo`, with an explorer that says what the test says."""
+"""`topo` and `wait topo` with a fake explorer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`trace` and `tally` where nobody answers: what is said of whom, and what is refused."""
+"""`trace` and `tally` without an answer of the other end: steps, reasons and errors."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.harness.control_node import Client, FakeLink, Refused, Stand
 
 
 async def steps(client: Client, message_id: str) -> list[tuple[str, bool]]:
-    """What has happened, and whether it has."""
+    """The steps, each with whether it is done."""
     return [(step["step"], step["done"]) for step in (await client.ask("trace", id=message_id))["steps"]]
 
 

@@ -1,4 +1,4 @@
-"""`wait`: at once when it is so, later when it becomes so, and `timeout`."""
+"""`wait`: at once if the condition holds, later when it becomes true, and `timeout`."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ async def test_a_peer_that_was_up_in_between_is_waited_for_again(stand: Stand, c
 
 
 async def test_no_wake_up_is_missed(stand: Stand, client: Client) -> None:
-    """A waiter for each number of peers, while they come one by one."""
+    """A waiter for each number of peers, while they connect one by one."""
     for number in range(2, 40):
         await client.write(request("wait", number, for_="peers", count=number))
     for number in range(1, 39):
