@@ -32,45 +32,6 @@ class DialFailed(Exception):
         self.attempts = attempts
 
 
-class Waker:
-    """An edge-triggered flag for one waiter: `wait` returns at once if woken since the last `wait`."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def wake(self) -> None:
-        """Let the waiter run; further calls before it does are one."""
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Wait for the next `wake`."""
-        await self._event.wait()
-        self._event = trio.Event()
-
-
-class Broadcast:
-    """Wakes everybody that waits, for conditions that are looked at again."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event: trio.Event | None = None
-
-    def notify(self) -> None:
-        """Let all current waiters look again."""
-        if self._event is not None:
-            self._event.set()
-            self._event = None
-
-    async def wait(self) -> None:
-        """Wait for the next `notify`."""
-        if self._event is None:
-            self._event = trio.Event()
-        await self._event.wait()
-
-
 class Runtime:
     """The real world. A simulation replaces it whole."""
 

@@ -10,7 +10,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.runtime import KEEPALIVE, Broadcast, DialFailed, Runtime, Waker, parse_stamp, stamp
+from chatd.runtime import KEEPALIVE, DialFailed, Runtime, parse_stamp, stamp
+from chatd.sync import Broadcast, Waker
 
 
 class Resolver(trio.abc.HostnameResolver):

@@ -22,7 +22,7 @@ from chatd.control.subscription import Subscriptions
 from chatd.journal.journal import LOST
 from chatd.node import Node
 from chatd.peers.outbox import NoCapacity
-from chatd.runtime import Broadcast, Waker
+from chatd.sync import Broadcast, Waker
 
 SHUTTING_DOWN = ("this node is shutting down", "start it again")
 UNSET = msgspec.UNSET

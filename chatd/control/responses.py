@@ -13,7 +13,7 @@ import msgspec
 from chatd.control import jsonrpc
 from chatd.control.jsonrpc import RpcReply
 from chatd.journal.batch import Batch
-from chatd.runtime import Waker
+from chatd.sync import Waker
 
 REPLY_COST = 320  # bytes of a response that waits for a batch, approximately; it is encoded when it is written
 

@@ -19,7 +19,7 @@ from chatd.control.methods.table import METHODS
 from chatd.control.session import Session
 from chatd.control.session_limit import ONLY_OPERATORS, RESERVED, SessionLimit
 from chatd.node import Node
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 SPARES = RESERVED + 1  # descriptors for the reserve and for one refusal, when no others are left
 WARN_EVERY_S = 60.0

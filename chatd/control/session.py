@@ -22,7 +22,7 @@ from chatd.control.responses import ResponseQueue, Responses
 from chatd.control.session_limit import OPERATOR_METHODS, SessionLimit
 from chatd.control.subscription import CHUNK_BYTES, Subscriptions
 from chatd.node import Node
-from chatd.runtime import Broadcast, Waker
+from chatd.sync import Broadcast, Waker
 
 READ_BYTES = 64 * 1024
 SILENCE_S = 2.0  # without a first request; then a session in the reserve is treated as an ordinary one

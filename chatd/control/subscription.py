@@ -13,7 +13,8 @@ from chatd.control.selection import Selection, read_or_gap
 from chatd.journal.batch import Entry, stream_ids_of
 from chatd.journal.journal import PAGE_ROWS, Journal, Page
 from chatd.messages.consumers import ConsumerReader
-from chatd.runtime import Runtime, Waker
+from chatd.runtime import Runtime
+from chatd.sync import Waker
 
 CHUNK_BYTES = 256 * 1024  # in one write to a client, approximately
 FEW_ROWS = 32  # per read, after a consumer's window had no capacity for all events of a larger one

@@ -12,7 +12,7 @@ import trio
 
 from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent
-from chatd.runtime import Waker
+from chatd.sync import Waker
 
 Statement = tuple[str, tuple[Any, ...]]
 StreamIds = int | tuple[int, ...] | None  # to read: one stream, several in the order of their seqs, or all events

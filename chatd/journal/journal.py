@@ -23,7 +23,8 @@ from chatd.journal.read_queue import ReadQueue
 from chatd.journal.store import DiskFull, Store
 from chatd.journal.timings import Timings
 from chatd.journal.watermarks import Watermarks
-from chatd.runtime import Broadcast, Runtime, Waker, stamp
+from chatd.runtime import Runtime, stamp
+from chatd.sync import Broadcast, Waker
 
 T = TypeVar("T")
 E = TypeVar("E", bound=AnyEvent)

@@ -15,7 +15,8 @@ from chatd.api.errors import ControlError
 from chatd.api.params import Filter
 from chatd.journal.batch import Batch, Statement
 from chatd.journal.journal import Journal
-from chatd.runtime import Runtime, Waker
+from chatd.runtime import Runtime
+from chatd.sync import Waker
 
 ADD = "INSERT INTO consumers (name, seq, filter, topic, seen) VALUES (?, ?, ?, ?, ?)"
 MOVE = "UPDATE consumers SET seq = max(seq, ?), seen = ? WHERE name = ?"

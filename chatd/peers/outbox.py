@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from chatd.journal.batch import Batch
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 NEVER = (1 << 63) - 1  # no seq is so high
 

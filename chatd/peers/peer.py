@@ -8,7 +8,8 @@ from chatd.api.results import LinkFaults, PeerRecord, PeerRef
 from chatd.journal.batch import Batch, Statement
 from chatd.peers.names import SHORT_ID
 from chatd.peers.outbox import Lane, Outbox, OutboxTotals
-from chatd.runtime import Broadcast, stamp
+from chatd.runtime import stamp
+from chatd.sync import Broadcast
 
 OUTBOX = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
 ROW = "id, slot, node, name, pinned, address, trust, terminated, known"

@@ -12,7 +12,7 @@ from functools import partial
 from chatd.journal.batch import Batch, Statement
 from chatd.journal.journal import Journal
 from chatd.peers.peer import Peer
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 MOST_ADDRESSES = 8  # of one peer: somebody who moves all the time must not fill the list
 WISHES = "SELECT kind, address, topic, slot, nick FROM wishes ORDER BY slot, address"

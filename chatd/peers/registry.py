@@ -24,7 +24,8 @@ from chatd.peers.naming import NodeNames
 from chatd.peers.outbox import OutboxTotals
 from chatd.peers.peer import ROW, Peer, PeerLink
 from chatd.peers.persistent import WISHES, PersistentPeers
-from chatd.runtime import Broadcast, Runtime
+from chatd.runtime import Runtime
+from chatd.sync import Broadcast
 
 GONE_PEERS = 256  # strangers and plain peers that are gone and still listed
 PENDING_PEERS = 256

@@ -8,7 +8,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.api.results import RoomRecord, UserRecord
 from chatd.rooms.nicks import fold
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 JOINING, IN, OVER = "joining", "in", "over"
 MOST_USERS = 65536  # members that are kept; a host may report more

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from chatd.api.results import RoomRecord, UserRecord
 from chatd.rooms.nicks import fold
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 NATIVE, PLAIN, OWN = "native", "plain", "own"
 

@@ -31,7 +31,7 @@ from chatd.journal.store import DiskFull
 from chatd.messages.consumers import Consumer, ConsumerReader, Consumers
 from chatd.node import Node
 from chatd.peers.registry import Registry
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from tests.harness.parts import World, copy_as_crashed, open_journal, said
 
 T = TypeVar("T")

@@ -25,7 +25,8 @@ from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
 from chatd.rooms.router import RoomRouter
-from chatd.runtime import Runtime, Waker
+from chatd.runtime import Runtime
+from chatd.sync import Waker
 from chatd.wire.frames import Text
 from chatd.wire.lines import check_text
 

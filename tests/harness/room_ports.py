@@ -13,7 +13,8 @@ from chatd.api.events import Message, RoomLeave
 from chatd.net.links import Links
 from chatd.net.roomport.port import RoomPorts
 from chatd.rooms.room import HostedRoom, Member
-from chatd.runtime import Runtime, Waker
+from chatd.runtime import Runtime
+from chatd.sync import Waker
 from tests.harness.chat_programs import RoomProgram
 from tests.harness.linked_node import linking
 

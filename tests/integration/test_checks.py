@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 from tests.integration import checks
 from tests.integration.nodes import LiveNode, Network, networking
 

@@ -11,7 +11,7 @@ import trio
 import trio.lowlevel
 
 from chatd.rooms.room import HostedRoom
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 from tests.harness.chat_programs import RoomProgram
 from tests.integration.client import Refused
 from tests.integration.nodes import LiveNode, Network

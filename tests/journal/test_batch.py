@@ -4,7 +4,7 @@ import trio.testing
 
 from chatd.api.errors import ControlError
 from chatd.journal.batch import Batch, Entry
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from tests.harness.parts import is_woken, said
 
 REFUSAL = ControlError("storage_full", "no room", "make some", disk="full")

@@ -8,7 +8,8 @@ import trio.testing
 from chatd.api.errors import ControlError
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
-from chatd.runtime import Waker, stamp
+from chatd.runtime import stamp
+from chatd.sync import Waker
 from tests.harness.parts import World, as_on_disk, is_woken, open_journal, running, said, texts_of
 
 

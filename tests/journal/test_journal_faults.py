@@ -14,7 +14,7 @@ from chatd.journal.batch import Batch
 from chatd.journal.files import CHECK_S, JournalFiles
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from tests.harness.parts import World, is_woken, open_journal, running, said, texts_of
 
 FULL = DiskFull("database or disk is full")

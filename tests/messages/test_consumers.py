@@ -11,7 +11,7 @@ from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.journal.store import DiskFull
 from chatd.messages.consumers import Consumer, ConsumerReader, Consumers
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from tests.harness.parts import World, copy_as_crashed, is_woken, open_journal, running, said
 
 

@@ -8,7 +8,7 @@ import os
 
 from chatd.daemon import JOURNAL_FILE
 from chatd.journal.batch import Batch, Entry
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 FILES = (JOURNAL_FILE, JOURNAL_FILE + "-wal")
 FULL_SYNC = 2  # `PRAGMA synchronous`: a commit is on the disk when it returns

@@ -13,7 +13,7 @@ from random import Random
 
 import trio
 
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 from tests.sim.pipes import WINDOW, Pipe, Wire
 
 PEEK = 2  # MSG_PEEK

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import trio
 
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 WINDOW = 64 * 1024
 

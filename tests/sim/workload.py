@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 from tests.sim.client import Client, Gone, Refused
 from tests.sim.liars import Bait
 from tests.sim.machine import PORT, Machine

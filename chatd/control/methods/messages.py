@@ -21,7 +21,7 @@ from chatd.messages.chat import Answered, Options
 from chatd.node import Node
 from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import Peer
-from chatd.runtime import Waker
+from chatd.sync import Waker
 
 MOST_TTL_S = 10 * 366 * 86400.0
 Sending = tuple[Sent, Batch] | Coroutine[Any, Any, Sent]

@@ -22,7 +22,7 @@ from chatd.peers.directory import SHORT_PREFIX
 from chatd.peers.peer import Peer
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.rooms.room import HostedRoom
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 FOR = (
     'for is "ready", "peer" (with peer), "peers" (with count), "users" (with room and count), "delivered" (with id), '

@@ -18,7 +18,7 @@ import trio
 
 from chatd.api.results import LinkFaults
 from chatd.net.faults.shaper import NOTHING, Meter, Shaper
-from chatd.runtime import Broadcast
+from chatd.sync import Broadcast
 
 CHUNK: Final = 65536  # bytes of one read or write
 LINGER_S: Final = 60.0  # that what is under way gets, once its connection was closed and nothing is cut

@@ -22,7 +22,7 @@ from chatd.net.native.receiving import SINGLE, Receiver, kind_of
 from chatd.net.native.room_sync import RoomSync
 from chatd.net.native.sending import SendCursor
 from chatd.net.pings import PendingPing, Pings
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from chatd.wire.codec import encode_many
 from chatd.wire.errors import RemoteError
 from chatd.wire.frames import (

@@ -15,7 +15,7 @@ from chatd.messages.states import REJECTED
 from chatd.messages.text_limits import is_over
 from chatd.peers.peer import Peer
 from chatd.rooms.intervals import MembershipInterval
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from chatd.wire.frames import Missing, Ordered, Refused, Say, Text
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from chatd.net.links import supervised
 from chatd.net.roomport.writer import ClientWriter
 from chatd.rooms.nicks import fold
 from chatd.rooms.room import HostedRoom, Member
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from chatd.wire.dialects import ADDRESS, NAME, line_of
 
 ROWS: Final = 1024  # events per turn

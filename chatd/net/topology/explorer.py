@@ -27,7 +27,7 @@ from chatd.net.topology.graph import NetworkGraph
 from chatd.net.topology.neighbours import MeasurableLink, Neighbours
 from chatd.peers.peer import PeerLink
 from chatd.peers.registry import Registry
-from chatd.runtime import Waker
+from chatd.sync import Waker
 from chatd.wire.frames import Explore, Explored, FoundFrame
 from chatd.wire.query_frames import HOPS_MOST
 

@@ -18,7 +18,8 @@ from chatd.net.roomport import fanout as module
 from chatd.net.roomport.fanout import Fanout
 from chatd.net.roomport.writer import ClientWriter
 from chatd.rooms.room import HostedRoom, Member
-from chatd.runtime import Broadcast, Runtime
+from chatd.runtime import Runtime
+from chatd.sync import Broadcast
 from chatd.wire.dialects import ADDRESS, NAME
 from tests.harness.linked_node import linking
 from tests.harness.parts import World
