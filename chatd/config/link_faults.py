@@ -32,7 +32,7 @@ Amount = float | int | bool
 Changes = dict[str, Amount]
 
 
-class LinkSetting(NamedTuple):
+class PeerFaults(NamedTuple):
     """The faults of one peer (`*`: of everybody without faults of its own), by fields of records.Impairment."""
 
     peer: str
@@ -111,14 +111,14 @@ KNOWN = ", ".join(FAULTS)
 KEYS = [*FAULTS, *(f"{direction}.{name}" for direction in DIRECTIONS for name in FAULTS)]
 
 
-def parse_link(text: str) -> LinkSetting:
+def parse_link_faults(text: str) -> PeerFaults:
     """The peer and the faults of `bob delay=200ms cut out.loss=5%`. Raises Explained."""
     peer, *words = text.split() or [""]
     return _setting(peer, (_entry(word) for word in words))
 
 
-def format_link(setting: LinkSetting) -> str:
-    """What `parse_link` reads as the same."""
+def format_link_faults(setting: PeerFaults) -> str:
+    """What `parse_link_faults` reads as the same."""
     words = [setting.peer]
     for name in FAULTS:
         out, in_ = setting.out.get(name), setting.in_.get(name)
@@ -129,9 +129,9 @@ def format_link(setting: LinkSetting) -> str:
     return " ".join(words)
 
 
-def link_texts(table: Mapping[str, object]) -> list[str]:
-    """The tables `[links.bob]`, `[links.bob.out]` … as `parse_link` reads them. Raises Explained."""
-    return [format_link(_setting(peer, _entries(peer, faults))) for peer, faults in table.items()]
+def texts_of_tables(table: Mapping[str, object]) -> list[str]:
+    """The tables `[link_faults.bob]`, `[link_faults.bob.out]` … as `parse_link_faults` reads them. Raises Explained."""
+    return [format_link_faults(_setting(peer, _entries(peer, faults))) for peer, faults in table.items()]
 
 
 def _entry(word: str) -> tuple[str, object]:
@@ -142,7 +142,7 @@ def _entry(word: str) -> tuple[str, object]:
 def _entries(peer: str, faults: object) -> Iterator[tuple[str, object]]:
     """What stands in the table of a peer, the keys of its inner tables as `out.delay`."""
     if not isinstance(faults, dict):
-        raise Explained(f"{peer}: {faults!r}: expected a table, like [links.{peer}] with delay = '200ms'")
+        raise Explained(f"{peer}: {faults!r}: expected a table, like [link_faults.{peer}] with delay = '200ms'")
     for key, value in faults.items():
         if not isinstance(value, dict):
             yield key, value
@@ -152,7 +152,7 @@ def _entries(peer: str, faults: object) -> Iterator[tuple[str, object]]:
             raise Explained(f"{peer}.{key}: only out and in are tables here; a peer with a dot is written in quotes")
 
 
-def _setting(peer: str, entries: Iterable[tuple[str, object]]) -> LinkSetting:
+def _setting(peer: str, entries: Iterable[tuple[str, object]]) -> PeerFaults:
     """What is said of one direction wins there over what is said of both."""
     if not PEER.fullmatch(peer):
         raise Explained(f"{peer!r} is no peer: expected {PEER_RULE}")
@@ -164,7 +164,7 @@ def _setting(peer: str, entries: Iterable[tuple[str, object]]) -> LinkSetting:
     if not amounts:
         raise Explained(f"{peer}: it is given no faults; write it like `{peer} delay=200ms loss=5%`")
     out, in_ = ({name: amounts.get(f"{side}.{name}", amounts.get(name)) for name in FAULTS} for side in DIRECTIONS)
-    return LinkSetting(peer, _named(out), _named(in_))
+    return PeerFaults(peer, _named(out), _named(in_))
 
 
 def _named(amounts: Mapping[str, Amount | None]) -> Changes:
@@ -192,10 +192,10 @@ def _shown(key: str, amount: Amount | None) -> list[str]:
     return [key if amount is True else f"{key}={FAULTS[key.rpartition('.')[2]].show(amount)}"]
 
 
-LINKS = Kind(
+LINK_FAULTS = Kind(
     "PEER FAULT=…,…",
     "a peer and its faults, like `bob delay=200ms loss=5%`, several with commas between",
-    lambda text: format_link(parse_link(text)),
+    lambda text: format_link_faults(parse_link_faults(text)),
     many=True,
-    tables=link_texts,
+    tables=texts_of_tables,
 )

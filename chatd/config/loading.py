@@ -13,23 +13,9 @@ import msgspec
 
 from chatd import paths
 from chatd.config.flags import Flags, flag_of, parse_flags
-from chatd.config.link_faults import LinkSetting, parse_link
+from chatd.config.link_faults import parse_link_faults
 from chatd.config.settings import SETTINGS, Config, ConfigError
-from chatd.config.values import Explained, Kind, RoomPort, format_address, nearest, parse_address, parse_room_port
-
-__all__ = [
-    "Config",
-    "ConfigError",
-    "LinkSetting",
-    "Loaded",
-    "RoomPort",
-    "describe",
-    "format_address",
-    "load",
-    "parse_address",
-    "parse_link",
-    "parse_room_port",
-]
+from chatd.config.values import Explained, Kind, format_address, nearest, parse_room_port
 
 VARIABLES = {f"CHATD_{name.upper()}": name for name in SETTINGS}
 NOT_IN_FILES = {"node", "config"}  # they say which file is read
@@ -208,13 +194,13 @@ def _check_room_ports(config: Config) -> None:
 
 def _check_faults(config: Config) -> None:
     """There are faults only where they are allowed, and a peer has its own in one place."""
-    if config.links and not config.allow_faults:
-        raise ConfigError("links: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
+    if config.link_faults and not config.allow_faults:
+        raise ConfigError("link_faults: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
     named = set()
-    for text in config.links:
-        peer = parse_link(text).peer
+    for text in config.link_faults:
+        peer = parse_link_faults(text).peer
         if peer in named:
-            raise ConfigError(f"links: {peer} is there twice; put all its faults into one")
+            raise ConfigError(f"link_faults: {peer} is there twice; put all its faults into one")
         named.add(peer)
 
 

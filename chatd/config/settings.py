@@ -8,7 +8,7 @@ from typing import Annotated, get_type_hints
 import msgspec
 
 from chatd import paths
-from chatd.config.link_faults import LINKS
+from chatd.config.link_faults import LINK_FAULTS
 from chatd.config.values import (
     GROUP,
     NAME,
@@ -86,7 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = []
 
     allow_faults: Annotated[bool, _in(2, YES_NO, "`chatctl link` may delay, lose, slow and cut what peers say")] = False
-    links: Annotated[list[str], _in(2, LINKS, "faults from the start on, of a peer or of all (*)")] = []
+    link_faults: Annotated[list[str], _in(2, LINK_FAULTS, "faults from the start on, of a peer or of all (*)")] = []
 
     log_level: Annotated[str, _in(3, choice("debug", "info", "warning", "error"), "the least that is logged")] = "info"
     log_format: Annotated[str, _in(3, choice("auto", "text", "json"), "auto: text on a terminal, else JSON lines")] = (

@@ -3,14 +3,14 @@ import pytest
 from chatd.api.results import Impairment
 from chatd.config.link_faults import (
     FAULTS,
-    LinkSetting,
-    format_link,
+    PeerFaults,
+    format_link_faults,
     format_rate,
     format_share,
-    link_texts,
-    parse_link,
+    parse_link_faults,
     parse_rate,
     parse_share,
+    texts_of_tables,
 )
 from chatd.config.values import Explained
 
@@ -87,23 +87,23 @@ def test_anything_else_is_no_share(text: str) -> None:
 def test_a_link_is_a_peer_with_its_faults_of_both_directions_or_of_one(
     text: str, out: dict[str, float], in_: dict[str, float], shown: str
 ) -> None:
-    setting = parse_link(text)
-    assert setting == LinkSetting(text.split()[0], out, in_)
-    assert format_link(setting) == shown
-    assert parse_link(shown) == setting
+    setting = parse_link_faults(text)
+    assert setting == PeerFaults(text.split()[0], out, in_)
+    assert format_link_faults(setting) == shown
+    assert parse_link_faults(shown) == setting
 
 
 def test_what_is_said_of_one_direction_wins_there_wherever_it_stands() -> None:
-    first, last = parse_link("bob in.delay=1s delay=2s"), parse_link("bob delay=2s in.delay=1s")
-    assert first == last == LinkSetting("bob", {"delay": 2.0}, {"delay": 1.0})
+    first, last = parse_link_faults("bob in.delay=1s delay=2s"), parse_link_faults("bob delay=2s in.delay=1s")
+    assert first == last == PeerFaults("bob", {"delay": 2.0}, {"delay": 1.0})
 
 
 def test_tables_are_texts() -> None:
     tables = {"bob": {"delay": "200ms", "out": {"delay": 1, "cut": True}}, "*": {"rate": "1M"}}
-    assert link_texts(tables) == ["bob out.delay=1s in.delay=200ms out.cut", "* rate=1M"]
+    assert texts_of_tables(tables) == ["bob out.delay=1s in.delay=200ms out.cut", "* rate=1M"]
 
 
 @pytest.mark.parametrize("peer", ["", "7", "a b", "a,b", "a=b", "a\nb", "x" * 301])
 def test_what_cannot_stand_before_faults_is_no_peer(peer: str) -> None:
     with pytest.raises(Explained, match="is no peer: expected a name"):
-        link_texts({peer: {"cut": True}})
+        texts_of_tables({peer: {"cut": True}})

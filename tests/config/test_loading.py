@@ -144,31 +144,31 @@ FAULTS = ["bob delay=200ms loss=5% out.cut", "10.0.0.2:7420 rate=64k out.flap=10
 
 def test_faults_are_repeated_flags_a_list_have_commas_or_are_tables(env: dict[str, str]) -> None:
     on = env | {"CHATD_ALLOW_FAULTS": "1"}
-    assert at(on, "--links", FAULTS[0], f"--links={FAULTS[1]},{FAULTS[2]}").links == FAULTS
-    assert at(on | {"CHATD_LINKS": " , ".join(FAULTS)}).links == FAULTS
-    path = write_file(env, f"allow_faults = true\nlinks = {FAULTS}\n")
-    assert at(env).links == FAULTS
+    assert at(on, "--link-faults", FAULTS[0], f"--link-faults={FAULTS[1]},{FAULTS[2]}").link_faults == FAULTS
+    assert at(on | {"CHATD_LINK_FAULTS": " , ".join(FAULTS)}).link_faults == FAULTS
+    path = write_file(env, f"allow_faults = true\nlink_faults = {FAULTS}\n")
+    assert at(env).link_faults == FAULTS
     path.write_text(
         "allow_faults = true\n"
-        "[links.bob]\ndelay = 0.2\nloss = '5%'\nout.cut = true\n"
-        "[links.'10.0.0.2:7420']\nrate = 64000\n[links.'10.0.0.2:7420'.in]\nflap = 0\n"
-        "[links.'10.0.0.2:7420'.out]\nflap = '10s'\n"
-        "[links.'*']\ndelay = '1s'\n"
+        "[link_faults.bob]\ndelay = 0.2\nloss = '5%'\nout.cut = true\n"
+        "[link_faults.'10.0.0.2:7420']\nrate = 64000\n[link_faults.'10.0.0.2:7420'.in]\nflap = 0\n"
+        "[link_faults.'10.0.0.2:7420'.out]\nflap = '10s'\n"
+        "[link_faults.'*']\ndelay = '1s'\n"
     )
     found = load([], env, 1000)
-    assert found.config.links == FAULTS
-    assert found.origins["links"] == f"{path}: links"
+    assert found.config.link_faults == FAULTS
+    assert found.origins["link_faults"] == f"{path}: link_faults"
 
 
 def test_faults_have_to_be_allowed(env: dict[str, str]) -> None:
-    message = "links: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1"
-    assert refusal(env, "--links", "bob cut") == message
-    assert refusal(env | {"CHATD_ALLOW_FAULTS": "1"}, "--allow-faults=no", "--links", "bob cut") == message
+    message = "link_faults: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1"
+    assert refusal(env, "--link-faults", "bob cut") == message
+    assert refusal(env | {"CHATD_ALLOW_FAULTS": "1"}, "--allow-faults=no", "--link-faults", "bob cut") == message
 
 
 def test_a_peer_has_all_its_faults_in_one_place(env: dict[str, str]) -> None:
-    assert refusal(env, "--allow-faults", "--links", "bob cut", "--links", "carol cut, bob delay=1") == (
-        "links: bob is there twice; put all its faults into one"
+    assert refusal(env, "--allow-faults", "--link-faults", "bob cut", "--link-faults", "carol cut, bob delay=1") == (
+        "link_faults: bob is there twice; put all its faults into one"
     )
 
 
@@ -191,7 +191,7 @@ def test_a_peer_has_all_its_faults_in_one_place(env: dict[str, str]) -> None:
     ],
 )
 def test_a_wrong_fault_is_named_with_what_to_write(env: dict[str, str], text: str, message: str) -> None:
-    assert refusal(env, "--links", text).startswith(f"--links: {message}")
+    assert refusal(env, "--link-faults", text).startswith(f"--link-faults: {message}")
 
 
 def test_an_empty_variable_is_as_good_as_none(env: dict[str, str]) -> None:
@@ -199,7 +199,7 @@ def test_an_empty_variable_is_as_good_as_none(env: dict[str, str]) -> None:
 
 
 def test_variables_of_other_programs_are_left_alone(env: dict[str, str]) -> None:
-    assert at(env | {"HOSTNAME": "x", "CHATCTL_X": "1", "chatd_links": "2"}) == at(env)
+    assert at(env | {"HOSTNAME": "x", "CHATCTL_X": "1", "chatd_link_faults": "2"}) == at(env)
 
 
 @pytest.mark.parametrize(
@@ -281,16 +281,22 @@ def test_an_unknown_variable_is_refused_with_the_nearest(env: dict[str, str]) ->
         ("redial_min = inf", "redial_min: 'inf': expected a duration"),
         ("allow_faults = 'perhaps'", "allow_faults: 'perhaps': expected yes or no"),
         ("allow_faults = []", "allow_faults: []: expected yes or no"),
-        ("links = 5", "links: '5' is no peer: expected a name"),
-        ("links = [true]", "links: [True]: expected a peer and its faults"),
-        ("links.bob.dealy = '2s'", "links.bob.dealy: no such fault; did you mean delay?"),
-        ("links.bob.in.dealy = '2s'", "links.bob.in.dealy: no such fault; did you mean in.delay?"),
-        ("links.bob.delay = true", "links.bob.delay: True: expected a duration from 0s to 10m"),
-        ("links.bob.delay = [1]", "links.bob.delay: [1]: expected a duration from 0s to 10m"),
-        ("links.bob = 'cut'", "links.bob: 'cut': expected a table, like [links.bob] with delay = '200ms'"),
-        ("links.bob = {}", "links.bob: it is given no faults"),
-        ("links.bob.in = {}", "links.bob: it is given no faults"),
-        ("[links.b.example]\ncut = true", "links.b.example: only out and in are tables here; a peer with a dot is "),
+        ("link_faults = 5", "link_faults: '5' is no peer: expected a name"),
+        ("link_faults = [true]", "link_faults: [True]: expected a peer and its faults"),
+        ("link_faults.bob.dealy = '2s'", "link_faults.bob.dealy: no such fault; did you mean delay?"),
+        ("link_faults.bob.in.dealy = '2s'", "link_faults.bob.in.dealy: no such fault; did you mean in.delay?"),
+        ("link_faults.bob.delay = true", "link_faults.bob.delay: True: expected a duration from 0s to 10m"),
+        ("link_faults.bob.delay = [1]", "link_faults.bob.delay: [1]: expected a duration from 0s to 10m"),
+        (
+            "link_faults.bob = 'cut'",
+            "link_faults.bob: 'cut': expected a table, like [link_faults.bob] with delay = '200ms'",
+        ),
+        ("link_faults.bob = {}", "link_faults.bob: it is given no faults"),
+        ("link_faults.bob.in = {}", "link_faults.bob: it is given no faults"),
+        (
+            "[link_faults.b.example]\ncut = true",
+            "link_faults.b.example: only out and in are tables here; a peer with a dot is ",
+        ),
         ("trust.x = 1", "trust: {'x': 1}: expected open, known or pending"),
         ("max_links = \n", "not TOML: Invalid value (at line 1, column 13)"),
         ("max_links = 1\nmax_links = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 14)"),
@@ -354,7 +360,7 @@ def test_the_default_node_is_called_by_the_host_name(
 def test_a_described_configuration_can_be_used_as_a_file(env: dict[str, str], tmp_path: Path) -> None:
     ports = "[::1]:1=lobby,dialect=name,x:2=den,dialect=address"
     argv = ["--peers", "b", "--plain-pace", "20ms", "--socket", "/tmp/é 'x'.sock", "--room-port", ports]
-    argv += ["--allow-faults", "--links", ",".join(FAULTS)]
+    argv += ["--allow-faults", "--link-faults", ",".join(FAULTS)]
     found = load(argv, env, 1000)
     assert len(found.config.room_port) == 2
     text = describe(found)

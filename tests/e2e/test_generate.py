@@ -86,7 +86,7 @@ def test_faults_and_settings_are_those_of_every_node_and_chatd_takes_them(tmp_pa
     found = _variables(text)
     assert found == {
         "CHATD_ALLOW_FAULTS": "1",
-        "CHATD_LINKS": "* out.delay=20ms out.jitter=5ms out.loss=1.5% out.rate=512kbit",
+        "CHATD_LINK_FAULTS": "* out.delay=20ms out.jitter=5ms out.loss=1.5% out.rate=512kbit",
         "CHATD_PING_AFTER": "1s",
         "CHATD_LOG_FORMAT": "json",
     }
@@ -145,7 +145,7 @@ def test_a_large_network_is_asked_less_often_how_it_is() -> None:
         ("ring 3 --rate 1x", "expected bytes a second"),
         ("ring 3 --set ping_after", "expected NAME=VALUE"),
         ("ring 3 --set peers=node9", "peers is set already"),
-        ("ring 3 --delay 1s --set links=x", "links is set already"),
+        ("ring 3 --delay 1s --set link_faults=x", "link_faults is set already"),
         ("ring 3 --project No", "--project: 'No'"),
         ("ring 3 -o /dev/null/x", "/dev/null/x: Not a directory"),
         ("ring 3 --no-such-thing", "unrecognized arguments: --no-such-thing"),

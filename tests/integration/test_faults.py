@@ -212,7 +212,7 @@ async def test_a_restart_ends_what_was_set_and_not_what_is_configured(two_nodes:
     await link(a, "bob", delay=0.1)
     await a.restart()
     await a.wait_state("bob", "up", faults=None)
-    await a.restart(links=["bob delay=50ms in.loss=1%", "* rate=1M"])
+    await a.restart(link_faults=["bob delay=50ms in.loss=1%", "* rate=1M"])
     configured = {"out": {"delay": 0.05}, "in": {"delay": 0.05, "loss": 0.01}, "until": None}
     await a.wait_state("bob", "up", faults=configured)
     assert is_about((await pings(a, "bob", 5))[0]["rtt_ms"] / 1000, 0.1)

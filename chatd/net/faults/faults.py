@@ -14,7 +14,7 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.api.network import LinkRecord
 from chatd.api.results import Impairment, LinkFaults
-from chatd.config.link_faults import parse_link
+from chatd.config.link_faults import parse_link_faults
 from chatd.config.settings import Config
 from chatd.net.faults.connection import FaultySocket, FaultyStream, Start
 from chatd.net.faults.shaper import NOTHING, Meter
@@ -51,7 +51,7 @@ class Faults:
         self.allowed = config.allow_faults
         self._runtime = runtime
         self._registry = registry
-        self._configured = {link.peer: _of(link.out, link.in_) for link in map(parse_link, config.links)}
+        self._configured = {link.peer: _of(link.out, link.in_) for link in map(parse_link_faults, config.link_faults)}
         self.default: LinkFaults | None = self._configured.pop(EVERYBODY, None)
         self._own: dict[int, LinkFaults] = {}  # by the peer's topic: what `link` made of it
         self._ends: dict[int, _End] = {}  # by id of what will end by itself

@@ -116,7 +116,7 @@ async def test_everybody_is_also_who_comes_later_and_whose_name_is_not_known_yet
 
 
 async def test_one_that_was_healed_stays_so_when_it_comes_again() -> None:
-    async with standing(links=["bob cut", "* delay=100ms"]) as links:
+    async with standing(link_faults=["bob cut", "* delay=100ms"]) as links:
         bob, carol = native(links), native(links, "carol")
         for peer in (bob, carol):
             links.faults.wrap(connection(), peer)
@@ -129,7 +129,7 @@ async def test_one_that_was_healed_stays_so_when_it_comes_again() -> None:
 
 @pytest.mark.parametrize("key", ["bob", "b" * 52, "bob:7420"])
 async def test_configured_faults_are_of_a_name_a_node_or_an_address(key: str) -> None:
-    async with standing(links=[f"{key} delay=200ms in.loss=5%"]) as links:
+    async with standing(link_faults=[f"{key} delay=200ms in.loss=5%"]) as links:
         bob = native(links)
         links.registry.acquaint(bob)
         links.faults.attach(links.faults.wrap(connection()), bob)
@@ -137,7 +137,7 @@ async def test_configured_faults_are_of_a_name_a_node_or_an_address(key: str) ->
 
 
 async def test_a_node_id_in_the_configuration_is_that_node_and_comes_before_a_name_and_an_address() -> None:
-    async with standing(links=[f"{'b' * 52} delay=1s", "bob delay=2s", "bob:7420 delay=3s"]) as links:
+    async with standing(link_faults=[f"{'b' * 52} delay=1s", "bob delay=2s", "bob:7420 delay=3s"]) as links:
         liar = links.registry.native("c" * 52, "b" * 52, "bob:7420")  # called as the node, at its address
         bob = native(links)
         for peer in (liar, bob):
@@ -238,7 +238,7 @@ async def test_those_who_came_under_faults_of_everybody_are_well_when_these_end(
 
 
 async def test_a_dial_gets_through_only_when_nothing_is_cut(autojump_clock: trio.testing.MockClock) -> None:
-    async with standing(links=["bob:7420 cut"]) as links:
+    async with standing(link_faults=["bob:7420 cut"]) as links:
         bob = native(links)
         links.registry.acquaint(bob)
         start = trio.current_time()
