@@ -1,5 +1,6 @@
-"""The command `chatd`: flags -> Config -> logging -> trio.run(daemon.run), and exit codes.
+"""The command `chatd`: flags -> Config -> logging -> daemon.run, and exit codes.
 
+Owns what belongs to the process: standard streams, umask, file limit, signals and the garbage collector's thresholds.
 Everything is imported where it is used: `--help` is quick, and an interrupt while modules load leaves no traceback.
 """
 
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from chatd.config.settings import Config
+    from chatd.node import Node
 
 USAGE = 2
 INTERRUPTED = 130
 MOST_FILES = 65536  # a descriptor for each link, with room; more only costs
 OTHER_FILES = 96  # journal, listeners, dialing, standard streams, and what is held back for operators
 OWN_FILES = 33  # 13 of a node at rest, 17 held back as above, and one each for a link, a session and the next client
+GARBAGE_AFTER = 20_000  # objects; messages make no garbage, only links and clients do
 ROOM_FILES = 8  # held back to refuse with at the room ports, if there are any
 
 
@@ -62,14 +65,52 @@ def _run(config: "Config") -> int:
     config = _fit(config, files)
     import trio
 
-    from chatd import daemon
-    from chatd.runtime import Runtime
-
     try:
-        trio.run(daemon.run, config, Runtime())
+        trio.run(_run_node, config)
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:  # noqa: BLE001  (each gets its exit status)
         return _explain(error)
     return 0
+
+
+async def _run_node(config: "Config") -> None:
+    """Run one node until it stops or a signal stops it."""
+    import trio
+
+    from chatd import daemon
+    from chatd.node import Node
+    from chatd.runtime import Runtime
+
+    async with trio.open_nursery() as nursery:
+
+        def opened(node: Node) -> None:
+            _spare_collections()
+            nursery.start_soon(_heed_signals, node)
+
+        await daemon.run(config, Runtime(), opened)
+        nursery.cancel_scope.cancel()
+
+
+def _spare_collections() -> None:
+    """Freeze what is in memory now, which stays, and collect garbage rarely."""
+    import gc
+
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 20, 50)
+
+
+async def _heed_signals(node: "Node") -> None:
+    """The first SIGTERM or SIGINT stops the node in order, a second one at once."""
+    import logging
+    import signal
+
+    import trio
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if node.stop_reason == "signal":
+                logging.getLogger("chatd").warning("stopping at once: %s", signal.Signals(number).name)
+                node.stop_at_once()
+            node.request_stop("signal")
 
 
 def _explain(error: BaseException) -> int:

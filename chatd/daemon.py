@@ -1,21 +1,21 @@
 """The nursery tree of the daemon: open the journal, bind, run, drain. Its indentation is the shutdown order.
 
-The journal is outermost, then the sessions of the control socket, then the links, then the intake: listeners, dialer,
-upkeep and signals. Stopping ends the intake; links say goodbye; `daemon.stop` is the last event; sessions get what they
-have not got yet; the journal closes last. From SIGTERM to the end it takes 5 s at most, whatever peers and clients do.
+The journal is outermost, then the sessions of the control socket, then the links, then the intake: listeners, dialer
+and maintenance. Stopping ends the intake; links say goodbye; `daemon.stop` is the last event; sessions get the events
+that they have not got yet; the journal closes last. From the stop request to the end it takes 5 s at most, whatever
+peers and clients do. Nothing here belongs to the process (signals, umask, garbage collection): several nodes may run
+in one.
 """
 
 import fcntl
-import gc
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from chatd import __version__, maintenance
+from chatd import maintenance
 from chatd.api.errors import ControlError
 from chatd.api.events import DaemonStart, DaemonStop
 from chatd.config.settings import Config
@@ -24,51 +24,38 @@ from chatd.control.server import ControlServer
 from chatd.failures import AlreadyRunning, StorageFailure, StorageFull, because_of
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
-from chatd.journal.store import Store
-from chatd.messages.chat import Chat
-from chatd.messages.consumers import Consumers
-from chatd.net.dialer import Dialer
-from chatd.net.links import Links
-from chatd.net.listener import Listener
-from chatd.net.roomport.port import RoomPorts
 from chatd.node import Node
-from chatd.peers.identity import KEY_FILE, Identity, load_or_create, prepare_state_dir
-from chatd.peers.registry import Registry
-from chatd.peers.trust import Trust
-from chatd.rooms.router import RoomRouter
+from chatd.peers.identity import KEY_FILE, prepare_state_dir
 from chatd.runtime import Runtime
 
-JOURNAL_FILE = "journal.db"
 LOCK_FILE = "chatd.lock"
 LOCK_S = 1.0
 LOCK_STEP_S = 0.02
 LAST_COMMIT_S = 1.0
-GARBAGE_AFTER = 20_000  # objects; messages make none, and what has to be collected at all comes from links and clients
 SESSIONS_S = 1.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger("chatd")
 
 
-async def run(config: Config, runtime: Runtime) -> None:
-    """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on."""
+async def run(config: Config, runtime: Runtime, opened: Callable[[Node], None] | None = None) -> None:
+    """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on.
+
+    `opened` is called with the node once its parts are built, before it binds an address: the caller can stop it.
+    """
     _ask_before_a_first_start(config)
     prepare_state_dir(config.state)
     async with _locked(config.state):
-        node, links, listener, room_ports = await runtime.in_thread(_assemble, config, runtime, trio.current_time())
-        node.started = trio.current_time()
+        node = await Node.open(config, runtime)
         server = ControlServer(node)
         failures: list[StorageFailure] = []
         try:
-            await listener.bind()
-            await room_ports.bind()
-            async with trio.open_nursery() as everything:
-                everything.start_soon(_heed_signals, node, everything.cancel_scope)
-                await _live(node, links, listener, room_ports, server, failures)
-                everything.cancel_scope.cancel()
+            if opened is not None:
+                opened(node)
+            await node.listener.bind()
+            await node.room_ports.bind()
+            with node.scope:
+                await _live(node, server, failures)
         finally:
-            listener.close()
-            room_ports.close()
-            node.journal.close()
+            node.close()
     if node.journal.lost and not failures:
         failures.append(_lost(node))
     if failures:
@@ -84,43 +71,9 @@ def _ask_before_a_first_start(config: Config) -> None:
         unix.refuse_if_answered(config.socket)
 
 
-def _assemble(config: Config, runtime: Runtime, now: float) -> tuple[Node, Links, Listener, RoomPorts]:
-    """Open what is on disk, and read it (blocking)."""
-    path = os.path.join(config.state, JOURNAL_FILE)
-    identity = load_or_create(config.state, used=os.path.lexists(path))
-    store = Store(path, identity.node)
-    try:
-        return _put_together(config, runtime, identity, store, now)
-    except BaseException:
-        store.close()
-        raise
-
-
-def _put_together(
-    config: Config, runtime: Runtime, identity: Identity, store: Store, now: float
-) -> tuple[Node, Links, Listener, RoomPorts]:
-    """Every part of the node, over its open journal (blocking)."""
-    journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
-    registry = Registry(journal, runtime, identity.node, config.name, config.known)
-    trust = Trust(config.trust, config.known, registry)
-    exchange = RoomRouter(config, identity.node, journal, registry)
-    chat = Chat(config, identity.node, journal, registry, runtime, now, exchange.hosted_rooms.release_intervals)
-    consumers = Consumers(journal, runtime, config.consumers)
-    links = Links(config, runtime, identity, journal, registry, trust, chat, exchange, consumers)
-    listener, room_ports, dialer = Listener(config, links), RoomPorts(links), Dialer(links)
-    return Node(links, dialer, listener, room_ports, consumers, __version__), links, listener, room_ports
-
-
-async def _live(
-    node: Node,
-    links: Links,
-    listener: Listener,
-    room_ports: RoomPorts,
-    server: ControlServer,
-    failures: list[StorageFailure],
-) -> None:
-    """From the first event to the last."""
-    journal = node.journal
+async def _live(node: Node, server: ControlServer, failures: list[StorageFailure]) -> None:
+    """Run the node from its first event to its last."""
+    journal, links, room_ports = node.journal, node.links, node.room_ports
     start = journal.append(DaemonStart(version=node.version))
     async with _nursery() as keeping:
         keeping.start_soon(_keep_journal, node, failures)
@@ -131,7 +84,7 @@ async def _live(
                 await linking.start(links.run)
                 async with _nursery() as intake:
                     await intake.start(node.dialer.run)
-                    intake.start_soon(listener.run)
+                    intake.start_soon(node.listener.run)
                     intake.start_soon(room_ports.run)
                     intake.start_soon(maintenance.run, node, server.bind_again)
                     await sessions.start(server.serve)
@@ -191,21 +144,9 @@ async def _commit_last(journal: Journal, reason: str) -> None:
             log.warning("the last event could not be written: %s", error)
 
 
-async def _heed_signals(node: Node, everything: trio.CancelScope) -> None:
-    """The first signal stops in order, a second one at once."""
-    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
-        async for number in signals:
-            if node.stop_reason == "signal":
-                log.warning("stopping at once: %s", signal.Signals(number).name)
-                everything.cancel()
-            node.request_stop("signal")
-
-
 def _announce(node: Node) -> None:
-    gc.freeze()  # what is here now stays: no collection needs to look at it again
-    gc.set_threshold(GARBAGE_AFTER, 20, 50)
-    listen = ", ".join(node.listen)
-    log.info("%s (%s) runs on %s; control socket %s", node.config.name, node.identity.node, listen, node.socket)
+    config, listen = node.config, ", ".join(node.listener.addresses)
+    log.info("%s (%s) runs on %s; control socket %s", config.name, node.identity.node, listen, config.socket)
 
 
 @asynccontextmanager

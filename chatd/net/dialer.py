@@ -13,9 +13,9 @@ from chatd.api.errors import ControlError
 from chatd.config.values import format_address, parse_address
 from chatd.net.backoff import STABLE_S, Backoff
 from chatd.net.dial_errors import already, connect_failed, refusal
-from chatd.net.links import Links
 from chatd.net.native import handshake
-from chatd.net.native.link import NativeLink
+from chatd.net.native.handshake import HandshakeParts
+from chatd.net.native.link import LinkParts, NativeLink
 from chatd.net.plain.link import PlainLink
 from chatd.net.plain.room_server import RoomServerLink
 from chatd.peers.peer import Peer
@@ -39,10 +39,11 @@ class Dialer:
     raise ControlError; redialing logs why it failed, once for each reason.
     """
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
-        self._config = links.config
-        self._registry = links.registry
+    def __init__(self, handshake_parts: HandshakeParts, parts: LinkParts) -> None:
+        self._handshake_parts = handshake_parts
+        self._parts = parts
+        self._config = parts.config
+        self._registry = parts.registry
         self._nursery: trio.Nursery
         self._locks = WeakValueDictionary[str, trio.Lock]()  # address -> held while it is dialed
         self._kept: set[Peer] = set()  # peers that have their redialing task
@@ -98,7 +99,7 @@ class Dialer:
                     wanted = self._wanted(address, plain=plain or dialect is not None)
                     return await self._connect(wanted, address, self._manner(wanted, plain, dialect, nick), keep=keep)
         finally:
-            await self._links.journal.settled()  # the wish is on disk, or that is full
+            await self._parts.journal.settled()  # the wish is on disk, or that is full
         message = f"{address} has not answered within {timeout:g} s"
         raise ControlError("timeout", message, "raise --timeout, or look whether it runs")
 
@@ -132,7 +133,7 @@ class Dialer:
             peer = self._heed(wanted, address, refused)
             if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
                 keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
-                raise refusal(address, refused, self._links.identity.node) from None
+                raise refusal(address, refused, self._parts.node) from None
             keep = True  # both sides dialed, and the other link was up first
         except DialFailed as failed:
             raise connect_failed(address, failed.attempts, keep=keep) from None
@@ -187,7 +188,7 @@ class Dialer:
                 await peer.changed.wait()
         if not peer.links:
             self._registry.set_state(peer, "down", "terminated")
-        await self._links.journal.settled()
+        await self._parts.journal.settled()
         return peer.outbox.count + sum(link.unsent for link in links)
 
     # -- one dial
@@ -198,14 +199,14 @@ class Dialer:
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(wanted, address)
-        links = self._links
+        links = self._parts.links
         link: PlainLink | NativeLink
         if wanted.kind == "plain":
             peer, link = wanted, self._plain_link(stream, wanted, address)
         else:
-            established = await handshake.as_dialer(links, stream, why, wanted)
+            established = await handshake.as_dialer(self._handshake_parts, stream, why, wanted)
             peer = established.peer
-            link = NativeLink(links, established, direction="out", address=address)
+            link = NativeLink(self._parts, established, direction="out", address=address)
         links.attach(peer, link)
         links.nursery.start_soon(links.serve, peer, link, link.run)
         if wished and not peer.persistent_addresses:  # ended while we dialed
@@ -217,17 +218,17 @@ class Dialer:
         return peer
 
     def _plain_link(self, stream: trio.SocketStream, peer: Peer, address: str) -> PlainLink:
-        links, config = self._links, self._config
+        parts, config = self._parts, self._config
         if peer.dialect is not None:
-            return RoomServerLink(stream, peer, links.chat, links.journal, config, address=address)
-        return PlainLink(stream, peer, links.chat, links.journal, config, direction="out", address=address)
+            return RoomServerLink(stream, peer, parts.chat, parts.journal, config, address=address)
+        return PlainLink(stream, peer, parts.chat, parts.journal, config, direction="out", address=address)
 
     async def _open(self, wanted: Peer, address: str) -> trio.SocketStream:
         host, port = parse_address(address)
-        faults = self._links.faults
+        faults = self._handshake_parts.faults
         with trio.move_on_after(DIAL_S):
             await faults.passable(wanted)
-            return faults.wrap(await self._links.runtime.dial(host, port), wanted)
+            return faults.wrap(await self._parts.runtime.dial(host, port), wanted)
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 
     def _heed(self, wanted: Peer, address: str, refused: handshake.HandshakeRefused) -> Peer:
@@ -246,11 +247,11 @@ class Dialer:
         """See to it that the peer is redialed, for the first time within so many seconds."""
         if peer.persistent_addresses and peer not in self._kept and not self._stopping:
             self._kept.add(peer)
-            self._nursery.start_soon(self._keep, peer, self._links.runtime.random.uniform(0, within))
+            self._nursery.start_soon(self._keep, peer, self._parts.runtime.random.uniform(0, within))
 
     async def _keep(self, peer: Peer, wait: float) -> None:
         """Redial while there is a wish."""
-        backoff = Backoff(self._config.redial_min, self._config.redial_max, self._links.runtime.random)
+        backoff = Backoff(self._config.redial_min, self._config.redial_max, self._parts.runtime.random)
         while peer.persistent_addresses:
             if peer.is_up:
                 since = trio.current_time()

@@ -10,19 +10,20 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
+from functools import partial
 from ipaddress import ip_address
 
 import trio
 
 from chatd.acceptor import Acceptor
 from chatd.closing import GracefulClose
-from chatd.config.settings import Config
 from chatd.config.values import format_address, parse_address
 from chatd.failures import AddressInUse
 from chatd.net.admission import SourceLimits
-from chatd.net.links import Links, supervised
+from chatd.net.links import supervised
 from chatd.net.native import handshake
-from chatd.net.native.link import NativeLink
+from chatd.net.native.handshake import HandshakeParts
+from chatd.net.native.link import LinkParts, NativeLink
 from chatd.net.plain.link import PlainLink
 from chatd.net.sniff import SILENCE_S, sniff
 from chatd.runtime import prepare
@@ -40,14 +41,17 @@ class Listener:
     Error handling: AddressInUse out of `bind`; nothing out of `run`.
     """
 
-    def __init__(self, config: Config, links: Links) -> None:
-        self._config = config
-        self._links = links
+    def __init__(self, handshake: HandshakeParts, parts: LinkParts) -> None:
+        self._handshake = handshake
+        self._parts = parts
+        self._links = parts.links
+        self._faults = handshake.faults
+        self._config = config = parts.config
         self._listeners: list[trio.SocketListener] = []
         self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
         self._open = 0
         self._sources = SourceLimits(config)
-        self._acceptor = Acceptor(links.runtime.descriptors, SPARES)
+        self._acceptor = Acceptor(parts.runtime.descriptors, SPARES)
         self._parting = GracefulClose()
         self.addresses: list[str] = []
 
@@ -66,7 +70,7 @@ class Listener:
         if port == 0 and self._listeners:
             port = self._port_of(self._listeners[0]) if optional else 0
         try:
-            listener = await self._links.runtime.listen(host, port)
+            listener = await self._parts.runtime.listen(host, port)
         except OSError as error:
             if optional and error.errno in NO_IPV6:
                 return
@@ -107,7 +111,7 @@ class Listener:
 
     def _take(self, accepted: trio.SocketStream, *, short: bool) -> None:
         """Links live in their own nursery: they outlast the intake."""
-        self._links.nursery.start_soon(self._refuse if short else self._serve, accepted)
+        self._links.start("an accepted connection", partial(self._refuse if short else self._serve, accepted))
 
     async def _refuse(self, accepted: trio.SocketStream) -> None:
         with accepted.socket:
@@ -115,13 +119,13 @@ class Listener:
         self._acceptor.refill()
 
     async def _serve(self, accepted: trio.SocketStream) -> None:
-        stream = self._links.faults.wrap(accepted)
+        stream = self._faults.wrap(accepted)
         with accepted.socket:
             try:
                 await supervised("an accepted connection", lambda: self._admit(stream))
             finally:
                 stream.socket.close()
-            await self._links.faults.finished(stream)  # what is accepted is closed as soon as this returns
+            await self._faults.finished(stream)  # what is accepted is closed as soon as this returns
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         try:
@@ -167,11 +171,11 @@ class Listener:
 
     async def _plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
         """Serve a plain link; answers "native" if it turned out to be one."""
-        links = self._links
-        peer = links.registry.plain(address)
-        links.faults.attach(stream, peer)
+        parts, links = self._parts, self._links
+        peer = parts.registry.plain(address)
+        self._faults.attach(stream, peer)
         link = PlainLink(
-            *(stream, peer, links.chat, links.journal, self._config),
+            *(stream, peer, parts.chat, parts.journal, self._config),
             direction="in",
             address=address,
             provisional=provisional,
@@ -184,11 +188,11 @@ class Listener:
         established = None
         with self._nameless():
             try:
-                established = await handshake.as_acceptor(self._links, stream, address)
+                established = await handshake.as_acceptor(self._handshake, stream, address)
             except handshake.HandshakeRefused as refused:
                 log.info("no link with %s: %s", address, refused)
         if established is not None:
-            link = NativeLink(self._links, established, direction="in", address=address)
+            link = NativeLink(self._parts, established, direction="in", address=address)
             self._links.attach(established.peer, link)
             await self._links.serve(established.peer, link, link.run)
 

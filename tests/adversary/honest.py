@@ -18,7 +18,7 @@ async def epoch_of(node: LiveNode) -> str:
 
 def newest(node: LiveNode) -> int:
     """The seq that its journal has given last: what comes next can be guessed."""
-    return node.runtime.links.journal.appended
+    return node.node.journal.appended
 
 
 async def messages(node: LiveNode, **filter_: object) -> list[dict[str, Any]]:
@@ -101,5 +101,5 @@ async def heard(node: LiveNode, room: str) -> list[tuple[str, str]]:
 async def until_heard(node: LiveNode, text: str, room: str) -> None:
     """Wait until that is in its place."""
     while text not in [said for _, said in await heard(node, room)]:
-        await node.runtime.links.journal.responds()
+        await node.node.journal.responds()
         await trio.sleep(0.01)

@@ -26,7 +26,7 @@ async def turn(when: str, a: LiveNode, b: LiveNode) -> None:
     if when == "bob stops":
         await b.restart()
     elif when == "bob is killed":
-        await b.runtime.links.journal.settled()
+        await b.node.journal.settled()
         await b.kill()
         await b.start()
     elif when == "alice restarts":

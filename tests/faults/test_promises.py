@@ -4,9 +4,9 @@ from pathlib import Path
 
 import trio
 
-from chatd.net.links import Links
 from chatd.net.native.handshake import as_acceptor
 from chatd.net.native.link import NativeLink
+from chatd.node import Node
 from chatd.wire.frames import AckFrame, Frame, Hello, PingFrame, PongFrame, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking, loopback
@@ -15,12 +15,12 @@ from tests.harness.parts import FakeLink, World, standing, texts_written
 ADDRESS = "127.0.0.1:50000"
 
 
-async def serve(links: Links, stream: trio.SocketStream) -> None:
+async def serve(node: Node, stream: trio.SocketStream) -> None:
     """Accept one link, and run it to its end."""
-    established = await as_acceptor(links, stream, ADDRESS)
-    link = NativeLink(links, established, direction="in", address=ADDRESS)
-    links.attach(established.peer, link)
-    await links.serve(established.peer, link, link.run)
+    established = await as_acceptor(node.handshake_parts, stream, ADDRESS)
+    link = NativeLink(node.link_parts, established, direction="in", address=ADDRESS)
+    node.links.attach(established.peer, link)
+    await node.links.serve(established.peer, link, link.run)
     stream.socket.close()
 
 
@@ -37,14 +37,14 @@ async def up_to_pong(peer: Handmade, token: int) -> list[Frame]:
 
 async def test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does() -> None:
     world = World()
-    async with linking(world) as links, trio.open_nursery() as nursery:
+    async with linking(world) as node, trio.open_nursery() as nursery:
         ours, theirs = await loopback()
-        nursery.start_soon(serve, links, ours)
+        nursery.start_soon(serve, node, ours)
         async with await Handmade.over(theirs, new_identity()) as peer:
             await peer.send(hello(), Resume("handmade", 0))
             await peer.until(Hello)
             await peer.until(Resume)
-            await links.journal.settled()
+            await node.journal.settled()
             world.hold()
             await peer.send(Text("handmade", 1, "one"))
             for token in (1, 2):

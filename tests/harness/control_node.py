@@ -236,8 +236,9 @@ class Stand:
         )
         self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
         self.dialer = FakeDialer(self.registry)
-        self.faults = Faults(self.config, self.runtime, self.registry)
+        self.faults = Faults(self.config, self.runtime, self.registry, lambda run: self.nursery.start_soon(run))
         self.explorer = FakeExplorer()
+        self.nursery: trio.Nursery  # in which faults run what takes time
         self.stops: list[str] = []
         self.node = cast("Node", self._node())
         self.server = ControlServer(self.node)
@@ -262,10 +263,8 @@ class Stand:
             faults=self.faults,
             explorer=self.explorer,
             dialer=self.dialer,
-            listen=["127.0.0.1:7420"],
-            links_full=False,
-            room_ports=["127.0.0.1:1234"],
-            socket=self.config.socket,
+            listener=SimpleNamespace(addresses=["127.0.0.1:7420"], is_full=False),
+            room_ports=SimpleNamespace(addresses=["127.0.0.1:1234"]),
             started=trio.current_time(),
             version="0.0",
             complaints={},
@@ -327,7 +326,7 @@ async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
     stand = Stand(directory, **settings)
     async with trio.open_nursery() as core:
         core.start_soon(stand.journal.run)
-        stand.faults.begin(core.start_soon)
+        stand.nursery = core
         await stand.journal.settled()
         await stand.server.bind()
         async with trio.open_nursery() as nursery:

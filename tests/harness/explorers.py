@@ -104,8 +104,7 @@ class World:
     def add(self, name: str, **settings: Any) -> Explorer:
         config: Config = msgspec.structs.replace(config_of(**self._settings, **settings), name=name)
         peers = self.peers[name] = Peers()
-        explorer = Explorer(config, node_id(name), cast(Registry, peers), Random(name))
-        explorer.begin(lambda run: self._nursery.start_soon(run))
+        explorer = Explorer(config, node_id(name), cast(Registry, peers), Random(name), self._nursery.start_soon)
         self.explorers[name] = explorer
         return explorer
 

@@ -1,6 +1,5 @@
-"""A node without its control socket and listeners: journal, registry, trust, chat and links, all real."""
+"""A node as `Node.open` builds it, of which only the journal and the links run: no control socket, no listener."""
 
-import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,15 +9,8 @@ import msgspec
 import trio
 
 from chatd.config.settings import Config
-from chatd.journal.journal import Journal
-from chatd.journal.store import Store
-from chatd.messages.chat import Chat
-from chatd.messages.consumers import Consumers
-from chatd.net.links import Links
-from chatd.peers.identity import load_or_create, prepare_state_dir
-from chatd.peers.registry import Registry
-from chatd.peers.trust import Trust
-from chatd.rooms.router import RoomRouter
+from chatd.node import Node
+from chatd.peers.identity import prepare_state_dir
 from chatd.runtime import Runtime
 
 
@@ -28,51 +20,23 @@ def config_of(state: str = "/none", **settings: Any) -> Config:
     return msgspec.convert(given | settings, Config)
 
 
-def parts_of(config: Config, runtime: Runtime) -> Links:
-    """What links share, put together (blocking)."""
-    prepare_state_dir(config.state)
-    identity = load_or_create(config.state)
-    store = Store(os.path.join(config.state, "journal.db"))
-    journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
-    registry = Registry(journal, runtime, identity.node, config.name, config.known)
-    trust = Trust(config.trust, config.known, registry)
-    exchange = RoomRouter(config, identity.node, journal, registry)
-    return Links(
-        config,
-        runtime,
-        identity,
-        journal,
-        registry,
-        trust,
-        Chat(
-            config,
-            identity.node,
-            journal,
-            registry,
-            runtime,
-            trio.current_time(),
-            exchange.hosted_rooms.release_intervals,
-        ),
-        exchange,
-        Consumers(journal, runtime, config.consumers),
-    )
-
-
 @asynccontextmanager
-async def linking(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Links]:
-    """Running links; at the end none of them is left."""
+async def linking(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Node]:
+    """A node of which the journal and the links run; at the end it has no link and no watcher."""
     with tempfile.TemporaryDirectory(prefix="chatd-") as directory:
-        links = parts_of(config_of(directory, **settings), runtime or Runtime())
+        config = config_of(directory, **settings)
+        prepare_state_dir(config.state)
+        node = await Node.open(config, runtime or Runtime())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(links.journal.run)
-            await nursery.start(links.run)
-            yield links
-            await links.goodbye()
-            await links.journal.settled()
+            nursery.start_soon(node.journal.run)
+            await nursery.start(node.links.run)
+            yield node
+            await node.links.goodbye()
+            await node.journal.settled()
             nursery.cancel_scope.cancel()
-        assert not links.registry.all_links()
-        assert not links.journal._watchers
-        links.journal.close()
+        assert not node.registry.all_links()
+        assert not node.journal._watchers
+        node.close()
 
 
 async def loopback() -> tuple[trio.SocketStream, trio.SocketStream]:

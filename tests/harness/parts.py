@@ -18,7 +18,6 @@ from chatd.journal.journal import Journal
 from chatd.journal.store import Store
 from chatd.messages.chat import Chat
 from chatd.messages.references import References, look_up
-from chatd.net.links import Links
 from chatd.net.native.sending import SendCursor
 from chatd.net.room_updates import RoomUpdates
 from chatd.peers.peer import Peer
@@ -231,7 +230,15 @@ class Core:
 
     def outgoing_within(self, peer: Peer, text_bytes: int, text_chars: int = 0) -> SendCursor:
         """The same, to a side that takes texts up to there."""
-        return SendCursor(cast(Links, self), peer, Waker(), text_bytes, text_chars)
+        return SendCursor(
+            peer,
+            Waker(),
+            (text_bytes, text_chars),
+            journal=self.journal,
+            states=self.chat.states,
+            intervals=self.router.hosted_rooms.intervals,
+            room_updates=self.room_updates,
+        )
 
     async def write(self, peer: Peer) -> list[str]:
         """What a link that starts behind the last acknowledgement writes now, as texts."""

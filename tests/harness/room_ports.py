@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from chatd.api.events import Message, RoomLeave
-from chatd.net.links import Links
 from chatd.net.roomport.port import RoomPorts
+from chatd.node import Node
 from chatd.rooms.room import HostedRoom, Member
 from chatd.runtime import Runtime
 from chatd.sync import Waker
@@ -26,13 +26,13 @@ QUICK = {"plain_quiet": 0.02}
 class RoomPortNode:
     """A running node with bound room ports: one per dialect into the lobby, unless settings differ."""
 
-    def __init__(self, links: Links, ports: RoomPorts, nursery: trio.Nursery, streams: list[trio.SocketStream]) -> None:
-        self.links = links
+    def __init__(self, node: Node, ports: RoomPorts, nursery: trio.Nursery, streams: list[trio.SocketStream]) -> None:
+        self.node = node
         self.ports = ports
         self.nursery = nursery
         self.streams = streams
-        self.rooms, self.posting = links.router.hosted_rooms, links.router.posting
-        self.moderation = links.router.moderation
+        self.rooms, self.posting = node.router.hosted_rooms, node.router.posting
+        self.moderation = node.router.moderation
 
     @property
     def room(self) -> HostedRoom:
@@ -89,31 +89,31 @@ class RoomPortNode:
     async def said(self, count: int) -> list[tuple[str | None, str]]:
         """Wait for `count` messages; return all as (nick, text)."""
         waker = Waker()
-        self.links.journal.watch(waker, self.room.stream_id)
+        self.node.journal.watch(waker, self.room.stream_id)
         while len(texts := await self.texts()) < count:
             await waker.wait()
-        self.links.journal.unwatch(waker, self.room.stream_id)
+        self.node.journal.unwatch(waker, self.room.stream_id)
         return texts
 
     async def events(self) -> list[object]:
         """All events of the room so far."""
-        await self.links.journal.settled()
-        return [entry.event for entry in (await self.links.journal.read(0, self.room.stream_id)).entries]
+        await self.node.journal.settled()
+        return [entry.event for entry in (await self.node.journal.read(0, self.room.stream_id)).entries]
 
 
 @asynccontextmanager
 async def room_port_node(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[RoomPortNode]:
     """Run the node during the block. At the end all clients are disconnected in time."""
     given = {"room_port": [NAME, ADDRESS], **QUICK, **settings}
-    async with linking(runtime, **given) as links:
-        ports = RoomPorts(links)
+    async with linking(runtime, **given) as node:
+        ports = node.room_ports
         await ports.bind()
         streams: list[trio.SocketStream] = []
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(ports.run)
                 await trio.testing.wait_all_tasks_blocked()
-                yield RoomPortNode(links, ports, nursery, streams)
+                yield RoomPortNode(node, ports, nursery, streams)
                 ports.hang_up()
                 await ports.wait_closed()
                 assert not any(ports._clients.values())

@@ -25,8 +25,7 @@ from chatd.api.events import PeerPending
 from chatd.api.params import List
 from chatd.control.jsonrpc import RpcReply, encode
 from chatd.net import admission
-from chatd.net.links import Links
-from chatd.net.listener import Listener
+from chatd.node import Node
 from chatd.rooms import declarations
 from chatd.wire.frames import Rooms
 from tests.harness.explorers import node_id
@@ -40,39 +39,39 @@ SMALL: dict[str, Any] = {"tail_bytes": 65536, "plain": "on", "max_links": 64}  #
 TURN = 200  # events between two waits for the journal
 FEW = 20  # the same for connections, each of which brings several
 
-Work = Callable[[Links, int], Awaitable[None]]
+Work = Callable[[Node, int], Awaitable[None]]
 
 
-async def events(links: Links, count: int) -> None:
+async def events(node: Node, count: int) -> None:
     """Events into the journal, one by one, each answered as to a client."""
-    peer = links.registry.plain("192.0.2.9:1")
+    peer = node.registry.plain("192.0.2.9:1")
     for number in range(count):
-        links.journal.append(PeerPending(peer=peer.ref, address="192.0.2.9:1"), peer.stream_id)
+        node.journal.append(PeerPending(peer=peer.ref, address="192.0.2.9:1"), peer.stream_id)
         encode([RpcReply("2.0", number, List())])
         if number % TURN == 0:
-            await links.journal.settled()
-    await links.journal.settled()
+            await node.journal.settled()
+    await node.journal.settled()
 
 
-async def messages(links: Links, count: int) -> None:
+async def messages(node: Node, count: int) -> None:
     """Messages to a native peer that acknowledges them, and as many from it."""
-    peer, link = links.registry.native(node_id("bob"), "bob", "192.0.2.1:7420"), FakeLink()
-    links.registry.link_up(peer, link)
-    await links.journal.settled()
-    assert await links.chat.begin(peer, link, None, 0) is not None
+    peer, link = node.registry.native(node_id("bob"), "bob", "192.0.2.1:7420"), FakeLink()
+    node.registry.link_up(peer, link)
+    await node.journal.settled()
+    assert await node.chat.begin(peer, link, None, 0) is not None
     for number in range(0, count, TURN):
-        links.chat.send_all(peer, ["hello there"] * TURN)
-        await links.journal.settled()
-        peer.reached = links.journal.committed
-        assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
-        links.chat.receive_plain(peer, [f"hello {number}"] * TURN)
-    links.registry.link_down(peer, link)
-    await links.journal.settled()
+        node.chat.send_all(peer, ["hello there"] * TURN)
+        await node.journal.settled()
+        peer.reached = node.journal.committed
+        assert node.chat.acknowledged(peer, node.journal.epoch, node.journal.committed)
+        node.chat.receive_plain(peer, [f"hello {number}"] * TURN)
+    node.registry.link_down(peer, link)
+    await node.journal.settled()
 
 
-async def plain_connections(links: Links, count: int) -> None:
+async def plain_connections(node: Node, count: int) -> None:
     """Plain clients that come from everywhere, say something and go; in memory."""
-    listener, wire = Listener(links.config, links), Wire(Random(1))
+    listener, wire = node.listener, Wire(Random(1))
     for number in range(count):
         there = (f"2a00:1:{number >> 16:x}:{number & 0xFFFF:x}::1", 5000)
         connection = Connection(wire, there, ("192.0.2.1", 7420))
@@ -81,26 +80,26 @@ async def plain_connections(links: Links, count: int) -> None:
             async with aclosing(connection.dialed) as stream:
                 await stream.send_all(b"hi\n")
         if number % FEW == 0:
-            await links.journal.settled()
+            await node.journal.settled()
 
 
-async def native_connections(links: Links, count: int) -> None:
+async def native_connections(node: Node, count: int) -> None:
     """Native peers that nobody knows, each with another node id, that link, say their rooms and go; without sockets."""
     for number in range(count):
-        peer, link = links.registry.native(node_id(f"s{number}"), "stranger", "192.0.2.1:7420"), FakeLink()
-        links.attach(peer, link)
-        links.router.declarations.receive(peer, link, Rooms(1, []))
-        links.router.hosted_rooms.intervals.of_node(peer.node or "")
-        links.explorer._may_ask(cast(Any, link))
-        links.journal.timings.writes.add(peer.stream_id, 0, links.journal.committed + 1, 0.0)
-        await links.serve(peer, link, _nothing)
+        peer, link = node.registry.native(node_id(f"s{number}"), "stranger", "192.0.2.1:7420"), FakeLink()
+        node.links.attach(peer, link)
+        node.router.declarations.receive(peer, link, Rooms(1, []))
+        node.router.hosted_rooms.intervals.of_node(peer.node or "")
+        node.explorer._may_ask(cast(Any, link))
+        node.journal.timings.writes.add(peer.stream_id, 0, node.journal.committed + 1, 0.0)
+        await node.links.serve(peer, link, _nothing)
         if number % FEW == 0:
-            await links.journal.settled()
+            await node.journal.settled()
 
 
-async def tls_connections(links: Links, count: int) -> None:
+async def tls_connections(node: Node, count: int) -> None:
     """One native peer that links and goes, over real sockets and TLS."""
-    listener, identity = Listener(links.config, links), new_identity()
+    listener, identity = node.listener, new_identity()
     for _ in range(count):
         ours, theirs = await loopback()
         async with trio.open_nursery() as nursery:
@@ -109,24 +108,24 @@ async def tls_connections(links: Links, count: int) -> None:
                 await peer.greet()
 
 
-async def room_joins(links: Links, count: int) -> None:
+async def room_joins(node: Node, count: int) -> None:
     """Plain clients and one node that join a room of this node and leave it."""
-    rooms = links.router.hosted_rooms
+    rooms = node.router.hosted_rooms
     room, _ = rooms.host("lobby")
-    peer, link = links.registry.native(node_id("carol"), "carol", "192.0.2.3:7420"), FakeLink()
-    links.registry.link_up(peer, link)
-    await links.journal.settled()
+    peer, link = node.registry.native(node_id("carol"), "carol", "192.0.2.3:7420"), FakeLink()
+    node.registry.link_up(peer, link)
+    await node.journal.settled()
     for number in range(0, count, 2):
         member, _ = rooms.enter_plain(room, f"nick{number}", f"192.0.2.7:{number % 60000 + 1}", lambda reason: None)
         rooms.leave(room, member)
-        links.router.declarations.apply(peer, [("lobby", "carol", True)])
-        links.router.declarations.apply(peer, [])
+        node.router.declarations.apply(peer, [("lobby", "carol", True)])
+        node.router.declarations.apply(peer, [])
         if number % TURN == 0:
-            await links.journal.settled()
-            peer.reached = links.journal.committed
-            assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
-    await links.journal.settled()
-    links.registry.link_down(peer, link)
+            await node.journal.settled()
+            peer.reached = node.journal.committed
+            assert node.chat.acknowledged(peer, node.journal.epoch, node.journal.committed)
+    await node.journal.settled()
+    node.registry.link_down(peer, link)
 
 
 async def _nothing() -> None:
@@ -160,13 +159,13 @@ async def grown(name: str, counts: list[int]) -> dict[str, int]:
     """How much more there is after that work."""
     work, first, which = KINDS[name]
     count = counts[which] if name != "tls" else min(counts[which] // TLS_SHARE, TLS_MOST)
-    async with linking(**SMALL) as links:
-        await links.journal.ask(lambda store: store.query("PRAGMA cache_size = -256"))
-        await work(links, first)
-        await links.journal.settled()
+    async with linking(**SMALL) as node:
+        await node.journal.ask(lambda store: store.query("PRAGMA cache_size = -256"))
+        await work(node, first)
+        await node.journal.settled()
         before = held()
-        await work(links, count)
-        await links.journal.settled()
+        await work(node, count)
+        await node.journal.settled()
         after = held()
     return {"count": count} | {
         word: now - then for word, now, then in zip(("objects", "blocks", "kib"), after, before, strict=True)

@@ -7,7 +7,6 @@ looked at. Tests say `a, b = await two_nodes()`; tests that want other nodes sta
 import logging
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,8 +20,7 @@ from chatd import daemon
 from chatd.config.settings import Config
 from chatd.config.values import parse_address
 from chatd.control import unix
-from chatd.net.links import Links
-from chatd.node import Node
+from chatd.node import JOURNAL_FILE, Node
 from chatd.runtime import Runtime
 from tests.harness.ports import free_port
 from tests.integration import checks
@@ -34,19 +32,15 @@ QUICK = {"redial_min": 0.02, "redial_max": 0.3}  # tests redial often and wait f
 
 
 class WatchedRuntime(Runtime):
-    """The real world; it notes what the daemon is made of, and when clients can connect."""
+    """The real world; it notes when clients can connect."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bound = trio.Event()
-        self.node: Node
-        self.links: Links
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         result = await super().in_thread(function, *args)
-        if function is cast(object, daemon._assemble):
-            self.node, self.links, *_ = cast(Any, result)
-        elif function is cast(object, unix.bind):
+        if function is cast(object, unix.bind):
             self.bound.set()
         return result
 
@@ -64,6 +58,7 @@ class LiveNode:
         self.address = ""
         self.id = ""
         self.runtime: WatchedRuntime
+        self.node: Node  # of the newest start
         self.client: Client
         self._nursery = nursery
         self._scope = trio.CancelScope()
@@ -77,7 +72,7 @@ class LiveNode:
 
     @property
     def database(self) -> str:
-        return os.path.join(self.state, daemon.JOURNAL_FILE)
+        return os.path.join(self.state, JOURNAL_FILE)
 
     @property
     def port(self) -> int:
@@ -107,12 +102,15 @@ class LiveNode:
     async def _run(self, exited: trio.Event) -> None:
         try:
             with self._scope:
-                await daemon.run(self.config, self.runtime)
+                await daemon.run(self.config, self.runtime, self._opened)
         except Exception as error:  # noqa: BLE001  (`exited` tells it to the test)
             self._failure = error
             self.runtime.bound.set()
         finally:
             exited.set()
+
+    def _opened(self, node: Node) -> None:
+        self.node = node
 
     async def stop(self) -> None:
         """Ask it to stop; it does, in time."""
@@ -169,12 +167,12 @@ class LiveNode:
     async def drained(self, peer: str) -> None:
         """Wait until nothing is owed to that peer, and that is on disk."""
         await self.ask("wait", for_="outbox-empty", peer=peer)
-        self.runtime.links.journal.flush()
-        await self.runtime.links.journal.responds()
+        self.node.journal.flush()
+        await self.node.journal.responds()
 
     async def feed(self, from_: object = "now", **filter_: object) -> Feed:
         """A subscription on a session of its own; `now` is behind everything that was appended."""
-        await self.runtime.links.journal.settled()
+        await self.node.journal.settled()
         client = await Client.connect(self.socket, self._nursery)
         return await client.subscribe(from_, **filter_)
 
@@ -193,9 +191,9 @@ class LiveNode:
 
     async def wait_state(self, name: str, state: str, **match: object) -> dict[str, Any]:
         """The peer of that name, once its state (and other fields) are these."""
-        changed = self.runtime.links.registry.changed
+        changed = self.node.registry.changed
         while True:
-            for record in self.runtime.links.registry.records():
+            for record in self.node.registry.records():
                 fields = msgspec.to_builtins(record)
                 if record.name == name and record.state == state and match.items() <= fields.items():
                     return cast("dict[str, Any]", fields)
@@ -208,7 +206,7 @@ class LiveNode:
 
     async def settled(self, *others: "LiveNode") -> None:
         """Wait until it has exactly one link to each of them, an open one, and none to anybody else."""
-        registry = self.runtime.links.registry
+        registry = self.node.registry
         while sorted((peer.name, [link.reason for link in peer.links]) for peer in registry.up()) != sorted(
             (other.name, [None]) for other in others
         ):
@@ -217,7 +215,7 @@ class LiveNode:
     async def history(self, **filter_: object) -> list[dict[str, Any]]:
         """Every event that it appended so far, and that matches."""
         events: list[dict[str, Any]] = []
-        await self.runtime.links.journal.settled()
+        await self.node.journal.settled()
         start: object = "start"
         while start is not None:
             page = await self.ask("history", from_=start, n=100000, filter=filter_)
@@ -283,7 +281,7 @@ class Network:
                 continue  # never started
             checks.no_socket(node.socket)
             checks.unlocked(os.path.join(node.state, daemon.LOCK_FILE))
-            checks.no_open_peer(node.runtime.links.registry.records())
+            checks.no_open_peer(node.node.registry.records())
             checks.sound_database(node.database)
             checks.told_its_end(node.database, whole=not node.loses_events)
 
@@ -292,7 +290,6 @@ class Network:
 async def networking(make: "Callable[[trio.Nursery, str], Network]" = Network) -> AsyncIterator[Network]:
     """A network, with the checks at its end; a test that has failed already is not checked."""
     directory = tempfile.mkdtemp(prefix="chatd-")
-    handlers = {number: signal.getsignal(number) for number in daemon.STOP_SIGNALS}
     log, records = logging.getLogger("chatd"), checks.Records()
     log.addHandler(records)
     log.setLevel(logging.DEBUG)
@@ -309,6 +306,4 @@ async def networking(make: "Callable[[trio.Nursery, str], Network]" = Network) -
     finally:
         log.removeHandler(records)
         log.setLevel(logging.NOTSET)
-        for number, handler in handlers.items():  # each node put back what it found, in an order of its own
-            signal.signal(number, handler)
         shutil.rmtree(directory)

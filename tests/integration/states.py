@@ -20,7 +20,7 @@ async def copy(node: LiveNode) -> str:
     """A copy of the state, of a running node as a backup of its disk would make it: everything so far is in it."""
     made = node.state + ".copy"
     if node.running:
-        await node.runtime.links.journal.settled()
+        await node.node.journal.settled()
     shutil.rmtree(made, ignore_errors=True)
     shutil.copytree(node.state, made)
     return made

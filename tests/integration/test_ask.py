@@ -51,7 +51,7 @@ async def test_only_the_answer_of_the_asked_peer_counts(three_nodes: ThreeNodes)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask, a, "who are you?", answers)
         (question,) = await questions(inbox, 1)
-        node = c.runtime.links
+        node = c.node
         forged = node.chat.send(node.registry.find("alice"), "bob", answering(question))
         await forged[1].wait()
         await c.drained("alice")

@@ -60,7 +60,7 @@ def _add_events(*types: str) -> Spoil:
 
 
 def _leave_a_peer(node: LiveNode) -> None:
-    registry = node.runtime.links.registry
+    registry = node.node.registry
     registry.set_state(registry.plain("192.0.2.1:5"), "up")
 
 
@@ -110,7 +110,7 @@ async def test_a_state_directory_that_is_still_locked_fails_the_test() -> None:
 
 async def test_a_task_that_outlives_its_node_fails_the_test() -> None:
     broadcast = Broadcast()
-    trio.lowlevel.spawn_system_task(broadcast.wait, name="chatd.runtime.Broadcast.wait")
+    trio.lowlevel.spawn_system_task(broadcast.wait, name="chatd.sync.Broadcast.wait")
     with pytest.raises(AssertionError, match=r"tasks are left: .*Broadcast\.wait"):
         await spoiled(lambda node: None)
     broadcast.notify()

@@ -36,7 +36,7 @@ async def test_the_peer_of_two_copies_notices_and_tells_both(network: Network) -
     for node in (b, twin):
         while not (warnings := (await node.ask("health"))["warnings"]):
             await node.wait_state("alice", "up")
-            await node.runtime.links.registry.changed.wait()
+            await node.node.registry.changed.wait()
         assert "reported by alice" in warnings[0]
         assert (await node.ask("health"))["healthy"]
 

@@ -239,7 +239,7 @@ async def test_reconnect_storms_against_a_cut_link_pile_up_neither_sockets_nor_t
     with trio.move_on_after(15):
         while len(silent) < 12:
             await trio.sleep(0.05)
-            silent |= {sock for sock in a.runtime.links.faults._open if sock.lingers}
+            silent |= {sock for sock in a.node.faults._open if sock.lingers}
             most = max(most, sockets())
     assert len(silent) == 12
     assert most <= before + 8 + 6  # those that are kept silent, and some that come and go

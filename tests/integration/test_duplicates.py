@@ -111,7 +111,7 @@ async def test_a_second_link_of_the_same_side_means_that_it_lost_the_first(two_n
     assert not [frame for frame in await first.rest() if isinstance(frame, Bye)]
     await second.send(Resume("handmade", 1), Text("handmade", 2, "two"))
     assert await events.texts(2) == ["one", "two"]
-    assert len(a.runtime.links.registry.find(0).links) == 1
+    assert len(a.node.registry.find(0).links) == 1
     await first.close()
     await second.close()
 
@@ -157,9 +157,9 @@ async def test_a_dialed_link_that_answers_no_ping_loses_against_the_accepted_one
     dialed = await Handmade.linked(a.address, identity)
     assert (await accepted[0].until(Bye)).reason == "duplicate"
     await accepted[0].close()
-    peer = a.runtime.links.registry.find("handmade")
+    peer = a.node.registry.find("handmade")
     while len(peer.links) > 1:
-        await a.runtime.links.registry.changed.wait()
+        await a.node.registry.changed.wait()
     assert (await a.peer("handmade"))["direction"] == "in"
     assert not await a.history(types=["peer.down"])
     await dialed.close()

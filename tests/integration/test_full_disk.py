@@ -25,7 +25,7 @@ class PageLimit:
 
     async def fill(self, node: LiveNode) -> None:
         """No page more."""
-        pages = node.runtime.links.journal.store.query("PRAGMA page_count")[0][0]
+        pages = node.node.journal.store.query("PRAGMA page_count")[0][0]
         await self._limit(node, pages)
 
     async def make_room(self, node: LiveNode) -> None:
@@ -33,7 +33,7 @@ class PageLimit:
         await self._limit(node, MOST_PAGES)
 
     async def _limit(self, node: LiveNode, pages: int) -> None:
-        journal = node.runtime.links.journal
+        journal = node.node.journal
         await journal.ask(lambda store: store.query(f"PRAGMA max_page_count = {pages}"))
 
 

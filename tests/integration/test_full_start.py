@@ -7,6 +7,7 @@ import trio
 from chatd import daemon
 from chatd.config.settings import Config
 from chatd.failures import StorageFailure, StorageFull
+from chatd.node import Node
 from tests.harness import disk
 from tests.integration.nodes import WatchedRuntime
 
@@ -19,12 +20,12 @@ async def start(directory: Path, state: Path) -> BaseException | None:
     config = Config(
         node="alice", name="alice", listen=["127.0.0.1:0"], socket=str(directory / "s"), state=str(state), plain="off"
     )
-    runtime = WatchedRuntime()
+    runtime, nodes = WatchedRuntime(), list[Node]()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(daemon.run, config, runtime)
+            nursery.start_soon(daemon.run, config, runtime, nodes.append)
             await runtime.bound.wait()
-            runtime.node.request_stop("shutdown")
+            nodes[0].request_stop("shutdown")
     except BaseExceptionGroup as group:
         failure: BaseException = group
         while isinstance(failure, BaseExceptionGroup):

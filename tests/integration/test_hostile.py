@@ -204,7 +204,7 @@ async def test_a_native_peer_that_never_reads_and_pings_all_the_time(two_nodes: 
         with trio.move_on_after(1.0):
             while True:
                 await peer.send(*(PingFrame(number) for number in range(500)))
-        for link in a.runtime.links.registry.find("handmade").links:
+        for link in a.node.registry.find("handmade").links:
             assert isinstance(link, NativeLink)
             assert len(link._pongs) <= PONGS + 1
 
@@ -298,7 +298,7 @@ async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: 
         await peer.send(*(Text(EPOCH, seq, "x") for seq in range(1, 1001)))
         for first in range(0, 10_000, 500):
             await peer.send(*(FLOODS[flood](number) for number in range(first, first + 500)))
-        link = a.runtime.links.registry.find("handmade").links[0]
+        link = a.node.registry.find("handmade").links[0]
         assert isinstance(link, NativeLink)
         assert len(link.queries._told) <= TOLD_MOST
         assert not link.queries._waiting or len(link.queries._waiting) < 10
@@ -315,7 +315,7 @@ async def test_a_flood_of_questions_whose_answers_nobody_reads(two_nodes: TwoNod
         with trio.move_on_after(3), suppress(*GONE):
             for number in range(10**6):
                 await peer.send(*(Explore(number * 100 + turn, 1, 60_000) for turn in range(100)))
-        link = a.runtime.links.registry.find("handmade").links
+        link = a.node.registry.find("handmade").links
         assert not link or len(link[0].queries._told) <= TOLD_MOST  # type: ignore[attr-defined]
     assert {event["peer"]["name"] for event in downs.seen} <= {"handmade"}
 

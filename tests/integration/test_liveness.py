@@ -84,4 +84,4 @@ async def test_a_peer_that_dials_while_it_is_cut_off_is_not_up_until_it_is_heale
 
 
 def is_up(node: LiveNode) -> bool:
-    return bool(node.runtime.links.registry.find("handmade").is_up)
+    return bool(node.node.registry.find("handmade").is_up)

@@ -85,7 +85,7 @@ async def test_denying_an_id_keeps_out_that_node_and_not_who_is_called_so(two_no
 
 async def test_a_stranger_from_an_address_that_we_dial_is_not_meant_by_it(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
-    registry = a.runtime.links.registry
+    registry = a.node.registry
     async with await Handmade.linked(a.address, name="mallory"):
         await a.ask("wait", for_="peers", count=2)
         stranger = registry.find("mallory")

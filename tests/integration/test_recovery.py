@@ -33,8 +33,8 @@ async def test_a_link_that_is_cut_while_messages_flow_loses_and_doubles_nothing(
             for _ in range(8):
                 await proxy.wait_forwarded(8_000)
                 proxy.cut()
-                while proxy.links == 0 or not a.runtime.links.registry.find("bob").is_up:
-                    await a.runtime.links.registry.changed.wait()
+                while proxy.links == 0 or not a.node.registry.find("bob").is_up:
+                    await a.node.registry.changed.wait()
             stop.set()
         await a.up(b)
         assert await at_b.texts(len(said_a)) == said_a

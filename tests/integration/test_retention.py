@@ -10,14 +10,14 @@ SMALL: dict[str, Any] = {"retain_bytes": 3 * MIB, "tail_bytes": 64 * KIB}
 
 async def raised(node: LiveNode, above: int) -> None:
     """Wait until the floor is above that seq."""
-    journal = node.runtime.links.journal
+    journal = node.node.journal
     while journal.floor <= above:
         await journal.responds()
 
 
 async def deliver(node: LiveNode, peer: str, times: int) -> None:
     """So many thousand messages, each thousand when the one before has arrived."""
-    found = node.runtime.links.registry.find(peer)
+    found = node.node.registry.find(peer)
     for _ in range(times):
         await node.client.send_many(peer, ["x" * 300 for _ in range(1000)])
         while found.outbox.count:
@@ -26,7 +26,7 @@ async def deliver(node: LiveNode, peer: str, times: int) -> None:
 
 def below_floor(node: LiveNode) -> int:
     """How many rows there are at or below the floor."""
-    journal = node.runtime.links.journal
+    journal = node.node.journal
     return int(journal.store.query("SELECT count(*) FROM events WHERE seq <= (SELECT seq FROM floor)")[0][0])
 
 
@@ -40,7 +40,7 @@ async def test_a_backlog_that_is_owed_survives_while_younger_history_goes(networ
     await a.wait_state("bob", "dialing")
     owed = [f"{number:4} for bob" for number in range(500)]
     await a.client.send_many("bob", owed)
-    last = a.runtime.links.journal.committed
+    last = a.node.journal.committed
     await deliver(a, "carol", 8)
     await raised(a, last + 1000)
     assert below_floor(a) == 500
@@ -50,7 +50,7 @@ async def test_a_backlog_that_is_owed_survives_while_younger_history_goes(networ
     inbox = await b.feed("start", types=["message"], direction="in")
     assert await inbox.texts(500) == owed
     while below_floor(a):
-        await a.runtime.links.journal.responds()
+        await a.node.journal.responds()
     assert await b.texts() == owed
 
 
@@ -59,7 +59,7 @@ async def test_a_node_that_is_written_to_all_the_time_does_not_grow_without_boun
     a.loses_events = b.loses_events = True
     await deliver(a, "bob", 15)
     for node in (a, b):
-        journal = node.runtime.links.journal
+        journal = node.node.journal
         await raised(node, 9_000)
         assert journal.store.query("PRAGMA page_count")[0][0] * 8192 < 12 * MIB
         assert journal.store.size() < 36 * MIB
@@ -68,7 +68,7 @@ async def test_a_node_that_is_written_to_all_the_time_does_not_grow_without_boun
 async def test_history_goes_by_its_age_while_the_node_runs(network: Network) -> None:
     (a,) = await network.start(1, connected=False, retain_age=1.0)
     a.loses_events = True
-    journal = a.runtime.links.journal
+    journal = a.node.journal
     newest = journal.committed
     await raised(a, newest - 1)
     assert below_floor(a) == 0

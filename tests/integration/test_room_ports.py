@@ -21,7 +21,7 @@ WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
 
 
 def room_of(node: LiveNode) -> HostedRoom:
-    room = node.runtime.node.hosted_rooms.get("lobby")
+    room = node.node.hosted_rooms.get("lobby")
     assert room is not None
     return room
 
@@ -37,13 +37,13 @@ async def a_host(network: Network, **settings: object) -> LiveNode:
     """alice, whose room ports stay where they are over restarts."""
     node = network.node("alice", room_port=PORTS, **settings)
     await node.start()
-    texts = zip(node.runtime.node.room_ports, ("name", "address"), strict=True)
+    texts = zip(node.node.room_ports.addresses, ("name", "address"), strict=True)
     node.settings["room_port"] = [f"{address}=lobby,dialect={dialect}" for address, dialect in texts]
     return node
 
 
 def port(node: LiveNode, dialect: str = "name") -> str:
-    return node.runtime.node.room_ports[0 if dialect == "name" else 1]
+    return node.node.room_ports.addresses[0 if dialect == "name" else 1]
 
 
 async def test_programs_of_both_seeds_and_the_control_socket_talk_in_one_room(network: Network) -> None:
@@ -150,7 +150,7 @@ async def test_a_room_that_a_port_serves_cannot_be_closed(network: Network) -> N
     with pytest.raises(Refused) as refused:
         await a.ask("room.close", room="lobby")
     assert (refused.value.kind, "--room-port" in refused.value.data["hint"]) == ("conflict", True)
-    assert (await a.ask("status"))["room_ports"] == a.runtime.node.room_ports
+    assert (await a.ask("status"))["room_ports"] == a.node.room_ports
 
 
 async def test_a_node_that_stops_hangs_up_with_a_reset_and_says_so(network: Network) -> None:

@@ -62,7 +62,7 @@ async def heard(node: LiveNode, room: str = ROOM) -> list[str]:
 async def until_heard(node: LiveNode, text: str, room: str = ROOM) -> None:
     """Wait until that is in its place."""
     while text not in await heard(node, room):
-        await node.runtime.links.journal.responds()
+        await node.node.journal.responds()
         await trio.sleep(0.01)
 
 
@@ -309,7 +309,7 @@ async def test_what_retention_took_from_a_member_that_was_away_is_told_as_a_gap(
     await say(b, "first", "lobby")
     await until_heard(a, "first")
     await a.stop()
-    journal = b.runtime.links.journal
+    journal = b.node.journal
     last = journal.committed
     while journal.floor <= last + 1000:
         await say_many(b, ["x" * 300 for _ in range(1000)], "lobby")

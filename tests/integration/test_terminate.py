@@ -133,7 +133,7 @@ async def test_two_configured_addresses_of_one_node_make_one_link(network: Netwo
     async with proxying(b.address) as proxy:
         await a.start(peers=[b.address, proxy.address])
         await a.up(b)
-        registry = a.runtime.links.registry
+        registry = a.node.registry
         while len(registry.records()) > 1:
             await registry.changed.wait()
         await a.settled(b)
@@ -196,6 +196,6 @@ async def test_a_peer_that_answers_with_bye_shutdown_is_redialed(two_nodes: TwoN
         nursery.start_soon(lambda: accept(bye=False))
         await a.wait_state("handmade", "up")
         while len(dials) < 2:
-            await a.runtime.links.registry.changed.wait()
+            await a.node.registry.changed.wait()
         nursery.start_soon(lambda: a.ask("terminate", peer="handmade"))
     assert dials == ["connect", "redial"]

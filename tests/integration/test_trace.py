@@ -125,7 +125,7 @@ async def test_a_link_that_ends_while_it_is_asked_says_so(two_nodes: TwoNodes) -
             found.append(await client.ask("trace", id=message_id, timeout=60))
 
         nursery.start_soon(ask)
-        link: Any = a.runtime.links.registry.find("bob").link
+        link: Any = a.node.registry.find("bob").link
         while not link.queries._asked:
             await trio.lowlevel.checkpoint()
         proxy.cut()

@@ -25,7 +25,7 @@ async def end(node: LiveNode, how: str) -> None:
 
 def wishes(node: LiveNode) -> list[tuple[str, str]]:
     """(kind, address) of what is on disk, while the node runs."""
-    query = node.runtime.links.journal.store.query
+    query = node.node.journal.store.query
     return [(kind, address) for kind, address in query("SELECT kind, address FROM wishes ORDER BY address")]
 
 
@@ -181,13 +181,13 @@ async def test_a_wish_that_missed_the_terminate_ends_when_it_is_told(two_nodes: 
     a, b = await two_nodes()
     await a.stop()
     await b.wait_state("alice", "down")
-    peer = b.runtime.links.registry.find("alice")
-    b.runtime.links.registry.terminate(peer)  # `chatctl terminate` wants somebody who is connected
+    peer = b.node.registry.find("alice")
+    b.node.registry.terminate(peer)  # `chatctl terminate` wants somebody who is connected
     await b.restart()
     await a.start()
     ended = await a.wait_state("bob", "down")
     assert not ended["desired"]
-    await a.runtime.links.journal.settled()
+    await a.node.journal.settled()
     assert wishes(a) == []
 
 
@@ -284,10 +284,10 @@ async def test_two_kept_addresses_of_one_node_are_both_its_own_also_after_a_rest
             with pytest.raises(Refused):
                 await a.connect(address, keep=True)
         await b.start()
-        registry = a.runtime.links.registry
+        registry = a.node.registry
         while len(registry.records()) > 1 or not registry.up():
             await registry.changed.wait()
-        await a.runtime.links.journal.settled()
+        await a.node.journal.settled()
         both = [("native", address) for address in sorted((b.address, proxy.address))]
         assert wishes(a) == both
         await a.restart()
@@ -326,7 +326,7 @@ async def test_connect_and_terminate_work_on_a_full_disk_and_are_kept_once_there
         await node.start()
     await a.connect(b)
     with monkeypatch.context() as patch:
-        patch.setattr(a.runtime.links.journal.store, "write", refuse)
+        patch.setattr(a.node.journal.store, "write", refuse)
         carol = await a.connect(c)
         assert (carol["state"], carol["desired"]) == ("up", True)
         await a.ask("terminate", peer="bob")
@@ -349,7 +349,7 @@ async def test_a_node_that_ends_on_a_full_disk_dials_as_the_disk_says(
         await node.start()
     await a.connect(b)
     with monkeypatch.context() as patch:
-        patch.setattr(a.runtime.links.journal.store, "write", refuse)
+        patch.setattr(a.node.journal.store, "write", refuse)
         await a.connect(c)
         await a.kill()
     await a.start()
@@ -361,12 +361,12 @@ async def test_a_node_that_ends_on_a_full_disk_dials_as_the_disk_says(
 async def test_a_node_with_many_wishes_dials_them_one_after_the_other(network: Network, count: int) -> None:
     a = network.node("alice", redial_min=0.5, redial_max=30.0)
     await a.start()
-    registry = a.runtime.links.registry
+    registry = a.node.registry
     for number in range(count):
         address = f"127.9.{number // 250}.{number % 250 + 1}:9"
         registry.persistent.add(registry.wanted(address), address)
     await a.restart()
-    begun, registry = trio.current_time(), a.runtime.links.registry
+    begun, registry = trio.current_time(), a.node.registry
     assert len(await a.peers()) == count
     assert not all(peer.reason for peer in registry)  # clients are served meanwhile
     while not all(peer.reason for peer in registry):

@@ -11,7 +11,7 @@ import trio.testing
 from chatd.api.errors import ControlError
 from chatd.net.backoff import Backoff
 from chatd.net.dialer import Dialer
-from chatd.net.links import Links
+from chatd.node import Node
 from chatd.peers.identity import Identity
 from chatd.peers.peer import Peer
 from chatd.runtime import DialFailed, Runtime
@@ -78,16 +78,16 @@ def serving(
 
 
 @asynccontextmanager
-async def dialing(**settings: object) -> AsyncIterator[tuple[Dialer, Links, Wire]]:
+async def dialing(**settings: object) -> AsyncIterator[tuple[Dialer, Node, Wire]]:
     """A running dialer on a wire without a network."""
     wire = Wire()
     quick = {"redial_min": 0.01, "redial_max": 0.04}
-    async with linking(wire, **(quick | settings)) as links, trio.open_nursery() as nursery:
+    async with linking(wire, **(quick | settings)) as node, trio.open_nursery() as nursery:
         wire.nursery = nursery
-        dialer = Dialer(links)
+        dialer = node.dialer
         await nursery.start(dialer.run)
-        yield dialer, links, wire
-        await links.goodbye()
+        yield dialer, node, wire
+        await node.links.goodbye()
         nursery.cancel_scope.cancel()
 
 
@@ -105,14 +105,14 @@ async def connect(
     return await dialer.connect(host, int(port), plain=plain, keep=keep, timeout=timeout, dialect=dialect, nick=nick)
 
 
-async def down(links: Links, peer: Peer) -> None:
+async def down(node: Node, peer: Peer) -> None:
     """Until it has no link."""
     while peer.is_up:
-        await links.registry.changed.wait()
+        await node.registry.changed.wait()
 
 
 async def test_a_connect_is_a_wish_and_says_connect_and_a_redial_says_redial() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         heard: list[Frame] = []
         bob = new_identity()
         wire.answers = [serving(bob, heard=heard), serving(bob, heard=heard)]
@@ -121,38 +121,38 @@ async def test_a_connect_is_a_wish_and_says_connect_and_a_redial_says_redial() -
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(2)
         while len(peer.links) != 1 or peer.links[0].reason is not None:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert [frame.dial for frame in heard if isinstance(frame, Hello)] == ["connect", "redial"]
 
 
 async def test_a_first_dial_that_fails_leaves_nothing_and_tells_every_address() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         with pytest.raises(ControlError) as failed:
             await connect(dialer)
         assert failed.value.kind == "connect_failed"
         assert failed.value.details["attempts"] == [{"address": BOB, "reason": "connection refused"}]
-        assert list(links.registry) == []
+        assert list(node.registry) == []
         await trio.testing.wait_all_tasks_blocked()
         assert wire.dialed == [BOB]
 
 
 async def test_with_keep_it_is_dialed_again_and_again() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
         await wire.wait_dialed(4)
-        (peer,) = links.registry
+        (peer,) = node.registry
         assert (peer.state, peer.reason, peer.persistent_addresses) == ("dialing", "connection refused", [BOB])
 
 
 @pytest.mark.parametrize("host", ["a b", "x" * 300, "12345", "-h", "bob:1", "", "bob\n", "[::1]", "\ud800"])
 async def test_what_is_no_host_is_refused_and_not_dialed(host: str) -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         with pytest.raises(ControlError, match="is no host") as refused:
             await dialer.connect(host, 7420, plain=False, keep=False, timeout=None)
         assert refused.value.kind == "connect_failed"
         assert wire.dialed == []
-        assert list(links.registry) == []
+        assert list(node.registry) == []
 
 
 @pytest.mark.parametrize(("reason", "again"), [("shutdown", True), ("storage_full", True), ("too_large", True)])
@@ -166,11 +166,11 @@ async def test_after_these_a_link_is_dialed_again(reason: str, *, again: bool) -
 
 @pytest.mark.parametrize("reason", ["terminated", "denied"])
 async def test_after_these_it_is_not_dialed_again(reason: str) -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         frames = (hello(dial="answer"), Resume("handmade", 0), Bye(reason))
         wire.answers = [serving(new_identity(), *frames)]
         peer = await connect(dialer)
-        await down(links, peer)
+        await down(node, peer)
         assert peer.persistent_addresses == []
         await trio.testing.wait_all_tasks_blocked()
         assert wire.dialed == [BOB]
@@ -179,40 +179,40 @@ async def test_after_these_it_is_not_dialed_again(reason: str) -> None:
 
 @pytest.mark.parametrize("reason", ["terminated", "denied"])
 async def test_a_redial_that_is_refused_with_these_is_the_last(reason: str) -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         bob = new_identity()
         wire.answers = [serving(bob), serving(bob, Bye(reason))]
         peer = await connect(dialer)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(2)
         while peer.persistent_addresses:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert peer.state == "down"
 
 
 async def test_a_pending_answer_is_dialed_again_after_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatd.net.dialer.PENDING_S", 0.05)
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         bob = new_identity()
         wire.answers = [serving(bob, hello(dial="answer"), Bye("pending"))] * 2 + [serving(bob)]
         with pytest.raises(ControlError) as refused:
             await connect(dialer)
         assert refused.value.kind == "forbidden"
-        (peer,) = links.registry
+        (peer,) = node.registry
         assert (peer.state, peer.persistent_addresses) == ("pending", [BOB])
         states = set()
         while not peer.is_up:
             states.add(peer.state)
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert states <= {"pending", "up"}
         assert len(wire.dialed) == 3
 
 
 async def test_terminate_ends_the_wish_also_while_it_is_dialed() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
-        (peer,) = links.registry
+        (peer,) = node.registry
         held, gate = trio.Event(), trio.Event()
 
         async def hold(stream: trio.SocketStream) -> None:
@@ -226,7 +226,7 @@ async def test_terminate_ends_the_wish_also_while_it_is_dialed() -> None:
         assert await dialer.terminate(peer) == 0
         gate.set()
         while not heard or heard[-1] != Bye("terminated"):
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert peer.persistent_addresses == []
 
 
@@ -242,15 +242,15 @@ async def test_back_off_grows_while_it_fails_and_begins_anew_after_a_stable_link
 
     monkeypatch.setattr(Backoff, "next", noted)
     monkeypatch.setattr("chatd.net.dialer.STABLE_S", 0.0)
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
         await wire.wait_dialed(6)
         assert waits[:4] == [0.01, 0.02, 0.04, 0.04]
         wire.answers = [serving(new_identity())]
-        (peer,) = links.registry
+        (peer,) = node.registry
         while not peer.is_up:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         await trio.testing.wait_all_tasks_blocked()  # it is waiting for the end now
         before = len(waits)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
@@ -259,13 +259,13 @@ async def test_back_off_grows_while_it_fails_and_begins_anew_after_a_stable_link
 
 
 async def test_a_second_wish_for_the_same_address_is_not_dialed_twice() -> None:
-    async with dialing(peers=[BOB]) as (dialer, links, wire):
+    async with dialing(peers=[BOB]) as (dialer, node, wire):
         await wire.wait_dialed(1)
         bob = new_identity()
         wire.answers = [serving(bob)] * 5
         with suppress(ControlError):  # already connected, when the redial was first
             await connect(dialer)
-        peer = links.registry.find(0)
+        peer = node.registry.find(0)
         assert peer.is_up
         before = len(wire.dialed)
         await trio.testing.wait_all_tasks_blocked()
@@ -274,24 +274,24 @@ async def test_a_second_wish_for_the_same_address_is_not_dialed_twice() -> None:
 
 
 async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_that_peer() -> None:
-    async with dialing(peers=[BOB]) as (_, links, wire):
+    async with dialing(peers=[BOB]) as (_, node, wire):
         await wire.wait_dialed(1)
         bob = new_identity()
-        known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
+        known = node.registry.native(bob.node, "bob", "192.0.2.9:7420")
         wire.answers = [serving(bob), serving(bob)]
         while not known.is_up:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert known.persistent_addresses == [BOB]
         known.links[0].drop("cut")  # type: ignore[attr-defined]
         before = len(wire.dialed)
         await wire.wait_dialed(before + 1)
-        assert [peer.name for peer in links.registry] == ["bob"]
+        assert [peer.name for peer in node.registry] == ["bob"]
 
 
 async def test_a_connect_by_hand_takes_over_the_wish_that_it_is_merged_with() -> None:
-    async with dialing(peers=[BOB], redial_min=60, redial_max=60) as (dialer, links, wire):  # dialed in a minute
+    async with dialing(peers=[BOB], redial_min=60, redial_max=60) as (dialer, node, wire):  # dialed in a minute
         bob = new_identity()
-        known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
+        known = node.registry.native(bob.node, "bob", "192.0.2.9:7420")
         wire.answers = [serving(bob)]
         assert await connect(dialer) is known
         assert known.persistent_addresses == [BOB]
@@ -300,8 +300,8 @@ async def test_a_connect_by_hand_takes_over_the_wish_that_it_is_merged_with() ->
 
 
 async def test_a_wish_is_on_disk_when_connect_is_answered() -> None:
-    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
-        query = links.journal.store.query
+    async with dialing(redial_min=60, redial_max=60) as (dialer, node, wire):
+        query = node.journal.store.query
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
         assert query("SELECT address, slot FROM wishes") == [(BOB, 0)]
@@ -315,83 +315,83 @@ async def test_a_wish_is_on_disk_when_connect_is_answered() -> None:
 
 @pytest.mark.parametrize("reason", ["terminated", "denied"])
 async def test_a_bye_that_ends_the_wish_ends_it_on_disk(reason: str) -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         wire.answers = [serving(new_identity(), hello(dial="answer"), Resume("handmade", 0), Bye(reason))]
-        await down(links, await connect(dialer))
-        await links.journal.settled()
-        assert links.journal.store.query("SELECT * FROM wishes") == []
+        await down(node, await connect(dialer))
+        await node.journal.settled()
+        assert node.journal.store.query("SELECT * FROM wishes") == []
 
 
 async def test_a_terminate_is_on_disk_when_it_is_answered() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         wire.answers = [serving(new_identity())]
         peer = await connect(dialer)
         assert await dialer.terminate(peer) == 0
-        query = links.journal.store.query
+        query = node.journal.store.query
         assert query("SELECT * FROM wishes") == []
         assert query("SELECT name, terminated FROM peers") == [("bob", 1)]
 
 
 async def test_the_addresses_of_a_peer_are_dialed_in_turn_and_the_one_that_answered_first() -> None:
     other = "192.0.2.9:7420"
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         bob = new_identity()
         wire.answers = [serving(bob)]
         peer = await connect(dialer)
-        links.registry.persistent.add(peer, other)
-        links.registry.persistent.put_last(peer, other)
+        node.registry.persistent.add(peer, other)
+        node.registry.persistent.put_last(peer, other)
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(5)
         assert wire.dialed[1:5] == [BOB, other, BOB, other]
         wire.answers = [serving(bob)]
         while not peer.is_up:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert peer.persistent_addresses[0] == peer.address == wire.dialed[-1]
         assert sorted(peer.persistent_addresses) == sorted([BOB, other])
 
 
 async def test_a_wish_of_connect_that_nobody_has_answered_yet_says_connect() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         heard: list[Frame] = []
         bob = new_identity()
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
         wire.answers = [serving(bob, heard=heard), serving(bob, heard=heard)]
-        peer = links.registry.find(0)
+        peer = node.registry.find(0)
         while not peer.is_up:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         before = len(wire.dialed)
         await wire.wait_dialed(before + 1)
         while not peer.is_up:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert [frame.dial for frame in heard if isinstance(frame, Hello)] == ["connect", "redial"]
 
 
 async def test_a_redial_that_turns_out_to_reach_who_was_terminated_is_the_last() -> None:
-    async with dialing(peers=[BOB], redial_min=0.3, redial_max=0.3) as (_, links, wire):
+    async with dialing(peers=[BOB], redial_min=0.3, redial_max=0.3) as (_, node, wire):
         heard: list[Frame] = []
         bob = new_identity()
-        known = links.registry.native(bob.node, "bob", "192.0.2.9:7420")
-        links.registry.terminate(known)
+        known = node.registry.native(bob.node, "bob", "192.0.2.9:7420")
+        node.registry.terminate(known)
         wire.answers = [serving(bob, heard=heard)]
         await wire.wait_dialed(1)
-        while len(links.registry.records()) > 1:
-            await links.registry.changed.wait()
+        while len(node.registry.records()) > 1:
+            await node.registry.changed.wait()
         assert (known.state, known.persistent_addresses, known.terminated) == ("down", [], True)
         assert heard == [Bye("terminated")]
 
 
 async def test_a_connect_to_who_was_terminated_forgets_that() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         bob = new_identity()
         wire.answers = [serving(bob), serving(bob)]
         peer = await connect(dialer)
         await dialer.terminate(peer)
         assert await connect(dialer) is peer
         assert (peer.terminated, peer.persistent_addresses) == (False, [BOB])
-        assert links.journal.store.query("SELECT terminated FROM peers") == [(0,)]
+        assert node.journal.store.query("SELECT terminated FROM peers") == [(0,)]
 
 
 @pytest.mark.parametrize(("count", "within"), [(3, 0.015), (1000, 5.0)])
@@ -406,20 +406,20 @@ async def test_many_wishes_at_the_start_are_spread_over_time(count: int, within:
     peers = [f"192.0.{number // 250}.{number % 250}:7420" for number in range(count)]
     wire = Wire()
     wire.random = Never()
-    async with linking(wire, peers=peers, redial_min=0.5, redial_max=30.0) as links, trio.open_nursery() as nursery:
-        await nursery.start(Dialer(links).run)
+    async with linking(wire, peers=peers, redial_min=0.5, redial_max=30.0) as node, trio.open_nursery() as nursery:
+        await nursery.start(node.dialer.run)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert drawn == [(0, within)] * count
     assert wire.dialed == []
-    assert {peer.state for peer in links.registry} == {"dialing"}
+    assert {peer.state for peer in node.registry} == {"dialing"}
 
 
 async def test_a_peer_that_was_forgotten_while_it_was_dialed_is_hung_up_on() -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
-        peer = links.registry.find(0)
+        peer = node.registry.find(0)
         held, gate = trio.Event(), trio.Event()
         bob, heard = new_identity(), list[Frame]()
 
@@ -430,13 +430,13 @@ async def test_a_peer_that_was_forgotten_while_it_was_dialed_is_hung_up_on() -> 
 
         wire.answers = [hold]
         await held.wait()
-        await links.trust.forget(peer.slot)
+        await node.trust.forget(peer.slot)
         gate.set()
         while not heard or heard[-1] != Bye("terminated"):
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         await trio.testing.wait_all_tasks_blocked()
-        assert [found.node for found in links.registry] == [bob.node]
-        assert links.journal.store.query("SELECT * FROM wishes") == []
+        assert [found.node for found in node.registry] == [bob.node]
+        assert node.journal.store.query("SELECT * FROM wishes") == []
         assert dialer._kept == set()
 
 
@@ -475,17 +475,17 @@ class Room:
             await self.changed.wait()
 
 
-def rows(links: Links) -> list[tuple[object, ...]]:
+def rows(node: Node) -> list[tuple[object, ...]]:
     """(kind, address, nick) of the wishes on disk."""
-    return links.journal.store.query("SELECT kind, address, nick FROM wishes ORDER BY slot")
+    return node.journal.store.query("SELECT kind, address, nick FROM wishes ORDER BY slot")
 
 
-async def again(links: Links, peer: Peer, room: Room) -> None:
+async def again(node: Node, peer: Peer, room: Room) -> None:
     """The room server hangs up, and the peer is back."""
     room.streams[-1].socket.close()
-    await down(links, peer)
+    await down(node, peer)
     while not peer.is_up:
-        await links.registry.changed.wait()
+        await node.registry.changed.wait()
 
 
 @pytest.mark.parametrize(
@@ -494,11 +494,11 @@ async def again(links: Links, peer: Peer, room: Room) -> None:
 async def test_a_room_server_is_told_the_name_that_was_asked_for_or_ours(
     dialect: str, nick: str | None, told: list[bytes]
 ) -> None:
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         room = Room()
         wire.answers = [room]
         peer = await connect(dialer, dialect=dialect, nick=nick)
-        assert (peer.kind, peer.record().dialect, peer.persistent_addresses, rows(links)) == ("plain", dialect, [], [])
+        assert (peer.kind, peer.record().dialect, peer.persistent_addresses, rows(node)) == ("plain", dialect, [], [])
         await room.wait(told)
         await dialer.terminate(peer)
         await room.wait([*told, b"*exit\n" if dialect == "name" else b"QUIT"])
@@ -508,29 +508,29 @@ async def test_a_room_server_is_told_the_name_that_was_asked_for_or_ours(
 async def test_a_room_server_is_redialed_only_with_keep_and_then_as_before(dialect: str) -> None:
     nick = "jane" if dialect == "name" else None
     told = [b"jane"] if nick else []
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         room = Room()
         wire.answers = [room, room, room]
         peer = await connect(dialer, dialect=dialect, nick=nick)
         room.streams[-1].socket.close()
-        await down(links, peer)
+        await down(node, peer)
         await trio.testing.wait_all_tasks_blocked()
         assert wire.dialed == [BOB]
         peer = await connect(dialer, dialect=dialect, nick=nick, keep=True)
-        assert rows(links) == [(dialect, BOB, nick or "")]
-        await again(links, peer, room)
+        assert rows(node) == [(dialect, BOB, nick or "")]
+        await again(node, peer, room)
         await room.wait(told, told, told)
 
 
 async def test_a_room_server_that_is_redialed_need_not_be_described_again() -> None:
-    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+    async with dialing(redial_min=60, redial_max=60) as (dialer, node, wire):
         room = Room()
         with pytest.raises(ControlError):
             await connect(dialer, dialect="name", nick="jane", keep=True)
         wire.answers = [room]
         peer = await connect(dialer)
         await room.wait([b"jane"])
-        assert list(links.registry) == [peer]
+        assert list(node.registry) == [peer]
         with pytest.raises(ControlError) as refused:
             await connect(dialer)
         assert refused.value.details["reason"] == "already_connected"
@@ -549,14 +549,14 @@ async def test_a_room_server_that_is_redialed_need_not_be_described_again() -> N
 async def test_what_the_newest_connect_says_holds_from_then_on(
     way: dict[str, object], told: list[bytes], row: tuple[str, str, str]
 ) -> None:
-    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+    async with dialing(redial_min=60, redial_max=60) as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, dialect="name", nick="jane", keep=True)
         room = Room()
         wire.answers = [room]
         peer = await connect(dialer, **way)  # type: ignore[arg-type]
         await room.wait(told)
-        assert (rows(links), peer.persistent_addresses, peer.slot) == ([row], [BOB], 0)
+        assert (rows(node), peer.persistent_addresses, peer.slot) == ([row], [BOB], 0)
 
 
 @pytest.mark.parametrize("timeout", [None, 0.02])
@@ -566,26 +566,26 @@ async def test_a_connect_that_reaches_nobody_changes_nothing_about_the_wish(
     async def never(host: str, port: int) -> None:
         await trio.sleep_forever()
 
-    async with dialing(redial_min=60, redial_max=60) as (dialer, links, wire):
+    async with dialing(redial_min=60, redial_max=60) as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, dialect="name", nick="jane", keep=True)
         if timeout is not None:
             monkeypatch.setattr(wire, "dial", never)
         with pytest.raises(ControlError):
             await connect(dialer, plain=True, timeout=timeout)
-        (peer,) = links.registry
-        assert (peer.dialect, peer.nick, rows(links)) == ("name", "jane", [("name", BOB, "jane")])
+        (peer,) = node.registry
+        assert (peer.dialect, peer.nick, rows(node)) == ("name", "jane", [("name", BOB, "jane")])
 
 
 async def test_who_was_wished_for_as_a_chatd_and_is_a_room_server_is_not_redialed_as_a_chatd() -> None:
-    async with dialing(redial_min=0.3, redial_max=0.3) as (dialer, links, wire):
+    async with dialing(redial_min=0.3, redial_max=0.3) as (dialer, node, wire):
         with pytest.raises(ControlError):
             await connect(dialer, keep=True)
         room = Room()
         wire.answers = [room]
         peer = await connect(dialer, dialect="address", keep=True)
-        assert list(links.registry) == [peer]
-        assert rows(links) == [("address", BOB, "")]
+        assert list(node.registry) == [peer]
+        assert rows(node) == [("address", BOB, "")]
         while dialer._kept != {peer}:
             await trio.testing.wait_all_tasks_blocked()
 
@@ -604,13 +604,13 @@ async def test_a_chatd_that_has_answered_there_stays_wished_for() -> None:
 async def test_of_two_addresses_one_that_refuses_is_given_up_and_the_other_is_dialed(ours: bool) -> None:
     """This node itself answers there by now, or a stranger that does not let us in."""
     other = "192.0.2.9:7420"
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         bob = new_identity()
         wire.answers = [serving(bob)]
         peer = await connect(dialer)
-        links.registry.persistent.add(peer, other)
-        links.registry.persistent.put_last(peer, other)
-        refusing = serving(links.identity if ours else new_identity(), Bye("denied"))
+        node.registry.persistent.add(peer, other)
+        node.registry.persistent.put_last(peer, other)
+        refusing = serving(node.identity if ours else new_identity(), Bye("denied"))
 
         async def refuse(stream: trio.SocketStream) -> None:
             with suppress(trio.BrokenResourceError):  # it has seen its own id, and gone
@@ -620,23 +620,23 @@ async def test_of_two_addresses_one_that_refuses_is_given_up_and_the_other_is_di
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         await wire.wait_dialed(3)
         while not peer.is_up:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         assert wire.dialed == [BOB, BOB, other]
         assert (peer.persistent_addresses, peer.address) == ([other], other)
 
 
 async def test_a_peer_that_refuses_at_one_of_its_addresses_is_dialed_at_none() -> None:
     other = "192.0.2.9:7420"
-    async with dialing() as (dialer, links, wire):
+    async with dialing() as (dialer, node, wire):
         bob = new_identity()
         wire.answers = [serving(bob)]
         peer = await connect(dialer)
-        links.registry.persistent.add(peer, other)
-        links.registry.persistent.put_last(peer, other)
+        node.registry.persistent.add(peer, other)
+        node.registry.persistent.put_last(peer, other)
         wire.answers = [serving(bob, Bye("denied"))]
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
         while peer.persistent_addresses:
-            await links.registry.changed.wait()
+            await node.registry.changed.wait()
         await trio.sleep(0.1)  # longer than it would wait
         assert wire.dialed == [BOB, BOB]
         assert (peer.state, peer.is_up) == ("down", False)

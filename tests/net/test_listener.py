@@ -37,14 +37,14 @@ class Pretending(Runtime):
 @asynccontextmanager
 async def listening(runtime: Runtime | None = None, **settings: object) -> AsyncIterator[Listener]:
     """A bound listener that accepts."""
-    async with linking(runtime, **settings) as links:
-        listener = Listener(links.config, links)
+    async with linking(runtime, **settings) as node:
+        listener = node.listener
         await listener.bind()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.run)
             yield listener
             nursery.cancel_scope.cancel()
-            links.nursery.cancel_scope.cancel()
+            node.links.nursery.cancel_scope.cancel()
 
 
 async def connect(listener: Listener) -> trio.SocketStream:
@@ -63,8 +63,8 @@ async def closed(stream: trio.SocketStream) -> None:
 
 
 async def test_port_0_is_told_as_the_port_it_became() -> None:
-    async with linking(listen=["127.0.0.1:0", "127.0.0.1:0"]) as links:
-        listener = Listener(links.config, links)
+    async with linking(listen=["127.0.0.1:0", "127.0.0.1:0"]) as node:
+        listener = node.listener
         await listener.bind()
         ports = [int(address.rpartition(":")[2]) for address in listener.addresses]
         assert len(set(ports)) == 2
@@ -77,8 +77,8 @@ async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> Non
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        async with linking(listen=["127.0.0.1:0", taken]) as links:
-            listener = Listener(links.config, links)
+        async with linking(listen=["127.0.0.1:0", taken]) as node:
+            listener = node.listener
             with pytest.raises(AddressInUse, match=f"cannot listen on {taken} .address already in use.") as failed:
                 await listener.bind()
             assert failed.value.exit_code == 5
@@ -89,8 +89,8 @@ async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> Non
 @pytest.mark.parametrize("missing", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT])
 async def test_without_ipv6_the_default_listens_on_ipv4_alone(missing: int) -> None:
     runtime = Pretending(missing)
-    async with linking(runtime, listen=["0.0.0.0:7420", "[::]:7420"]) as links:
-        listener = Listener(links.config, links)
+    async with linking(runtime, listen=["0.0.0.0:7420", "[::]:7420"]) as node:
+        listener = node.listener
         await listener.bind()
         assert runtime.bound == [("0.0.0.0", 7420)]
         assert len(listener.addresses) == 1
@@ -99,8 +99,8 @@ async def test_without_ipv6_the_default_listens_on_ipv4_alone(missing: int) -> N
 
 @pytest.mark.parametrize("listen", [["[::]:7420"], ["0.0.0.0:7420", "[::]:7421"], ["0.0.0.0:7420", "[::1]:7420"]])
 async def test_an_ipv6_address_that_was_asked_for_must_be_there(listen: list[str]) -> None:
-    async with linking(Pretending(errno.EAFNOSUPPORT), listen=listen) as links:
-        listener = Listener(links.config, links)
+    async with linking(Pretending(errno.EAFNOSUPPORT), listen=listen) as node:
+        listener = node.listener
         with pytest.raises(AddressInUse):
             await listener.bind()
 
@@ -112,9 +112,9 @@ async def test_a_taken_port_on_ipv6_is_not_taken_for_missing_ipv6() -> None:
                 raise OSError(errno.EADDRINUSE, "Address already in use")
             return await super().listen(host, port)
 
-    async with linking(TakenOn6(), listen=["0.0.0.0:7420", "[::]:7420"]) as links:
+    async with linking(TakenOn6(), listen=["0.0.0.0:7420", "[::]:7420"]) as node:
         with pytest.raises(AddressInUse, match=r"\[::\]:7420"):
-            await Listener(links.config, links).bind()
+            await node.listener.bind()
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ async def test_a_taken_port_on_ipv6_is_not_taken_for_missing_ipv6() -> None:
 async def test_listening_beyond_this_machine_with_open_trust_is_warned_about_once(
     listen: str, trust: str, caplog: pytest.LogCaptureFixture, *, warns: bool
 ) -> None:
-    async with linking(listen=[listen], trust=trust) as links:
-        listener = Listener(links.config, links)
+    async with linking(listen=[listen], trust=trust) as node:
+        listener = node.listener
         await listener.bind()
         listener.close()
     assert caplog.text.count("may talk to this node") == warns
@@ -141,12 +141,12 @@ async def test_beyond_the_bound_of_links_connections_are_refused_and_that_is_tol
         kept = [await connect(listener) for _ in range(3)]
         for stream in kept:
             await stream.send_all(b"hi\n")
-        while len(list(listener._links.registry.all_links())) < 3:
-            await listener._links.registry.changed.wait()
+        while len(list(listener._parts.registry.all_links())) < 3:
+            await listener._parts.registry.changed.wait()
         for _ in range(3):
             async with await connect(listener) as refused:
                 await closed(refused)
-        assert len(list(listener._links.registry.all_links())) == 3
+        assert len(list(listener._parts.registry.all_links())) == 3
         for stream in kept:
             await stream.aclose()
     assert caplog.text.count("too many connections") == 1
@@ -184,7 +184,7 @@ async def test_a_peer_that_said_who_it_is_does_not_count_any_more() -> None:
         for _ in range(3):
             async with await connect(listener):
                 continue
-        assert listener._links.registry.find("handmade").is_up
+        assert listener._parts.registry.find("handmade").is_up
         await peer.close()
 
 
@@ -195,7 +195,7 @@ async def test_where_plain_is_off_text_is_cut_and_silence_after_the_handshake_ti
                 if data:
                     await stream.send_all(data)
                 await closed(stream)
-        assert list(listener._links.registry) == []
+        assert list(listener._parts.registry) == []
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_what_is_this_machine_itself(host: str, *, loopback: bool) -> None:
 
 
 async def test_each_of_two_that_come_in_one_tick_drops_another_one() -> None:
-    async with linking(unauthenticated=2) as links, trio.open_nursery() as nursery:
-        listener, alive = Listener(links.config, links), list[str]()
+    async with linking(unauthenticated=2) as node, trio.open_nursery() as nursery:
+        listener, alive = node.listener, list[str]()
 
         async def come(name: str) -> None:
             with listener._nameless():

@@ -6,8 +6,8 @@ cleared away writes where nobody looks. Full disks are those of `SimRuntime`, wh
 
 import os
 
-from chatd.daemon import JOURNAL_FILE
 from chatd.journal.batch import Batch, Entry
+from chatd.node import JOURNAL_FILE
 from chatd.sync import Broadcast
 
 FILES = (JOURNAL_FILE, JOURNAL_FILE + "-wal")

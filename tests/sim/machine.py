@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from random import Random
-from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 from unittest.mock import patch
 
@@ -12,7 +11,7 @@ import msgspec
 import trio
 from trio._core import _run as trio_run
 
-from chatd import daemon, maintenance
+from chatd import daemon, maintenance, node
 from chatd.config.settings import Config
 from chatd.control import unix
 from chatd.control.server import ControlServer
@@ -55,10 +54,6 @@ class SimControlServer(ControlServer):
         """Everybody here is the same user."""
 
 
-async def _no_signals(node: object, everything: trio.CancelScope) -> None:
-    await trio.sleep_forever()
-
-
 class SimHangups(unix.Hangups):
     """Those of sockets in memory."""
 
@@ -78,9 +73,7 @@ def simulated(seed: int) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, new in (
             (daemon, "ControlServer", SimControlServer),
-            (daemon, "load_or_create", identities.of_directory),
-            (daemon, "_heed_signals", _no_signals),
-            (daemon, "gc", SimpleNamespace(freeze=int, set_threshold=lambda *_: None)),
+            (node, "load_or_create", identities.of_directory),
             (unix, "Hangups", SimHangups),
             (maintenance, "TICK_S", TICK_S),
             (trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
@@ -150,7 +143,7 @@ class Machine:
         failure: BaseException | None = None
         try:
             with scope:
-                await daemon.run(self.config, runtime)
+                await daemon.run(self.config, runtime, runtime.opened)
         except Exception as error:  # noqa: BLE001  (the checker is told)
             failure = error
         finally:

@@ -3,11 +3,10 @@
 import sqlite3
 from collections.abc import Callable
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import trio
 
-from chatd import daemon
 from chatd.acceptor import Descriptors
 from chatd.journal.batch import Batch
 from chatd.journal.store import DiskFull, Store
@@ -39,6 +38,10 @@ class SimRuntime(Runtime):
         self.served = trio.Event()
         self._network, self._disk, self._on_disk = network, disk, on_disk
 
+    def opened(self, node: Node) -> None:
+        """The daemon has built its node."""
+        self.node = node
+
     def wall(self) -> float:
         """Moves with the virtual clock."""
         return WALL + trio.current_time()
@@ -48,8 +51,6 @@ class SimRuntime(Runtime):
         await trio.lowlevel.checkpoint()
         await self._turn("before")
         result = self._do(function, *args)
-        if function is cast(object, daemon._assemble):
-            self.node = cast(Any, result)[0]
         if _writes(function):
             await self._turn("after")
         return result

@@ -38,7 +38,7 @@ def _files(node: Node, _session: Session) -> Iterator[str]:
 
 
 def _peer_port(node: Node, _session: Session) -> Iterator[str]:
-    if not node.listen:
+    if not node.listener.addresses:
         yield "the peer port is not open"
 
 
@@ -48,7 +48,7 @@ def _descriptors(node: Node, _session: Session) -> Iterator[str]:
 
 
 def _links(node: Node, _session: Session) -> Iterator[str]:
-    if node.links_full:
+    if node.listener.is_full:
         yield f"max_links is reached: {node.config.max_links} links were accepted, the next peer is refused"
 
 

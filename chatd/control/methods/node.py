@@ -25,8 +25,8 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         epoch=journal.epoch,
         version=node.version,
         pid=os.getpid(),
-        listen=node.listen,
-        socket=node.socket,
+        listen=node.listener.addresses,
+        socket=node.config.socket,
         state=config.state,
         uptime_s=round(trio.current_time() - node.started, 3),
         security=f"{node.trust.sentence}; {PLAIN[config.plain]}",
@@ -34,7 +34,7 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         plain=config.plain,
         peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
         rooms=len([*node.hosted_rooms, *(one for one in node.joined_rooms if one.state == IN)]),
-        room_ports=node.room_ports,
+        room_ports=node.room_ports.addresses,
         sessions=len(session.limit),
         journal=_journal_status(node),
         faults=FaultsStatus(node.faults.allowed, sum(peer.faults is not None for peer in node.registry)),
@@ -61,15 +61,15 @@ def whoami(node: Node, _session: Session, _params: Nothing) -> Whoami:
 
 
 async def myip(node: Node, _session: Session, _params: Nothing) -> MyIp:
-    hosts = [parse_address(address)[0] for address in node.listen]
+    hosts = [parse_address(address)[0] for address in node.listener.addresses]
     found = await node.runtime.in_thread(interfaces.reachable, hosts)
     return MyIp(found[0], found)
 
 
 def myport(node: Node, _session: Session, _params: Nothing) -> MyPort:
-    if not node.listen:
+    if not node.listener.addresses:
         raise ControlError("shutting_down", "the peer port is closed", "this node is stopping")
-    return MyPort(parse_address(node.listen[0])[1])
+    return MyPort(parse_address(node.listener.addresses[0])[1])
 
 
 def shutdown(node: Node, _session: Session, _params: Nothing) -> Empty:

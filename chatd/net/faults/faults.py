@@ -43,11 +43,12 @@ class _End(NamedTuple):
 class Faults:
     """The faults of one node's links.
 
-    Resource handling: what takes time lives where `begin` says. Error handling: `change` and `reset` raise ControlError
-    forbidden where faults are not allowed.
+    Resource handling: timers and delayed closes run where `start` puts them. Error handling: `change` and `reset`
+    raise ControlError forbidden where faults are not allowed.
     """
 
-    def __init__(self, config: Config, runtime: Runtime, registry: Registry) -> None:
+    def __init__(self, config: Config, runtime: Runtime, registry: Registry, start: Start) -> None:
+        """`start` runs a task beside the links."""
         self.allowed = config.allow_faults
         self._runtime = runtime
         self._registry = registry
@@ -58,10 +59,6 @@ class Faults:
         self._meters: dict[int, Meters] = {}
         self._open: dict[FaultySocket, Peer | None] = {}
         self._closes = 0
-        self._start: Start
-
-    def begin(self, start: Start) -> None:
-        """`start` runs what takes time, for as long as there are links."""
         self._start = start
 
     # -- the verbs

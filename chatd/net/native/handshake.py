@@ -7,15 +7,21 @@ side has been told why. Who is up, and what is sent afterwards, is the link's bu
 
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn, cast
 
 import trio
 
+from chatd.config.settings import Config
+from chatd.journal.journal import Journal
 from chatd.net import reasons
-from chatd.net.links import Links
-from chatd.peers.identity import ALPN, node_id
+from chatd.net.faults.faults import Faults
+from chatd.peers.clones import Clones
+from chatd.peers.identity import ALPN, Identity, node_id
 from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import NativeLink, Peer
+from chatd.peers.registry import Registry
+from chatd.peers.trust import Trust
 from chatd.wire.codec import Decoder, encode_many
 from chatd.wire.errors import LocalError, RemoteError
 from chatd.wire.frames import VERSION, Bye, Frame, Hello, frame_name
@@ -38,6 +44,19 @@ class HandshakeRefused(Exception):
         self.node = node or (peer.node if peer else None) or ""  # the other side's id, where it is proved
 
 
+@dataclass(frozen=True)
+class HandshakeParts:
+    """The parts of the node that a handshake uses."""
+
+    config: Config
+    identity: Identity
+    journal: Journal
+    registry: Registry
+    trust: Trust
+    clones: Clones
+    faults: Faults
+
+
 class Established(NamedTuple):
     """What a native link starts from; `rest` are frames that came in one piece with the `Hello`."""
 
@@ -48,21 +67,21 @@ class Established(NamedTuple):
     rest: list[Frame]
 
 
-async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: Peer) -> Established:
+async def as_dialer(parts: HandshakeParts, stream: trio.SocketStream, dial: str, wanted: Peer) -> Established:
     """Shake hands on a connection that we made to a wanted peer.
 
     `dial` is "connect" or "redial". Raises HandshakeRefused.
     """
 
     async def hands(shaking: _Handshake) -> Established:
-        registry, node = links.registry, shaking.node
+        registry, node = parts.registry, shaking.node
         known = registry.by_node(node)
         if known is not None and known.terminated and dial == "redial":
             await shaking.refuse("terminated", f"{known.shown} was terminated here", known)
         if known is not None and known.is_up:
             await shaking.refuse("duplicate", f"{known.shown} is connected already", known)
-        pending = links.trust.verdict(node) == "pending"
-        await links.journal.settled()
+        pending = parts.trust.verdict(node) == "pending"
+        await parts.journal.settled()
         await shaking.send(shaking.our_hello(dial), *([Bye("pending")] if pending else []))
         hello = await shaking.their_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
@@ -73,17 +92,17 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
         await shaking.first_frame(peer)
         return shaking.established(peer, hello)
 
-    return await _shake(links, stream, hands, server_side=False)
+    return await _shake(parts, stream, hands, server_side=False)
 
 
-async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> Established:
+async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address: str) -> Established:
     """Shake hands on a connection that was made to us. Raises HandshakeRefused."""
 
     async def hands(shaking: _Handshake) -> Established:
         hello = await shaking.their_hello()
-        peer = links.registry.native(shaking.node, hello.name, address)
-        if links.trust.verdict(shaking.node) == "pending":
-            links.registry.ask(peer, address, waits_here(peer))
+        peer = parts.registry.native(shaking.node, hello.name, address)
+        if parts.trust.verdict(shaking.node) == "pending":
+            parts.registry.ask(peer, address, waits_here(peer))
             message = f"{peer.shown} {waits_here(peer)}"
             await shaking.refuse("pending", message, peer, first=shaking.our_hello("answer"))
         if shaking.was_refused:
@@ -91,13 +110,13 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
             await shaking.first_frame(peer)
         if peer.terminated and hello.dial == "redial":
             await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
-        links.registry.welcome(peer)
+        parts.registry.welcome(peer)
         _drop_lost(peer, hello)
-        await links.journal.settled()
+        await parts.journal.settled()
         await shaking.send(shaking.our_hello("answer"))
         return shaking.established(peer, hello)
 
-    return await _shake(links, stream, hands, server_side=True)
+    return await _shake(parts, stream, hands, server_side=True)
 
 
 def waits_here(peer: Peer) -> str:
@@ -116,23 +135,23 @@ def _drop_lost(peer: Peer, hello: Hello) -> None:
 
 
 async def _shake(
-    links: Links,
+    parts: HandshakeParts,
     stream: trio.SocketStream,
     hands: "Callable[[_Handshake], Awaitable[Established]]",
     *,
     server_side: bool,
 ) -> Established:
     """Run one side under the deadline; whatever goes wrong closes the stream and is a Refused."""
-    shaking = _Handshake(links, stream, server_side=server_side)
+    shaking = _Handshake(parts, stream, server_side=server_side)
     done = False
     try:
-        with trio.fail_after(links.config.handshake_timeout):
+        with trio.fail_after(parts.config.handshake_timeout):
             await shaking.tls()
             established = await hands(shaking)
         done = True
         return established
     except trio.TooSlowError:
-        raise HandshakeRefused("timeout", f"no handshake within {links.config.handshake_timeout:g} s") from None
+        raise HandshakeRefused("timeout", f"no handshake within {parts.config.handshake_timeout:g} s") from None
     except RemoteError as error:
         with trio.move_on_after(LAST_WORDS_S):
             await shaking.say_bye("protocol")
@@ -148,13 +167,13 @@ async def _shake(
 class _Handshake:
     """One handshake in progress."""
 
-    def __init__(self, links: Links, stream: trio.SocketStream, *, server_side: bool) -> None:
-        identity = links.identity
+    def __init__(self, parts: HandshakeParts, stream: trio.SocketStream, *, server_side: bool) -> None:
+        identity = parts.identity
         context = identity.server_context if server_side else identity.client_context
         self.stream: Tls = trio.SSLStream(stream, context, server_side=server_side, https_compatible=False)
         self.node = ""
-        self._links = links
-        self._decoder = Decoder(max(links.config.frame_bytes, RECEIVE_BYTES))
+        self._parts = parts
+        self._decoder = Decoder(max(parts.config.frame_bytes, RECEIVE_BYTES))
         self._frames: list[Frame] = []
 
     async def tls(self) -> None:
@@ -163,15 +182,15 @@ class _Handshake:
         if self.stream.selected_alpn_protocol() != ALPN:
             raise HandshakeRefused("closed", "it speaks TLS, but is no chatd")
         self.node = node_id(cast(bytes, self.stream.getpeercert(binary_form=True)))
-        peer = self._links.registry.by_node(self.node)
-        self._links.faults.attach(self.stream.transport_stream, peer)
+        peer = self._parts.registry.by_node(self.node)
+        self._parts.faults.attach(self.stream.transport_stream, peer)
         if peer is not None:
-            await self._links.faults.passable(peer)  # its Hello came with the end of TLS, before it could be cut off
-        if self.node == self._links.identity.node:
+            await self._parts.faults.passable(peer)  # its Hello came with the end of TLS, before it could be cut off
+        if self.node == self._parts.identity.node:
             raise HandshakeRefused("self", "that is this node itself")
-        if self._links.trust.verdict(self.node) == "denied":
+        if self._parts.trust.verdict(self.node) == "denied":
             await self.refuse(
-                "denied", f"node {self.node} may not talk to this one", self._links.registry.by_node(self.node)
+                "denied", f"node {self.node} may not talk to this one", self._parts.registry.by_node(self.node)
             )
 
     def our_hello(self, dial: str) -> Hello:
@@ -179,7 +198,7 @@ class _Handshake:
 
         What a former link brought is settled before: by this mark the other side judges what it gave up meanwhile.
         """
-        config, journal = self._links.config, self._links.journal
+        config, journal = self._parts.config, self._parts.journal
         mark = journal.watermarks.committed(self.node)
         return Hello(
             version=VERSION,
@@ -197,11 +216,11 @@ class _Handshake:
         """Wait for it. Raises HandshakeRefused where a Bye comes instead."""
         frame = await self._next()
         if isinstance(frame, Bye):
-            peer = self._links.registry.by_node(self.node)
+            peer = self._parts.registry.by_node(self.node)
             raise HandshakeRefused(frame.reason, self._refused(frame.reason), theirs=True, peer=peer)
         if not isinstance(frame, Hello):
             raise RemoteError(f"{frame_name(frame)} before Hello")
-        if frame.epoch == self._links.journal.epoch:
+        if frame.epoch == self._parts.journal.epoch:
             raise RemoteError("it has the epoch of this node's own journal")
         return frame
 
@@ -210,12 +229,12 @@ class _Handshake:
         frame = await self._next()
         if isinstance(frame, Bye):
             if frame.reason == "pending":
-                self._links.registry.set_state(peer, "pending", self._refused("pending"))
+                self._parts.registry.set_state(peer, "pending", self._refused("pending"))
             raise HandshakeRefused(frame.reason, f"{peer.shown}: {self._refused(frame.reason)}", theirs=True, peer=peer)
         self._frames.insert(0, frame)
 
     def _refused(self, bye: str) -> str:
-        return reasons.refused(bye, self._links.identity.node[:DECIDING_PREFIX])
+        return reasons.refused(bye, self._parts.identity.node[:DECIDING_PREFIX])
 
     @property
     def was_refused(self) -> bool:
@@ -259,9 +278,9 @@ class _Handshake:
 
     def established(self, peer: Peer, hello: Hello) -> Established:
         """Both sides have said Hello."""
-        self._links.faults.attach(self.stream.transport_stream, peer)
+        self._parts.faults.attach(self.stream.transport_stream, peer)
         peer.text_bytes, peer.text_chars = hello.text_bytes, hello.text_chars
-        self._links.clones.met(peer, hello.epoch)
+        self._parts.clones.met(peer, hello.epoch)
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 
     def broken(self, error: BaseException) -> str:

@@ -7,6 +7,7 @@ is the newest committed mark at the time it is written. A slow peer costs nothin
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import cast
@@ -14,6 +15,9 @@ from typing import cast
 import trio
 
 from chatd.api.errors import ControlError
+from chatd.config.settings import Config
+from chatd.journal.journal import Journal
+from chatd.messages.chat import Chat
 from chatd.net import reasons
 from chatd.net.links import Links
 from chatd.net.native.handshake import RECEIVE_BYTES, Established
@@ -22,6 +26,13 @@ from chatd.net.native.receiving import SINGLE, Receiver, kind_of
 from chatd.net.native.room_sync import RoomSync
 from chatd.net.native.sending import SendCursor
 from chatd.net.pings import PendingPing, Pings
+from chatd.net.room_updates import RoomUpdates
+from chatd.net.topology.explorer import Explorer
+from chatd.peers.clones import Clones
+from chatd.peers.registry import Registry
+from chatd.query.trace import MessageTraces
+from chatd.rooms.router import RoomRouter
+from chatd.runtime import Runtime
 from chatd.sync import Waker
 from chatd.wire.codec import encode_many
 from chatd.wire.errors import RemoteError
@@ -55,6 +66,24 @@ PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against a
 log = logging.getLogger("chatd.native")
 
 
+@dataclass(frozen=True)
+class LinkParts:
+    """The parts of the node that its links use."""
+
+    config: Config
+    runtime: Runtime
+    node: str  # our node id
+    journal: Journal
+    registry: Registry
+    chat: Chat
+    router: RoomRouter
+    room_updates: RoomUpdates
+    traces: MessageTraces
+    clones: Clones
+    explorer: Explorer
+    links: Links
+
+
 class NativeLink:
     """One connection. `reason` is None while it is open, then why it ended; `bye` is the peer's, if it said one.
 
@@ -64,7 +93,7 @@ class NativeLink:
 
     unsent = 0  # what was not sent stays in the journal
 
-    def __init__(self, links: Links, established: Established, *, direction: str, address: str) -> None:
+    def __init__(self, parts: LinkParts, established: Established, *, direction: str, address: str) -> None:
         self.direction = direction
         self.address = address
         self.peer = established.peer
@@ -72,22 +101,38 @@ class NativeLink:
         self.reason: str | None = None
         self.lost = False
         self.bye: str | None = None
-        self._links = links
-        self._chat = links.chat
-        self._journal = links.journal
+        self._parts = parts
+        self._chat = parts.chat
+        self._journal = parts.journal
         self._stream = established.stream
         self._decoder = established.decoder
         self._hello = hello = established.hello
         self._rest = established.rest
-        self._config = links.config
+        self._config = parts.config
         self._scope = trio.CancelScope()
         self._waker = Waker()
-        self._outgoing = SendCursor(links, self.peer, self._waker, hello.text_bytes, hello.text_chars)
-        self._rooms = RoomSync(links.router, self.peer)
-        self._incoming = Receiver(links, self.peer)
+        self._outgoing = SendCursor(
+            self.peer,
+            self._waker,
+            (hello.text_bytes, hello.text_chars),
+            journal=parts.journal,
+            states=parts.chat.states,
+            intervals=parts.router.hosted_rooms.intervals,
+            room_updates=parts.room_updates,
+        )
+        self._rooms = RoomSync(parts.router, self.peer)
+        self._incoming = Receiver(self.peer, parts.config, parts.journal, parts.chat, parts.router)
         self._pongs: list[int] = []
-        self._pings = Pings(links.runtime.random, links.runtime.wall)
-        self.queries = Queries(links, self.peer, self._waker.wake)
+        self._pings = Pings(parts.runtime.random, parts.runtime.wall)
+        self.queries = Queries(
+            self.peer,
+            self._waker.wake,
+            links=parts.links,
+            random=parts.runtime.random,
+            journal=parts.journal,
+            lookup=parts.chat.lookup,
+            traces=parts.traces,
+        )
         self._deaf = False  # something that the peer sent was not taken: then nothing after it may be
         self._heard = trio.current_time()
         self._over = trio.Event()  # the reader has come to the end
@@ -233,11 +278,11 @@ class NativeLink:
             case Hello():
                 raise RemoteError("a second Hello")
             case Cloned(epoch=epoch):
-                self._links.clones.told(self.peer, epoch)
+                self._parts.clones.told(self.peer, epoch)
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
             case Explore() | FoundFrame() | Explored():
-                self._links.explorer.take(frame, self)
+                self._parts.explorer.take(frame, self)
             case Inquire() | TracedFrame() | Count() | Counted():
                 self.queries.take(frame)
 
@@ -249,7 +294,7 @@ class NativeLink:
     def _take_bye(self, reason: str) -> None:
         self.bye = reason
         if reason in ("terminated", "denied"):
-            self._links.registry.persistent.end(self.peer)
+            self._parts.registry.persistent.end(self.peer)
         self.close(reasons.ended(reason))
 
     def _take_pong(self, token: int, at: float) -> None:
@@ -298,7 +343,7 @@ class NativeLink:
             frames, after = self._due(), self._outgoing.cursor
             ordered = await self._outgoing.next()
             if frames or ordered:
-                began = self._links.runtime.wall()
+                began = self._parts.runtime.wall()
                 await self._send([*frames, *ordered])
                 self.peer.sent += self._outgoing.texts
                 if ordered:
@@ -322,7 +367,7 @@ class NativeLink:
         """Frames that are values of now: the mark, answers and questions."""
         frames = self._incoming.due()
         if self._pongs:
-            now = self._links.runtime.wall()
+            now = self._parts.runtime.wall()
             frames += [PongFrame(token=token, at=now) for token in self._pongs]
         frames += [PingFrame(token=token) for token in self._pings.take()]
         self._pongs = []
@@ -355,7 +400,7 @@ class NativeLink:
 
     def _settle_duplicates(self, nursery: trio.Nursery) -> None:
         """Both sides dialed: the node with the smaller id decides which link stays."""
-        if self._links.identity.node > (self.peer.node or ""):
+        if self._parts.node > (self.peer.node or ""):
             return
         for other in self.peer.links:
             if isinstance(other, NativeLink) and other.reason is None and other.direction != self.direction:

@@ -7,16 +7,19 @@ that asks more than it may is not answered. What is told goes with the next writ
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from random import Random
 from typing import Final, cast
 
 import trio
 
 from chatd.api.errors import ControlError
 from chatd.journal.epochs import GlobalId
+from chatd.journal.journal import Journal
+from chatd.messages.lookup import MessageLookup
 from chatd.net.links import Links, supervised
 from chatd.peers.peer import Peer
 from chatd.query.tally import SPAN, RangeTally
-from chatd.query.trace import TAKEN, Moment
+from chatd.query.trace import TAKEN, MessageTraces, Moment
 from chatd.wire.frames import Count, Counted, FoundFrame, Frame, Inquire, TracedFrame
 from chatd.wire.query_frames import STEPS_MOST
 
@@ -37,10 +40,24 @@ class Queries:
     link ends. A bug in an answer is logged, and costs that answer.
     """
 
-    def __init__(self, links: Links, peer: Peer, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        wake: Callable[[], None],
+        *,
+        links: Links,
+        random: Random,
+        journal: Journal,
+        lookup: MessageLookup,
+        traces: MessageTraces,
+    ) -> None:
         """`wake` has the link write what is `due`."""
-        self._links = links
         self._peer = peer
+        self._links = links
+        self._random = random
+        self._journal = journal
+        self._lookup = lookup
+        self._traces = traces
         self._wake = wake
         self._told: list[Frame] = []
         self._told_size = 0
@@ -63,7 +80,7 @@ class Queries:
         elif len(self._answering) < ANSWERING_MOST and not self._closed:
             scope = trio.CancelScope()
             self._answering.add(scope)
-            self._links.nursery.start_soon(self._answer_on, frame, scope)
+            self._links.start("answers to a peer", partial(self._answer_on, frame, scope))
         elif len(self._waiting) < WAITING_MOST:
             self._waiting.append(frame)
 
@@ -103,7 +120,7 @@ class Queries:
         return cast(Counted, await self._ask(partial(Count, epoch=epoch, first=first, last=last), Counted))
 
     async def _ask(self, make: Callable[[int], Frame], kind: type[Answer]) -> Answer:
-        token = self._links.runtime.random.getrandbits(48)
+        token = self._random.getrandbits(48)
         if self._closed:
             raise self._gone()
         if len(self._asked) >= ASKED_MOST or not self.tell(make(token)):
@@ -141,7 +158,7 @@ class Queries:
             await self._answer_count(frame)
             return
         wanted = GlobalId(frame.node, frame.epoch, frame.seq)
-        moments = await self._links.traces.visible_to(self._peer, wanted)
+        moments = await self._traces.visible_to(self._peer, wanted)
         steps = [step for moment in moments or () if (step := _step(moment)) is not None]
         self.tell(TracedFrame(frame.token, moments is not None, steps[:STEPS_MOST]))
 
@@ -149,9 +166,9 @@ class Queries:
         """Taking half of the journal's time at most. Over too wide a range there is no answer."""
         if frame.last - frame.first >= SPAN:
             return
-        journal, peer = self._links.journal, self._peer
+        journal, peer = self._journal, self._peer
         async with self._counting:
-            after = await self._links.chat.lookup.place(peer, frame.epoch, frame.first)
+            after = await self._lookup.place(peer, frame.epoch, frame.first)
             tally = RangeTally(peer.stream_id, after, journal.committed, frame.epoch, frame.first, frame.last)
             began = trio.current_time()
             while not await journal.ask(tally.step):

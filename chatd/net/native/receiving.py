@@ -8,17 +8,18 @@ say of messages of ours is looked up before they are taken (messages/references.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
+from chatd.config.settings import Config
+from chatd.journal.journal import Journal
+from chatd.messages.chat import Chat
 from chatd.messages.references import NONE, look_up
 from chatd.messages.text_limits import any_over
 from chatd.peers.peer import Peer, PeerLink
 from chatd.rooms.following import FromHost
+from chatd.rooms.router import RoomRouter
 from chatd.wire.errors import RemoteError
 from chatd.wire.frames import AckFrame, Frame, Happened, Missing, Ordered, Refused, Resume, Said, Say, Text, frame_name
-
-if TYPE_CHECKING:
-    from chatd.net.links import Links
 
 SINGLE, DIRECT, IN_ROOMS = range(3)  # kinds of frames, by how they are handled: each by itself, or in runs
 KINDS: Final[dict[type, int]] = {Text: DIRECT} | dict.fromkeys((Say, Said, Happened, Refused, Missing), IN_ROOMS)
@@ -33,13 +34,13 @@ def kind_of(frame: Frame) -> int:
 class Receiver:
     """That of one link."""
 
-    __slots__ = ("_chat", "_claims", "_exchange", "_journal", "_limits", "_peer", "_resumed", "_said")
+    __slots__ = ("_chat", "_claims", "_journal", "_limits", "_peer", "_resumed", "_router", "_said")
 
-    def __init__(self, links: "Links", peer: Peer) -> None:
-        self._chat = links.chat
-        self._exchange = links.router
-        self._journal = links.journal
-        self._limits = links.config.text_bytes, links.config.max_text
+    def __init__(self, peer: Peer, config: Config, journal: Journal, chat: Chat, router: RoomRouter) -> None:
+        self._chat = chat
+        self._router = router
+        self._journal = journal
+        self._limits = config.text_bytes, config.max_text
         self._peer = peer
         self._claims = NONE
         self._resumed = False
@@ -85,7 +86,7 @@ class Receiver:
         if kind == DIRECT:
             new = self._chat.receive(self._peer, link, cast(list[Text], frames), self._claims)
         else:
-            new = self._exchange.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
+            new = self._router.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
         for epoch in (frames[0].epoch, frames[-1].epoch):
             self._said.setdefault(epoch, NOTHING)
         if new is None:

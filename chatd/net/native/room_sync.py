@@ -14,10 +14,10 @@ from chatd.wire.frames import Frame, Gone, Rooms, Roster
 class RoomSync:
     """That of one link."""
 
-    __slots__ = ("_declare", "_exchange", "_gone", "_peer", "_rosters", "_unanswered")
+    __slots__ = ("_declare", "_gone", "_peer", "_rosters", "_router", "_unanswered")
 
-    def __init__(self, exchange: RoomRouter, peer: Peer) -> None:
-        self._exchange = exchange
+    def __init__(self, router: RoomRouter, peer: Peer) -> None:
+        self._router = router
         self._peer = peer
         self._declare = False  # tell in which rooms we are
         self._gone: list[Gone] = []
@@ -35,13 +35,13 @@ class RoomSync:
 
     def take(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
         """One that came."""
-        memberships = self._exchange.joined_rooms
+        memberships = self._router.joined_rooms
         if isinstance(frame, Roster):
             memberships.receive_roster(self._peer, frame)
         elif isinstance(frame, Gone):
             memberships.receive_gone(self._peer, frame)
         else:
-            answer = self._exchange.declarations.receive(self._peer, link, frame)
+            answer = self._router.declarations.receive(self._peer, link, frame)
             if answer is not None:
                 self._answer(answer, frame)
 
@@ -56,13 +56,13 @@ class RoomSync:
         node = self._peer.node or ""
         if self._declare:
             self._declare = False
-            frames.append(Rooms(self._exchange.joined_rooms.version, self._exchange.joined_rooms.declaration(node)))
+            frames.append(Rooms(self._router.joined_rooms.version, self._router.joined_rooms.declaration(node)))
         frames += self._gone + self._ended(node)
         self._gone = []
         waiting: list[HostedRoom] = []
         for room in self._rosters:
-            if self._exchange.declarations.is_committed_member(node, room):
-                frames += self._exchange.declarations.rosters(node, room)
+            if self._router.declarations.is_committed_member(node, room):
+                frames += self._router.declarations.rosters(node, room)
             elif node in room.by_node:
                 waiting.append(room)
         self._rosters = waiting
@@ -73,7 +73,7 @@ class RoomSync:
 
         It knows by then that it is not in them, unless it took that end for a duplicate: our journal was restored.
         """
-        feeds, rooms = self._exchange.hosted_rooms.intervals, self._exchange.hosted_rooms
+        feeds, rooms = self._router.hosted_rooms.intervals, self._router.hosted_rooms
         over = [name for name in self._unanswered if not feeds.has_past(node, name)]
         if not over:
             return []

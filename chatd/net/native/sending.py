@@ -1,7 +1,7 @@
 """Texts: what one link still has to send, as frames: a cursor in the journal, and the limits of the other side."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import msgspec
 import trio
@@ -11,15 +11,13 @@ from chatd.api.events import Message, RoomRefused
 from chatd.journal.batch import Entry
 from chatd.journal.epochs import position_part
 from chatd.journal.journal import Journal
-from chatd.messages.states import REJECTED
+from chatd.messages.states import REJECTED, MessageStates
 from chatd.messages.text_limits import is_over
+from chatd.net.room_updates import RoomUpdates
 from chatd.peers.peer import Peer
-from chatd.rooms.intervals import MembershipInterval
+from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
 from chatd.sync import Waker
 from chatd.wire.frames import Missing, Ordered, Refused, Say, Text
-
-if TYPE_CHECKING:
-    from chatd.net.links import Links
 
 WRITE_ROWS = 2048  # entries looked at for one write
 AGAIN_S = 1.0  # until an outcome that could not be written down is tried again
@@ -33,18 +31,28 @@ class SendCursor:
     anything behind it is sent, because the peer would take it for a duplicate ever after.
     """
 
-    def __init__(self, links: "Links", peer: Peer, waker: Waker, text_bytes: int, text_chars: int) -> None:
-        """`waker` is woken when there may be more."""
+    def __init__(
+        self,
+        peer: Peer,
+        waker: Waker,
+        limits: tuple[int, int],
+        *,
+        journal: Journal,
+        states: MessageStates,
+        intervals: MembershipIntervals,
+        room_updates: RoomUpdates,
+    ) -> None:
+        """`waker` is woken when there may be more. `limits` are bytes and characters of a text; 0 characters: any."""
         self.texts = 0  # messages in what `next` gave last
-        self._journal = links.journal
-        self._outcomes = links.chat.states
-        self._feeds = links.router.hosted_rooms.intervals
-        self._roomfeed = links.room_updates
+        self._journal = journal
+        self._states = states
+        self._intervals = intervals
+        self._room_updates = room_updates
         self._peer = peer
         self._node = peer.node or ""
         self._waker = waker
-        self._limits = text_bytes, text_chars
-        self._backlog = links.journal.appended  # what lies before may have been accepted under other limits
+        self._limits = limits
+        self._backlog = journal.appended  # what lies before may have been accepted under other limits
         self.cursor = 0  # up to there everything was looked at, and written with what `next` gave last
         self._fed = 0  # up to there nothing of a room is missing, or it was said to be
         self._feed: tuple[MembershipInterval, ...] = ()
@@ -75,9 +83,9 @@ class SendCursor:
         entries, through = await self._journal.read(self.cursor, self._stream_ids, WRITE_ROWS)
         direct = [entry for entry in entries if entry.stream_id == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
-            await self._outcomes.read(peer, direct, through)
+            await self._states.read(peer, direct, through)
         # Nothing is awaited from here on: what is owed now is written.
-        self._outcomes.expire()
+        self._states.expire()
         ours = self._owed(direct, through)
         if self.cursor < self._backlog:
             self._reject(ours)
@@ -97,7 +105,7 @@ class SendCursor:
 
     def _look_at_rooms(self) -> None:
         """The rooms that the peer is in may be others by now."""
-        feed = self._feeds.of_node(self._node)
+        feed = self._intervals.of_node(self._node)
         if feed is self._feed:
             return
         self._feed, self._rooms = feed, {}
@@ -123,7 +131,7 @@ class SendCursor:
                         mixed[entry.seq] = made
         for feed in self._feed:
             if after < feed.until <= min(through, floor) and feed.until not in mixed:
-                mixed[feed.until] = self._roomfeed.ended(feed.until, feed.room, self._node)
+                mixed[feed.until] = self._room_updates.ended(feed.until, feed.room, self._node)
         if below:
             self._tell_missing(mixed, min(through, floor))
         self._fed = max(self._fed, through if through >= floor else 0)
@@ -142,13 +150,13 @@ class SendCursor:
             if feed.since <= floor and feed.until > free and feed.room.newest > self._fed
         }
         if lost:
-            mixed[free] = self._roomfeed.missing(free, floor, lost)
+            mixed[free] = self._room_updates.missing(free, floor, lost)
         self._fed = floor
 
     def _made(self, entry: Entry, feed: MembershipInterval) -> bytes | Missing | None:
         self.texts += entry.type == "message"
         text_bytes, text_chars = self._limits
-        return self._roomfeed.frame_for(entry, feed.room, self._node, text_bytes, text_chars)
+        return self._room_updates.frame_for(entry, feed.room, self._node, text_bytes, text_chars)
 
     # -- what is owed
 
@@ -164,7 +172,7 @@ class SendCursor:
             if outbox.deciding is batch:
                 outbox.deciding = None
         if failed:
-            self._outcomes.expire()
+            self._states.expire()
         return not failed
 
     def _owed(self, entries: Sequence[Entry], through: int) -> list[Entry]:
@@ -186,7 +194,7 @@ class SendCursor:
         """End what is over the limits that the peer has by now."""
         for entry in entries:
             if entry.type == "message" and is_over(cast(Message, entry.event).text, *self._limits):
-                self._outcomes.end(self._peer, entry.seq, len(entry.raw), REJECTED)
+                self._states.end(self._peer, entry.seq, len(entry.raw), REJECTED)
 
 
 class _Direct(msgspec.Struct, gc=False):

@@ -16,15 +16,19 @@ import trio
 from chatd.acceptor import Acceptor
 from chatd.api.errors import ControlError
 from chatd.closing import GracefulClose
+from chatd.config.settings import Config
 from chatd.config.values import RoomPort, format_address, parse_room_port
+from chatd.journal.journal import Journal
 from chatd.net.admission import SourceLimits
 from chatd.net.links import Links, supervised
 from chatd.net.listener import REFUSE_WITHIN_S, SPARES, in_use
 from chatd.net.reasons import SHUTDOWN, SILENT
 from chatd.net.roomport.client import LINGER_RESET, RoomAccess, RoomClient
 from chatd.net.roomport.fanout import Fanout
+from chatd.rooms.hosted import HostedRooms
+from chatd.rooms.posting import RoomPosting
 from chatd.rooms.room import HostedRoom
-from chatd.runtime import prepare
+from chatd.runtime import Runtime, prepare
 
 GOODBYE_S = 0.5  # for all clients together, when the node stops
 log = logging.getLogger("chatd.rooms")
@@ -37,15 +41,26 @@ class RoomPorts:
     nursery of `links`. Error handling: `bind` raises AddressInUse; `run` raises nothing.
     """
 
-    def __init__(self, links: Links) -> None:
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        journal: Journal,
+        rooms: HostedRooms,
+        posting: RoomPosting,
+        links: Links,
+    ) -> None:
         self.addresses: list[str] = []  # as bound, in the order of the settings
         self._links = links
-        self._config = links.config
-        self._hosted_rooms = links.router.hosted_rooms
-        self._ports = [parse_room_port(text) for text in links.config.room_port]
+        self._config = config
+        self._runtime = runtime
+        self._journal = journal
+        self._hosted_rooms = rooms
+        self._posting = posting
+        self._ports = [parse_room_port(text) for text in config.room_port]
         self._listeners: list[trio.SocketListener] = []
-        self._sources = SourceLimits(links.config)
-        self._acceptor = Acceptor(links.runtime.descriptors, SPARES if self._ports else 0)
+        self._sources = SourceLimits(config)
+        self._acceptor = Acceptor(runtime.descriptors, SPARES if self._ports else 0)
         self._closing = GracefulClose()
         self._fanouts: dict[HostedRoom, Fanout] = {}
         self._clients: dict[str, dict[RoomClient, None]] = {port.room: {} for port in self._ports}  # oldest first
@@ -63,7 +78,7 @@ class RoomPorts:
 
     async def _bind(self, port: RoomPort) -> None:
         try:
-            listener = await self._links.runtime.listen(port.host, port.port)
+            listener = await self._runtime.listen(port.host, port.port)
         except OSError as error:
             raise in_use(port.host, port.port, error, "--room-port") from None
         self._listeners.append(listener)
@@ -99,7 +114,7 @@ class RoomPorts:
     # -- one connection
 
     def _accept(self, port: RoomPort, stream: trio.SocketStream, *, short: bool) -> None:
-        self._links.nursery.start_soon(self._serve, port, stream, short)
+        self._links.start("a client of a room port", partial(self._serve, port, stream, short))
 
     async def _serve(self, port: RoomPort, stream: trio.SocketStream, short: bool) -> None:
         with stream.socket:
@@ -148,13 +163,11 @@ class RoomPorts:
         if room is None:
             await self._refuse(stream)
             return
-        links, clients = self._links, self._clients[port.room]
+        clients = self._clients[port.room]
         fanout = self._fanouts.get(room)
         if fanout is None:
-            fanout = self._fanouts[room] = Fanout(room, links.journal, links.nursery)
-        access = RoomAccess(
-            room, port.dialect, fanout, self._hosted_rooms, links.router.posting, links.journal, self._config
-        )
+            fanout = self._fanouts[room] = Fanout(room, self._journal, self._links.nursery)
+        access = RoomAccess(room, port.dialect, fanout, self._hosted_rooms, self._posting, self._journal, self._config)
         client = RoomClient(access, stream, address)
         clients[client] = None
         try:

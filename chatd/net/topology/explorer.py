@@ -48,11 +48,14 @@ Run = Callable[[], Awaitable[object]]
 class Explorer:
     """The one of a node.
 
-    Resource handling: tasks that wait for the end of what others asked live where `begin` says, until their time is
+    Resource handling: tasks that wait for the end of what others asked run where `start` puts them, until their time is
     over. Error handling: `explore` raises ControlError rate_limited where too many wait already.
     """
 
-    def __init__(self, config: Config, node: str, registry: Registry, random: Random) -> None:
+    def __init__(
+        self, config: Config, node: str, registry: Registry, random: Random, start: Callable[[Run], None]
+    ) -> None:
+        """`node` is our node id; `start` runs a task beside the links."""
         self._config = config
         self._node = node
         self._registry = registry
@@ -62,10 +65,6 @@ class Explorer:
         self._seen: dict[int, int] = {}  # token -> the most hops that it came with
         self._paces: dict[PeerLink, _Pace] = {}
         self._pace = _Pace(NODE_PACE, NODE_BURST)
-        self._start: Callable[[Run], None]
-
-    def begin(self, start: Callable[[Run], None]) -> None:
-        """`start` runs what takes time, for as long as there are links."""
         self._start = start
 
     # -- asking

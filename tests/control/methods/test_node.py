@@ -62,7 +62,7 @@ async def test_a_journal_that_does_not_answer_is_a_problem(
 
 
 async def test_a_closed_port_is_a_problem(stand: Stand, client: Client) -> None:
-    stand.node.listen.clear()
+    stand.node.listener.addresses.clear()
     assert (await client.ask("health"))["problems"] == ["the peer port is not open"]
 
 
@@ -81,7 +81,7 @@ async def test_being_out_of_descriptors_is_a_problem_while_it_lasts_and_a_few_se
 
 
 async def test_links_at_their_bound_are_a_warning(stand: Stand, client: Client) -> None:
-    stand.node.links_full = True  # type: ignore[misc]
+    stand.node.listener.is_full = True  # type: ignore[misc]
     found = await client.ask("health")
     assert (found["healthy"], found["problems"]) == (True, [])
     assert found["warnings"] == ["max_links is reached: 1024 links were accepted, the next peer is refused"]
@@ -95,7 +95,7 @@ async def test_sessions_at_their_bound_are_a_warning(stand: Stand, client: Clien
 
 
 async def test_a_port_that_is_closed_has_no_number(stand: Stand, client: Client) -> None:
-    stand.node.listen.clear()
+    stand.node.listener.addresses.clear()
     with pytest.raises(Refused) as caught:
         await client.ask("myport")
     assert caught.value.kind == "shutting_down"

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 import trio
 
-from chatd.net.links import Links
 from chatd.net.native.handshake import Established, HandshakeRefused, as_acceptor, as_dialer
+from chatd.node import Node
 from chatd.peers.identity import Identity
 from chatd.wire.codec import encode
 from chatd.wire.frames import Bye, Frame, Hello, PingFrame, Resume, Text
@@ -32,7 +32,7 @@ class Outcome:
         return self.refused.reason
 
 
-async def shake(links: Links, script: Script, *, dial: str = "", identity: Identity | None = None) -> Outcome:
+async def shake(node: Node, script: Script, *, dial: str = "", identity: Identity | None = None) -> Outcome:
     """Our handshake (as the dialer, where it says why) against a script for the other side."""
     ours, theirs = await loopback()
     outcome = Outcome()
@@ -47,10 +47,10 @@ async def shake(links: Links, script: Script, *, dial: str = "", identity: Ident
         nursery.start_soon(other)
         try:
             if dial:
-                wanted = links.registry.wanted("127.0.0.1:7421")
-                outcome.established = await as_dialer(links, ours, dial, wanted)
+                wanted = node.registry.wanted("127.0.0.1:7421")
+                outcome.established = await as_dialer(node.handshake_parts, ours, dial, wanted)
             else:
-                outcome.established = await as_acceptor(links, ours, "127.0.0.1:50000")
+                outcome.established = await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")
         except HandshakeRefused as refused:
             outcome.refused = refused
         await ours.aclose()
@@ -67,29 +67,29 @@ def says(*frames: Frame) -> Script:
 
 
 async def test_the_acceptor_answers_a_hello_with_its_own() -> None:
-    async with linking() as links:
+    async with linking() as node:
         said: list[Hello] = []
 
         async def script(peer: Handmade) -> None:
             await peer.send(hello(text_bytes=99, text_chars=7))
             said.append(await peer.until(Hello))
 
-        outcome = await shake(links, script)
+        outcome = await shake(node, script)
         assert outcome.established is not None
         peer = outcome.established.peer
         assert (peer.name, peer.text_bytes, peer.text_chars, peer.address) == ("handmade", 99, 7, "127.0.0.1:50000")
-        assert (said[0].name, said[0].dial, said[0].epoch) == ("alice", "answer", links.journal.epoch)
+        assert (said[0].name, said[0].dial, said[0].epoch) == ("alice", "answer", node.journal.epoch)
 
 
 async def test_the_dialer_speaks_first_and_waits_for_what_follows_the_answer() -> None:
-    async with linking() as links:
+    async with linking() as node:
         heard: list[Hello] = []
 
         async def script(peer: Handmade) -> None:
             heard.append(await peer.until(Hello))
             await peer.send(hello(dial="answer"), Resume("handmade", 0), Text("handmade", 1, "hi"))
 
-        outcome = await shake(links, script, dial="connect")
+        outcome = await shake(node, script, dial="connect")
         assert heard[0].dial == "connect"
         assert outcome.established is not None
         assert outcome.established.rest == [Resume("handmade", 0), Text("handmade", 1, "hi")]
@@ -99,69 +99,69 @@ async def test_the_dialer_speaks_first_and_waits_for_what_follows_the_answer() -
 @pytest.mark.parametrize("dial", ["", "connect"])
 @pytest.mark.parametrize("frame", [PingFrame(1), Resume("handmade", 0), Text("handmade", 1, "hi")])
 async def test_anything_before_hello_is_a_protocol_error(dial: str, frame: Frame) -> None:
-    async with linking() as links:
-        outcome = await shake(links, says(frame), dial=dial)
+    async with linking() as node:
+        outcome = await shake(node, says(frame), dial=dial)
         assert outcome.reason == "protocol"
         assert outcome.heard[-1] == Bye("protocol")
         assert [type(heard) for heard in outcome.heard[:-1]] == ([Hello] if dial else [])
 
 
 async def test_a_frame_of_a_later_version_before_hello_is_skipped() -> None:
-    async with linking() as links:
+    async with linking() as node:
 
         async def script(peer: Handmade) -> None:
             await peer.send_raw(b"\x00\x00\x00\x03\x92\x1f\x01" + encode(hello()))
             await peer.until(Hello)
 
-        assert (await shake(links, script)).established is not None
+        assert (await shake(node, script)).established is not None
 
 
 @pytest.mark.parametrize("dial", ["", "connect"])
 async def test_our_own_epoch_is_refused(dial: str) -> None:
-    async with linking() as links:
-        outcome = await shake(links, says(hello(epoch=links.journal.epoch)), dial=dial)
+    async with linking() as node:
+        outcome = await shake(node, says(hello(epoch=node.journal.epoch)), dial=dial)
         assert outcome.reason == "protocol"
         assert "own journal" in str(outcome.refused)
-        assert not list(links.registry) or dial
+        assert not list(node.registry) or dial
 
 
 @pytest.mark.parametrize("dial", ["", "connect"])
 async def test_our_own_identity_is_refused(dial: str) -> None:
-    async with linking() as links:
-        outcome = await shake(links, says(hello()), dial=dial, identity=links.identity)
+    async with linking() as node:
+        outcome = await shake(node, says(hello()), dial=dial, identity=node.identity)
         assert outcome.reason == "self"
 
 
 @pytest.mark.parametrize("reason", ["shutdown", "denied", "terminated", "pending", "something_new"])
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_bye_of_the_acceptor_is_no_link(reason: str, *, late: bool) -> None:
-    async with linking() as links:
+    async with linking() as node:
         frames: list[Frame] = [hello(dial="answer"), Bye(reason)] if late else [Bye(reason)]
-        outcome = await shake(links, says(*frames), dial="redial")
+        outcome = await shake(node, says(*frames), dial="redial")
         assert outcome.refused is not None
         assert (outcome.reason, outcome.refused.theirs) == (reason, True)
 
 
 async def test_a_bye_of_the_dialer_is_no_link() -> None:
-    async with linking() as links:
-        outcome = await shake(links, says(Bye("duplicate")))
+    async with linking() as node:
+        outcome = await shake(node, says(Bye("duplicate")))
         assert (outcome.reason, outcome.heard) == ("duplicate", [])
 
 
 async def test_silence_ends_with_a_timeout() -> None:
-    async with linking(handshake_timeout=0.1) as links:
-        assert (await shake(links, says())).reason == "timeout"
+    async with linking(handshake_timeout=0.1) as node:
+        assert (await shake(node, says())).reason == "timeout"
 
 
 @pytest.mark.parametrize("dial", ["", "connect"])
 async def test_an_end_before_hello_is_told_as_closed(dial: str) -> None:
-    async with linking() as links:
-        outcome = await shake(links, lambda peer: peer.close(), dial=dial)
+    async with linking() as node:
+        outcome = await shake(node, lambda peer: peer.close(), dial=dial)
         assert outcome.reason == "closed"
 
 
 async def test_a_certificate_of_another_authority_is_refused() -> None:
-    async with linking() as links:
+    async with linking() as node:
         ours, theirs = await loopback()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -176,13 +176,13 @@ async def test_a_certificate_of_another_authority_is_refused() -> None:
         async with ours, theirs, trio.open_nursery() as nursery:
             nursery.start_soon(other)
             with pytest.raises(HandshakeRefused) as refused:
-                await as_acceptor(links, ours, "127.0.0.1:50000")
+                await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")
         assert refused.value.reason == "closed"
         assert str(refused.value).startswith("TLS: ")
 
 
 async def test_tls_without_our_protocol_is_no_chatd() -> None:
-    async with linking() as links:
+    async with linking() as node:
         ours, theirs = await loopback()
         context = new_identity().client_context
         context.set_alpn_protocols(["h2"])
@@ -196,37 +196,37 @@ async def test_tls_without_our_protocol_is_no_chatd() -> None:
         async with ours, theirs, trio.open_nursery() as nursery:
             nursery.start_soon(other)
             with pytest.raises(HandshakeRefused) as refused:
-                await as_acceptor(links, ours, "127.0.0.1:50000")
+                await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")
         assert refused.value.reason == "closed"
 
 
 async def test_whom_we_denied_hears_it_before_anything_else() -> None:
-    async with linking(trust="known") as links:
+    async with linking(trust="known") as node:
         for dial in ("", "connect"):
-            outcome = await shake(links, says(hello()), dial=dial)
+            outcome = await shake(node, says(hello()), dial=dial)
             assert (outcome.reason, outcome.heard) == ("denied", [Bye("denied")])
 
 
 async def test_a_stranger_that_is_pending_gets_hello_then_bye() -> None:
-    async with linking(trust="pending") as links:
-        outcome = await shake(links, says(hello()))
+    async with linking(trust="pending") as node:
+        outcome = await shake(node, says(hello()))
         assert outcome.reason == "pending"
         assert [type(frame) for frame in outcome.heard] == [Hello, Bye]
-        (peer,) = links.registry
+        (peer,) = node.registry
         assert (peer.state, peer.remembered) == ("pending", False)
 
 
 async def test_the_mark_in_hello_is_the_committed_one() -> None:
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        links.journal.raise_watermark(identity.node, "handmade", 5)
-        await links.journal.settled()
-        links.journal.watermarks.raise_appended(identity.node, "handmade", 9)
+        node.journal.raise_watermark(identity.node, "handmade", 5)
+        await node.journal.settled()
+        node.journal.watermarks.raise_appended(identity.node, "handmade", 9)
         said: list[Hello] = []
 
         async def script(peer: Handmade) -> None:
             await peer.send(hello())
             said.append(await peer.until(Hello))
 
-        await shake(links, script, identity=identity)
+        await shake(node, script, identity=identity)
         assert [(answer.mark_epoch, answer.mark_seq) for answer in said] == [("handmade", 5)]

@@ -14,10 +14,10 @@ from chatd.journal.batch import Batch
 from chatd.journal.epochs import Epochs
 from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options
-from chatd.net.links import Links
 from chatd.net.native import sending as texts_module
 from chatd.net.native.handshake import Established, as_acceptor
 from chatd.net.native.link import NativeLink
+from chatd.node import Node
 from chatd.peers.identity import Identity
 from chatd.wire.codec import Decoder, encode_many
 from chatd.wire.frames import AckFrame, Bye, Frame, Hello, PingFrame, PongFrame, Resume, Rooms, Text
@@ -28,17 +28,17 @@ from tests.harness.parts import World
 
 @asynccontextmanager
 async def linked(
-    links: Links, *frames: Frame, identity: Identity | None = None, **changes: object
+    node: Node, *frames: Frame, identity: Identity | None = None, **changes: object
 ) -> AsyncIterator[tuple[Handmade, NativeLink]]:
     """A running link, accepted from a hand-made peer that has said Hello and those frames."""
     ours, theirs = await loopback()
     made: list[NativeLink] = []
 
     async def accept() -> None:
-        established = await as_acceptor(links, ours, "127.0.0.1:50000")
-        made.append(NativeLink(links, established, direction="in", address="127.0.0.1:50000"))
-        links.attach(established.peer, made[0])
-        await links.serve(established.peer, made[0], made[0].run)
+        established = await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")
+        made.append(NativeLink(node.link_parts, established, direction="in", address="127.0.0.1:50000"))
+        node.links.attach(established.peer, made[0])
+        await node.links.serve(established.peer, made[0], made[0].run)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(accept)
@@ -55,15 +55,15 @@ async def linked(
 RESUME = Resume("handmade", 0)
 
 
-def texts_of(links: Links) -> list[str]:
+def texts_of(node: Node) -> list[str]:
     """What was taken, and is committed."""
-    entries = links.journal.recent(0) or []
+    entries = node.journal.recent(0) or []
     return [entry.event.text for entry in entries if entry.type == "message"]  # type: ignore[union-attr]
 
 
 async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
-    async with linking() as links, linked(links) as (peer, _):
-        assert links.registry.find(0).is_up
+    async with linking() as node, linked(node) as (peer, _):
+        assert node.registry.find(0).is_up
         assert await peer.next() == Rooms(0, [])
         assert isinstance(await peer.next(), PingFrame)
 
@@ -82,20 +82,20 @@ async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
 async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
     frames: list[Frame], complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with linking(text_bytes=100, max_text=60) as links:
-        async with linked(links, *frames) as (peer, link):
+    async with linking(text_bytes=100, max_text=60) as node:
+        async with linked(node, *frames) as (peer, link):
             assert (await peer.until(Bye)).reason == "protocol"
             assert link.reason == "protocol"
-        assert texts_of(links) == []
+        assert texts_of(node) == []
     assert complaint in caplog.text
 
 
 async def test_frames_of_a_later_version_are_skipped() -> None:
-    async with linking() as links, linked(links, RESUME) as (peer, _):
+    async with linking() as node, linked(node, RESUME) as (peer, _):
         await peer.send_raw(b"\x00\x00\x00\x04\x93\x28\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
         await peer.send(Text("handmade", 1, "hi"))
         assert await peer.until(AckFrame) == AckFrame("handmade", 1)
-        assert texts_of(links) == ["hi"]
+        assert texts_of(node) == ["hi"]
 
 
 @pytest.mark.parametrize(
@@ -112,29 +112,29 @@ async def test_frames_of_a_later_version_are_skipped() -> None:
     ],
 )
 async def test_each_bye_has_its_reason_and_is_not_answered(said: str, reason: str) -> None:
-    async with linking() as links, linked(links, RESUME, Bye(said)) as (peer, link):
+    async with linking() as node, linked(node, RESUME, Bye(said)) as (peer, link):
         assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
         assert link.reason == reason
         assert link.bye == said
 
 
 async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
-    async with linking() as links:
-        async with linked(links, RESUME) as (peer, _):
-            _, batch = links.chat.send(links.registry.find(0), "question")
+    async with linking() as node:
+        async with linked(node, RESUME) as (peer, _):
+            _, batch = node.chat.send(node.registry.find(0), "question")
             await batch.wait()
             asked = await peer.until(Text)
             await peer.send(Text("handmade", 1, "answer"), AckFrame(asked.epoch, asked.seq), Bye("shutdown"))
             await peer.rest()
-        await links.journal.settled()
-        assert texts_of(links) == ["question", "answer"]
-        assert not links.registry.find(0).outbox.count
+        await node.journal.settled()
+        assert texts_of(node) == ["question", "answer"]
+        assert not node.registry.find(0).outbox.count
 
 
 async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
     async with (
-        linking() as links,
-        linked(links, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
+        linking() as node,
+        linked(node, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
             peer,
             _,
         ),
@@ -142,59 +142,59 @@ async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again(
         assert await peer.until(AckFrame) == AckFrame("handmade", 4)
         await peer.send(Text("handmade", 1, "1"))
         assert await peer.until(AckFrame) == AckFrame("handmade", 4)
-        assert texts_of(links) == ["1", "4"]
+        assert texts_of(node) == ["1", "4"]
 
 
 async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage_full() -> None:
-    async with linking() as links:
-        write = links.journal.store.write
+    async with linking() as node:
+        write = node.journal.store.write
 
         def full(batch: object) -> None:
             raise DiskFull
 
-        async with linked(links, RESUME) as (peer, link):
-            await links.journal.settled()
-            links.journal.store.write = full  # type: ignore[method-assign]
+        async with linked(node, RESUME) as (peer, link):
+            await node.journal.settled()
+            node.journal.store.write = full  # type: ignore[method-assign]
             await peer.send(Text("handmade", 1, "1"))
             assert (await peer.until(Bye)).reason == "storage_full"
             await peer.send(Text("handmade", 2, "2"))
             assert link.reason == "storage_full"
-        links.journal.store.write = write  # type: ignore[method-assign]
-        assert links.journal.watermarks.committed(link.peer.node or "") is None
-        assert links.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
-        assert texts_of(links) == []
+        node.journal.store.write = write  # type: ignore[method-assign]
+        assert node.journal.watermarks.committed(link.peer.node or "") is None
+        assert node.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
+        assert texts_of(node) == []
 
 
 async def test_only_what_is_after_the_mark_of_hello_is_sent() -> None:
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        node = links.registry.native(identity.node, "handmade", "")
-        assert node.slot == 0
-        async with linked(links, RESUME) as (peer, link):
+        known = node.registry.native(identity.node, "handmade", "")
+        assert known.slot == 0
+        async with linked(node, RESUME) as (peer, link):
             for text in ("1", "2", "3"):
-                links.chat.send(link.peer, text)
-            await links.journal.settled()
+                node.chat.send(link.peer, text)
+            await node.journal.settled()
             texts = [await peer.until(Text) for _ in range(3)]
         assert [text.text for text in texts] == ["1", "2", "3"]
-        assert texts[0].epoch == links.journal.epoch
+        assert texts[0].epoch == node.journal.epoch
 
 
 async def test_close_tells_the_reason_and_what_was_committed() -> None:
-    async with linking() as links, linked(links, RESUME, Text("handmade", 3, "hi")) as (peer, link):
+    async with linking() as node, linked(node, RESUME, Text("handmade", 3, "hi")) as (peer, link):
         assert await peer.until(AckFrame) == AckFrame("handmade", 3)
         link.close("shutdown")
         assert (await peer.rest())[-1] == Bye("shutdown")
 
 
 async def test_a_reason_without_a_word_of_its_own_is_not_made_up() -> None:
-    async with linking() as links, linked(links, RESUME) as (peer, link):
+    async with linking() as node, linked(node, RESUME) as (peer, link):
         link.drop("replaced by a new link")
         assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
         assert link.reason == "replaced by a new link"
 
 
 async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
-    async with linking() as links, linked(links, RESUME, *(PingFrame(number) for number in range(1000))) as (peer, _):
+    async with linking() as node, linked(node, RESUME, *(PingFrame(number) for number in range(1000))) as (peer, _):
         tokens: list[int] = []
         while not tokens or tokens[-1] != 999:
             tokens.append((await peer.until(PongFrame)).token)
@@ -202,22 +202,22 @@ async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
 
 
 async def test_what_is_sent_to_a_closing_link_waits_for_the_next_one() -> None:
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        async with linked(links, RESUME, identity=identity) as (peer, link):
+        async with linked(node, RESUME, identity=identity) as (peer, link):
             link.close("shutdown")
             with pytest.raises(ControlError) as refused:
-                links.chat.send(link.peer, "hi", Options(queue=False))
+                node.chat.send(link.peer, "hi", Options(queue=False))
             assert refused.value.kind == "peer_offline"
-            links.chat.send(link.peer, "hi")
+            node.chat.send(link.peer, "hi")
             assert Text not in [type(frame) for frame in await peer.rest()]
-        async with linked(links, RESUME, identity=identity) as (peer, _):
+        async with linked(node, RESUME, identity=identity) as (peer, _):
             assert (await peer.until(Text)).text == "hi"
 
 
 async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: pytest.LogCaptureFixture) -> None:
-    async with linking() as links, linked(links, RESUME) as (peer, link):
-        links.chat.send(link.peer, "hi")
+    async with linking() as node, linked(node, RESUME) as (peer, link):
+        node.chat.send(link.peer, "hi")
         sent = await peer.until(Text)
         await peer.send(AckFrame(sent.epoch, sent.seq + 1))
         assert (await peer.until(Bye)).reason == "protocol"
@@ -225,80 +225,78 @@ async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: p
 
 
 async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_is_sent() -> None:
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        async with linked(links, RESUME, identity=identity) as (_, link):
+        async with linked(node, RESUME, identity=identity) as (_, link):
             link.close("shutdown")
             peer = link.peer
-        messages = [links.chat.send(peer, text)[0] for text in ("short", "x" * 200, "behind")]
-        await links.journal.settled()
-        async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
+        messages = [node.chat.send(peer, text)[0] for text in ("short", "x" * 200, "behind")]
+        await node.journal.settled()
+        async with linked(node, RESUME, identity=identity, text_bytes=100) as (handmade, link):
             texts = [await handmade.until(Text), await handmade.until(Text)]
             assert [text.text for text in texts] == ["short", "behind"]
-            assert links.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
+            assert node.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
             await handmade.send(AckFrame(texts[1].epoch, texts[1].seq))
             while peer.outbox.count:
                 await peer.progress.wait()
             assert link.reason is None
-        states = [await links.chat.states.state(await links.chat.lookup.find(one.position)) for one in messages]
+        states = [await node.chat.states.state(await node.chat.lookup.find(one.position)) for one in messages]
         assert states == ["delivered", "rejected", "delivered"]
 
 
 async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way() -> None:
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        async with linked(links, RESUME, identity=identity) as (handmade, link):
-            one, two, three = (links.chat.send(link.peer, text)[0] for text in ("1", "2", "3"))
+        async with linked(node, RESUME, identity=identity) as (handmade, link):
+            one, two, three = (node.chat.send(link.peer, text)[0] for text in ("1", "2", "3"))
             texts = [await handmade.until(Text) for _ in range(3)]
             for message in (one, two):
-                entry = await links.chat.lookup.find(message.position)
-                assert await links.chat.states.cancel(link.peer, entry) == "sent"
+                entry = await node.chat.lookup.find(message.position)
+                assert await node.chat.states.cancel(link.peer, entry) == "sent"
         mark = {"mark_epoch": texts[0].epoch, "mark_seq": texts[0].seq}
-        async with linked(links, RESUME, identity=identity, **mark) as (handmade, link):
+        async with linked(node, RESUME, identity=identity, **mark) as (handmade, link):
             assert await handmade.until(Text) == texts[2]
-            states = [
-                await links.chat.states.state(await links.chat.lookup.find(m.position)) for m in (one, two, three)
-            ]
+            states = [await node.chat.states.state(await node.chat.lookup.find(m.position)) for m in (one, two, three)]
             assert states == ["delivered", "cancelled", "sent"]
 
 
 async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts_module, "AGAIN_S", 0.01)
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        async with linked(links, RESUME, identity=identity) as (_, link):
+        async with linked(node, RESUME, identity=identity) as (_, link):
             peer = link.peer
         for text in ("x" * 200, "behind"):
-            links.chat.send(peer, text)
-        await links.journal.settled()
-        write = links.journal.store.write
+            node.chat.send(peer, text)
+        await node.journal.settled()
+        write = node.journal.store.write
 
         def full(batch: Batch) -> None:
             raise DiskFull
 
-        links.journal.store.write = full  # type: ignore[method-assign]
-        async with linked(links, RESUME, identity=identity, text_bytes=100) as (handmade, link):
+        node.journal.store.write = full  # type: ignore[method-assign]
+        async with linked(node, RESUME, identity=identity, text_bytes=100) as (handmade, link):
             for token in (5, 6, 7):
                 await handmade.send(PingFrame(token))
                 assert (await handmade.until(PongFrame)).token == token
             assert (link.reason, peer.reached) == (None, 0)
-            links.journal.store.write = write  # type: ignore[method-assign]
+            node.journal.store.write = write  # type: ignore[method-assign]
             assert (await handmade.until(Text)).text == "behind"
             assert peer.outbox.count == 1
 
 
 async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard() -> None:
-    async with linking(ping_after=0.05, journal_pending_bytes=65536) as links, linked(links, RESUME) as (peer, link):
+    async with linking(ping_after=0.05, journal_pending_bytes=65536) as node, linked(node, RESUME) as (peer, link):
         gate = trio.Event()
         token = trio.lowlevel.current_trio_token()
-        write = links.journal.store.write
+        write = node.journal.store.write
 
         def slow(batch: object) -> None:
             trio.from_thread.run(gate.wait, trio_token=token)
             write(batch)  # type: ignore[arg-type]
 
-        await links.journal.settled()
-        links.journal.store.write = slow  # type: ignore[method-assign]
+        await node.journal.settled()
+        node.journal.store.write = slow  # type: ignore[method-assign]
         async with trio.open_nursery() as nursery:
             texts = [Text("handmade", seq, "x" * 1000) for seq in range(1, 500)]
             nursery.start_soon(lambda: peer.send(*texts))
@@ -309,27 +307,27 @@ async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_make
                 gate.set()
             while (await peer.until(AckFrame)).seq < 499:
                 continue
-        assert len(texts_of(links)) == 499
+        assert len(texts_of(node)) == 499
 
 
 async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_still_count() -> None:
-    async with linking() as links, linked(links, RESUME, Text("handmade", 1, "kept")) as (peer, link):
+    async with linking() as node, linked(node, RESUME, Text("handmade", 1, "kept")) as (peer, link):
         assert await peer.until(AckFrame) == AckFrame("handmade", 1)
-        links.chat.send(link.peer, "owed")
+        node.chat.send(link.peer, "owed")
         owed = await peer.until(Text)
-        links.journal.store.files.lost = True
+        node.journal.store.files.lost = True
         await peer.send(Text("handmade", 2, "lost"), AckFrame(owed.epoch, owed.seq), PingFrame(7))
         assert (await peer.until(PongFrame)).token == 7
         assert link.peer.outbox.count == 0
-        assert links.journal.watermarks.appended(link.peer.node or "", "handmade") == 1
-        assert texts_of(links) == ["kept", "owed"]
+        assert node.journal.watermarks.appended(link.peer.node or "", "handmade") == 1
+        assert texts_of(node) == ["kept", "owed"]
         assert link.reason is None
 
 
 async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_when_the_journal_is_back() -> None:
-    async with linking() as links:
-        async with linked(links, RESUME) as (peer, link):
-            location = links.journal.store.files
+    async with linking() as node:
+        async with linked(node, RESUME) as (peer, link):
+            location = node.journal.store.files
             location.lost = True
             await peer.send(Text("handmade", 1, "1"), PingFrame(7))
             await peer.until(PongFrame)
@@ -337,14 +335,14 @@ async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_wh
             await peer.send(Text("handmade", 2, "2"), PingFrame(8))
             assert (await peer.until(Bye)).reason == "storage_lost"
             assert link.reason == "storage_lost"
-        assert texts_of(links) == []
-        assert links.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
+        assert texts_of(node) == []
+        assert node.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
 
 
 async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
-    async with linking() as links, linked(links, RESUME, PingFrame(6)) as (peer, link):
+    async with linking() as node, linked(node, RESUME, PingFrame(6)) as (peer, link):
         await peer.until(PongFrame)
-        location = links.journal.store.files
+        location = node.journal.store.files
         location.lost = True
         await peer.send(PingFrame(7))
         await peer.until(PongFrame)
@@ -355,33 +353,33 @@ async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() 
 
 
 async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either() -> None:
-    async with linking() as links:
-        links.router.hosted_rooms.host("lobby")
-        links.journal.store.files.lost = True
-        async with linked(links, RESUME, Rooms(1, [("lobby", "handmade", True)]), PingFrame(7)) as (peer, link):
+    async with linking() as node:
+        node.router.hosted_rooms.host("lobby")
+        node.journal.store.files.lost = True
+        async with linked(node, RESUME, Rooms(1, [("lobby", "handmade", True)]), PingFrame(7)) as (peer, link):
             assert (await peer.until(PongFrame)).token == 7
-            room = links.router.hosted_rooms.get("lobby")
+            room = node.router.hosted_rooms.get("lobby")
             assert room is not None
             assert link.peer.node not in room.by_node
 
 
 async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap() -> None:
-    async with linking() as links:
+    async with linking() as node:
         identity = new_identity()
-        async with linked(links, RESUME, identity=identity) as (peer, link):
-            _, batch = links.chat.send(link.peer, "first")
+        async with linked(node, RESUME, identity=identity) as (peer, link):
+            _, batch = node.chat.send(link.peer, "first")
             await batch.wait()
             said = await peer.until(Text)
             await peer.send(AckFrame(said.epoch, said.seq))
             while link.peer.outbox.count:
                 await link.peer.progress.wait()
             await peer.send(Bye("shutdown"))
-        first, present = said.seq + 1, links.journal.epoch
-        links.journal.epochs = Epochs([(first, "aaaaaaaa"), (links.journal.committed + 1, "bbbbbbbb")])
-        links.journal.epoch, links.journal._prefix = "bbbbbbbb", "bbbbbbbb:"
-        async with linked(links, RESUME, identity=identity, mark_epoch=present, mark_seq=said.seq) as (peer, link):
+        first, present = said.seq + 1, node.journal.epoch
+        node.journal.epochs = Epochs([(first, "aaaaaaaa"), (node.journal.committed + 1, "bbbbbbbb")])
+        node.journal.epoch, node.journal._prefix = "bbbbbbbb", "bbbbbbbb:"
+        async with linked(node, RESUME, identity=identity, mark_epoch=present, mark_seq=said.seq) as (peer, link):
             assert peer.resumed == Resume("aaaaaaaa", 0)
-            _, batch = links.chat.send(link.peer, "second")
+            _, batch = node.chat.send(link.peer, "second")
             await batch.wait()
             said = await peer.until(Text)
             assert (said.epoch, said.text) == ("bbbbbbbb", "second")
@@ -407,14 +405,14 @@ async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_he
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     world = World(inline=True)
-    async with linking(world, journal_pending_bytes=65536) as links, trio.open_nursery() as nursery:
+    async with linking(world, journal_pending_bytes=65536) as node, trio.open_nursery() as nursery:
         ours, theirs = trio.testing.memory_stream_pair()
-        peer = links.registry.native("b" * 52, "bob", "192.0.2.1:7420")
+        peer = node.registry.native("b" * 52, "bob", "192.0.2.1:7420")
         established = Established(cast(Any, InMemory(ours)), Decoder(), peer, hello(), [RESUME])
-        link = NativeLink(links, established, direction="in", address="192.0.2.1:7420")
-        links.attach(peer, link)
-        await links.journal.settled()
-        nursery.start_soon(links.serve, peer, link, link.run)
+        link = NativeLink(node.link_parts, established, direction="in", address="192.0.2.1:7420")
+        node.links.attach(peer, link)
+        await node.journal.settled()
+        nursery.start_soon(node.links.serve, peer, link, link.run)
         heard, all_acked = list[float](), trio.Event()
 
         async def listen() -> None:
@@ -430,17 +428,17 @@ async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_he
         for seq in range(1, 101):
             await theirs.send_all(encode_many([Text("handmade", seq, "x" * 2000)]))
         start = trio.current_time()
-        await trio.sleep(10 * links.config.dead_after)
-        assert not links.journal.has_capacity
+        await trio.sleep(10 * node.config.dead_after)
+        assert not node.journal.has_capacity
         assert link.reason is None
         times = [start, *(time for time in heard if time > start)]
-        assert max(later - earlier for earlier, later in pairwise(times)) <= links.config.ping_after + 1
-        assert times[-1] > trio.current_time() - links.config.ping_after - 1
+        assert max(later - earlier for earlier, later in pairwise(times)) <= node.config.ping_after + 1
+        assert times[-1] > trio.current_time() - node.config.ping_after - 1
         world.let_go()
         world._held = None
         await all_acked.wait()
         assert link.reason is None
-        await trio.sleep(links.config.dead_after + 1)  # now the peer is silent, and nothing else is in the way
+        await trio.sleep(node.config.dead_after + 1)  # now the peer is silent, and nothing else is in the way
         assert link.reason == "no answer"
         await theirs.aclose()
         nursery.cancel_scope.cancel()

@@ -10,9 +10,9 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.api.params import Filter
 from chatd.journal.epochs import GlobalId, split_position
-from chatd.net.links import Links
 from chatd.net.native.link import NativeLink
 from chatd.net.native.queries import ANSWERING_MOST, ASKED_MOST, TOLD_MOST, WAITING_MOST, Queries
+from chatd.node import Node
 from chatd.query.tally import SPAN
 from chatd.query.trace import Moment
 from chatd.wire.frames import (
@@ -39,9 +39,9 @@ FIRST = GlobalId("k" * 52, EPOCH, 1)
 
 
 @asynccontextmanager
-async def asked_by(links: Links, *frames: Frame) -> AsyncIterator[tuple[Handmade, NativeLink]]:
+async def asked_by(node: Node, *frames: Frame) -> AsyncIterator[tuple[Handmade, NativeLink]]:
     """A link whose other side has said those frames, all of which are acknowledged."""
-    async with linked(links, RESUME, *frames) as (peer, link):
+    async with linked(node, RESUME, *frames) as (peer, link):
         if frames:
             await peer.until(AckFrame)
         yield peer, link
@@ -58,20 +58,20 @@ async def refused(ask: Callable[[], Any]) -> str:
 
 
 async def test_who_has_sent_a_message_is_told_when_it_came() -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
         traced = await peer.until(TracedFrame)
         assert (traced.token, traced.known) == (7, True)
         assert [(what, who) for what, _, who in traced.steps] == [("arrived", ""), ("committed", "")]
-        now = links.runtime.wall()
+        now = node.runtime.wall()
         assert all(now - 60 < when <= now for _, when, _ in traced.steps)
 
 
 async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
-    async with linking() as links, asked_by(links) as (peer, link):
-        await links.chat.send(link.peer, "hi")[1].wait()
+    async with linking() as node, asked_by(node) as (peer, link):
+        await node.chat.send(link.peer, "hi")[1].wait()
         text = await peer.until(Text)
-        await peer.send(AckFrame(text.epoch, text.seq), Inquire(7, links.identity.node, text.epoch, text.seq))
+        await peer.send(AckFrame(text.epoch, text.seq), Inquire(7, node.identity.node, text.epoch, text.seq))
         traced = await peer.until(TracedFrame)
         assert [what for what, _, _ in traced.steps] == ["accepted", "committed", "sent", "acknowledged"]
         times = [when for _, when, _ in traced.steps]
@@ -79,13 +79,13 @@ async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
 
 
 async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
-        consumers = links.traces._consumers
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
+        consumers = node.traces._consumers
         for name in ("done", "waits"):
             await consumers.create(name, 0, MESSAGES, None).wait()
         done = consumers.get("done")
         assert done is not None
-        await consumers.ack(done, links.journal.committed).wait()
+        await consumers.ack(done, node.journal.committed).wait()
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
         steps = (await peer.until(TracedFrame)).steps
         assert [(what, who, when > 0) for what, when, who in steps[2:]] == [
@@ -95,22 +95,22 @@ async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> N
 
 
 async def test_of_more_consumers_than_fit_the_first_are_told() -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
         for number in range(100):
-            links.traces._consumers.create(f"c{number:03}", 0, MESSAGES, None)
-        await links.journal.settled()
+            node.traces._consumers.create(f"c{number:03}", 0, MESSAGES, None)
+        await node.journal.settled()
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
         steps = (await peer.until(TracedFrame)).steps
         assert [who for _, _, who in steps[2:]] == [f"c{number:03}" for number in range(62)]
 
 
 async def test_of_others_messages_nothing_is_told() -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "secret")) as (_, link):
-        ours, _batch = links.chat.send(link.peer, "hi")
-        async with linked(links, RESUME, identity=new_identity(), epoch="stranger") as (stranger, _):
-            us, seq = links.identity.node, split_position(ours.position)[1]
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "secret")) as (_, link):
+        ours, _batch = node.chat.send(link.peer, "hi")
+        async with linked(node, RESUME, identity=new_identity(), epoch="stranger") as (stranger, _):
+            us, seq = node.identity.node, split_position(ours.position)[1]
             places = [(stranger.node, EPOCH, 1), (link.peer.node or "", EPOCH, 1), (us, EPOCH, 1)]
-            places += [(us, links.journal.epoch, seq), (us, links.journal.epoch, 1)]
+            places += [(us, node.journal.epoch, seq), (us, node.journal.epoch, 1)]
             for token, place in enumerate(places):
                 await stranger.send(Inquire(token, *place))
                 assert await stranger.until(TracedFrame) == TracedFrame(token, False, [])
@@ -120,14 +120,14 @@ async def test_of_others_messages_nothing_is_told() -> None:
 
 async def test_messages_are_counted() -> None:
     texts = [Text(EPOCH, seq, "x") for seq in range(1, 301)]
-    async with linking() as links, asked_by(links, *texts) as (peer, _):
+    async with linking() as node, asked_by(node, *texts) as (peer, _):
         await peer.send(Count(1, EPOCH, 1, 300), Count(2, EPOCH, 11, 20), Count(3, "zzzzzzzz", 1, 300))
         answers = {(await peer.until(Counted)) for _ in range(3)}
         assert answers == {Counted(1, 300, 300), Counted(2, 10, 10), Counted(3, 0, 0)}
 
 
 async def test_over_too_wide_a_range_there_is_no_answer() -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "x")) as (peer, _):
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "x")) as (peer, _):
         await peer.send(Count(1, EPOCH, 0, SPAN), Count(2, EPOCH, 0, 2**63 - 1), Count(3, EPOCH, 1, SPAN))
         assert await peer.until(Counted) == Counted(3, 1, 1)
 
@@ -135,14 +135,14 @@ async def test_over_too_wide_a_range_there_is_no_answer() -> None:
 async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "x")) as (peer, link):
-        between, let_go = links.traces.visible_to, trio.Event()
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "x")) as (peer, link):
+        between, let_go = node.traces.visible_to, trio.Event()
 
         async def slowly(*args: Any) -> list[Moment] | None:
             await let_go.wait()
             return await between(*args)
 
-        monkeypatch.setattr(links.traces, "visible_to", slowly)
+        monkeypatch.setattr(node.traces, "visible_to", slowly)
         await peer.send(*(Inquire(token, peer.node, EPOCH, 1) for token in range(1000)), PingFrame(5))
         while (await peer.until(PongFrame)).token != 5:
             continue
@@ -155,9 +155,9 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
 
 
 async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linking() as links, asked_by(links) as (peer, link):
+    async with linking() as node, asked_by(node) as (peer, link):
         held = trio.Event()
-        monkeypatch.setattr(links.traces, "visible_to", lambda _peer, _id: held.wait())
+        monkeypatch.setattr(node.traces, "visible_to", lambda _peer, _id: held.wait())
         await peer.send(Inquire(1, peer.node, EPOCH, 1), Text(EPOCH, 1, "hi"), PingFrame(5))
         await peer.until(AckFrame)
         assert len(link.queries._answering) == 1
@@ -166,13 +166,13 @@ async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.Monkey
 async def test_a_bug_in_an_answer_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with linking() as links, asked_by(links, Text(EPOCH, 1, "hi")) as (peer, _):
+    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
 
         def fail(*_: object) -> None:
             raise ZeroDivisionError
 
         with monkeypatch.context() as patched:
-            patched.setattr(links.traces, "visible_to", fail)
+            patched.setattr(node.traces, "visible_to", fail)
             await peer.send(Inquire(1, peer.node, EPOCH, 1), Count(2, EPOCH, 1, 1))
             assert await peer.until(Counted) == Counted(2, 1, 1)
         await peer.send(Inquire(3, peer.node, EPOCH, 1))
@@ -181,7 +181,7 @@ async def test_a_bug_in_an_answer_ends_nothing(
 
 
 async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linking() as links:
+    async with linking() as node:
         begun, ended = trio.Event(), trio.Event()
 
         async def hang(*_: object) -> None:
@@ -191,8 +191,8 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
             finally:
                 ended.set()
 
-        monkeypatch.setattr(links.traces, "visible_to", hang)
-        async with asked_by(links) as (peer, link):
+        monkeypatch.setattr(node.traces, "visible_to", hang)
+        async with asked_by(node) as (peer, link):
             await peer.send(Inquire(1, peer.node, EPOCH, 1))
             await begun.wait()
         await ended.wait()
@@ -203,7 +203,7 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_an_answer_goes_to_who_has_asked() -> None:
-    async with linking() as links, asked_by(links) as (peer, link), trio.open_nursery() as nursery:
+    async with linking() as node, asked_by(node) as (peer, link), trio.open_nursery() as nursery:
         found: dict[int, TracedFrame] = {}
 
         async def inquire(seq: int) -> None:
@@ -224,15 +224,15 @@ async def wait_until(condition: Callable[[], bool]) -> None:
 
 
 async def test_answers_to_what_was_not_asked_are_nothing() -> None:
-    async with linking() as links, asked_by(links) as (peer, link), trio.open_nursery() as nursery:
+    async with linking() as node, asked_by(node) as (peer, link), trio.open_nursery() as nursery:
         counted: list[Counted] = []
 
         async def count() -> None:
-            counted.append(await link.queries.count(links.journal.epoch, 1, 2))
+            counted.append(await link.queries.count(node.journal.epoch, 1, 2))
 
         nursery.start_soon(count)
         question = await peer.until(Count)
-        assert (question.epoch, question.first, question.last) == (links.journal.epoch, 1, 2)
+        assert (question.epoch, question.first, question.last) == (node.journal.epoch, 1, 2)
         await peer.send(
             Counted(question.token + 1, 9, 9), TracedFrame(question.token, True, []), TracedFrame(1, True, [])
         )
@@ -243,8 +243,8 @@ async def test_answers_to_what_was_not_asked_are_nothing() -> None:
 
 
 async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked() -> None:
-    async with linking() as links:
-        async with asked_by(links) as (peer, link), trio.open_nursery() as nursery:
+    async with linking() as node:
+        async with asked_by(node) as (peer, link), trio.open_nursery() as nursery:
             kinds: list[str] = []
 
             async def inquire() -> None:
@@ -260,7 +260,7 @@ async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked() -
 
 
 async def test_who_gives_up_leaves_nothing_open() -> None:
-    async with linking() as links, asked_by(links) as (peer, link):
+    async with linking() as node, asked_by(node) as (peer, link):
         with trio.move_on_after(0):
             await link.queries.inquire(FIRST)
         question = await peer.until(Inquire)
@@ -271,7 +271,7 @@ async def test_who_gives_up_leaves_nothing_open() -> None:
 
 
 async def test_only_so_many_questions_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linking() as links, asked_by(links) as (_, link), trio.open_nursery() as nursery:
+    async with linking() as node, asked_by(node) as (_, link), trio.open_nursery() as nursery:
         for _ in range(ASKED_MOST):
             nursery.start_soon(link.queries.inquire, FIRST)
         await wait_until(lambda: len(link.queries._asked) == ASKED_MOST)
@@ -283,10 +283,23 @@ async def test_only_so_many_questions_may_be_open(monkeypatch: pytest.MonkeyPatc
 # -- what is told
 
 
+def queries_of(node: Node, wake: Callable[[], None]) -> Queries:
+    """Those of a link to bob."""
+    return Queries(
+        node.registry.native("b" * 52, "bob", "127.0.0.1:1"),
+        wake,
+        links=node.links,
+        random=node.runtime.random,
+        journal=node.journal,
+        lookup=node.chat.lookup,
+        traces=node.traces,
+    )
+
+
 async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None:
-    async with linking() as links:
+    async with linking() as node:
         woken: list[int] = []
-        queries = Queries(links, links.registry.native("b" * 52, "bob", "127.0.0.1:1"), lambda: woken.append(1))
+        queries = queries_of(node, lambda: woken.append(1))
         assert all(queries.tell(Explored(number)) for number in range(TOLD_MOST))
         assert not queries.tell(Explored(TOLD_MOST))
         assert queries.due() == [Explored(number) for number in range(TOLD_MOST)]
@@ -296,8 +309,8 @@ async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None
 
 
 async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
-    async with linking() as links:
-        queries = Queries(links, links.registry.native("b" * 52, "bob", "127.0.0.1:1"), lambda: None)
+    async with linking() as node:
+        queries = queries_of(node, lambda: None)
         page = FoundFrame(1, "b" * 52, "bob", False, 0, [("c" * 52, "carol", "up", 0.5)] * 255, True)
         told = 0
         while queries.tell(page):
@@ -308,6 +321,6 @@ async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
 
 
 async def test_what_is_told_comes_with_the_next_write() -> None:
-    async with linking() as links, asked_by(links) as (peer, link):
+    async with linking() as node, asked_by(node) as (peer, link):
         link.queries.tell(Explored(77))
         assert await peer.until(Explored) == Explored(77)

@@ -244,7 +244,7 @@ async def test_what_could_not_be_stored_ends_the_connections_that_said_it() -> N
     world = World()
     async with room_port_node(world) as node:
         bob, carol = await node.named("bob"), await node.named("carol")
-        await node.links.journal.settled()
+        await node.node.journal.settled()
         world.fault = DiskFull()
         await bob.say("lost")
         assert await bob.wait_over() == "reset"
@@ -370,7 +370,7 @@ async def test_what_would_be_gone_with_the_next_start_ends_the_connection_of_who
     async with room_port_node() as node:
         bob = await node.named("bob")
         await node.named("carol")
-        node.links.journal.store.files.lost = True
+        node.node.journal.store.files.lost = True
         await bob.send_raw(b"lost")
         await node.users("bob", gone=True)
         assert ("bob", "storage_lost") in await node.leaves()

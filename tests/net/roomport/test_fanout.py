@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from chatd.api.events import Message
 from chatd.api.results import PeerRef
-from chatd.net.links import Links
 from chatd.net.roomport import fanout as module
 from chatd.net.roomport.fanout import Fanout
 from chatd.net.roomport.writer import ClientWriter
+from chatd.node import Node
 from chatd.rooms.room import HostedRoom, Member
 from chatd.runtime import Runtime
 from chatd.sync import Broadcast
@@ -58,11 +58,11 @@ class FakeRecipient:
 class Stage:
     """A room and its fan-out."""
 
-    def __init__(self, links: Links) -> None:
-        self.links = links
-        self.rooms, self.posting = links.router.hosted_rooms, links.router.posting
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.rooms, self.posting = node.router.hosted_rooms, node.router.posting
         self.room: HostedRoom = self.rooms.host("lobby")[0]
-        self.fanout = Fanout(self.room, links.journal, links.nursery)
+        self.fanout = Fanout(self.room, node.journal, node.links.nursery)
         self.host, _ = self.rooms.enter_own(self.room, "alice")
         self.entered = 0
 
@@ -81,15 +81,15 @@ class Stage:
 @asynccontextmanager
 async def a_stage(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Stage]:
     """A room and its fan-out; at the end all recipients leave, and the task ends with the last one."""
-    async with linking(runtime, **settings) as links:
-        stage = Stage(links)
+    async with linking(runtime, **settings) as node:
+        stage = Stage(node)
         yield stage
         for ears in stage.fanout._recipients.values():
             for recipient in list(ears):
                 stage.fanout.discard(recipient)
         await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
         assert not stage.fanout._running
-        assert not [task for task in links.nursery.child_tasks if "supervised" in task.name]
+        assert not [task for task in node.links.nursery.child_tasks if "supervised" in task.name]
 
 
 async def test_what_one_says_goes_to_all_others_in_their_dialect() -> None:
@@ -108,7 +108,7 @@ async def test_what_one_says_goes_to_all_others_in_their_dialect() -> None:
 async def test_all_that_hear_the_same_get_the_very_same_bytes() -> None:
     async with a_stage() as stage:
         ears = [stage.enter(f"user{number}") for number in range(100)]
-        await stage.links.journal.settled()
+        await stage.node.journal.settled()
         stage.say(stage.host, *[f"text {number}" for number in range(50)])
         await ears[-1].hears(b"".join(b"<alice> text %d\n" % number for number in range(50)))
         assert len({id(recipient.writes[0]) for recipient in ears}) == 1
@@ -129,7 +129,7 @@ async def test_nobody_hears_anything_that_is_not_committed() -> None:
     world = World()
     async with a_stage(world) as stage:
         bob = stage.enter("bob")
-        await stage.links.journal.settled()
+        await stage.node.journal.settled()
         world.hold()
         stage.say(stage.host, "soon")
         await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
@@ -209,7 +209,7 @@ async def test_who_is_discarded_gets_nothing_more_also_in_the_middle_of_a_turn(m
     monkeypatch.setattr(module, "STRIDE", 2)
     async with a_stage() as stage:
         ears = [stage.enter(f"user{number}") for number in range(10)]
-        await stage.links.journal.settled()
+        await stage.node.journal.settled()
         first, last = ears[0], ears[-1]
         stage.say(stage.host, "one")
         await first.hears(b"<alice> one\n")
@@ -223,7 +223,7 @@ async def test_many_and_large_messages_are_brought_in_turns_of_bounded_size(monk
     monkeypatch.setattr(module, "TURN_BYTES", 4000)
     async with a_stage() as stage:
         bob = stage.enter("bob")
-        await stage.links.journal.settled()
+        await stage.node.journal.settled()
         texts = ["x" * 3000, "y" * 10000, *(f"text {number}" for number in range(40))]
         stage.say(stage.host, *texts)
         await bob.hears("".join(f"<alice> {text}\n" for text in texts).encode())
@@ -250,13 +250,13 @@ async def test_the_task_is_there_while_somebody_is_and_comes_again() -> None:
             stage.rooms.leave(stage.room, bob.member)
             await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
             assert not stage.fanout._running
-            assert not stage.links.journal._watchers
+            assert not stage.node.journal._watchers
 
 
 async def test_one_that_comes_as_the_last_one_goes_is_served() -> None:
     async with a_stage() as stage:
         bob = stage.enter("bob")
-        await stage.links.journal.settled()
+        await stage.node.journal.settled()
         stage.fanout.discard(bob)
         carol = stage.enter("carol")
         stage.say(stage.host, "hi")

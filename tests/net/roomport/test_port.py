@@ -9,7 +9,6 @@ import trio.testing
 
 from chatd.api.errors import ControlError
 from chatd.failures import AddressInUse
-from chatd.net.roomport.port import RoomPorts
 from tests.harness.linked_node import linking
 from tests.harness.parts import World
 from tests.harness.room_ports import NAME, rest, room_port_node
@@ -30,8 +29,8 @@ async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> Non
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        async with linking(room_port=[NAME, f"{taken}=den,dialect=name"]) as links:
-            ports = RoomPorts(links)
+        async with linking(room_port=[NAME, f"{taken}=den,dialect=name"]) as node:
+            ports = node.room_ports
             with pytest.raises(AddressInUse, match=f"cannot listen on {taken} .*another with --room-port"):
                 await ports.bind()
             assert ports._listeners[0].socket.fileno() == -1
