@@ -150,7 +150,7 @@ async def test_a_room_that_a_port_serves_cannot_be_closed(network: Network) -> N
     with pytest.raises(Refused) as refused:
         await a.ask("room.close", room="lobby")
     assert (refused.value.kind, "--room-port" in refused.value.data["hint"]) == ("conflict", True)
-    assert (await a.ask("status"))["room_ports"] == a.node.room_ports
+    assert (await a.ask("status"))["room_ports"] == a.node.room_ports.addresses
 
 
 async def test_a_node_that_stops_hangs_up_with_a_reset_and_says_so(network: Network) -> None:
