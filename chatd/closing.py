@@ -25,7 +25,7 @@ class GracefulClose:
     def __init__(self) -> None:
         self._open: dict[trio.CancelScope, None] = {}  # oldest first
 
-    async def part(self, sock: trio.socket.SocketType, last_words: bytes = b"", within: float = WITHIN_S) -> None:
+    async def shut_down(self, sock: trio.socket.SocketType, last_words: bytes = b"", within: float = WITHIN_S) -> None:
         """Write `last_words`, and wait until the other side has closed: `within` seconds, or MOST_BYTES, at most."""
         with self._place(within), contextlib.suppress(OSError, trio.ClosedResourceError):
             rest = memoryview(last_words)

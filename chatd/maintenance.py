@@ -33,7 +33,7 @@ async def run(node: Node, bind_again: Callable[[], Awaitable[None]]) -> None:
         outcomes.expire()
         journal.flush()
         hurry = await _delete(retention, began + TICK_S)
-        await files.look()
+        await files.check()
         due = min(began + TICK_S, max(outcomes.next_expiry, began + HURRY_S))
         await trio.sleep_until(began + HURRY_S if hurry else due)
 
@@ -59,7 +59,7 @@ class Files:
         self._look_at = trio.current_time() + LOOK_S
         self._lost_at: float | None = None
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Called once a round."""
         journal, due = self._node.journal, trio.current_time() >= self._look_at
         if due or journal.store.files.is_in_doubt:
@@ -97,8 +97,8 @@ class Files:
         return ""
 
     def _complain(self, where: str, what: str) -> None:
-        before = self._node.complaints.pop(where, "")
+        before = self._node.problems.pop(where, "")
         if what:
-            self._node.complaints[where] = what
+            self._node.problems[where] = what
         if what and what != before:
             log.warning("%s", what)

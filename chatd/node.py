@@ -65,7 +65,7 @@ class Node:
         self.started = now  # trio's clock
         self.scope = trio.CancelScope()  # everything that runs; `stop_at_once` cancels it
         self.stop_reason = ""
-        self.complaints: dict[str, str] = {}  # what maintenance has found wrong, by subject; `health` reports it
+        self.problems: dict[str, str] = {}  # what maintenance has found wrong, by subject; `health` reports it
         self._stop = trio.Event()
 
     def _build_net(self) -> None:
@@ -99,7 +99,7 @@ class Node:
 
     def _link_down(self, peer: Peer, link: PeerLink) -> None:
         """Tell the parts that remember links and connected peers that a link has ended."""
-        self.explorer.lost(link)
+        self.explorer.link_down(link)
         if not peer.links:
             self.joined_rooms.host_disconnected(peer)
 

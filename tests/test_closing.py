@@ -40,7 +40,7 @@ async def test_who_has_written_more_than_was_read_gets_the_last_words_and_a_fin(
 
     async def leave() -> None:
         with ours:
-            await GracefulClose().part(ours, b"goodbye\n")
+            await GracefulClose().shut_down(ours, b"goodbye\n")
 
     nursery.start_soon(leave)
     assert await theirs.recv(100) == b"goodbye\n"
@@ -57,7 +57,7 @@ async def test_who_neither_reads_nor_closes_is_left_in_time(
     pair: Pair, autojump_clock: trio.testing.MockClock, last_words: bytes
 ) -> None:
     began = trio.current_time()
-    await GracefulClose().part(pair[0], last_words, within=5)
+    await GracefulClose().shut_down(pair[0], last_words, within=5)
     assert trio.current_time() - began == 5
 
 
@@ -75,7 +75,7 @@ async def test_who_never_stops_to_write_is_left(
             return
 
     nursery.start_soon(write)
-    await GracefulClose().part(ours, within=float("inf"))
+    await GracefulClose().shut_down(ours, within=float("inf"))
     ours.close()
 
 
@@ -83,7 +83,7 @@ async def test_who_has_gone_already_is_no_error(pair: Pair) -> None:
     ours, theirs = pair
     await theirs.send(b"x")
     theirs.close()
-    await GracefulClose().part(ours, b"goodbye")
+    await GracefulClose().shut_down(ours, b"goodbye")
 
 
 async def test_of_too_many_the_oldest_is_left_at_once(
@@ -94,7 +94,7 @@ async def test_of_too_many_the_oldest_is_left_at_once(
     pairs = [trio.socket.socketpair() for _ in range(3)]
 
     async def leave(number: int) -> None:
-        await leaving.part(pairs[number][0])
+        await leaving.shut_down(pairs[number][0])
         left.append((number, trio.current_time()))
 
     began = trio.current_time()

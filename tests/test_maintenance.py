@@ -56,7 +56,7 @@ class Kept:
         self.stops: list[str] = []
         self.bound: list[float] = []
         self.socket_failure: Exception | None = None
-        self.complaints: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
 
     @property
     def node(self) -> Node:
@@ -67,7 +67,7 @@ class Kept:
             config=self.config,
             registry=SimpleNamespace(owed=self.owed),
             request_stop=self.stops.append,
-            complaints=self.complaints,
+            problems=self.problems,
         )
         return cast(Node, parts)
 
@@ -214,10 +214,10 @@ async def test_a_lost_identity_is_told_once_and_no_longer_when_it_is_back(
     key.unlink()
     async with kept_up(kept):
         await trio.sleep(100)
-        assert str(key) in kept.complaints["identity"]
+        assert str(key) in kept.problems["identity"]
         key.touch()
         await trio.sleep(32)
-        assert kept.complaints == {}
+        assert kept.problems == {}
     assert len([record for record in caplog.records if str(key) in record.getMessage()]) == 1
 
 
@@ -228,4 +228,4 @@ async def test_the_control_socket_is_looked_at_twice_a_minute_and_told_of_where_
     kept.socket_failure = StartupFailure("something else is there")
     await run_for(kept, 61.5)
     assert [at - start for at in kept.bound] == pytest.approx([30, 60], abs=1)
-    assert kept.complaints == {"socket": "something else is there"}
+    assert kept.problems == {"socket": "something else is there"}

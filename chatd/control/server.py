@@ -128,7 +128,7 @@ class ControlServer:
     async def _supervise(self, sock: trio.socket.SocketType, short: bool) -> None:
         with sock:
             farewell = await self._attend(sock, short)
-            await self._closing.part(sock, farewell)
+            await self._closing.shut_down(sock, farewell)
         self._acceptor.refill()
 
     async def _attend(self, sock: trio.socket.SocketType, short: bool) -> bytes:

@@ -53,7 +53,7 @@ class SourceLimits:
             if not self._open[host]:
                 del self._open[host]
 
-    def complain(self, host: str) -> None:
+    def log_refusal(self, host: str) -> None:
         """Log that one was refused, now and then."""
         if trio.current_time() - self._complained >= COMPLAIN_EVERY_S:
             self._complained = trio.current_time()

@@ -227,7 +227,7 @@ class Dialer:
         host, port = parse_address(address)
         faults = self._handshake_parts.faults
         with trio.move_on_after(DIAL_S):
-            await faults.passable(wanted)
+            await faults.wait_passable(wanted)
             return faults.wrap(await self._parts.runtime.dial(host, port), wanted)
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 

@@ -93,7 +93,7 @@ class Listener:
             with self._acceptor:
                 async with trio.open_nursery() as nursery:
                     for listener in self._listeners:
-                        nursery.start_soon(self._acceptor.run, listener, self._take)
+                        nursery.start_soon(self._acceptor.run, listener, self._accepted)
         finally:
             self.close()
 
@@ -109,13 +109,13 @@ class Listener:
 
     # -- one connection
 
-    def _take(self, accepted: trio.SocketStream, *, short: bool) -> None:
+    def _accepted(self, accepted: trio.SocketStream, *, short: bool) -> None:
         """Links live in their own nursery: they outlast the intake."""
         self._links.start("an accepted connection", partial(self._refuse if short else self._serve, accepted))
 
     async def _refuse(self, accepted: trio.SocketStream) -> None:
         with accepted.socket:
-            await self._parting.part(accepted.socket, within=REFUSE_WITHIN_S)
+            await self._parting.shut_down(accepted.socket, within=REFUSE_WITHIN_S)
         self._acceptor.refill()
 
     async def _serve(self, accepted: trio.SocketStream) -> None:
@@ -125,7 +125,7 @@ class Listener:
                 await supervised("an accepted connection", lambda: self._admit(stream))
             finally:
                 stream.socket.close()
-            await self._faults.finished(stream)  # what is accepted is closed as soon as this returns
+            await self._faults.wait_closed(stream)  # what is accepted is closed as soon as this returns
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         try:
@@ -134,8 +134,8 @@ class Listener:
         except OSError:
             return  # gone before we looked
         if self.is_full or not self._sources.enter(host, trio.current_time()):
-            self._sources.complain(host)
-            await self._parting.part(stream.socket, within=REFUSE_WITHIN_S)
+            self._sources.log_refusal(host)
+            await self._parting.shut_down(stream.socket, within=REFUSE_WITHIN_S)
             return
         self._open += 1
         try:

@@ -50,7 +50,7 @@ class Pings:
         self._due.append(token)
         return asked
 
-    def take(self) -> list[int]:
+    def take_due(self) -> list[int]:
         """The tokens to send now."""
         due, self._due = self._due, []
         return due

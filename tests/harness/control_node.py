@@ -267,7 +267,7 @@ class Stand:
             room_ports=SimpleNamespace(addresses=["127.0.0.1:1234"]),
             started=trio.current_time(),
             version="0.0",
-            complaints={},
+            problems={},
             clones=Clones(self.journal, self.registry),
             request_stop=self.stops.append,
         )

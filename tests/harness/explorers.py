@@ -36,7 +36,7 @@ class FakeLink:
         self.delay = delay
         self.reason: str | None = None
         self.muted = False  # what is told gets lost
-        self.room = 1_000_000  # frames that it takes
+        self.capacity = 1_000_000  # frames that it takes
         self.told: list[Told] = []
         self.far: FakeLink
         self.explorer: Explorer  # at this end
@@ -46,11 +46,11 @@ class FakeLink:
     def queries(self) -> "FakeLink":
         return self
 
-    def tell(self, frame: Told) -> bool:
+    def send(self, frame: Told) -> bool:
         encode(frame)  # it can be
-        if self.room == 0:
+        if self.capacity == 0:
             return False
-        self.room -= 1
+        self.capacity -= 1
         self.told.append(frame)
         if not self.muted:
             self._due.send_nowait((trio.current_time() + self.delay, frame))
@@ -69,7 +69,7 @@ class FakeLink:
                 frame.settle(0.0, 0.0)
                 self.peer.rtt_ms = round(frame.rtt_s * 1000, 3)
             elif self.far.reason is None:
-                self.far.explorer.take(frame, self.far)
+                self.far.explorer.receive(frame, self.far)
 
     def close(self, reason: str) -> None:
         self.reason = reason

@@ -90,7 +90,7 @@ async def native_connections(node: Node, count: int) -> None:
         node.links.attach(peer, link)
         node.router.declarations.receive(peer, link, Rooms(1, []))
         node.router.hosted_rooms.intervals.of_node(peer.node or "")
-        node.explorer._may_ask(cast(Any, link))
+        node.explorer._is_allowed(cast(Any, link))
         node.journal.timings.writes.add(peer.stream_id, 0, node.journal.committed + 1, 0.0)
         await node.links.serve(peer, link, _nothing)
         if number % FEW == 0:

@@ -300,7 +300,7 @@ async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: 
             await peer.send(*(FLOODS[flood](number) for number in range(first, first + 500)))
         link = a.node.registry.find("handmade").links[0]
         assert isinstance(link, NativeLink)
-        assert len(link.queries._told) <= TOLD_MOST
+        assert len(link.queries._outgoing) <= TOLD_MOST
         assert not link.queries._waiting or len(link.queries._waiting) < 10
         await peer.send(PingFrame(1))
         await peer.until(PongFrame)

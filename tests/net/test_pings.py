@@ -27,8 +27,8 @@ async def test_a_question_is_due_once_and_its_pong_gives_the_round_trip(
     pings: Pings, mock_clock: trio.testing.MockClock
 ) -> None:
     asked = pings.ask()
-    (token,) = pings.take()
-    assert pings.take() == []
+    (token,) = pings.take_due()
+    assert pings.take_due() == []
     mock_clock.jump(0.25)
     assert not asked.answered.is_set()
     assert pings.answered(token) == 250.0
@@ -38,7 +38,7 @@ async def test_a_question_is_due_once_and_its_pong_gives_the_round_trip(
 
 async def test_a_pong_that_nobody_asked_for_or_a_second_one_tells_nothing(pings: Pings) -> None:
     pings.ask()
-    (token,) = pings.take()
+    (token,) = pings.take_due()
     assert pings.answered(token + 1) is None
     assert pings.answered(token) is not None
     assert pings.answered(token) is None
@@ -48,7 +48,7 @@ async def test_pongs_may_come_in_any_order(pings: Pings, mock_clock: trio.testin
     first = pings.ask()
     mock_clock.jump(1)
     second = pings.ask()
-    tokens = pings.take()
+    tokens = pings.take_due()
     mock_clock.jump(1)
     assert pings.answered(tokens[1]) == 1000.0
     assert (first.answered.is_set(), second.answered.is_set()) == (False, True)
@@ -57,7 +57,7 @@ async def test_pongs_may_come_in_any_order(pings: Pings, mock_clock: trio.testin
 
 async def test_of_too_many_open_questions_the_oldest_is_given_up(pings: Pings) -> None:
     asked = [pings.ask() for _ in range(OPEN + 2)]
-    tokens = pings.take()
+    tokens = pings.take_due()
     assert [pings.answered(token) is None for token in tokens] == [True, True] + [False] * OPEN
     assert [one.answered.is_set() for one in asked] == [False, False] + [True] * OPEN
 
@@ -72,7 +72,7 @@ async def test_the_time_of_the_last_question_is_kept(pings: Pings, mock_clock: t
 async def test_tokens_fit_the_wire(pings: Pings) -> None:
     for _ in range(100):
         pings.ask()
-    assert all(0 <= token < 2**63 for token in pings.take())
+    assert all(0 <= token < 2**63 for token in pings.take_due())
 
 
 @pytest.mark.parametrize("ahead", [0.0, 3.5, -120.0])
@@ -81,7 +81,7 @@ async def test_the_clock_of_the_peer_is_found_within_half_of_the_round_trip(
     pings: Pings, mock_clock: trio.testing.MockClock, ahead: float, there: float
 ) -> None:
     asked = pings.ask()
-    (token,) = pings.take()
+    (token,) = pings.take_due()
     mock_clock.jump(there)  # the way there, of 0.4 s for both
     theirs = Wall()() + ahead
     mock_clock.jump(0.4 - there)
@@ -93,7 +93,7 @@ async def test_the_clock_of_the_peer_is_found_within_half_of_the_round_trip(
 
 async def test_of_a_peer_that_does_not_say_the_time_the_clock_is_not_known(pings: Pings) -> None:
     asked = pings.ask()
-    (token,) = pings.take()
+    (token,) = pings.take_due()
     pings.answered(token)
     assert asked.answered.is_set()
     assert asked.clock_s is None

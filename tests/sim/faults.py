@@ -89,7 +89,7 @@ class Faults:
             while not await machine.start():
                 await machine.exited()
         for machine in self._machines:
-            self._suffer(machine, None, "both", {}, heal=True, lasting=None)
+            self._impair(machine, None, "both", {}, heal=True, lasting=None)
 
     def _pick(self, random: Random) -> Machine:
         return random.choice(self._machines)
@@ -247,10 +247,10 @@ class Faults:
                 lasting = random.choice((None, random.uniform(0.1, 60)))
                 changes = {kind: draw(random) for kind, draw in IMPAIRMENTS.items() if random.random() < 0.3}
                 direction, heal = random.choice(("both", "both", "out", "in")), random.random() < 0.3
-                self._suffer(machine, whose, direction, changes, heal=heal, lasting=lasting)
+                self._impair(machine, whose, direction, changes, heal=heal, lasting=lasting)
             await trio.sleep(random.expovariate(0.3))
         if random.random() < 0.5:
-            self._suffer(machine, None, "both", {}, heal=True, lasting=None)
+            self._impair(machine, None, "both", {}, heal=True, lasting=None)
 
     async def _lie(self, random: Random) -> None:
         """All liars at once; what they draw is their own."""
@@ -258,7 +258,7 @@ class Faults:
             for liar in self._liars:
                 nursery.start_soon(liar.spree, self._plan.seconds)
 
-    def _suffer(
+    def _impair(
         self,
         machine: Machine,
         peers: list[Peer] | None,

@@ -34,7 +34,7 @@ def _disk(node: Node, _session: Session) -> Iterator[str]:
 def _files(node: Node, _session: Session) -> Iterator[str]:
     if node.journal.lost:
         yield LOST.message
-    yield from node.complaints.values()
+    yield from node.problems.values()
 
 
 def _peer_port(node: Node, _session: Session) -> Iterator[str]:

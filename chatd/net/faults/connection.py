@@ -66,7 +66,7 @@ class FaultySocket:
 
     # -- what it suffers
 
-    def suffer(self, faults: LinkFaults, out: Meter, in_: Meter) -> None:
+    def impair(self, faults: LinkFaults, out: Meter, in_: Meter) -> None:
         """Suffer that from now on."""
         now = trio.current_time()
         self._out.set(faults.out, out, now)
@@ -88,7 +88,7 @@ class FaultySocket:
             self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         except OSError:
             self._closed = True  # it was broken already
-        self.abandon()
+        self.close_now()
 
     # -- what its owner does
 
@@ -105,11 +105,11 @@ class FaultySocket:
         while True:
             self._check()
             now = trio.current_time()
-            data = self._in.take(now, most, peek=bool(flags & socket.MSG_PEEK))
+            data = self._in.read(now, most, peek=bool(flags & socket.MSG_PEEK))
             if data:
                 self._in_moved.notify()
                 return data
-            if self._in.over:
+            if self._in.at_end:
                 if self._in_error is not None:
                     raise self._in_error
                 return b""
@@ -129,9 +129,9 @@ class FaultySocket:
             self._check()
             if self._out_error is not None:
                 raise self._out_error
-            room = self._out.room
+            room = self._out.capacity
             if room or not data:
-                self._out.put(bytes(data[:room]), trio.current_time())
+                self._out.write(bytes(data[:room]), trio.current_time())
                 self._out_moved.notify()
                 return min(room, len(data))
             await self._out_moved.wait()
@@ -139,7 +139,7 @@ class FaultySocket:
     def shutdown(self, how: int) -> None:
         """Write no more: the other end gets to the end, once all else has got through. Raises OSError."""
         if self.shaped:
-            self._out.end(trio.current_time())
+            self._out.finish(trio.current_time())
             self._out_moved.notify()
         else:
             self._sock.shutdown(how)
@@ -152,9 +152,9 @@ class FaultySocket:
         now = trio.current_time()
         cut = self._out.is_cut(now) or self._in.is_cut(now)
         if not self.shaped or self._out_error is not None or (self._out.is_empty and not cut):
-            self.abandon()
+            self.close_now()
             return
-        self._out.end(now)
+        self._out.finish(now)
         self._pumps[0].cancel()
         self._pumps[1].deadline = self._patience(now)
         self._told(self)
@@ -170,11 +170,11 @@ class FaultySocket:
         """Closed for its owner, and open underneath."""
         return self._closed and not self._gone.is_set()
 
-    async def gone(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until it is closed underneath too."""
         await self._gone.wait()
 
-    def abandon(self) -> None:
+    def close_now(self) -> None:
         """Close it underneath, whatever is under way."""
         self._closed = True
         for pump in self._pumps:
@@ -202,13 +202,13 @@ class FaultySocket:
                     await self._read_some()
             except OSError as error:
                 self._in_error = error
-                self._in.end(trio.current_time())
+                self._in.finish(trio.current_time())
                 self._in_moved.notify()
             except trio.ClosedResourceError:
                 return
 
     async def _read_some(self) -> None:
-        now, room = trio.current_time(), self._in.room
+        now, room = trio.current_time(), self._in.capacity
         cut = self._in.is_cut(now)
         if cut or not room:
             with trio.move_on_at(self._in.opens_at(now) if cut else INFINITY):
@@ -216,9 +216,9 @@ class FaultySocket:
             return
         data = await self._sock.recv(min(CHUNK, room))  # no deadline: whose link this is has one
         if data:
-            self._in.put(data, trio.current_time())
+            self._in.write(data, trio.current_time())
         else:
-            self._in.end(trio.current_time())
+            self._in.finish(trio.current_time())
             self._heard_all = True
         self._in_moved.notify()
 
@@ -248,11 +248,11 @@ class FaultySocket:
 
     async def _write_some(self) -> None:
         now = trio.current_time()
-        data = self._out.take(now, CHUNK)
+        data = self._out.read(now, CHUNK)
         if data:
             self._out_moved.notify()
             await self._write(data)
-        elif self._out.over and not self._said_all:
+        elif self._out.at_end and not self._said_all:
             self._said_all = True
             await self._stream.send_eof()
         else:
@@ -273,7 +273,7 @@ class FaultySocket:
                     await self._write(self._out.rest())
                 except (OSError, trio.ClosedResourceError):
                     self._closed = True
-        self.abandon()
+        self.close_now()
 
 
 class FaultyStream(trio.abc.HalfCloseableStream):

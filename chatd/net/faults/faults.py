@@ -167,22 +167,22 @@ class Faults:
         peer.faults = _some(faults)
         for sock, whose in list(self._open.items()):
             if whose is peer:
-                self._suffer(sock, peer)
+                self._impair(sock, peer)
         peer.changed.notify()
         self._registry.changed.notify()
 
-    def _suffer(self, sock: FaultySocket, peer: Peer) -> None:
+    def _impair(self, sock: FaultySocket, peer: Peer) -> None:
         if peer.faults is not None and peer.stream_id not in self._meters:
             self._meters[peer.stream_id] = Meter(), Meter()
-        sock.suffer(peer.faults or HEALTHY, *self._meters.get(peer.stream_id, (Meter(), Meter())))
+        sock.impair(peer.faults or HEALTHY, *self._meters.get(peer.stream_id, (Meter(), Meter())))
 
-    def meet(self, peer: Peer) -> None:
+    def apply_to(self, peer: Peer) -> None:
         """It is dialed, or has a connection: it suffers what it is to."""
-        known = self._known(peer)
+        known = self._faults_for(peer)
         if known != (peer.faults or HEALTHY):
             self._apply(peer, known)
 
-    def _known(self, peer: Peer) -> LinkFaults:
+    def _faults_for(self, peer: Peer) -> LinkFaults:
         """What a peer suffers that has a connection now: what `link` said, else the configuration, else as all do.
 
         In the configuration a node id comes before a name, and a name before the address at which a peer is dialed.
@@ -207,13 +207,13 @@ class Faults:
         """A connection that can suffer, with that peer if it is known; the same one where faults are not allowed."""
         if not self.allowed:
             return stream
-        sock = FaultySocket(stream, self._start, self._runtime.random, self._told)
+        sock = FaultySocket(stream, self._start, self._runtime.random, self._socket_changed)
         self._open[sock] = None
         wrapped = cast(trio.SocketStream, FaultyStream(stream, sock))
         if peer is not None:
             self.attach(wrapped, peer)
         elif self.default is not None:
-            sock.suffer(self.default, Meter(), Meter())
+            sock.impair(self.default, Meter(), Meter())
         return wrapped
 
     def attach(self, stream: object, peer: Peer | None) -> None:
@@ -221,29 +221,29 @@ class Faults:
         sock = getattr(stream, "socket", None)
         if isinstance(sock, FaultySocket) and peer is not None and self._open.get(sock, peer) is not peer:
             self._open[sock] = peer
-            self.meet(peer)
-            self._suffer(sock, peer)
+            self.apply_to(peer)
+            self._impair(sock, peer)
 
-    async def finished(self, stream: trio.SocketStream) -> None:
+    async def wait_closed(self, stream: trio.SocketStream) -> None:
         """Wait until a connection that was closed here is closed underneath too."""
         if isinstance(stream.socket, FaultySocket):
-            await stream.socket.gone()
+            await stream.socket.wait_closed()
 
-    def _told(self, sock: FaultySocket) -> None:
+    def _socket_changed(self, sock: FaultySocket) -> None:
         """It lingers from now on, or has ended."""
         if sock.lingers:
             lingering = [each for each in self._open if each.lingers]
             for each in lingering[: -LINGERING or None]:
-                each.abandon()
+                each.close_now()
             return
         self._open.pop(sock, None)
         self._closes += 1
         if self._closes % CLOSES == 0:
             self._prune()
 
-    async def passable(self, peer: Peer) -> None:
+    async def wait_passable(self, peer: Peer) -> None:
         """Wait until a dial would get through: a cut lets nothing come to be."""
-        self.meet(peer)
+        self.apply_to(peer)
         while (faults := peer.faults) is not None and (faults.out.cut or faults.in_.cut):
             await peer.changed.wait()
 

@@ -38,7 +38,7 @@ class Meter:
         self.bytes += size
         self._held_s += size * held_s
 
-    def busy(self, seconds: float) -> None:
+    def add_busy(self, seconds: float) -> None:
         """Something was under way for so long."""
         self._busy_s += seconds
 
@@ -67,12 +67,12 @@ class Shaper:
         "_queue",
         "_random",
         "_set_at",
-        "over",
+        "at_end",
         "size",
     )
 
     def __init__(self, random: Random) -> None:
-        self.over = False
+        self.at_end = False
         self.size = 0  # bytes in here
         self._random = random
         self._impairment = NOTHING
@@ -91,14 +91,14 @@ class Shaper:
         if self.is_cut(now):
             self._out_at = self._free_at = now
         if self._busy_since is not None:  # a meter tells of its own time only
-            self._meter.busy(now - self._busy_since)
+            self._meter.add_busy(now - self._busy_since)
             self._busy_since = now
         self._impairment, self._meter, self._set_at = impairment, meter, now
 
     # -- in
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many bytes may go in."""
         if len(self._queue) >= PIECES:
             return 0
@@ -106,7 +106,7 @@ class Shaper:
         window = min(WINDOW, max(LEAST_WINDOW, int(rate * (2 * delay + QUEUE_S)))) if rate else WINDOW
         return max(0, window - self.size)
 
-    def put(self, data: bytes, now: float) -> None:
+    def write(self, data: bytes, now: float) -> None:
         """It goes in; the caller has looked whether there is room."""
         if not data:
             return
@@ -120,7 +120,7 @@ class Shaper:
             behind = (len(data) - start - 1) // SEGMENT
             self._queue.append((now, now + travel + self._resending(behind), data[start : start + step]))
 
-    def end(self, now: float) -> None:
+    def finish(self, now: float) -> None:
         """Nothing follows."""
         if not self._ends:
             self._ends = True
@@ -147,7 +147,7 @@ class Shaper:
 
     # -- out
 
-    def take(self, now: float, most: int, *, peek: bool = False) -> bytes:
+    def read(self, now: float, most: int, *, peek: bool = False) -> bytes:
         """What has come out by now, at most so many bytes; with `peek` it stays."""
         self._advance(now)
         data = bytes(self._arrived[:most])
@@ -165,10 +165,10 @@ class Shaper:
             put_at, at, data = self._queue.popleft()
             self._out_at, self._free_at = due, max(self._free_at, at)
             self._arrived += data
-            self.over = not data
+            self.at_end = not data
             self._meter.count(len(data), now - put_at - (due - self._free_at))
         if not self._queue and self._busy_since is not None:
-            self._meter.busy(max(self._out_at, self._busy_since) - self._busy_since)
+            self._meter.add_busy(max(self._out_at, self._busy_since) - self._busy_since)
             self._busy_since = None
 
     def _due(self) -> float:

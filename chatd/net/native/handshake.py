@@ -185,7 +185,9 @@ class _Handshake:
         peer = self._parts.registry.by_node(self.node)
         self._parts.faults.attach(self.stream.transport_stream, peer)
         if peer is not None:
-            await self._parts.faults.passable(peer)  # its Hello came with the end of TLS, before it could be cut off
+            await self._parts.faults.wait_passable(
+                peer
+            )  # its Hello came with the end of TLS, before it could be cut off
         if self.node == self._parts.identity.node:
             raise HandshakeRefused("self", "that is this node itself")
         if self._parts.trust.verdict(self.node) == "denied":

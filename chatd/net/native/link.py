@@ -255,7 +255,7 @@ class NativeLink:
         return self.reason is None and not self._deaf
 
     def _take_ordered(self, kind: int, frames: list[Ordered]) -> None:
-        if not self._incoming.take(kind, frames, self):
+        if not self._incoming.receive(kind, frames, self):
             self._waker.wake()  # to acknowledge it once more
 
     def _handle(self, frame: Frame) -> None:
@@ -263,7 +263,7 @@ class NativeLink:
             case AckFrame(epoch=epoch, seq=seq):
                 if not self._chat.acknowledged(self.peer, epoch, seq):
                     raise RemoteError(f"an acknowledgement of {epoch}:{seq}, which was never sent")
-                if self._rooms.waits:
+                if self._rooms.is_waiting:
                     self._waker.wake()
             case PingFrame(token=token):
                 self._pongs = [*self._pongs[-PONGS:], token]
@@ -282,13 +282,13 @@ class NativeLink:
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
             case Explore() | FoundFrame() | Explored():
-                self._parts.explorer.take(frame, self)
+                self._parts.explorer.receive(frame, self)
             case Inquire() | TracedFrame() | Count() | Counted():
-                self.queries.take(frame)
+                self.queries.receive(frame)
 
     def _take_rooms(self, frame: Rooms | Roster | Gone) -> None:
         if self._hears():
-            self._rooms.take(frame, self)
+            self._rooms.receive(frame, self)
             self._waker.wake()
 
     def _take_bye(self, reason: str) -> None:
@@ -312,7 +312,7 @@ class NativeLink:
                 self._outgoing.start(start)
                 self._rooms.declare()
                 epoch, seq = self._journal.epochs.as_watermark(start)
-                await self._send([Resume(epoch=epoch, seq=seq), *self._rooms.due(), *self._cloned()])
+                await self._send([Resume(epoch=epoch, seq=seq), *self._rooms.take_frames(), *self._cloned()])
                 self._pings.ask()
                 await self._serve()
             await self._say_goodbye()
@@ -365,14 +365,14 @@ class NativeLink:
 
     def _due(self) -> list[Frame]:
         """Frames that are values of now: the mark, answers and questions."""
-        frames = self._incoming.due()
+        frames = self._incoming.acknowledgements()
         if self._pongs:
             now = self._parts.runtime.wall()
             frames += [PongFrame(token=token, at=now) for token in self._pongs]
-        frames += [PingFrame(token=token) for token in self._pings.take()]
+        frames += [PingFrame(token=token) for token in self._pings.take_due()]
         self._pongs = []
-        frames += self._rooms.due()
-        frames += self.queries.due()
+        frames += self._rooms.take_frames()
+        frames += self.queries.take_frames()
         return frames
 
     async def _send(self, frames: Sequence[Frame | bytes]) -> None:

@@ -59,8 +59,8 @@ class Queries:
         self._lookup = lookup
         self._traces = traces
         self._wake = wake
-        self._told: list[Frame] = []
-        self._told_size = 0
+        self._outgoing: list[Frame] = []
+        self._outgoing_size = 0
         self._asked: dict[int, _Asked] = {}
         self._waiting: deque[Inquire | Count] = deque()
         self._answering: set[trio.CancelScope] = set()
@@ -69,7 +69,7 @@ class Queries:
 
     # -- what the link calls; nothing here waits
 
-    def take(self, frame: Inquire | TracedFrame | Count | Counted) -> None:
+    def receive(self, frame: Inquire | TracedFrame | Count | Counted) -> None:
         """One that came."""
         if isinstance(frame, Answer):
             asked = self._asked.get(frame.token)
@@ -84,24 +84,24 @@ class Queries:
         elif len(self._waiting) < WAITING_MOST:
             self._waiting.append(frame)
 
-    def tell(self, frame: Frame) -> bool:
+    def send(self, frame: Frame) -> bool:
         """Send it with the next write; False if too much waits for that already, or the link has ended."""
-        if self._closed or self._told_size >= TOLD_MOST:
+        if self._closed or self._outgoing_size >= TOLD_MOST:
             return False
-        self._told.append(frame)
-        self._told_size += 1 + (len(frame.links) if isinstance(frame, FoundFrame) else 0)
+        self._outgoing.append(frame)
+        self._outgoing_size += 1 + (len(frame.links) if isinstance(frame, FoundFrame) else 0)
         self._wake()
         return True
 
-    def due(self) -> list[Frame]:
+    def take_frames(self) -> list[Frame]:
         """What is to be told now."""
-        told, self._told, self._told_size = self._told, [], 0
+        told, self._outgoing, self._outgoing_size = self._outgoing, [], 0
         return told
 
     def close(self) -> None:
         """The link has ended: nobody is answered any more, in either direction."""
         self._closed = True
-        self._told.clear()
+        self._outgoing.clear()
         self._waiting.clear()
         for scope in self._answering:
             scope.cancel()
@@ -123,7 +123,7 @@ class Queries:
         token = self._random.getrandbits(48)
         if self._closed:
             raise self._gone()
-        if len(self._asked) >= ASKED_MOST or not self.tell(make(token)):
+        if len(self._asked) >= ASKED_MOST or not self.send(make(token)):
             raise ControlError("rate_limited", f"{self._peer.name} is being asked too much", "try again in a moment")
         asked = self._asked[token] = _Asked(kind)
         try:
@@ -160,7 +160,7 @@ class Queries:
         wanted = GlobalId(frame.node, frame.epoch, frame.seq)
         moments = await self._traces.visible_to(self._peer, wanted)
         steps = [step for moment in moments or () if (step := _step(moment)) is not None]
-        self.tell(TracedFrame(frame.token, moments is not None, steps[:STEPS_MOST]))
+        self.send(TracedFrame(frame.token, moments is not None, steps[:STEPS_MOST]))
 
     async def _answer_count(self, frame: Count) -> None:
         """Taking half of the journal's time at most. Over too wide a range there is no answer."""
@@ -174,7 +174,7 @@ class Queries:
             while not await journal.ask(tally.step):
                 await trio.sleep(trio.current_time() - began)
                 began = trio.current_time()
-        self.tell(Counted(frame.token, tally.messages, tally.distinct))
+        self.send(Counted(frame.token, tally.messages, tally.distinct))
 
 
 class _Asked:

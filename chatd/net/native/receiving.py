@@ -34,7 +34,7 @@ def kind_of(frame: Frame) -> int:
 class Receiver:
     """That of one link."""
 
-    __slots__ = ("_chat", "_claims", "_journal", "_limits", "_peer", "_resumed", "_router", "_said")
+    __slots__ = ("_acknowledged", "_chat", "_claims", "_journal", "_limits", "_peer", "_resumed", "_router")
 
     def __init__(self, peer: Peer, config: Config, journal: Journal, chat: Chat, router: RoomRouter) -> None:
         self._chat = chat
@@ -44,7 +44,9 @@ class Receiver:
         self._peer = peer
         self._claims = NONE
         self._resumed = False
-        self._said: dict[str, int] = {}  # for each epoch of which something came: the mark that was acknowledged last
+        self._acknowledged: dict[
+            str, int
+        ] = {}  # for each epoch of which something came: the mark that was acknowledged last
 
     def named(self, frames: Sequence[Frame]) -> set[str]:
         """The positions of our journal that frames name."""
@@ -74,7 +76,7 @@ class Receiver:
         if frame.seq:
             self._chat.resumed(self._peer, frame.epoch, frame.seq)
 
-    def take(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
+    def receive(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
         """A run of one kind, in order; False if all of it was here before. Raises RemoteError."""
         if not self._resumed:
             raise RemoteError(f"{frame_name(frames[0])} before Resume")
@@ -88,21 +90,21 @@ class Receiver:
         else:
             new = self._router.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
         for epoch in (frames[0].epoch, frames[-1].epoch):
-            self._said.setdefault(epoch, NOTHING)
+            self._acknowledged.setdefault(epoch, NOTHING)
         if new is None:
-            self._said[frames[-1].epoch] = NOTHING  # they sent it again: they do not know that we have it
+            self._acknowledged[frames[-1].epoch] = NOTHING  # they sent it again: they do not know that we have it
         return new is not None
 
     def _check_epochs(self, frames: Sequence[Ordered | Resume]) -> None:
         if self._journal.epoch in {frame.epoch for frame in frames}:
             raise RemoteError(f"{frame_name(frames[0])} with the epoch of this node's own journal")
 
-    def due(self) -> list[Frame]:
+    def acknowledgements(self) -> list[Frame]:
         """The acknowledgements that were not told yet."""
         frames: list[Frame] = []
-        for epoch, said in self._said.items():
+        for epoch, said in self._acknowledged.items():
             mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)
             if mark > said:
-                self._said[epoch] = mark
+                self._acknowledged[epoch] = mark
                 frames.append(AckFrame(epoch=epoch, seq=mark))
         return frames

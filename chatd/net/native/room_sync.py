@@ -29,11 +29,11 @@ class RoomSync:
         self._declare = True
 
     @property
-    def waits(self) -> bool:
+    def is_waiting(self) -> bool:
         """Something may be due as soon as the peer has acknowledged more."""
         return bool(self._unanswered)
 
-    def take(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
+    def receive(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
         """One that came."""
         memberships = self._router.joined_rooms
         if isinstance(frame, Roster):
@@ -50,7 +50,7 @@ class RoomSync:
         answered = {one.room for one in self._gone} | {room.name for room in self._rosters}
         self._unanswered = [name for name, _, _ in frame.rooms if name not in answered]
 
-    def due(self) -> list[Frame]:
+    def take_frames(self) -> list[Frame]:
         """What is to be told now. A room that the peer has come to, only once that is committed."""
         frames: list[Frame] = []
         node = self._peer.node or ""

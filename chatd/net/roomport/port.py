@@ -126,7 +126,7 @@ class RoomPorts:
 
     async def _refuse(self, stream: trio.SocketStream) -> None:
         """Send a FIN without data, and a moment later an RST for the programs that loop on a FIN."""
-        await self._closing.part(stream.socket, within=REFUSE_WITHIN_S)
+        await self._closing.shut_down(stream.socket, within=REFUSE_WITHIN_S)
         with contextlib.suppress(OSError):
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
 
@@ -139,7 +139,7 @@ class RoomPorts:
         if self._stopping:
             return
         if not self._make_place(port) or not self._sources.enter(host, trio.current_time()):
-            self._sources.complain(host)
+            self._sources.log_refusal(host)
             await self._refuse(stream)
             return
         try:

@@ -60,7 +60,7 @@ class Explorer:
         self._node = node
         self._registry = registry
         self._random = random
-        self._surroundings = Neighbours(registry)
+        self._neighbours = Neighbours(registry)
         self._rounds: dict[int, list[_Round]] = {}  # those that are open, by token, the oldest first
         self._seen: dict[int, int] = {}  # token -> the most hops that it came with
         self._paces: dict[PeerLink, _Pace] = {}
@@ -87,10 +87,10 @@ class Explorer:
 
         try:
             with trio.move_on_at(mine.deadline):
-                self._ask_others(mine, hops)
+                self._forward(mine, hops)
                 if enough is None:
-                    await self._surroundings.measure(timeout / 2)
-                while mine.waits and not (enough is not None and enough(found())):
+                    await self._neighbours.measure(timeout / 2)
+                while mine.waiting_for and not (enough is not None and enough(found())):
                     with trio.move_on_after(float("inf") if enough is None else LOOK_S):
                         await mine.waker.wait()
                     if enough is not None:
@@ -100,42 +100,42 @@ class Explorer:
         return found()
 
     def _here(self) -> TopologyNode:
-        name, around = self._config.name, self._surroundings
-        return TopologyNode(self._node, name, "answered", 0, around.plain, around.links())
+        name, around = self._config.name, self._neighbours
+        return TopologyNode(self._node, name, "answered", 0, around.plain, around.records())
 
-    def _ask_others(self, asking: "_Round", hops: int) -> None:
+    def _forward(self, asking: "_Round", hops: int) -> None:
         """Pass a question on that may go so many hops from here."""
         within = asking.deadline - trio.current_time()
-        for way in self._surroundings.ways() if hops else ():
+        for way in self._neighbours.open_links() if hops else ():
             left_ms = int((within * SHARE) * 1000 - (way.peer.rtt_ms or 0.0))
             if left_ms <= 0 or (asking.asker is not None and way.peer is asking.asker.peer):
                 continue
-            if way.queries.tell(Explore(asking.token, hops - 1, left_ms, own=asking.asker is None)):
-                asking.waits.add(way)
-                if asking.findings is not None:
-                    asking.findings.expect(way.peer.node or "", way)
+            if way.queries.send(Explore(asking.token, hops - 1, left_ms, own=asking.asker is None)):
+                asking.waiting_for.add(way)
+                if asking.graph is not None:
+                    asking.graph.expect(way.peer.node or "", way)
 
     # -- what comes
 
-    def take(self, frame: Explore | FoundFrame | Explored, link: MeasurableLink) -> None:
+    def receive(self, frame: Explore | FoundFrame | Explored, link: MeasurableLink) -> None:
         """One that came. Answers to what is not asked, or not any more, are dropped."""
         if isinstance(frame, Explore):
-            self._take_explore(frame, link)
+            self._receive_explore(frame, link)
             return
-        waiting = next((one for one in self._rounds.get(frame.token, ()) if link in one.waits), None)
+        waiting = next((one for one in self._rounds.get(frame.token, ()) if link in one.waiting_for), None)
         if waiting is None:
             return
         if isinstance(frame, Explored):
             waiting.ended(link)
         elif frame.node == self._node:
             return  # in our name: the asker would believe it, as it comes over its link with us
-        elif waiting.findings is None:
+        elif waiting.graph is None:
             self._pass_back(waiting, frame)
         else:
-            waiting.findings.add(frame, link)
+            waiting.graph.add(frame, link)
             waiting.waker.wake()
 
-    def lost(self, link: PeerLink) -> None:
+    def link_down(self, link: PeerLink) -> None:
         """The link has ended: nothing more comes that way, and what it asked nobody waits for."""
         self._paces.pop(link, None)
         for rounds in list(self._rounds.values()):
@@ -144,22 +144,22 @@ class Explorer:
                 if one.asker is link:
                     one.give_up()
 
-    def _take_explore(self, frame: Explore, link: MeasurableLink) -> None:
+    def _receive_explore(self, frame: Explore, link: MeasurableLink) -> None:
         before = self._seen.get(frame.token, -1)
         further = frame.hops > before
-        if not (further or frame.own) or not self._may_ask(link):
-            link.queries.tell(Explored(frame.token))
+        if not (further or frame.own) or not self._is_allowed(link):
+            link.queries.send(Explored(frame.token))
             return
         if further:
             self._remember(frame.token, frame.hops)
         if self._config.topology == "private":
             name = self._config.name
-            link.queries.tell(FoundFrame(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
-            link.queries.tell(Explored(frame.token))
+            link.queries.send(FoundFrame(frame.token, self._node, name, private=True, plain=0, links=[], more=False))
+            link.queries.send(Explored(frame.token))
             return
         asked = self._open(_Round(frame.token, link, trio.current_time() + frame.within_ms / 1000))
         if further:
-            self._ask_others(asked, frame.hops)
+            self._forward(asked, frame.hops)
         self._start(partial(self._serve, asked, speaks=before < 0 or frame.own))
 
     async def _serve(self, asked: "_Round", *, speaks: bool) -> None:
@@ -167,18 +167,18 @@ class Explorer:
         try:
             with trio.move_on_at(asked.deadline):
                 if speaks:
-                    await self._surroundings.measure((asked.deadline - trio.current_time()) / 2)
-                    for page in self._surroundings.pages(asked.token, self._node, self._config.name):
+                    await self._neighbours.measure((asked.deadline - trio.current_time()) / 2)
+                    for page in self._neighbours.pages(asked.token, self._node, self._config.name):
                         self._pass_back(asked, page)
                 await asked.settled()
         finally:
             self._close(asked)
-        asked.tell(Explored(asked.token))
+        asked.send(Explored(asked.token))
 
     def _pass_back(self, asked: "_Round", frame: FoundFrame) -> None:
         """What somebody says, or we do, is for whoever asked."""
         asked.found += 1
-        if asked.found > FOUND_MOST or (not asked.held and asked.tell(frame)):
+        if asked.found > FOUND_MOST or (not asked.held and asked.send(frame)):
             return
         if sum(one.weight for rounds in self._rounds.values() for one in rounds) < HELD_MOST:
             asked.hold(frame)
@@ -195,12 +195,12 @@ class Explorer:
 
     # -- bounds
 
-    def _may_ask(self, link: MeasurableLink) -> bool:
+    def _is_allowed(self, link: MeasurableLink) -> bool:
         """Whether the node does that for it, too."""
         askers = [one.asker for rounds in self._rounds.values() for one in rounds if one.asker is not None]
         if len(askers) >= OPEN or askers.count(link) >= OPEN_FOR_ONE:
             return False
-        cost = 2.0 + len(self._surroundings.ways())
+        cost = 2.0 + len(self._neighbours.open_links())
         return self._paces.setdefault(link, _Pace(PACE, BURST)).take(cost) and self._pace.take(cost)
 
     def _remember(self, token: int, hops: int) -> None:
@@ -215,7 +215,7 @@ class _Round:
     A token may have several: it came again, and may go further than before.
     """
 
-    __slots__ = ("asker", "deadline", "findings", "found", "held", "token", "waits", "waker", "weight")
+    __slots__ = ("asker", "deadline", "found", "graph", "held", "token", "waiting_for", "waker", "weight")
 
     def __init__(
         self, token: int, asker: MeasurableLink | None, deadline: float, findings: NetworkGraph | None = None
@@ -223,16 +223,16 @@ class _Round:
         self.token = token
         self.asker = asker
         self.deadline = deadline
-        self.findings = findings
-        self.waits: set[PeerLink] = set()
+        self.graph = findings
+        self.waiting_for: set[PeerLink] = set()
         self.waker = Waker()  # something came, or nothing more will
         self.found = 0  # frames
         self.held: deque[FoundFrame] = deque()  # that the asker has no room for
         self.weight = 0  # of those: frames and links in them
 
-    def tell(self, frame: FoundFrame | Explored) -> bool:
+    def send(self, frame: FoundFrame | Explored) -> bool:
         """To whoever asked."""
-        return self.asker is None or self.asker.queries.tell(frame)
+        return self.asker is None or self.asker.queries.send(frame)
 
     def hold(self, frame: FoundFrame) -> None:
         """Keep it until the asker has room."""
@@ -242,23 +242,23 @@ class _Round:
 
     async def settled(self) -> None:
         """Wait until all have answered, and the asker has had room for it."""
-        while self.waits or self.held:
-            while self.held and self.tell(self.held[0]):
+        while self.waiting_for or self.held:
+            while self.held and self.send(self.held[0]):
                 self.weight -= _weight(self.held.popleft())
             if self.held:
                 await trio.sleep(STEP_S)
-            elif self.waits:
+            elif self.waiting_for:
                 await self.waker.wait()
 
     def ended(self, way: PeerLink) -> None:
         """Nothing more comes that way."""
-        if way in self.waits:
-            self.waits.remove(way)
+        if way in self.waiting_for:
+            self.waiting_for.remove(way)
             self.waker.wake()
 
     def give_up(self) -> None:
         """Nobody waits for it any more."""
-        self.waits.clear()
+        self.waiting_for.clear()
         self.held.clear()
         self.weight = 0
         self.waker.wake()

@@ -36,7 +36,7 @@ class NetworkGraph:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._told: dict[str, _Told] = {}
+        self._reports: dict[str, _Told] = {}
         self._near: dict[str, object] = {}  # nodes that were asked themselves, each with its way
         self._links = 0
         self._cut = False  # there was too much
@@ -49,12 +49,12 @@ class NetworkGraph:
         """One page came that way. What a node, or another one in its name, says a second time counts for nothing."""
         if self._near.get(frame.node, way) is not way:
             return
-        told = self._told.get(frame.node)
+        told = self._reports.get(frame.node)
         if told is None and frame.node != self._node:
-            if len(self._told) >= NODES_MOST:
+            if len(self._reports) >= NODES_MOST:
                 self._cut = True
                 return
-            told = self._told[frame.node] = _Told(frame, way)
+            told = self._reports[frame.node] = _Told(frame, way)
         if told is None or told.way is not way or told.whole:
             return
         told.whole = not frame.more
@@ -74,15 +74,15 @@ class NetworkGraph:
     def topology(self, here: TopologyNode, hops: int, elapsed: float, namer: Namer) -> Topology:
         """The network so far: `here` is this node, from which `hops` were gone at most, in so many seconds."""
         said = {here.node: {link.node: link for link in here.links}}
-        said |= {node: told.links for node, told in self._told.items()}
+        said |= {node: told.links for node, told in self._reports.items()}
         distances = _distances(here.node, said)
         claims = self._claims(here, said, distances)
         names = namer(claims)
-        nodes = [here, *(self._node_of(node, told, distances) for node, told in self._told.items())]
+        nodes = [here, *(self._node_of(node, told, distances) for node, told in self._reports.items())]
         nodes += self._unheard(claims, distances, hops)
         nodes = [_named(node, names) for node in nodes]
         nodes.sort(key=lambda node: _order(node, here.node))
-        whole = not self._cut and all(told.whole for told in self._told.values())
+        whole = not self._cut and all(told.whole for told in self._reports.values())
         complete = whole and not any(node.status == "silent" for node in nodes)
         return Topology(nodes, complete, round(elapsed * 1000, 3))
 
@@ -90,7 +90,7 @@ class NetworkGraph:
         self, here: TopologyNode, said: Mapping[str, Mapping[str, TopologyLink]], distances: Mapping[str, int]
     ) -> dict[str, str]:
         """What the nodes that are shown are said to be called: by themselves, else by the nearest neighbour of them."""
-        claims = {here.node: here.name} | {node: told.name for node, told in self._told.items()}
+        claims = {here.node: here.name} | {node: told.name for node, told in self._reports.items()}
         for node in sorted(said, key=lambda node: (distances.get(node, NODES_MOST), node)):
             for link in said[node].values():
                 if len(claims) < NODES_MOST:
@@ -104,7 +104,7 @@ class NetworkGraph:
     def _unheard(self, claims: Mapping[str, str], distances: Mapping[str, int], hops: int) -> Iterable[TopologyNode]:
         """Those that are known from their neighbours: asked in vain, or not asked."""
         for node, name in claims.items():
-            if node != self._node and node not in self._told:
+            if node != self._node and node not in self._reports:
                 distance = distances.get(node)
                 status = "unasked" if distance is None or distance > hops else "silent"
                 yield TopologyNode(node, name, status, distance, None, [])

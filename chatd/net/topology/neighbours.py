@@ -28,7 +28,7 @@ STATES: Final = {"up": 0, "dialing": 1, "pending": 2, "down": 3}
 class FrameSink(Protocol):
     """What takes frames to be sent."""
 
-    def tell(self, frame: Explore | FoundFrame | Explored) -> bool:
+    def send(self, frame: Explore | FoundFrame | Explored) -> bool:
         """Send it with the next write; False where too much waits for that already."""
 
 
@@ -91,7 +91,7 @@ class Neighbours:
         self._registry = registry
         self._probes: dict[Peer, _Probe] = {}
 
-    def ways(self) -> list[MeasurableLink]:
+    def open_links(self) -> list[MeasurableLink]:
         """The open links, one for each native peer that is up."""
         links = (peer.link for peer in self._registry if peer.kind == "native")
         return [cast(MeasurableLink, link) for link in links if link is not None]
@@ -105,7 +105,7 @@ class Neighbours:
         """Wait until all round trips are known, for `patience` seconds and MEASURE_S at most."""
         until = trio.current_time() + patience
         before, self._probes = self._probes, {}
-        for way in self.ways():
+        for way in self.open_links():
             known = before.get(way.peer)
             if known is None or not known.fresh or not known.holds(way):
                 known = _Probe(way, known)
@@ -113,7 +113,7 @@ class Neighbours:
         for probe in list(self._probes.values()):
             await probe.measured(until)
 
-    def links(self) -> list[TopologyLink]:
+    def records(self) -> list[TopologyLink]:
         """To native peers: those that are up first."""
         near = sorted((peer for peer in self._registry if _is_near(peer)), key=_order)
         return [
@@ -129,7 +129,7 @@ class Neighbours:
 
     def pages(self, token: int, node: str, name: str) -> list[FoundFrame]:
         """The same as frames, of the node that is called so."""
-        links = [(link.node, link.name, link.state, link.rtt_ms) for link in self.links()]
+        links = [(link.node, link.name, link.state, link.rtt_ms) for link in self.records()]
         starts = range(0, len(links) or 1, NEIGHBOURS_MOST)
         return [
             FoundFrame(

@@ -96,7 +96,7 @@ async def test_a_node_without_its_files_is_not_healthy_and_is_again_when_they_ar
 
 
 async def test_what_upkeep_complains_of_is_a_problem(stand: Stand, client: Client) -> None:
-    stand.node.complaints["identity"] = "key.pem is gone"
+    stand.node.problems["identity"] = "key.pem is gone"
     found = await client.ask("health")
     assert (found["healthy"], found["problems"]) == (False, ["key.pem is gone"])
 

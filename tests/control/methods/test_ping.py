@@ -26,7 +26,7 @@ class PingLink(NativeLink):
         return self.pings.ask()
 
     def answer(self, theirs: float = 0.0) -> None:
-        for token in self.pings.take():
+        for token in self.pings.take_due():
             self.pings.answered(token, theirs)
 
 
@@ -61,7 +61,7 @@ async def test_no_answer_in_time_is_a_timeout(stand: Stand, client: Client, link
     with pytest.raises(Refused) as caught:
         await client.ask("ping", peer="bob", timeout=0.01)
     assert caught.value.kind == "timeout"
-    assert len(link.pings.take()) == 1
+    assert len(link.pings.take_due()) == 1
 
 
 async def test_a_link_that_ends_is_an_answer_and_no_waiting(stand: Stand, client: Client, link: PingLink) -> None:

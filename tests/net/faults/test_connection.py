@@ -37,7 +37,7 @@ class Ends:
         self.stream = FaultyStream(inner, self.sock)
 
     def suffer(self, out: Impairment | None = None, in_: Impairment | None = None) -> None:
-        self.sock.suffer(LinkFaults(out or Impairment(), in_ or Impairment()), *self.meters)
+        self.sock.impair(LinkFaults(out or Impairment(), in_ or Impairment()), *self.meters)
 
     async def silent(self, seconds: float) -> bool:
         """Whether the other end is told nothing for so long."""

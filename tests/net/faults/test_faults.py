@@ -243,14 +243,14 @@ async def test_a_dial_gets_through_only_when_nothing_is_cut(autojump_clock: trio
         node.registry.acquaint(bob)
         start = trio.current_time()
         with trio.move_on_after(7) as scope:
-            await node.faults.passable(bob)
+            await node.faults.wait_passable(bob)
         assert scope.cancelled_caught
         change(node, bob, heal=True, direction="out")
         with trio.move_on_after(7) as scope:
-            await node.faults.passable(bob)
+            await node.faults.wait_passable(bob)
         assert scope.cancelled_caught
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(node.faults.passable, bob)
+            nursery.start_soon(node.faults.wait_passable, bob)
             await trio.sleep(1)
             change(node, bob, heal=True)
         assert trio.current_time() == start + 15
@@ -312,7 +312,7 @@ async def test_what_is_known_of_peers_that_are_forgotten_goes_too(monkeypatch: p
             change(node, passing, delay=0.1)
             stream = node.faults.wrap(connection(), passing)
             node.registry.forget(passing)
-            cast(FaultySocket, stream.socket).abandon()
+            cast(FaultySocket, stream.socket).close_now()
         assert node.faults._own == {}
         assert node.faults._meters == {}
         assert node.faults._open == {}

@@ -256,7 +256,7 @@ async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked() -
             await wait_until(lambda: bool(kinds))
         assert kinds == ["peer_offline"]
         assert await refused(lambda: link.queries.inquire(FIRST)) == "peer_offline"
-        assert not link.queries.tell(Explored(1))
+        assert not link.queries.send(Explored(1))
 
 
 async def test_who_gives_up_leaves_nothing_open() -> None:
@@ -300,11 +300,11 @@ async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None
     async with linking() as node:
         woken: list[int] = []
         queries = queries_of(node, lambda: woken.append(1))
-        assert all(queries.tell(Explored(number)) for number in range(TOLD_MOST))
-        assert not queries.tell(Explored(TOLD_MOST))
-        assert queries.due() == [Explored(number) for number in range(TOLD_MOST)]
-        assert queries.due() == []
-        assert queries.tell(Explored(0))
+        assert all(queries.send(Explored(number)) for number in range(TOLD_MOST))
+        assert not queries.send(Explored(TOLD_MOST))
+        assert queries.take_frames() == [Explored(number) for number in range(TOLD_MOST)]
+        assert queries.take_frames() == []
+        assert queries.send(Explored(0))
         assert len(woken) == TOLD_MOST + 1
 
 
@@ -313,14 +313,14 @@ async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
         queries = queries_of(node, lambda: None)
         page = FoundFrame(1, "b" * 52, "bob", False, 0, [("c" * 52, "carol", "up", 0.5)] * 255, True)
         told = 0
-        while queries.tell(page):
+        while queries.send(page):
             told += 1
         assert told == TOLD_MOST // 256
-        assert queries.due() == [page] * told
-        assert queries.tell(page)
+        assert queries.take_frames() == [page] * told
+        assert queries.send(page)
 
 
 async def test_what_is_told_comes_with_the_next_write() -> None:
     async with linking() as node, asked_by(node) as (peer, link):
-        link.queries.tell(Explored(77))
+        link.queries.send(Explored(77))
         assert await peer.until(Explored) == Explored(77)

@@ -105,8 +105,8 @@ async def test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_n
             await trio.sleep(0.1)
             (asked,) = [frame for frame in _told(liar) if isinstance(frame, Explore)]
             for one in lies:
-                world.explorers["a"].take(msgspec.structs.replace(one, token=asked.token), liar)
-            world.explorers["a"].take(Explored(asked.token), liar)
+                world.explorers["a"].receive(msgspec.structs.replace(one, token=asked.token), liar)
+            world.explorers["a"].receive(Explored(asked.token), liar)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lie)
@@ -131,8 +131,8 @@ async def test_what_is_said_in_the_name_of_a_node_is_not_passed_on_by_that_node(
                 FoundFrame(asked.token, node_id("b"), "not-b", False, 9, [(node_id("x"), "x", "up", 1.0)], False),
                 FoundFrame(asked.token, node_id("far"), "far", False, 9, [], False),
             ):
-                world.explorers["b"].take(lie, liar)
-            world.explorers["b"].take(Explored(asked.token), liar)
+                world.explorers["b"].receive(lie, liar)
+            world.explorers["b"].receive(Explored(asked.token), liar)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(tell)
@@ -148,11 +148,11 @@ async def test_who_was_asked_another_way_first_says_it_to_the_asker_too(
     async with exploring() as world:
         direct, roundabout = world.link("a", "b")[1], world.link("c", "b")[1]
         explorer = world.explorers["b"]
-        explorer.take(Explore(7, 9, 1000), roundabout)
-        explorer.take(Explore(7, 5, 1000), direct)  # no more hops, and not its own
+        explorer.receive(Explore(7, 9, 1000), roundabout)
+        explorer.receive(Explore(7, 5, 1000), direct)  # no more hops, and not its own
         await trio.sleep(1)
         assert [type(frame) for frame in _told(direct)] == [Explore, Explored]
-        explorer.take(Explore(7, 5, 1000, own=True), direct)
+        explorer.receive(Explore(7, 5, 1000, own=True), direct)
         await trio.sleep(1)
         (said,) = [frame for frame in _told(direct) if isinstance(frame, FoundFrame)]
         assert said.node == node_id("b")
@@ -210,7 +210,7 @@ async def test_a_link_that_ends_is_not_waited_for(autojump_clock: trio.testing.M
             await trio.sleep(1)
             near.peer.links.remove(near)
             near.peer.state = "down"
-            world.explorers["b"].lost(near)
+            world.explorers["b"].link_down(near)
         assert results[0].elapsed_ms < 1200
         assert names(results[0]) == ["a", "b"]
 
@@ -219,9 +219,9 @@ async def test_what_was_asked_over_a_link_that_ended_is_given_up(autojump_clock:
     async with exploring() as world:
         asker = world.link("a", "b")[1]
         world.link("b", "mute")[0].muted = True
-        world.explorers["b"].take(Explore(1, 5, 60_000), asker)
+        world.explorers["b"].receive(Explore(1, 5, 60_000), asker)
         assert world.explorers["b"]._rounds
-        world.explorers["b"].lost(asker)
+        world.explorers["b"].link_down(asker)
         await trio.sleep(MEASURE_S + 0.1)
         assert world.idle()
 
@@ -263,7 +263,7 @@ async def test_who_asks_too_much_is_told_the_end_and_nobody_else_is_asked(
         asker = world.link("flood", "b")[1]
         onward = world.link("b", "c")[0]
         for token in range(5_000):
-            world.explorers["b"].take(Explore(token, 5, 1000), asker)
+            world.explorers["b"].receive(Explore(token, 5, 1000), asker)
         asked_on = sum(isinstance(frame, Explore) for frame in onward.told)
         assert 0 < asked_on <= OPEN_FOR_ONE
         assert sum(isinstance(frame, Explored) for frame in asker.told) == 5_000 - asked_on
@@ -289,7 +289,7 @@ async def test_what_one_link_may_cause_comes_back_with_time(
         async def ask(times: int) -> int:
             before = len(onward.told)
             for number in range(times):
-                world.explorers["b"].take(Explore(next(tokens), 5, 1000), asker)
+                world.explorers["b"].receive(Explore(next(tokens), 5, 1000), asker)
                 if number % (OPEN_FOR_ONE // 2) == 0:
                     await trio.sleep(0.005)
             return len(onward.told) - before
@@ -331,9 +331,9 @@ async def test_frames_passed_back_have_a_bound(
     async with exploring() as world:
         back = world.link("a", "b")[1]
         liar = world.link("b", "liar")[0]
-        world.explorers["b"].take(Explore(1, 5, 1000), back)
+        world.explorers["b"].receive(Explore(1, 5, 1000), back)
         for number in range(50):
-            world.explorers["b"].take(FoundFrame(1, node_id(str(number)), "x", False, 0, [], False), liar)
+            world.explorers["b"].receive(FoundFrame(1, node_id(str(number)), "x", False, 0, [], False), liar)
         assert sum(isinstance(frame, FoundFrame) for frame in back.told) == 10
 
 
@@ -345,7 +345,7 @@ async def test_an_asker_that_takes_little_gets_it_all_the_same(autojump_clock: t
 
         async def trickle() -> None:
             while True:
-                back.room = 3
+                back.capacity = 3
                 await trio.sleep(0.01)
 
         async with trio.open_nursery() as nursery:
@@ -364,13 +364,13 @@ async def test_what_waits_for_an_asker_that_takes_nothing_has_a_bound(
     async with exploring() as world:
         back = world.link("a", "b")[1]
         liar = world.link("b", "liar")[0]
-        liar.muted, back.room = True, 0
+        liar.muted, back.capacity = True, 0
         for token in (1, 2):
-            world.explorers["b"].take(Explore(token, 5, 1000), back)
+            world.explorers["b"].receive(Explore(token, 5, 1000), back)
             for number in range(200):
                 links = [(node_id("x"), "x", "up", None)] * 9
                 lie = FoundFrame(token, node_id(str(number)), "x", False, 0, links, False)  # type: ignore[arg-type]
-                world.explorers["b"].take(lie, liar)
+                world.explorers["b"].receive(lie, liar)
         held = [frame for rounds in world.explorers["b"]._rounds.values() for one in rounds for frame in one.held]
         assert 10 <= len(held) <= 11
         await trio.sleep(2)
@@ -382,7 +382,7 @@ async def test_a_link_that_takes_no_question_is_silent_and_not_waited_for(
 ) -> None:
     async with exploring() as world:
         world.link("a", "b")
-        world.link("a", "full")[0].room = 0
+        world.link("a", "full")[0].capacity = 0
         found = await world.explorers["a"].explore(16, 5)
         assert (names(found), names(found, "silent")) == (["a", "b"], ["full"])
         assert found.elapsed_ms < 1200
@@ -393,11 +393,11 @@ async def test_answers_after_the_end_count_for_nothing(autojump_clock: trio.test
         back = world.link("a", "b")[1]
         late = world.link("b", "late")[0]
         late.muted = True
-        world.explorers["b"].take(Explore(1, 5, 100), back)
+        world.explorers["b"].receive(Explore(1, 5, 100), back)
         await trio.sleep(0.2)
         before = len(back.told)
-        world.explorers["b"].take(FoundFrame(1, node_id("late"), "late", False, 0, [], False), late)
-        world.explorers["b"].take(Explored(1), late)
+        world.explorers["b"].receive(FoundFrame(1, node_id("late"), "late", False, 0, [], False), late)
+        world.explorers["b"].receive(Explored(1), late)
         assert len(back.told) == before
         assert isinstance(back.told[-1], Explored)
 
@@ -460,15 +460,15 @@ async def test_a_question_that_returns_with_equal_hops_is_over_at_once(autojump_
         first, second = world.link("a", "b")[1], world.link("c", "b")[1]
         far = world.link("b", "d")[0]
         explorer = world.explorers["b"]
-        explorer.take(Explore(1, 5, 60_000), first)
+        explorer.receive(Explore(1, 5, 60_000), first)
         passed_on = [*far.told]
         assert [type(frame) for frame in passed_on] == [Explore]
         for hops in (5, 4):
             second.told.clear()
-            explorer.take(Explore(1, hops, 60_000), second)
+            explorer.receive(Explore(1, hops, 60_000), second)
             assert second.told == [Explored(1)]
             assert far.told == passed_on
-        explorer.take(Explore(1, 6, 60_000), second)
+        explorer.receive(Explore(1, 6, 60_000), second)
         assert second.told == [Explored(1)]
         assert [frame.hops for frame in far.told if isinstance(frame, Explore)] == [4, 5]
         await trio.sleep(60)

@@ -39,7 +39,7 @@ async def test_those_that_are_up_come_first() -> None:
         peer("b", "dialing"),
         peer("a"),
     )
-    assert [(link.name, link.state, link.rtt_ms) for link in told.links()] == [
+    assert [(link.name, link.state, link.rtt_ms) for link in told.records()] == [
         ("a", "up", 7.0),
         ("z", "up", 7.0),
         ("b", "dialing", None),
@@ -62,19 +62,19 @@ async def test_those_that_are_up_come_first() -> None:
     ],
 )
 async def test_of_those_that_are_down_the_missed_ones_are_told(fields: dict[str, Any], is_told: bool) -> None:
-    assert bool(around(peer("b", "down", **fields)).links()) is is_told
+    assert bool(around(peer("b", "down", **fields)).records()) is is_told
 
 
 async def test_plain_peers_are_counted() -> None:
     told = around(peer("x", kind="plain"), peer("y", kind="plain"), peer("z", "down", kind="plain"), peer("b"))
-    assert (told.plain, len(told.links()), len(told.ways())) == (2, 1, 1)
+    assert (told.plain, len(told.records()), len(told.open_links())) == (2, 1, 1)
     assert told.pages(1, node_id("a"), "a")[0].plain == 2
 
 
 async def test_a_link_that_is_closing_is_no_way() -> None:
     closing = peer("b")
     closing.links[0].close("shutdown")
-    assert around(closing).ways() == []
+    assert around(closing).open_links() == []
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_neighbours_are_told_in_pages_that_can_be_sent(count: int, sizes: 
 
 async def test_a_node_tells_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings_module, "LINKS_MOST", 3)
-    assert len(around(*(peer(f"n{number}") for number in range(9))).links()) == 3
+    assert len(around(*(peer(f"n{number}") for number in range(9))).records()) == 3
 
 
 async def test_all_links_are_measured_at_once(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
@@ -103,7 +103,7 @@ async def test_all_links_are_measured_at_once(autojump_clock: trio.testing.MockC
         one.rtt_ms = None
     await told.measure(10)
     assert trio.current_time() - begun == pytest.approx(0.2)
-    assert [link.rtt_ms for link in told.links()] == [pytest.approx(200)] * 5
+    assert [link.rtt_ms for link in told.records()] == [pytest.approx(200)] * 5
 
 
 async def test_who_does_not_answer_has_no_round_trip_and_is_not_waited_for_long(
@@ -112,10 +112,10 @@ async def test_who_does_not_answer_has_no_round_trip_and_is_not_waited_for_long(
     mute = peer("mute")
     cast(FakeLink, mute.links[0]).muted = True
     told, begun = around(mute), trio.current_time()
-    assert told.links()[0].rtt_ms == 7.0  # never measured here: what the link itself knows
+    assert told.records()[0].rtt_ms == 7.0  # never measured here: what the link itself knows
     await told.measure(0.3)
     assert trio.current_time() - begun == pytest.approx(0.3)
-    assert told.links()[0].rtt_ms is None
+    assert told.records()[0].rtt_ms is None
     await told.measure(10)
     assert trio.current_time() - begun == pytest.approx(MEASURE_S)
 
@@ -128,15 +128,15 @@ async def test_askers_share_what_is_measured_for_a_moment(
     nursery.start_soon(link.run)
     told = around(bob)
     await told.measure(10)
-    assert told.links()[0].rtt_ms == pytest.approx(200)
+    assert told.records()[0].rtt_ms == pytest.approx(200)
     link.delay = 0.05
     await told.measure(10)
-    assert told.links()[0].rtt_ms == pytest.approx(200)
+    assert told.records()[0].rtt_ms == pytest.approx(200)
     await trio.sleep(FRESH_S)
     async with trio.open_nursery() as both:
         both.start_soon(told.measure, 10)
         both.start_soon(told.measure, 10)
-    assert told.links()[0].rtt_ms == pytest.approx(100)
+    assert told.records()[0].rtt_ms == pytest.approx(100)
 
 
 async def test_the_least_of_a_while_counts(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
@@ -148,7 +148,7 @@ async def test_the_least_of_a_while_counts(autojump_clock: trio.testing.MockCloc
     for delay, pause in ((0.1, 5.0), (0.2, 5.0), (0.15, KEPT_S), (0.25, 5.0), (0.3, 0.0)):
         link.delay = delay
         await told.measure(10)
-        shown.append(told.links()[0].rtt_ms)
+        shown.append(told.records()[0].rtt_ms)
         await trio.sleep(pause)
     assert shown == [pytest.approx(ms) for ms in (200, 200, 200, 300, 300)]  # 300 is what the link itself knew last
 
@@ -161,9 +161,9 @@ async def test_of_a_link_that_this_node_makes_bad_what_is_now_counts(
     nursery.start_soon(link.run)
     told = around(bob)
     await told.measure(10)
-    assert told.links()[0].rtt_ms == 7.0
+    assert told.records()[0].rtt_ms == 7.0
     for delay, faults in ((0.3, LinkFaults()), (0.2, LinkFaults()), (0.25, LinkFaults()), (0.1, None)):
         link.delay, bob.faults = delay, faults
         await trio.sleep(FRESH_S)
         await told.measure(10)
-        assert told.links()[0].rtt_ms == pytest.approx(delay * 2000)
+        assert told.records()[0].rtt_ms == pytest.approx(delay * 2000)
