@@ -487,7 +487,7 @@ MUTANTS = (
     Mutant(
         "what was accepted and closed while cut is closed by who accepted it",
         "chatd/net/listener.py",
-        "        await self._links.faults.finished(stream)",
+        "        await self._faults.wait_closed(stream)",
         "        await trio.lowlevel.checkpoint()",
         tests("tests/integration/test_faults.py::test_a_plain_peer_that_is_cut_hears_nothing_not_even_the_end"),
     ),
@@ -508,7 +508,7 @@ MUTANTS = (
     Mutant(
         "connections that are kept silent pile up",
         FAULTS,
-        "                each.abandon()\n",
+        "                each.close_now()\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
     ),
@@ -796,7 +796,7 @@ MUTANTS = (
     Mutant(
         "what a refused client still writes resets its connection",
         "chatd/control/server.py",
-        "            await self._closing.part(sock, farewell)",
+        "            await self._closing.shut_down(sock, farewell)",
         "            await sock.send(farewell)",
         tests("tests/control/test_server.py", "-k", "reads_its_refusal"),
     ),
