@@ -1,7 +1,7 @@
-"""Sources: where connections come from. One public address gets only so many, at a time and newly in ten minutes.
+"""Admission by source address: how many connections one public address may have, and may open in ten minutes.
 
-Loopback and private addresses are exempt: behind them are the machines of one's own network. Used by every port that
-strangers may dial.
+Loopback and private addresses are exempt: they belong to the operator's own network. Knows no links and no sockets.
+Used by the peer port and by every room port.
 """
 
 import logging
@@ -12,24 +12,24 @@ import trio
 
 from chatd.config.settings import Config
 
-WINDOW_S = 600.0  # for new links of one public address
-MOST_HOSTS = 4096  # addresses of which new links are counted; the one that was quiet for longest is forgotten first
-COMPLAIN_EVERY_S = 60.0
+WINDOW_S = 600.0  # in which new connections of one public address are counted
+MOST_HOSTS = 4096  # counted addresses; beyond it the one that was quiet for longest is forgotten
+LOG_EVERY_S = 60.0
 log = logging.getLogger("chatd.sources")
 
 
 class SourceLimits:
-    """How many links each public source address has, and how many new ones it had in the last ten minutes."""
+    """Counts the connections of each public source address: open ones, and new ones within WINDOW_S."""
 
     def __init__(self, config: Config) -> None:
         self._at_a_time = config.links_per_address
         self._new = config.dials_per_address
         self._open: dict[str, int] = {}
-        self._recent: dict[str, deque[float]] = {}  # by when the last one came
-        self._complained = float("-inf")
+        self._recent: dict[str, deque[float]] = {}  # ordered by the newest connection
+        self._logged_at = float("-inf")
 
     def enter(self, host: str, now: float) -> bool:
-        """Count one more, or refuse it."""
+        """Count a new connection; False if it is over a limit. Call `leave` when an accepted one has ended."""
         if _is_exempt(host):
             return True
         self._forget(now)
@@ -47,20 +47,20 @@ class SourceLimits:
         return True
 
     def leave(self, host: str) -> None:
-        """One that entered is gone."""
+        """A counted connection has ended."""
         if host in self._open:
             self._open[host] -= 1
             if not self._open[host]:
                 del self._open[host]
 
     def log_refusal(self, host: str) -> None:
-        """Log that one was refused, now and then."""
-        if trio.current_time() - self._complained >= COMPLAIN_EVERY_S:
-            self._complained = trio.current_time()
+        """Log that a connection was refused, at most once in LOG_EVERY_S."""
+        if trio.current_time() - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = trio.current_time()
             log.warning("too many connections: refused one from %s (told once a minute)", host)
 
     def _forget(self, now: float) -> None:
-        """Forget addresses whose last link came more than WINDOW_S ago: they are at the front."""
+        """Forget addresses without a new connection for WINDOW_S: they are at the front."""
         while self._recent:
             host, recent = next(iter(self._recent.items()))
             if recent[-1] > now - WINDOW_S:

@@ -1,13 +1,13 @@
-"""Back-off: how long to wait before dialing again. A value; it neither waits nor knows what for."""
+"""Exponential back-off with full jitter, as used by `net/dialer.py`. Computes waits; it does not wait."""
 
 from random import Random
 from typing import Final
 
-STABLE_S: Final = 10.0  # a link that lived this long starts the back-off anew
+STABLE_S: Final = 10.0  # a link that was up this long resets the back-off
 
 
 class Backoff:
-    """`least` doubling to `most`; each wait is drawn evenly between nothing and that (full jitter)."""
+    """Seconds between attempts: the ceiling doubles from `least` to `most`; each wait is uniform between 0 and it."""
 
     __slots__ = ("_ceiling", "_least", "_most", "_random")
 
@@ -17,11 +17,11 @@ class Backoff:
         self._ceiling = least
 
     def next(self) -> float:
-        """Seconds to wait now."""
+        """Seconds to wait before the next attempt; raises the ceiling."""
         wait = self._random.uniform(0, self._ceiling)
         self._ceiling = min(self._ceiling * 2, self._most)
         return wait
 
     def reset(self) -> None:
-        """It worked: the next wait is a short one."""
+        """Return to the lowest ceiling, after success."""
         self._ceiling = self._least

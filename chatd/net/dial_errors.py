@@ -1,4 +1,7 @@
-"""What a `connect` is answered that does not end with a new link: errors that say what to do about it."""
+"""Errors of a `connect` that made no new link, each with a hint what to do.
+
+Only builds them; `net/dialer.py` decides which one applies and raises it.
+"""
 
 from chatd.api.errors import ControlError
 from chatd.net.native.handshake import HandshakeRefused
@@ -7,14 +10,14 @@ from chatd.peers.peer import Peer
 
 
 def already(peer: Peer) -> ControlError:
-    """It has a link."""
+    """The peer has a link."""
     message = f"{peer.shown} is connected already, slot {peer.slot}"
     hint = "send to it, or terminate it first"
     return ControlError("conflict", message, hint, reason="already_connected", slot=peer.slot)
 
 
 def connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool) -> ControlError:
-    """Nobody has answered; `attempts` has every address with its reason."""
+    """No address answered; `attempts` are (address, reason)."""
     tried = "; ".join(why if where == address else f"{where}: {why}" for where, why in attempts)
     hint = "it is redialed from now on" if keep else "look whether it runs and can be reached, or add --keep"
     shown = [{"address": where, "reason": why} for where, why in attempts]
@@ -22,7 +25,7 @@ def connect_failed(address: str, attempts: list[tuple[str, str]], *, keep: bool)
 
 
 def refusal(address: str, refused: HandshakeRefused, ours: str) -> ControlError:
-    """The answer to a `connect` that the other side refused; `ours` is the id of this node."""
+    """The handshake was refused, by either side. `ours` is the id of this node."""
     if refused.reason == "self":
         return ControlError("conflict", f"{address} is this node itself", "connect to another one", reason="self")
     if refused.reason == "duplicate" and refused.peer is not None:
@@ -39,7 +42,7 @@ def refusal(address: str, refused: HandshakeRefused, ours: str) -> ControlError:
 
 
 def _accept(refused: HandshakeRefused, ours: str) -> str:
-    """The command that lets the link be, and where it is given."""
+    """The command that accepts the peer, and on which of the two nodes to give it."""
     if refused.theirs:
         return f"`chatctl peer accept {ours[:DECIDING_PREFIX]}` there"
     who = refused.node if refused.peer is None else refused.peer.slot

@@ -1,7 +1,7 @@
-"""Dialer: connections that we make; on request, and again and again for those that are wished for.
+"""Dialer: makes outbound connections, once for `connect` and repeatedly for persistent peers.
 
-What is wished for is in peers/persistent.py: peers of the configuration, and what `connect` has reached or is to keep.
-One task for each peer that has a wish redials its addresses in turn, with back-off, while it has no link.
+Persistent peers (peers/persistent.py) come from the configuration and from `connect`. One task for each of them redials
+its addresses in turn, with back-off, while it has no link. The links themselves run in `Links`.
 """
 
 import logging
@@ -24,19 +24,19 @@ from chatd.runtime import DialFailed
 from chatd.wire.dialects import NAME
 
 DIAL_S = 10.0  # for the TCP connection
-PENDING_S = 30.0  # between two tries while the other side has to accept us
+PENDING_S = 30.0  # between two attempts while the other side has to accept us
 CLOSE_S = 3.0  # for a link to close, once everything is delivered
-SPREAD_S = 0.005  # for each of many wishes at the start: a handshake takes about that long on both sides together
-SETTLE_S = 4.0  # for one of two links to go: a Ping that is not answered, and a goodbye
-ENDS_THE_WISH = ("terminated", "denied", "self")
+SPREAD_S = 0.005  # for each persistent peer at the start: about the CPU time of a handshake on both sides
+SETTLE_S = 4.0  # for one of two links to end: an unanswered Ping and a goodbye
+ENDS_REDIALING = ("terminated", "denied", "self")
 log = logging.getLogger("chatd.dialer")
 
 
 class Dialer:
     """All dialing of one node.
 
-    Resource handling: `run` owns the redialing tasks; links live in `links`. Error handling: `connect` and `terminate`
-    raise ControlError; redialing logs why it failed, once for each reason.
+    Resource handling: `run` owns the redialing tasks; links run in `Links`. Error handling: `connect` and `terminate`
+    raise ControlError; redialing logs each new reason for a failure once.
     """
 
     def __init__(self, handshake_parts: HandshakeParts, parts: LinkParts) -> None:
@@ -45,33 +45,33 @@ class Dialer:
         self._config = parts.config
         self._registry = parts.registry
         self._nursery: trio.Nursery
-        self._locks = WeakValueDictionary[str, trio.Lock]()  # address -> held while it is dialed
-        self._kept: set[Peer] = set()  # peers that have their redialing task
+        self._locks = WeakValueDictionary[str, trio.Lock]()  # by address; held while it is dialed
+        self._tasks: set[Peer] = set()  # peers that have a redialing task
         self._stopping = False
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
-        """Redial what is wished for, until cancelled."""
+        """Redial persistent peers until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self._begin()
+            self._start_redialing()
             task_status.started()
             try:
                 await trio.sleep_forever()
             finally:
                 self._stopping = True
 
-    def _begin(self) -> None:
-        """Wishes of former runs and of the configuration, but not of it who was terminated or denied."""
+    def _start_redialing(self) -> None:
+        """Redial targets from previous runs and from the configuration, except terminated and denied peers."""
         registry, config = self._registry, self._config
         for text in config.peers:
             address = format_address(*parse_address(text))
             peer = registry.wanted(address)
             if not peer.terminated and peer.trust != "denied":
                 registry.persistent.add(peer, address, lasting=False)
-        wished = [peer for peer in registry if peer.persistent_addresses]
-        for peer in wished:
+        targets = [peer for peer in registry if peer.persistent_addresses]
+        for peer in targets:
             registry.set_state(peer, "dialing")
-            self._redialing(peer, SPREAD_S * len(wished))
+            self._start_task(peer, SPREAD_S * len(targets))
 
     # -- the verbs
 
@@ -86,7 +86,7 @@ class Dialer:
         dialect: str | None = None,
         nick: str | None = None,
     ) -> Peer:
-        """Dial, and give the peer once it is up. Raises ControlError: conflict, connect_failed, forbidden, timeout."""
+        """Dial; the peer once it is up. Raises ControlError: conflict, connect_failed, forbidden, timeout."""
         address = format_address(host, port)
         try:
             parse_address(address)
@@ -96,16 +96,17 @@ class Dialer:
         try:
             with trio.move_on_after(float("inf") if timeout is None else timeout):
                 async with self._locks.setdefault(address, trio.Lock()):
-                    wanted = self._wanted(address, plain=plain or dialect is not None)
-                    return await self._connect(wanted, address, self._manner(wanted, plain, dialect, nick), keep=keep)
+                    wanted = self._peer_at(address, plain=plain or dialect is not None)
+                    speech = self._speech(wanted, plain, dialect, nick)
+                    return await self._connect(wanted, address, speech, keep=keep)
         finally:
-            await self._parts.journal.settled()  # the wish is on disk, or that is full
+            await self._parts.journal.settled()  # the persistent address is on disk, unless that is full
         message = f"{address} has not answered within {timeout:g} s"
         raise ControlError("timeout", message, "raise --timeout, or look whether it runs")
 
-    def _wanted(self, address: str, *, plain: bool) -> Peer:
-        """Who is dialed there. A room server is met as one also by who gives only its address: a chatd's first words
-        would be said to everybody in it.
+    def _peer_at(self, address: str, *, plain: bool) -> Peer:
+        """The peer to dial at that address. A known room server stays one even without --dialect: it would show a TLS
+        ClientHello to all its members.
         """
         rooms = (
             peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.persistent_addresses)
@@ -113,67 +114,67 @@ class Dialer:
         known = next((peer for peer in rooms if peer.address == address), None)
         return known or self._registry.wanted(address, "plain" if plain else "native")
 
-    def _manner(self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None) -> tuple[str | None, str]:
-        """In which dialect it is met, and as whom: what is not said is as it was."""
+    def _speech(self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None) -> tuple[str | None, str]:
+        """Dialect and nick for the connection; what is not given stays as before."""
         if dialect is None and not plain:
             return wanted.dialect, wanted.nick
         if dialect != NAME:
             return dialect, ""
         return dialect, nick or wanted.nick or for_node(self._config.name)
 
-    async def _connect(self, wanted: Peer, address: str, manner: tuple[str | None, str], *, keep: bool) -> Peer:
+    async def _connect(self, wanted: Peer, address: str, speech: tuple[str | None, str], *, keep: bool) -> Peer:
         if wanted.is_up:
             raise already(wanted)
         peer, before, up_before = wanted, (wanted.dialect, wanted.nick), self._registry.up()
-        self._registry.persistent.speak(wanted, *manner)
+        self._registry.persistent.speak(wanted, *speech)
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
         except handshake.HandshakeRefused as refused:
-            peer = self._heed(wanted, address, refused)
+            peer = self._apply_refusal(wanted, address, refused)
             if refused.reason != "duplicate" or not peer.is_up or peer in up_before:
-                keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_THE_WISH
+                keep = (keep or refused.reason == "pending") and refused.reason not in ENDS_REDIALING
                 raise refusal(address, refused, self._parts.node) from None
-            keep = True  # both sides dialed, and the other link was up first
+            keep = True  # both sides dialed, and the inbound link was up first
         except DialFailed as failed:
             raise connect_failed(address, failed.attempts, keep=keep) from None
         finally:
             if not peer.is_up and not keep:
                 self._registry.persistent.speak(wanted, *before)
-            self._after(peer, address, keep=keep)
-        await self._one_link(peer)
+            self._finish_connect(peer, address, keep=keep)
+        await self._wait_for_one_link(peer)
         return peer
 
-    async def _one_link(self, peer: Peer) -> None:
-        """Where both sides dialed: wait until it is settled which link stays."""
+    async def _wait_for_one_link(self, peer: Peer) -> None:
+        """Where both sides dialed: wait until one link is left."""
         with trio.move_on_after(SETTLE_S):
             while len(peer.links) > 1:
                 await peer.changed.wait()
 
-    def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
-        """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
-        if self._registry.by_stream_id(peer.stream_id) is not peer:  # it said who it is, and then the time was over
+    def _finish_connect(self, peer: Peer, address: str, *, keep: bool) -> None:
+        """Make the address persistent, or forget a peer that was never reached."""
+        if self._registry.by_stream_id(peer.stream_id) is not peer:  # merged into another peer, then the time was over
             peer = self._registry.wanted(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
-            self._no_chatd_at(address)
+            self._forget_unmet_nodes_at(address)
         if keep:
             self._registry.welcome(peer)
             self._registry.persistent.add(peer, address, fresh=not peer.is_up)
-            self._redialing(peer, self._config.redial_min)
+            self._start_task(peer, self._config.redial_min)
         elif not peer.persistent_addresses and not peer.is_up:
             if peer.node is None:
                 self._registry.forget(peer)
             elif peer.state == "dialing":
                 self._registry.set_state(peer, "down", "not reached")
 
-    def _no_chatd_at(self, address: str) -> None:
-        """It is a room server: who was expected there as a chatd, and has never answered, is not redialed."""
+    def _forget_unmet_nodes_at(self, address: str) -> None:
+        """The address is a room server: forget native peers that were expected there and have never answered."""
         for peer in [peer for peer in self._registry if peer.kind == "native" and peer.node is None]:
             if address in peer.persistent_addresses:
                 self._registry.forget(peer)
 
     async def terminate(self, peer: Peer) -> int:
-        """End the wish, deliver what was accepted, close; gives how many messages stay behind."""
+        """Stop redialing, deliver the outbox, close; the number of undelivered messages. Raises ControlError."""
         if not peer.links and not peer.persistent_addresses and peer.state != "pending":
             raise ControlError("peer_offline", f"{peer.name} is not connected", "`chatctl list` shows who is")
         self._registry.terminate(peer)
@@ -194,8 +195,8 @@ class Dialer:
     # -- one dial
 
     async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
-        """Connect; the link is up when this returns. `why` is "connect" or "redial". Raises DialFailed, Refused."""
-        wanted.address, wished = address, bool(wanted.persistent_addresses)
+        """Connect; the link is up on return. `why` is "connect" or "redial". Raises DialFailed, HandshakeRefused."""
+        wanted.address, was_persistent = address, bool(wanted.persistent_addresses)
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(wanted, address)
@@ -209,7 +210,7 @@ class Dialer:
             link = NativeLink(self._parts, established, direction="out", address=address)
         links.attach(peer, link)
         links.nursery.start_soon(links.serve, peer, link, link.run)
-        if wished and not peer.persistent_addresses:  # ended while we dialed
+        if was_persistent and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
         elif why == "connect":
             self._registry.welcome(peer)
@@ -231,43 +232,43 @@ class Dialer:
             return faults.wrap(await self._parts.runtime.dial(host, port), wanted)
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 
-    def _heed(self, wanted: Peer, address: str, refused: handshake.HandshakeRefused) -> Peer:
-        """What a refusal means for the peer and its wishes; gives the peer that it turned out to be."""
+    def _apply_refusal(self, wanted: Peer, address: str, refused: handshake.HandshakeRefused) -> Peer:
+        """Update the peer after a refusal; the peer that was identified at that address, else `wanted`."""
         registry, peer = self._registry, refused.peer or wanted
         registry.merge(wanted, peer)
-        if refused.reason in ENDS_THE_WISH:
+        if refused.reason in ENDS_REDIALING:
             registry.persistent.end(peer, None if refused.peer else address)
         if not peer.is_up and refused.reason != "pending":
             registry.set_state(peer, "dialing" if peer.persistent_addresses else "down", str(refused))
         return peer
 
-    # -- again and again
+    # -- redialing
 
-    def _redialing(self, peer: Peer, within: float) -> None:
-        """See to it that the peer is redialed, for the first time within so many seconds."""
-        if peer.persistent_addresses and peer not in self._kept and not self._stopping:
-            self._kept.add(peer)
-            self._nursery.start_soon(self._keep, peer, self._parts.runtime.random.uniform(0, within))
+    def _start_task(self, peer: Peer, within: float) -> None:
+        """Start the redialing task of a persistent peer; its first attempt is within so many seconds."""
+        if peer.persistent_addresses and peer not in self._tasks and not self._stopping:
+            self._tasks.add(peer)
+            self._nursery.start_soon(self._keep_dialed, peer, self._parts.runtime.random.uniform(0, within))
 
-    async def _keep(self, peer: Peer, wait: float) -> None:
-        """Redial while there is a wish."""
+    async def _keep_dialed(self, peer: Peer, wait: float) -> None:
+        """Redial as long as the peer is persistent."""
         backoff = Backoff(self._config.redial_min, self._config.redial_max, self._parts.runtime.random)
         while peer.persistent_addresses:
             if peer.is_up:
                 since = trio.current_time()
-                await self._until(peer, up=False)
+                await self._wait_until(peer, up=False)
                 if trio.current_time() - since >= STABLE_S:
                     backoff.reset()
             else:
                 with trio.move_on_after(PENDING_S if peer.state == "pending" else wait):
-                    await self._until(peer, up=True)
+                    await self._wait_until(peer, up=True)
                 if peer.persistent_addresses and not peer.is_up:
                     await self._redial(peer, peer.persistent_addresses[0])
             wait = backoff.next()
-        self._kept.discard(peer)
+        self._tasks.discard(peer)
 
-    async def _until(self, peer: Peer, *, up: bool) -> None:
-        """Until the peer is up (or not), its wish has ended, or it was accepted."""
+    async def _wait_until(self, peer: Peer, *, up: bool) -> None:
+        """Wait until the peer is up (or down), is not persistent, or was accepted."""
         was_pending = peer.state == "pending"
         while peer.is_up != up and peer.persistent_addresses:
             if was_pending and peer.state != "pending":
@@ -275,21 +276,21 @@ class Dialer:
             await peer.changed.wait()
 
     async def _redial(self, peer: Peer, address: str) -> None:
-        """One try. Whoever answers has the wish from then on."""
-        wishes, before = self._registry.persistent, peer.reason
+        """One attempt. The peer that answers owns the persistent address from then on."""
+        persistent, before = self._registry.persistent, peer.reason
         async with self._locks.setdefault(address, trio.Lock()):
             if peer.is_up or address not in peer.persistent_addresses:
                 return
             try:
-                found = await self._dial(peer, address, "connect" if wishes.is_fresh(peer, address) else "redial")
+                found = await self._dial(peer, address, "connect" if persistent.is_fresh(peer, address) else "redial")
             except DialFailed as failed:
                 found = peer
                 if address in peer.persistent_addresses:
                     self._registry.set_state(peer, "dialing", failed.attempts[0][1])
             except handshake.HandshakeRefused as refused:
-                found = self._heed(peer, address, refused)
+                found = self._apply_refusal(peer, address, refused)
             if not found.is_up and address in found.persistent_addresses:
-                wishes.put_last(found, address)
-        self._redialing(found, self._config.redial_min)
+                persistent.put_last(found, address)
+        self._start_task(found, self._config.redial_min)
         if found.reason != before:
             log.info("%s at %s: %s", found.shown, address, found.reason)

@@ -1,9 +1,8 @@
-"""Listener: the peer port. What is accepted is sniffed, bounded, and becomes a native or a plain link.
+"""The peer port: accepts connections, limits and sniffs them, and makes native or plain links of them.
 
-Bounds: all links together, those that have not said who they are (the oldest is dropped for a new one), and those of
-one public source address, at a time and newly in ten minutes; loopback and private addresses are exempt from that.
-What is refused is told nothing but a FIN, and what it still sends is read for a moment: a reset would end the prompt of
-a plain program.
+Limits: all links, unauthenticated links (a new one drops the oldest), and links of one public source address
+(net/admission.py). A refused connection gets a FIN and no bytes; its input is read for a moment, because a reset would
+kill the prompt of a plain program.
 """
 
 import logging
@@ -35,9 +34,9 @@ log = logging.getLogger("chatd.listener")
 
 
 class Listener:
-    """The bound addresses and what comes in through them.
+    """The bound addresses of the peer port, and the connections that they accept.
 
-    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; links live in `links`.
+    Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; links run in `Links`.
     Error handling: AddressInUse out of `bind`; nothing out of `run`.
     """
 
@@ -48,15 +47,15 @@ class Listener:
         self._faults = handshake.faults
         self._config = config = parts.config
         self._listeners: list[trio.SocketListener] = []
-        self._unknown: dict[trio.CancelScope, None] = {}  # not authenticated yet, oldest first
+        self._unauthenticated: dict[trio.CancelScope, None] = {}  # one for each such connection, oldest first
         self._open = 0
         self._sources = SourceLimits(config)
         self._acceptor = Acceptor(parts.runtime.descriptors, SPARES)
-        self._parting = GracefulClose()
+        self._refusals = GracefulClose()
         self.addresses: list[str] = []
 
     async def bind(self) -> None:
-        """Bind all addresses. `[::]` may be missing where it stands beside `0.0.0.0`: there is no IPv6 then."""
+        """Bind all addresses. `[::]` beside `0.0.0.0` is optional: a host without IPv6 skips it."""
         addresses = [parse_address(text, lowest_port=0) for text in self._config.listen]
         try:
             for host, port in addresses:
@@ -99,7 +98,7 @@ class Listener:
 
     @property
     def is_full(self) -> bool:
-        """There are as many links as there may be: the next one is refused."""
+        """Whether max_links is reached: the next connection is refused."""
         return self._open >= self._config.max_links
 
     def close(self) -> None:
@@ -110,12 +109,12 @@ class Listener:
     # -- one connection
 
     def _accepted(self, accepted: trio.SocketStream, *, short: bool) -> None:
-        """Links live in their own nursery: they outlast the intake."""
+        """Serve a connection in the nursery of the links, which outlasts the intake."""
         self._links.start("an accepted connection", partial(self._refuse if short else self._serve, accepted))
 
     async def _refuse(self, accepted: trio.SocketStream) -> None:
         with accepted.socket:
-            await self._parting.shut_down(accepted.socket, within=REFUSE_WITHIN_S)
+            await self._refusals.shut_down(accepted.socket, within=REFUSE_WITHIN_S)
         self._acceptor.refill()
 
     async def _serve(self, accepted: trio.SocketStream) -> None:
@@ -125,7 +124,7 @@ class Listener:
                 await supervised("an accepted connection", lambda: self._admit(stream))
             finally:
                 stream.socket.close()
-            await self._faults.wait_closed(stream)  # what is accepted is closed as soon as this returns
+            await self._faults.wait_closed(stream)  # leaving this block closes the socket
 
     async def _admit(self, stream: trio.SocketStream) -> None:
         try:
@@ -135,42 +134,42 @@ class Listener:
             return  # gone before we looked
         if self.is_full or not self._sources.enter(host, trio.current_time()):
             self._sources.log_refusal(host)
-            await self._parting.shut_down(stream.socket, within=REFUSE_WITHIN_S)
+            await self._refusals.shut_down(stream.socket, within=REFUSE_WITHIN_S)
             return
         self._open += 1
         try:
-            await self._welcome(stream, host, format_address(host, port))
+            await self._sniff_and_serve(stream, host, format_address(host, port))
         finally:
             self._open -= 1
             self._sources.leave(host)
 
-    async def _welcome(self, stream: trio.SocketStream, host: str, address: str) -> None:
+    async def _sniff_and_serve(self, stream: trio.SocketStream, host: str, address: str) -> None:
         plain = self._config.plain == "on" or (self._config.plain == "loopback" and is_loopback(host))
         kind: str = "gone"
-        with self._nameless():
+        with self._unauthenticated_place():
             kind = await sniff(stream, SILENCE_S if plain else self._config.handshake_timeout)
         if plain and kind in ("plain", "silent"):
-            kind = await self._plain(stream, address, provisional=kind == "silent")
+            kind = await self._serve_plain(stream, address, provisional=kind == "silent")
         if kind == "native":
-            await self._native(stream, address)
+            await self._serve_native(stream, address)
 
     @contextmanager
-    def _nameless(self) -> Iterator[None]:
-        """The part before we know who it is; of too many in it the oldest is dropped."""
+    def _unauthenticated_place(self) -> Iterator[None]:
+        """Hold a place among the unauthenticated connections; a full table drops its oldest."""
         scope = trio.CancelScope()
-        self._unknown[scope] = None
-        if len(self._unknown) > self._config.unauthenticated:
-            oldest = next(iter(self._unknown))
-            del self._unknown[oldest]  # at once: the next one that comes drops another one
+        self._unauthenticated[scope] = None
+        if len(self._unauthenticated) > self._config.unauthenticated:
+            oldest = next(iter(self._unauthenticated))
+            del self._unauthenticated[oldest]  # now: the next connection must drop another one
             oldest.cancel()
         try:
             with scope:
                 yield
         finally:
-            self._unknown.pop(scope, None)
+            self._unauthenticated.pop(scope, None)
 
-    async def _plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
-        """Serve a plain link; answers "native" if it turned out to be one."""
+    async def _serve_plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
+        """Serve a plain link; the reason it ended with, "native" if it turned out to speak TLS."""
         parts, links = self._parts, self._links
         peer = parts.registry.plain(address)
         self._faults.attach(stream, peer)
@@ -184,9 +183,9 @@ class Listener:
         await links.serve(peer, link, link.run)
         return str(link.reason)
 
-    async def _native(self, stream: trio.SocketStream, address: str) -> None:
+    async def _serve_native(self, stream: trio.SocketStream, address: str) -> None:
         established = None
-        with self._nameless():
+        with self._unauthenticated_place():
             try:
                 established = await handshake.as_acceptor(self._handshake, stream, address)
             except handshake.HandshakeRefused as refused:
@@ -198,14 +197,14 @@ class Listener:
 
 
 def in_use(host: str, port: int, error: OSError, flag: str) -> AddressInUse:
-    """What to say where an address cannot be bound; the flag chooses another one."""
+    """The error for an address that cannot be bound; `flag` is the option that changes it."""
     shown, why = format_address(host, port), (error.strerror or str(error)).lower()
     hint = f"another program has it: stop that, or choose another with {flag}"
     return AddressInUse(f"cannot listen on {shown} ({why}); {hint}")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of an address is this machine itself."""
+    """Whether the host is this machine."""
     try:
         return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:

@@ -1,4 +1,7 @@
-"""Pings: the questions that one link has open, and what answers tell of the way and of clocks. Sends nothing itself."""
+"""Pings of one native link: open tokens, round trips, and the difference of clocks.
+
+Sends nothing: the link writes the tokens of `take_due`. Used by `net/native/link.py`, by `ping` and by topology.
+"""
 
 from collections.abc import Callable
 from random import Random
@@ -6,11 +9,11 @@ from typing import Final
 
 import trio
 
-OPEN: Final = 64  # questions that may be open; an older one is given up
+OPEN: Final = 64  # unanswered Pings; beyond it the oldest is forgotten
 
 
 class PendingPing:
-    """One question: `answered` is set by its Pong, the other fields together with it."""
+    """One Ping. Its Pong sets `answered`, `rtt_s` and `clock_s`."""
 
     __slots__ = ("_at", "_wall", "answered", "clock_s", "rtt_s")
 
@@ -19,17 +22,17 @@ class PendingPing:
         self._wall = wall
         self.answered = trio.Event()
         self.rtt_s = 0.0
-        self.clock_s: float | None = None  # that the peer's clock is before ours, within half of `rtt_s`
+        self.clock_s: float | None = None  # seconds that the peer's clock is ahead of ours, within half of `rtt_s`
 
     def settle(self, wall: float, theirs: float) -> None:
-        """The Pong came, at that time of our wall clock; `theirs` is that of the peer, 0 if it did not say."""
+        """Record the Pong: `wall` is our clock at its arrival, `theirs` the peer's clock in it (0: not given)."""
         self.rtt_s = trio.current_time() - self._at
         self.clock_s = theirs - (self._wall + wall) / 2 if theirs else None  # as NTP does it: RFC 5905, 8
         self.answered.set()
 
 
 class Pings:
-    """Tokens of one link's Pings. Times are trio's clock; `wall` is the wall clock."""
+    """The open Pings of one link. Times are trio's clock; `wall` reads the wall clock."""
 
     __slots__ = ("_due", "_open", "_random", "_wall", "last_asked")
 
@@ -41,7 +44,7 @@ class Pings:
         self.last_asked = 0.0
 
     def ask(self) -> PendingPing:
-        """Have one more Ping sent."""
+        """Queue a Ping for the next write."""
         token = self._random.getrandbits(48)
         while len(self._open) >= OPEN:
             del self._open[next(iter(self._open))]
@@ -51,12 +54,12 @@ class Pings:
         return asked
 
     def take_due(self) -> list[int]:
-        """The tokens to send now."""
+        """Take the tokens to send now."""
         due, self._due = self._due, []
         return due
 
     def answered(self, token: int, theirs: float = 0.0) -> float | None:
-        """A Pong came: the round trip in milliseconds, None if nobody asked."""
+        """Record a Pong; the round trip in milliseconds, None for an unknown token."""
         asked = self._open.pop(token, None)
         if asked is None:
             return None

@@ -1,4 +1,4 @@
-"""Reasons: why links end, in the words of `list`, `tail` and the log."""
+"""Reasons why links end, as `list`, `tail` and the log show them."""
 
 import errno
 import os
@@ -16,10 +16,10 @@ STORAGE_FULL: Final = "storage_full"
 STORAGE_LOST: Final = "storage_lost"
 LINE_TOO_LONG: Final = "line too long"
 
-# Our own reasons for ending a link that are told to the peer as they are; everything else is `protocol`.
+# Our reasons that a Bye carries unchanged; every other reason is sent as `protocol`.
 TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "storage_lost", "denied", "duplicate", "protocol"})
 
-# What the peer's Bye means for a link that was up, and for one that did not come to be.
+# What a peer's Bye means: for a link that was up, and for a handshake.
 _MEANINGS: Final = {
     "shutdown": ("peer stopped", "it is stopping"),
     "storage_full": ("peer's disk is full", "its disk is full"),
@@ -33,22 +33,22 @@ _PROTOCOL: Final = ("peer reports a protocol error", "it reports a protocol erro
 
 
 def ended(bye: str) -> str:
-    """Why a link ended."""
+    """Why a link ended, from the reason of the peer's Bye."""
     return _MEANINGS.get(bye, _PROTOCOL)[0]
 
 
 def refused(bye: str, node: str = "ID") -> str:
-    """Why there is no link; `node` is this node's id, or enough of it to be accepted by."""
+    """Why a handshake failed, from the reason of the peer's Bye; `node` is the prefix of our id for `peer accept`."""
     return _MEANINGS.get(bye, _PROTOCOL)[1].format(node=node)
 
 
 def is_reset(error: object) -> bool:
-    """Whether an exception of a socket means that the other end threw the connection away."""
+    """Whether an exception of a socket means that the other end reset the connection."""
     return isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
 
 
 def broken(error: OSError) -> str:
-    """Why a link ended on which a call gave that error."""
+    """Why a link ended, from the error of a socket call."""
     if is_reset(error):
         return RESET
     text = os.strerror(error.errno) if error.errno else str(error)

@@ -1,8 +1,7 @@
-"""Sniffing: native or plain? A look at the first byte of an accepted connection, without consuming it.
+"""Tell native from plain by the first byte of an accepted connection, without consuming it.
 
-Knows one byte, the one that a TLS ClientHello begins with. It does not know policy, slots or what comes after.
-Called by `net/listener.py` for what it accepts, and by `net/plain/link.py` while a silent connection is plain
-only provisionally.
+Knows only the byte that starts a TLS ClientHello; no policy and no peers. Called by `net/listener.py` for each accepted
+connection, and by `net/plain/link.py` while a silent connection is provisionally plain.
 """
 
 import socket

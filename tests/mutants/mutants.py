@@ -466,8 +466,8 @@ MUTANTS = (
     Mutant(
         "a cut connection is read",
         FAULTY,
-        "        if cut or not room:\n",
-        "        if not room:\n",
+        "        if cut or not capacity:\n",
+        "        if not capacity:\n",
         tests("tests/net/faults/test_connection.py::test_a_cut_link_is_not_read_so_its_sender_is_slowed"),
     ),
     Mutant(
@@ -981,7 +981,7 @@ MUTANTS = (
     Mutant(
         "two that come in one tick drop the same one",
         "chatd/net/listener.py",
-        "            del self._unknown[oldest]  # at once: the next one that comes drops another one\n",
+        "            del self._unauthenticated[oldest]  # now: the next connection must drop another one\n",
         "",
         tests("tests/net/test_listener.py::test_each_of_two_that_come_in_one_tick_drops_another_one"),
     ),

@@ -174,7 +174,7 @@ async def test_after_these_it_is_not_dialed_again(reason: str) -> None:
         assert peer.persistent_addresses == []
         await trio.testing.wait_all_tasks_blocked()
         assert wire.dialed == [BOB]
-        assert dialer._kept == set()
+        assert dialer._tasks == set()
 
 
 @pytest.mark.parametrize("reason", ["terminated", "denied"])
@@ -270,7 +270,7 @@ async def test_a_second_wish_for_the_same_address_is_not_dialed_twice() -> None:
         before = len(wire.dialed)
         await trio.testing.wait_all_tasks_blocked()
         assert len(wire.dialed) == before
-        assert dialer._kept == {peer}
+        assert dialer._tasks == {peer}
 
 
 async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_that_peer() -> None:
@@ -296,7 +296,7 @@ async def test_a_connect_by_hand_takes_over_the_wish_that_it_is_merged_with() ->
         assert await connect(dialer) is known
         assert known.persistent_addresses == [BOB]
         await trio.testing.wait_all_tasks_blocked()
-        assert dialer._kept == {known}
+        assert dialer._tasks == {known}
 
 
 async def test_a_wish_is_on_disk_when_connect_is_answered() -> None:
@@ -437,7 +437,7 @@ async def test_a_peer_that_was_forgotten_while_it_was_dialed_is_hung_up_on() -> 
         await trio.testing.wait_all_tasks_blocked()
         assert [found.node for found in node.registry] == [bob.node]
         assert node.journal.store.query("SELECT * FROM wishes") == []
-        assert dialer._kept == set()
+        assert dialer._tasks == set()
 
 
 # -- room servers
@@ -586,7 +586,7 @@ async def test_who_was_wished_for_as_a_chatd_and_is_a_room_server_is_not_rediale
         peer = await connect(dialer, dialect="address", keep=True)
         assert list(node.registry) == [peer]
         assert rows(node) == [("address", BOB, "")]
-        while dialer._kept != {peer}:
+        while dialer._tasks != {peer}:
             await trio.testing.wait_all_tasks_blocked()
 
 

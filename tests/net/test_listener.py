@@ -170,7 +170,7 @@ async def test_of_too_many_that_have_not_said_who_they_are_the_oldest_go() -> No
         streams = [await connect(listener) for _ in range(10)]
         for stream in streams[:6]:
             await closed(stream)
-        assert len(listener._unknown) == 4
+        assert len(listener._unauthenticated) == 4
         with trio.move_on_after(0.05) as waiting:
             await closed(streams[6])
         assert waiting.cancelled_caught
@@ -211,7 +211,7 @@ async def test_each_of_two_that_come_in_one_tick_drops_another_one() -> None:
         listener, alive = node.listener, list[str]()
 
         async def come(name: str) -> None:
-            with listener._nameless():
+            with listener._unauthenticated_place():
                 alive.append(name)
                 try:
                     await trio.sleep_forever()
@@ -225,6 +225,6 @@ async def test_each_of_two_that_come_in_one_tick_drops_another_one() -> None:
             nursery.start_soon(come, name)
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(alive) == ["fourth", "third"]
-        assert len(listener._unknown) == 2
+        assert len(listener._unauthenticated) == 2
         nursery.cancel_scope.cancel()
-    assert not listener._unknown
+    assert not listener._unauthenticated

@@ -1,9 +1,9 @@
-"""Faulty: a TCP connection that can be made to suffer, as a stream and as a socket, for whoever reads and writes it.
+"""A TCP connection with faults, as a stream (FaultyStream) and as a socket (FaultySocket).
 
-Until the first fault everything goes straight through. From then on there are two tasks, the pumps: one takes out of a
-Shaper what has got through and writes it, one reads what comes into another. A connection that is closed while
-something is under way, or while it is cut, stays open underneath until that is over: a real network would not tell the
-other end at once either. Knows no peers; `net/faults/faults.py` says what a connection suffers.
+Until the first fault, reads and writes go straight to the kernel. After it two pump tasks move the bytes: one writes
+what comes out of the outbound Shaper, one reads into the inbound Shaper. A connection that its owner closes while bytes
+are in transit, or while it is cut, stays open underneath until they are out: a real network would not tell the other
+end at once either. Knows no peers; `net/faults/faults.py` sets the faults.
 """
 
 import errno
@@ -21,32 +21,32 @@ from chatd.net.faults.shaper import NOTHING, Meter, Shaper
 from chatd.sync import Broadcast
 
 CHUNK: Final = 65536  # bytes of one read or write
-LINGER_S: Final = 60.0  # that what is under way gets, once its connection was closed and nothing is cut
-FLUSH_S: Final = 0.2  # to hand over what is under way when the node stops
+LINGER_S: Final = 60.0  # for bytes in transit after the owner closed, while nothing is cut
+FLUSH_S: Final = 0.2  # to write bytes in transit when the node stops
 INFINITY: Final = float("inf")
-NO_LINGER: Final = struct.pack("ii", 1, 0)  # a close is a reset
+NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 Start = Callable[[Callable[[], Awaitable[None]]], None]
 
 
 class FaultySocket:
-    """A connection as a socket. `start` starts a pump; `told` is called when it begins to linger, and when it ends."""
+    """`start` runs a pump task; `changed` is called when the connection begins to linger and when it has ended."""
 
     def __init__(
-        self, stream: trio.SocketStream, start: Start, random: Random, told: "Callable[[FaultySocket], None]"
+        self, stream: trio.SocketStream, start: Start, random: Random, changed: "Callable[[FaultySocket], None]"
     ) -> None:
         self._stream = stream
         self._sock = stream.socket
         self._start = start
-        self._told = told
+        self._changed = changed
         self._in, self._out = Shaper(random), Shaper(random)
         self._in_moved, self._out_moved = Broadcast(), Broadcast()
         self._in_error: OSError | None = None
         self._out_error: OSError | None = None
-        self.shaped = False  # no more straight through
-        self._direct = trio.CancelScope()  # around a read that goes straight through
+        self.shaped = False  # the pumps run: reads and writes go through the shapers
+        self._direct = trio.CancelScope()  # around a direct read
         self._pumps = trio.CancelScope(), trio.CancelScope()  # in, out
-        self._heard_all = self._said_all = False
+        self._read_all = self._sent_eof = False
         self._closed = self._reset = False
         self._gone = trio.Event()
 
@@ -64,10 +64,10 @@ class FaultySocket:
         """As on the socket underneath. Raises OSError."""
         self._sock.setsockopt(level, option, value)
 
-    # -- what it suffers
+    # -- faults
 
     def impair(self, faults: LinkFaults, out: Meter, in_: Meter) -> None:
-        """Suffer that from now on."""
+        """Apply faults to both directions; the meters count from now."""
         now = trio.current_time()
         self._out.set(faults.out, out, now)
         self._in.set(faults.in_, in_, now)
@@ -82,28 +82,28 @@ class FaultySocket:
         self._out_moved.notify()
 
     def reset(self) -> None:
-        """Break it: both ends see a reset."""
+        """Reset the connection at both ends."""
         self._reset = True
         try:
             self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         except OSError:
-            self._closed = True  # it was broken already
+            self._closed = True  # broken before
         self.close_now()
 
     # -- what its owner does
 
     async def recv(self, most: int, flags: int = 0) -> bytes:
-        """What has come; b"" is the end. Raises OSError, ClosedResourceError."""
+        """Received bytes; b"" is the end of the stream. Raises OSError, ClosedResourceError."""
         while not self.shaped:
             try:
                 with trio.CancelScope() as self._direct:
                     return await self._sock.recv(most, flags)
             except (OSError, trio.ClosedResourceError):  # EBADF too: closed between its wake-up and its turn
-                self._check()
+                self._raise_if_closed()
                 raise
         await trio.lowlevel.checkpoint()
         while True:
-            self._check()
+            self._raise_if_closed()
             now = trio.current_time()
             data = self._in.read(now, most, peek=bool(flags & socket.MSG_PEEK))
             if data:
@@ -117,27 +117,27 @@ class FaultySocket:
                 await self._in_moved.wait()
 
     async def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Take some of it, and give how much. Raises OSError, ClosedResourceError."""
+        """Accept a prefix of the data; its length. Raises OSError, ClosedResourceError."""
         if not self.shaped:
             try:
                 return await self._sock.send(data)
             except (OSError, trio.ClosedResourceError):
-                self._check()
+                self._raise_if_closed()
                 raise
         await trio.lowlevel.checkpoint()
         while True:
-            self._check()
+            self._raise_if_closed()
             if self._out_error is not None:
                 raise self._out_error
-            room = self._out.capacity
-            if room or not data:
-                self._out.write(bytes(data[:room]), trio.current_time())
+            capacity = self._out.capacity
+            if capacity or not data:
+                self._out.write(bytes(data[:capacity]), trio.current_time())
                 self._out_moved.notify()
-                return min(room, len(data))
+                return min(capacity, len(data))
             await self._out_moved.wait()
 
     def shutdown(self, how: int) -> None:
-        """Write no more: the other end gets to the end, once all else has got through. Raises OSError."""
+        """End the outbound direction, after everything written before. Raises OSError."""
         if self.shaped:
             self._out.finish(trio.current_time())
             self._out_moved.notify()
@@ -145,7 +145,7 @@ class FaultySocket:
             self._sock.shutdown(how)
 
     def close(self) -> None:
-        """For its owner it is closed. What was written still goes out, and a cut one says nothing to the other end."""
+        """Close for the owner. Written bytes still go out; a cut connection does not tell the other end."""
         if self._closed:
             return
         self._closed = True
@@ -157,36 +157,36 @@ class FaultySocket:
         self._out.finish(now)
         self._pumps[0].cancel()
         self._pumps[1].deadline = self._patience(now)
-        self._told(self)
+        self._changed(self)
         self._in_moved.notify()
         self._out_moved.notify()
 
     def _patience(self, now: float) -> float:
-        """Until when a closed one is kept: LINGER_S behind the end of what cuts it, if that ends by itself."""
+        """Until when a closed connection lingers: LINGER_S after the end of a flap's cut."""
         return max(self._out.opens_at(now), self._in.opens_at(now)) + LINGER_S
 
     @property
     def lingers(self) -> bool:
-        """Closed for its owner, and open underneath."""
+        """Closed for the owner, open underneath."""
         return self._closed and not self._gone.is_set()
 
     async def wait_closed(self) -> None:
-        """Wait until it is closed underneath too."""
+        """Wait until it is closed underneath."""
         await self._gone.wait()
 
     def close_now(self) -> None:
-        """Close it underneath, whatever is under way."""
+        """Close underneath; bytes in transit are lost."""
         self._closed = True
         for pump in self._pumps:
             pump.cancel()
         if not self._gone.is_set():
             self._gone.set()
             self._sock.close()
-            self._told(self)
+            self._changed(self)
         self._in_moved.notify()
         self._out_moved.notify()
 
-    def _check(self) -> None:
+    def _raise_if_closed(self) -> None:
         if self._reset:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         if self._closed:
@@ -195,10 +195,10 @@ class FaultySocket:
     # -- the pumps
 
     async def _pump_in(self) -> None:
-        """Read what comes, while there is room and it is not cut."""
+        """Read while there is capacity and no cut."""
         with self._pumps[0]:
             try:
-                while not self._heard_all:
+                while not self._read_all:
                     await self._read_some()
             except OSError as error:
                 self._in_error = error
@@ -208,22 +208,22 @@ class FaultySocket:
                 return
 
     async def _read_some(self) -> None:
-        now, room = trio.current_time(), self._in.capacity
+        now, capacity = trio.current_time(), self._in.capacity
         cut = self._in.is_cut(now)
-        if cut or not room:
+        if cut or not capacity:
             with trio.move_on_at(self._in.opens_at(now) if cut else INFINITY):
                 await self._in_moved.wait()
             return
-        data = await self._sock.recv(min(CHUNK, room))  # no deadline: whose link this is has one
+        data = await self._sock.recv(min(CHUNK, capacity))  # the owner of the link has the deadline
         if data:
             self._in.write(data, trio.current_time())
         else:
             self._in.finish(trio.current_time())
-            self._heard_all = True
+            self._read_all = True
         self._in_moved.notify()
 
     async def _pump_out(self) -> None:
-        """Write what has got through, then the end; at last close, if the owner has."""
+        """Write what has passed the shaper, then the end; close when the owner has closed."""
         try:
             with self._pumps[1]:
                 await self._write_all()
@@ -243,8 +243,8 @@ class FaultySocket:
             return
 
     def _is_done(self, now: float) -> bool:
-        """The owner has closed it, and nothing keeps it open any more."""
-        return self._closed and self._said_all and not self._in.is_cut(now)
+        """The owner has closed it, everything is written, and no cut holds it open."""
+        return self._closed and self._sent_eof and not self._in.is_cut(now)
 
     async def _write_some(self) -> None:
         now = trio.current_time()
@@ -252,11 +252,11 @@ class FaultySocket:
         if data:
             self._out_moved.notify()
             await self._write(data)
-        elif self._out.at_end and not self._said_all:
-            self._said_all = True
+        elif self._out.at_end and not self._sent_eof:
+            self._sent_eof = True
             await self._stream.send_eof()
         else:
-            waits = self._said_all and self._in.is_cut(now)
+            waits = self._sent_eof and self._in.is_cut(now)
             with trio.move_on_at(self._in.opens_at(now) if waits else self._out.next_at(now)):
                 await self._out_moved.wait()
 
@@ -266,7 +266,7 @@ class FaultySocket:
             rest = rest[await self._sock.send(rest) :]
 
     async def _flush(self) -> None:
-        """The owner has closed it, or the node stops: what is under way goes out now, unless it is cut."""
+        """Write bytes in transit now, unless cut: the owner has closed, or the node stops."""
         if not self._gone.is_set() and self._out_error is None and not self._out.is_cut(trio.current_time()):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + FLUSH_S):
                 try:
@@ -277,7 +277,7 @@ class FaultySocket:
 
 
 class FaultyStream(trio.abc.HalfCloseableStream):
-    """The same as a stream, with the errors of `trio.SocketStream`."""
+    """The same connection as a stream, with the errors of `trio.SocketStream`."""
 
     def __init__(self, stream: trio.SocketStream, sock: FaultySocket) -> None:
         self.socket = sock

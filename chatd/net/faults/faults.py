@@ -1,7 +1,8 @@
-"""Faults: what links suffer on purpose, and the connections that suffer it.
+"""Faults of the links of one node: delay, jitter, loss, rate, cut and flap, set on purpose.
 
-Owns the faults of every peer: those of the configuration, those that `link` made, and what peers that come get. All of
-it ends with the run. `Peer.faults` is what its links suffer now; who lists peers shows that. Knows no control socket.
+Owns the faults of each peer, from the setting `link_faults` and from the verb `link`, and the default for new peers.
+They end with the run. `Peer.faults` are the current ones. Knows no control socket. The handshake, listener and dialer
+wrap their connections here; `control/methods/link_conditions.py` changes faults.
 """
 
 import logging
@@ -23,9 +24,9 @@ from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.runtime import Runtime, stamp
 
-LINGERING: Final = 256  # connections that are closed here and kept from telling so; beyond it the oldest is closed
-CLOSES: Final = 1024  # connections after which what is known of peers that are forgotten goes too
-EVERYBODY: Final = "*"  # in the configuration: who has no faults of its own
+LINGERING: Final = 256  # connections closed by their owner but kept open underneath; beyond it the oldest is closed
+CLOSES: Final = 1024  # closed connections between two rounds that forget unknown peers
+OTHERS: Final = "*"  # in the setting: peers without faults of their own
 HEALTHY: Final = LinkFaults()
 Meters = tuple[Meter, Meter]
 Change = Callable[[LinkFaults], LinkFaults]
@@ -33,7 +34,7 @@ log = logging.getLogger("chatd.faults")
 
 
 class _End(NamedTuple):
-    """What ends by itself, what was before, and what waits for that."""
+    """Faults with an end: what comes back then, and the timer."""
 
     faults: LinkFaults
     comes_back: LinkFaults
@@ -41,7 +42,7 @@ class _End(NamedTuple):
 
 
 class Faults:
-    """The faults of one node's links.
+    """The faults of the links of one node.
 
     Resource handling: timers and delayed closes run where `start` puts them. Error handling: `change` and `reset`
     raise ControlError forbidden where faults are not allowed.
@@ -52,10 +53,12 @@ class Faults:
         self.allowed = config.allow_faults
         self._runtime = runtime
         self._registry = registry
-        self._configured = {link.peer: _of(link.out, link.in_) for link in map(parse_link_faults, config.link_faults)}
-        self.default: LinkFaults | None = self._configured.pop(EVERYBODY, None)
-        self._own: dict[int, LinkFaults] = {}  # by the peer's topic: what `link` made of it
-        self._ends: dict[int, _End] = {}  # by id of what will end by itself
+        self._configured = {
+            link.peer: _faults_of(link.out, link.in_) for link in map(parse_link_faults, config.link_faults)
+        }
+        self.default: LinkFaults | None = self._configured.pop(OTHERS, None)
+        self._own: dict[int, LinkFaults] = {}  # by stream id: set by `link`
+        self._ends: dict[int, _End] = {}  # by id() of the faults that have an end
         self._meters: dict[int, Meters] = {}
         self._open: dict[FaultySocket, Peer | None] = {}
         self._closes = 0
@@ -72,13 +75,13 @@ class Faults:
         heal: bool,
         lasting: float | None,
     ) -> None:
-        """Change the faults of these peers; None: of all, and of who comes.
+        """Change the faults of these peers; None: of all peers and of new ones.
 
-        `direction` is "out", "in" or "both", `changes` are fields of Impairment; what is not named stays, unless that
-        direction is healed first. After `lasting` seconds what was before comes back, with what was changed for good
+        `direction` is "out", "in" or "both", `changes` are fields of Impairment. Other fields stay, unless `heal`
+        clears the direction first. After `lasting` seconds the former faults come back, with all permanent changes made
         meanwhile. Raises ControlError forbidden.
         """
-        self._check()
+        self._refuse_if_forbidden()
         self._prune()
 
         def changed(faults: LinkFaults) -> LinkFaults:
@@ -86,23 +89,23 @@ class Faults:
 
         ends = None if lasting is None else (trio.current_time() + lasting, stamp(self._runtime.wall() + lasting))
         if peers is None:
-            self.default = _some(self._next(self.default or HEALTHY, changed, ends))
+            self.default = _or_none(self._next(self.default or HEALTHY, changed, ends))
         for peer in self._registry if peers is None else peers:
             self._set(peer, self._next(peer.faults or HEALTHY, changed, ends))
         self._forget_ends()
 
     def _next(self, before: LinkFaults, changed: Change, ends: tuple[float, str] | None) -> LinkFaults:
-        """What follows on it. A change without an end of its own is one of what comes back, too."""
+        """The faults after a change. A permanent change also applies to what comes back after a timed one."""
         after, end = changed(before), self._ends.get(id(before))
         base = before if end is None else end.comes_back
         if ends is not None:
-            return self._timed(after, base, *ends)
+            return self._with_end(after, base, *ends)
         if end is None or after == (base := changed(base)):
             return after
-        return self._timed(after, base, end.timer.deadline, str(before.until))
+        return self._with_end(after, base, end.timer.deadline, str(before.until))
 
-    def _timed(self, after: LinkFaults, comes_back: LinkFaults, deadline: float, until: str) -> LinkFaults:
-        """The faults with an end, which is seen to."""
+    def _with_end(self, after: LinkFaults, comes_back: LinkFaults, deadline: float, until: str) -> LinkFaults:
+        """The faults with an end, and a task that waits for it."""
         faults, scope = LinkFaults(after.out, after.in_, until), trio.CancelScope(deadline=deadline)
         self._ends[id(faults)] = _End(faults, comes_back, scope)
 
@@ -115,32 +118,32 @@ class Faults:
         return faults
 
     def _end(self, faults: LinkFaults) -> None:
-        """Its time is over: what was before comes back, wherever nothing else was set meanwhile."""
+        """Bring the former faults back, wherever no others were set meanwhile."""
         end = self._ends.pop(id(faults), None)
         if end is None:
             return
         if self.default is faults:
-            self.default = _some(end.comes_back)
+            self.default = _or_none(end.comes_back)
         for peer in self._registry:
             if peer.faults is faults:
                 self._set(peer, end.comes_back)
 
     def _forget_ends(self) -> None:
-        """Of what nobody suffers any more: however often faults are set for a while, nothing piles up."""
+        """Cancel the timers of faults that no peer has any longer, so that timed faults do not pile up."""
         there = {id(peer.faults) for peer in self._registry} | {id(self.default)}
         for key in [key for key in self._ends if key not in there]:
             self._ends.pop(key).timer.cancel()
 
     def reset(self, peers: Sequence[Peer] | None) -> None:
         """Break the connections of these peers, or of all. Raises ControlError forbidden."""
-        self._check()
+        self._refuse_if_forbidden()
         wanted = None if peers is None else set(peers)
         for sock, peer in list(self._open.items()):
             if not sock.lingers and (wanted is None or peer in wanted):
                 sock.reset()
 
     def records(self, peers: Sequence[Peer]) -> list[LinkRecord]:
-        """Lines of `link`, in that order."""
+        """Records for `link`, in the order of the peers."""
         return [self._record(peer) for peer in peers]
 
     def _record(self, peer: Peer) -> LinkRecord:
@@ -149,22 +152,22 @@ class Faults:
             peer.ref, peer.state, peer.faults, out.measured() if out else None, in_.measured() if in_ else None
         )
 
-    def _check(self) -> None:
+    def _refuse_if_forbidden(self) -> None:
         if not self.allowed:
             hint = "start chatd with --allow-faults or CHATD_ALLOW_FAULTS=1 where links may be broken on purpose"
             raise ControlError("forbidden", "faults are not allowed on this node", hint)
 
-    # -- what peers suffer
+    # -- faults of peers
 
     def _set(self, peer: Peer, faults: LinkFaults) -> None:
-        """The peer and its connections suffer that from now on."""
+        """Set the faults of a peer and apply them to its connections."""
         self._own[peer.stream_id] = faults
         self._meters[peer.stream_id] = Meter(), Meter()
         self._apply(peer, faults)
         log.info("%s: faults: %s", peer.shown, msgspec.json.encode(peer.faults).decode() if peer.faults else "none")
 
     def _apply(self, peer: Peer, faults: LinkFaults) -> None:
-        peer.faults = _some(faults)
+        peer.faults = _or_none(faults)
         for sock, whose in list(self._open.items()):
             if whose is peer:
                 self._impair(sock, peer)
@@ -177,15 +180,15 @@ class Faults:
         sock.impair(peer.faults or HEALTHY, *self._meters.get(peer.stream_id, (Meter(), Meter())))
 
     def apply_to(self, peer: Peer) -> None:
-        """It is dialed, or has a connection: it suffers what it is to."""
+        """Apply the faults that are configured for a peer that is dialed or connected."""
         known = self._faults_for(peer)
         if known != (peer.faults or HEALTHY):
             self._apply(peer, known)
 
     def _faults_for(self, peer: Peer) -> LinkFaults:
-        """What a peer suffers that has a connection now: what `link` said, else the configuration, else as all do.
+        """The faults of a peer: set by `link`, else from the setting, else the default.
 
-        In the configuration a node id comes before a name, and a name before the address at which a peer is dialed.
+        In the setting a node id wins over a name, and a name over the address at which the peer is dialed.
         """
         if peer.stream_id in self._own:
             return self._own[peer.stream_id]
@@ -195,7 +198,7 @@ class Faults:
         return peer.faults or configured or self.default or HEALTHY
 
     def _prune(self) -> None:
-        """Forget what was said of peers that are forgotten."""
+        """Forget the faults of peers that the registry has forgotten."""
         here = {peer.stream_id for peer in self._registry}
         for table in (self._own, self._meters):
             for key in [key for key in table if key not in here]:
@@ -204,7 +207,7 @@ class Faults:
     # -- connections
 
     def wrap(self, stream: trio.SocketStream, peer: Peer | None = None) -> trio.SocketStream:
-        """A connection that can suffer, with that peer if it is known; the same one where faults are not allowed."""
+        """A connection that can be impaired; `stream` itself where faults are not allowed."""
         if not self.allowed:
             return stream
         sock = FaultySocket(stream, self._start, self._runtime.random, self._socket_changed)
@@ -217,7 +220,7 @@ class Faults:
         return wrapped
 
     def attach(self, stream: object, peer: Peer | None) -> None:
-        """The connection turned out to be with that peer."""
+        """Assign a wrapped connection to the peer that was identified."""
         sock = getattr(stream, "socket", None)
         if isinstance(sock, FaultySocket) and peer is not None and self._open.get(sock, peer) is not peer:
             self._open[sock] = peer
@@ -225,12 +228,12 @@ class Faults:
             self._impair(sock, peer)
 
     async def wait_closed(self, stream: trio.SocketStream) -> None:
-        """Wait until a connection that was closed here is closed underneath too."""
+        """Wait until a connection that its owner closed is closed underneath too."""
         if isinstance(stream.socket, FaultySocket):
             await stream.socket.wait_closed()
 
     def _socket_changed(self, sock: FaultySocket) -> None:
-        """It lingers from now on, or has ended."""
+        """A connection lingers (closed by its owner, open underneath) or has ended."""
         if sock.lingers:
             lingering = [each for each in self._open if each.lingers]
             for each in lingering[: -LINGERING or None]:
@@ -242,23 +245,23 @@ class Faults:
             self._prune()
 
     async def wait_passable(self, peer: Peer) -> None:
-        """Wait until a dial would get through: a cut lets nothing come to be."""
+        """Wait until the link to the peer is not cut: a new connection would not get through."""
         self.apply_to(peer)
         while (faults := peer.faults) is not None and (faults.out.cut or faults.in_.cut):
             await peer.changed.wait()
 
 
-def _of(out: Mapping[str, float | bool], in_: Mapping[str, float | bool]) -> LinkFaults:
+def _faults_of(out: Mapping[str, float | bool], in_: Mapping[str, float | bool]) -> LinkFaults:
     return LinkFaults(msgspec.convert(dict(out), Impairment), msgspec.convert(dict(in_), Impairment))
 
 
-def _some(faults: LinkFaults) -> LinkFaults | None:
-    """None where there are none."""
+def _or_none(faults: LinkFaults) -> LinkFaults | None:
+    """None instead of faults that change nothing."""
     return None if faults == HEALTHY else faults
 
 
 def _changed(faults: LinkFaults, direction: str, changes: Mapping[str, float | bool], *, heal: bool) -> LinkFaults:
-    """The faults, with one or both directions changed."""
+    """The faults with one or both directions changed."""
 
     named = {name: amount or getattr(NOTHING, name) for name, amount in changes.items()}
 
