@@ -546,8 +546,8 @@ MUTANTS = (
     Mutant(
         "a node is believed whoever speaks in its name",
         "chatd/net/topology/graph.py",
-        "if told is None or told.way is not way or told.whole:",
-        "if told is None or told.whole:",
+        "if report is None or report.link is not link or report.whole:",
+        "if report is None or report.whole:",
         tests("tests/net/topology/test_graph.py::test_pages_of_one_way_are_put_together_and_those_of_another_are_not"),
     ),
     Mutant(

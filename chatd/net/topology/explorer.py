@@ -1,15 +1,15 @@
-"""Explorer: who is connected with whom, all over the network: asked by us, and passed on and answered for others.
+"""Explorer: discovers the topology of the network, and forwards and answers the explorations of other nodes.
 
-An echo over the links. Who is asked the first time says who it is connected with, and asks all others that it is
-connected with; what they say goes back the way the question came; who has heard the end from all of them says that
-itself. So the asker knows that it has everything as soon as it has. A question that comes again, the other way round a
-circle, is at its end at once, unless it may go further than it did the first time. Each hop has a little less time than
-the one before it, so that what is deep inside gives up first, and one dead node costs only what lies behind it.
+An echo algorithm over the links. A node that gets an exploration for the first time answers with its own links and
+forwards it to all its other neighbours. Their answers return along the route of the question. A node that has got
+`Explored` from all of them sends its own, so the asker knows when it has everything. A token that arrives again, along
+a cycle, is answered with `Explored` at once, unless it may go more hops than the first time. Each hop gets a little
+less time than the one before, so that the deepest node gives up first and a dead node costs only what is after it.
 
-A node speaks for itself where it can: what a neighbour of the asker says of itself counts only over the link with it.
-So it says that to the asker in any case, even where it has answered another node before.
+A node speaks for itself where it can: what a neighbour of the asker reports about itself counts only over their link.
+So it answers the asker in any case, even after it has answered another node.
 
-Everybody who may have a link may ask: how much of it is passed on is bounded for each link and for the node.
+Any peer with a link may ask: forwarded work is bounded for each link and for the node.
 """
 
 from collections import deque
@@ -31,25 +31,25 @@ from chatd.sync import Waker
 from chatd.wire.frames import Explore, Explored, FoundFrame
 from chatd.wire.query_frames import HOPS_MOST
 
-OPEN: Final = 256  # explorations of others under way, all together
-OPEN_FOR_ONE: Final = 64  # and for one link
-OURS: Final = 64  # of our own
+OPEN: Final = 256  # open explorations of other nodes
+OPEN_FOR_ONE: Final = 64  # of them for one link
+OURS: Final = 64  # open explorations of our own
 REMEMBERED: Final = 4096  # tokens
-FOUND_MOST: Final = 20_000  # frames that are passed back in one exploration
-HELD_MOST: Final = 20_000  # links in frames that wait until a slow asker takes them, all together
-PACE, BURST = 2_000.0, 4_000.0  # frames that one link may cause, a second and at once: what each exploration costs
-NODE_PACE, NODE_BURST = 10_000.0, 20_000.0  # and all of them
-SHARE: Final = 0.97  # of its time that a node leaves to the next one, after the way there and back
-LOOK_S: Final = 0.5  # after which what was found may be enough, as nothing more has come
-STEP_S: Final = 0.02  # between two looks at what was found, as answers come in bunches, or at who takes nothing
+FOUND_MOST: Final = 20_000  # frames returned to the asker in one exploration
+HELD_MOST: Final = 20_000  # links in frames that wait for slow askers, in total
+PACE, BURST = 2_000.0, 4_000.0  # frames that one link may cause, per second and at once
+NODE_PACE, NODE_BURST = 10_000.0, 20_000.0  # and all links together
+SHARE: Final = 0.97  # of its remaining time that a node gives the next one, after the round trip
+LOOK_S: Final = 0.5  # without new frames, before `enough` is asked again
+STEP_S: Final = 0.02  # between two checks of the graph (answers come in bursts) or of an asker that accepts nothing
 Run = Callable[[], Awaitable[object]]
 
 
 class Explorer:
-    """The one of a node.
+    """All explorations at one node.
 
-    Resource handling: tasks that wait for the end of what others asked run where `start` puts them, until their time is
-    over. Error handling: `explore` raises ControlError rate_limited where too many wait already.
+    Resource handling: the task of each exploration of others runs where `start` puts it, until its deadline. Error
+    handling: `explore` raises ControlError rate_limited if OURS are open.
     """
 
     def __init__(
@@ -61,29 +61,29 @@ class Explorer:
         self._registry = registry
         self._random = random
         self._neighbours = Neighbours(registry)
-        self._rounds: dict[int, list[_Round]] = {}  # those that are open, by token, the oldest first
-        self._seen: dict[int, int] = {}  # token -> the most hops that it came with
-        self._paces: dict[PeerLink, _Pace] = {}
-        self._pace = _Pace(NODE_PACE, NODE_BURST)
+        self._rounds: dict[int, list[_Round]] = {}  # open, by token, oldest first
+        self._seen: dict[int, int] = {}  # token -> most hops that it arrived with
+        self._buckets: dict[PeerLink, _Bucket] = {}
+        self._bucket = _Bucket(NODE_PACE, NODE_BURST)
         self._start = start
 
     # -- asking
 
     async def explore(self, hops: int, timeout: float, enough: Callable[[Topology], bool] | None = None) -> Topology:
-        """The network, over so many hops at most; what has not come after `timeout` seconds is silent.
+        """The network within `hops`; nodes that have not answered after `timeout` seconds are `silent`.
 
-        `enough` may end it as soon as it likes what has come; our own round trips are not waited for then.
+        Ends early once `enough` accepts the topology so far; our own round trips are not measured then.
         """
         if sum(one.asker is None for rounds in self._rounds.values() for one in rounds) >= OURS:
             raise ControlError("rate_limited", f"{OURS} explorations are under way", "wait for one of them to end")
         began = trio.current_time()
-        token, findings = self._random.getrandbits(63), NetworkGraph(self._node)
+        token, graph = self._random.getrandbits(63), NetworkGraph(self._node)
         self._remember(token, HOPS_MOST)
-        mine = self._open(_Round(token, None, began + timeout, findings))
+        mine = self._open(_Round(token, None, began + timeout, graph))
 
         def found() -> Topology:
             elapsed = trio.current_time() - began
-            return findings.topology(self._here(), hops, elapsed, self._registry.naming.names_of)
+            return graph.topology(self._here(), hops, elapsed, self._registry.naming.names_of)
 
         try:
             with trio.move_on_at(mine.deadline):
@@ -104,21 +104,21 @@ class Explorer:
         return TopologyNode(self._node, name, "answered", 0, around.plain, around.records())
 
     def _forward(self, asking: "_Round", hops: int) -> None:
-        """Pass a question on that may go so many hops from here."""
+        """Send the question to all neighbours except its asker, with `hops` left from here."""
         within = asking.deadline - trio.current_time()
-        for way in self._neighbours.open_links() if hops else ():
-            left_ms = int((within * SHARE) * 1000 - (way.peer.rtt_ms or 0.0))
-            if left_ms <= 0 or (asking.asker is not None and way.peer is asking.asker.peer):
+        for link in self._neighbours.open_links() if hops else ():
+            left_ms = int((within * SHARE) * 1000 - (link.peer.rtt_ms or 0.0))
+            if left_ms <= 0 or (asking.asker is not None and link.peer is asking.asker.peer):
                 continue
-            if way.queries.send(Explore(asking.token, hops - 1, left_ms, own=asking.asker is None)):
-                asking.waiting_for.add(way)
+            if link.queries.send(Explore(asking.token, hops - 1, left_ms, own=asking.asker is None)):
+                asking.waiting_for.add(link)
                 if asking.graph is not None:
-                    asking.graph.expect(way.peer.node or "", way)
+                    asking.graph.expect(link.peer.node or "", link)
 
-    # -- what comes
+    # -- receiving
 
     def receive(self, frame: Explore | FoundFrame | Explored, link: MeasurableLink) -> None:
-        """One that came. Answers to what is not asked, or not any more, are dropped."""
+        """A frame from a peer. Answers without an open question are dropped."""
         if isinstance(frame, Explore):
             self._receive_explore(frame, link)
             return
@@ -128,7 +128,7 @@ class Explorer:
         if isinstance(frame, Explored):
             waiting.ended(link)
         elif frame.node == self._node:
-            return  # in our name: the asker would believe it, as it comes over its link with us
+            return  # forged in our name: the asker would believe it, as it arrives over its link with us
         elif waiting.graph is None:
             self._pass_back(waiting, frame)
         else:
@@ -136,8 +136,8 @@ class Explorer:
             waiting.waker.wake()
 
     def link_down(self, link: PeerLink) -> None:
-        """The link has ended: nothing more comes that way, and what it asked nobody waits for."""
-        self._paces.pop(link, None)
+        """The link has ended: expect no answers from it, and drop its own questions."""
+        self._buckets.pop(link, None)
         for rounds in list(self._rounds.values()):
             for one in rounds:
                 one.ended(link)
@@ -163,7 +163,7 @@ class Explorer:
         self._start(partial(self._serve, asked, speaks=before < 0 or frame.own))
 
     async def _serve(self, asked: "_Round", *, speaks: bool) -> None:
-        """Answer for ourselves, if that was not done yet, and say when all others have."""
+        """Answer with our links if `speaks`, then send Explored once all neighbours have."""
         try:
             with trio.move_on_at(asked.deadline):
                 if speaks:
@@ -176,7 +176,7 @@ class Explorer:
         asked.send(Explored(asked.token))
 
     def _pass_back(self, asked: "_Round", frame: FoundFrame) -> None:
-        """What somebody says, or we do, is for whoever asked."""
+        """Return a frame to the asker, now or once it accepts more."""
         asked.found += 1
         if asked.found > FOUND_MOST or (not asked.held and asked.send(frame)):
             return
@@ -196,12 +196,12 @@ class Explorer:
     # -- bounds
 
     def _is_allowed(self, link: MeasurableLink) -> bool:
-        """Whether the node does that for it, too."""
+        """Whether an exploration for that link is within the limits; charges its cost."""
         askers = [one.asker for rounds in self._rounds.values() for one in rounds if one.asker is not None]
         if len(askers) >= OPEN or askers.count(link) >= OPEN_FOR_ONE:
             return False
         cost = 2.0 + len(self._neighbours.open_links())
-        return self._paces.setdefault(link, _Pace(PACE, BURST)).take(cost) and self._pace.take(cost)
+        return self._buckets.setdefault(link, _Bucket(PACE, BURST)).charge(cost) and self._bucket.charge(cost)
 
     def _remember(self, token: int, hops: int) -> None:
         while len(self._seen) >= REMEMBERED:
@@ -210,9 +210,9 @@ class Explorer:
 
 
 class _Round:
-    """One question that this node has passed on: for whom (None: for itself), and who has not answered yet.
+    """One open question: its asker (None: this node), and the links that have not answered.
 
-    A token may have several: it came again, and may go further than before.
+    A token has several if it arrived again with more hops than before.
     """
 
     __slots__ = ("asker", "deadline", "found", "graph", "held", "token", "waiting_for", "waker", "weight")
@@ -225,23 +225,23 @@ class _Round:
         self.deadline = deadline
         self.graph = findings
         self.waiting_for: set[PeerLink] = set()
-        self.waker = Waker()  # something came, or nothing more will
+        self.waker = Waker()  # woken by a frame, and by the end of a link
         self.found = 0  # frames
-        self.held: deque[FoundFrame] = deque()  # that the asker has no room for
-        self.weight = 0  # of those: frames and links in them
+        self.held: deque[FoundFrame] = deque()  # the asker has no capacity for them
+        self.weight = 0  # of `held`: frames and the links in them
 
     def send(self, frame: FoundFrame | Explored) -> bool:
-        """To whoever asked."""
+        """Send a frame to the asker; False if it has no capacity."""
         return self.asker is None or self.asker.queries.send(frame)
 
     def hold(self, frame: FoundFrame) -> None:
-        """Keep it until the asker has room."""
+        """Keep a frame until the asker has capacity."""
         self.held.append(frame)
         self.weight += _weight(frame)
         self.waker.wake()
 
     async def settled(self) -> None:
-        """Wait until all have answered, and the asker has had room for it."""
+        """Wait until all links have answered and the asker has got everything."""
         while self.waiting_for or self.held:
             while self.held and self.send(self.held[0]):
                 self.weight -= _weight(self.held.popleft())
@@ -250,14 +250,14 @@ class _Round:
             elif self.waiting_for:
                 await self.waker.wait()
 
-    def ended(self, way: PeerLink) -> None:
-        """Nothing more comes that way."""
-        if way in self.waiting_for:
-            self.waiting_for.remove(way)
+    def ended(self, link: PeerLink) -> None:
+        """Expect no more answers from that link."""
+        if link in self.waiting_for:
+            self.waiting_for.remove(link)
             self.waker.wake()
 
     def give_up(self) -> None:
-        """Nobody waits for it any more."""
+        """The asker is gone."""
         self.waiting_for.clear()
         self.held.clear()
         self.weight = 0
@@ -268,8 +268,8 @@ def _weight(frame: FoundFrame) -> int:
     return 1 + len(frame.links)
 
 
-class _Pace:
-    """So much a second, and so much at once."""
+class _Bucket:
+    """A token bucket: `rate` per second, `burst` at once."""
 
     __slots__ = ("_at", "_burst", "_left", "_rate")
 
@@ -277,8 +277,8 @@ class _Pace:
         self._rate, self._burst = rate, burst
         self._left, self._at = 0.0, float("-inf")
 
-    def take(self, cost: float) -> bool:
-        """Whether that is still within it; then it is taken."""
+    def charge(self, cost: float) -> bool:
+        """Charge the cost if it is within the limits; whether it was."""
         now = trio.current_time()
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now

@@ -1,7 +1,7 @@
-"""Findings: what one exploration of ours has brought so far, and the network that this makes.
+"""The network as one of our explorations has found it so far.
 
-Everything in it is what others say. A node that was asked over a link with it is believed over that link alone; any
-other once, over the way that its answer first came by. There is a bound to how much is. Knows no links and no time.
+Everything in it is reported by other nodes. A direct neighbour is believed only over the link with it; any other node
+only over the link by which its first report came. Size is bounded. A link is only an opaque key here; knows no time.
 Called by `net/topology/explorer.py`.
 """
 
@@ -14,16 +14,16 @@ from chatd.wire.frames import FoundFrame
 
 NODES_MOST: Final = 10_000
 LINKS_MOST: Final = 50_000  # of all nodes together
-Namer = Callable[[Mapping[str, str]], Mapping[str, str]]  # from what nodes are said to be called to what they are here
+Namer = Callable[[Mapping[str, str]], Mapping[str, str]]  # node id -> claimed name, to node id -> name shown here
 
 
-class _Told:
-    """What a node has said of itself."""
+class _Report:
+    """What a node has reported about itself."""
 
-    __slots__ = ("links", "name", "plain", "private", "way", "whole")
+    __slots__ = ("link", "links", "name", "plain", "private", "whole")
 
-    def __init__(self, frame: FoundFrame, way: object) -> None:
-        self.way = way
+    def __init__(self, frame: FoundFrame, link: object) -> None:
+        self.link = link
         self.name = frame.name
         self.private = frame.private
         self.plain = None if frame.private else frame.plain
@@ -32,77 +32,77 @@ class _Told:
 
 
 class NetworkGraph:
-    """Those of one exploration, which began at `node`."""
+    """Reports of one exploration; `node` is the asker's id."""
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._reports: dict[str, _Told] = {}
-        self._near: dict[str, object] = {}  # nodes that were asked themselves, each with its way
+        self._reports: dict[str, _Report] = {}
+        self._neighbours: dict[str, object] = {}  # node id -> its link, for nodes that were asked directly
         self._links = 0
-        self._cut = False  # there was too much
+        self._cut = False  # a limit was reached
 
-    def expect(self, node: str, way: object) -> None:
-        """That node is asked over a link with it: what comes about it another way counts for nothing."""
-        self._near[node] = way
+    def expect(self, node: str, link: object) -> None:
+        """The node is asked directly over that link; reports about it over other links are ignored."""
+        self._neighbours[node] = link
 
-    def add(self, frame: FoundFrame, way: object) -> None:
-        """One page came that way. What a node, or another one in its name, says a second time counts for nothing."""
-        if self._near.get(frame.node, way) is not way:
+    def add(self, frame: FoundFrame, link: object) -> None:
+        """Add a page of a report. A second report of the same node, true or forged, is ignored."""
+        if self._neighbours.get(frame.node, link) is not link:
             return
-        told = self._reports.get(frame.node)
-        if told is None and frame.node != self._node:
+        report = self._reports.get(frame.node)
+        if report is None and frame.node != self._node:
             if len(self._reports) >= NODES_MOST:
                 self._cut = True
                 return
-            told = self._reports[frame.node] = _Told(frame, way)
-        if told is None or told.way is not way or told.whole:
+            report = self._reports[frame.node] = _Report(frame, link)
+        if report is None or report.link is not link or report.whole:
             return
-        told.whole = not frame.more
-        if not told.private:
-            self._add_links(told, frame)
+        report.whole = not frame.more
+        if not report.private:
+            self._add_links(report, frame)
 
-    def _add_links(self, told: _Told, frame: FoundFrame) -> None:
+    def _add_links(self, report: _Report, frame: FoundFrame) -> None:
         for node, name, state, rtt_ms in frame.links:
-            if node == frame.node or node in told.links:
+            if node == frame.node or node in report.links:
                 continue
             if self._links >= LINKS_MOST:
                 self._cut = True
                 return
             self._links += 1
-            told.links[node] = TopologyLink(node, name, state, rtt_ms)
+            report.links[node] = TopologyLink(node, name, state, rtt_ms)
 
     def topology(self, here: TopologyNode, hops: int, elapsed: float, namer: Namer) -> Topology:
-        """The network so far: `here` is this node, from which `hops` were gone at most, in so many seconds."""
+        """The network so far. `here` is this node, `hops` the limit, `elapsed` seconds."""
         said = {here.node: {link.node: link for link in here.links}}
-        said |= {node: told.links for node, told in self._reports.items()}
+        said |= {node: report.links for node, report in self._reports.items()}
         distances = _distances(here.node, said)
         claims = self._claims(here, said, distances)
         names = namer(claims)
-        nodes = [here, *(self._node_of(node, told, distances) for node, told in self._reports.items())]
-        nodes += self._unheard(claims, distances, hops)
+        nodes = [here, *(self._node_of(node, report, distances) for node, report in self._reports.items())]
+        nodes += self._unreported(claims, distances, hops)
         nodes = [_named(node, names) for node in nodes]
         nodes.sort(key=lambda node: _order(node, here.node))
-        whole = not self._cut and all(told.whole for told in self._reports.values())
+        whole = not self._cut and all(report.whole for report in self._reports.values())
         complete = whole and not any(node.status == "silent" for node in nodes)
         return Topology(nodes, complete, round(elapsed * 1000, 3))
 
     def _claims(
         self, here: TopologyNode, said: Mapping[str, Mapping[str, TopologyLink]], distances: Mapping[str, int]
     ) -> dict[str, str]:
-        """What the nodes that are shown are said to be called: by themselves, else by the nearest neighbour of them."""
-        claims = {here.node: here.name} | {node: told.name for node, told in self._reports.items()}
+        """Claimed name of each node: its own claim, else that of the neighbour nearest to us."""
+        claims = {here.node: here.name} | {node: report.name for node, report in self._reports.items()}
         for node in sorted(said, key=lambda node: (distances.get(node, NODES_MOST), node)):
             for link in said[node].values():
                 if len(claims) < NODES_MOST:
                     claims.setdefault(link.node, link.name)
         return claims
 
-    def _node_of(self, node: str, told: _Told, distances: Mapping[str, int]) -> TopologyNode:
-        status = "private" if told.private else "answered"
-        return TopologyNode(node, told.name, status, distances.get(node), told.plain, list(told.links.values()))
+    def _node_of(self, node: str, report: _Report, distances: Mapping[str, int]) -> TopologyNode:
+        status = "private" if report.private else "answered"
+        return TopologyNode(node, report.name, status, distances.get(node), report.plain, list(report.links.values()))
 
-    def _unheard(self, claims: Mapping[str, str], distances: Mapping[str, int], hops: int) -> Iterable[TopologyNode]:
-        """Those that are known from their neighbours: asked in vain, or not asked."""
+    def _unreported(self, claims: Mapping[str, str], distances: Mapping[str, int], hops: int) -> Iterable[TopologyNode]:
+        """Nodes known only from their neighbours: silent or unasked."""
         for node, name in claims.items():
             if node != self._node and node not in self._reports:
                 distance = distances.get(node)
@@ -111,7 +111,7 @@ class NetworkGraph:
 
 
 def _named(node: TopologyNode, names: Mapping[str, str]) -> TopologyNode:
-    """The node as it is called here, and the ends of its links too, in the order of names."""
+    """The node with the names shown here, links sorted by name."""
     links = [
         TopologyLink(link.node, names.get(link.node, link.node[:UNMET_ID]), link.state, link.rtt_ms)
         for link in node.links
@@ -121,22 +121,22 @@ def _named(node: TopologyNode, names: Mapping[str, str]) -> TopologyNode:
 
 
 def _distances(start: str, said: Mapping[str, Mapping[str, TopologyLink]]) -> dict[str, int]:
-    """How many links that are up, as one of their ends says, lie between it and each node."""
-    ways: dict[str, set[str]] = {}
+    """Hops from `start` to each node over links that one end reports as up."""
+    edges: dict[str, set[str]] = {}
     for node, links in said.items():
         for link in links.values():
             if link.state == "up":
-                ways.setdefault(node, set()).add(link.node)
-                ways.setdefault(link.node, set()).add(node)
+                edges.setdefault(node, set()).add(link.node)
+                edges.setdefault(link.node, set()).add(node)
     found, newest = {start: 0}, [start]
     while newest:
-        reached = {near for node in newest for near in ways.get(node, ()) if near not in found}
+        reached = {near for node in newest for near in edges.get(node, ()) if near not in found}
         found.update(dict.fromkeys(reached, found[newest[0]] + 1))
         newest = list(reached)
     return found
 
 
 def _order(node: TopologyNode, first: str) -> tuple[int, str, str]:
-    """The node that asks first, then by hops and name; at the end those to which no way is known."""
+    """Sort key: the asker, then by hops and name; nodes without a known route last."""
     hops = NODES_MOST if node.hops is None else node.hops
     return -1 if node.node == first else hops, node.name, node.node
