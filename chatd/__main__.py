@@ -1,7 +1,7 @@
 """The command `chatd`: flags -> Config -> logging -> daemon.run, and exit codes.
 
 Owns what belongs to the process: standard streams, umask, file limit, signals and the garbage collector's thresholds.
-Everything is imported where it is used: `--help` is quick, and an interrupt while modules load leaves no traceback.
+Imports are local: `--help` stays fast, and an interrupt while modules load leaves no traceback.
 """
 
 import os
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 USAGE = 2
 INTERRUPTED = 130
-MOST_FILES = 65536  # a descriptor for each link, with room; more only costs
-OTHER_FILES = 96  # journal, listeners, dialing, standard streams, and what is held back for operators
-OWN_FILES = 33  # 13 of a node at rest, 17 held back as above, and one each for a link, a session and the next client
+MOST_FILES = 65536  # descriptors: more than max_links allows; a higher limit only costs
+OTHER_FILES = 96  # journal, listeners, dialing, standard streams, reserve for operators
+OWN_FILES = 33  # 13 of an idle node, 17 in reserve, one each for a link, a session and the next client
 GARBAGE_AFTER = 20_000  # objects; messages make no garbage, only links and clients do
-ROOM_FILES = 8  # held back to refuse with at the room ports, if there are any
+ROOM_FILES = 8  # reserve of the room ports, if there are any
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run the daemon; the exit status."""
+    """Run the command; the exit status."""
     try:
         return _start(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
@@ -32,7 +32,6 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 
 
 def _start(argv: "Sequence[str]") -> int:
-    """Do what the flags say."""
     _hold_standard_streams()
     from chatd import __version__
     from chatd.config.flags import parse_flags, usage
@@ -52,7 +51,7 @@ def _start(argv: "Sequence[str]") -> int:
 
 
 def _run(config: "Config") -> int:
-    """Run the daemon until it stops."""
+    """Prepare the process and run a node until it stops; the exit status."""
     from chatd import logs
 
     logs.setup(config.log_level, config.log_format)
@@ -114,7 +113,7 @@ async def _heed_signals(node: "Node") -> None:
 
 
 def _explain(error: BaseException) -> int:
-    """The exit status of what ended the daemon; with its one line, or with a traceback where it is a bug."""
+    """The exit status for the error that ended the daemon. Prints one line, or a traceback for a bug."""
     import logging
 
     from chatd.failures import StartupFailure
@@ -133,7 +132,7 @@ def _explain(error: BaseException) -> int:
 
 
 def _leaves(error: BaseException) -> "Iterator[BaseException]":
-    """The errors in a group of groups."""
+    """The errors in nested groups."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from _leaves(each)
@@ -142,7 +141,7 @@ def _leaves(error: BaseException) -> "Iterator[BaseException]":
 
 
 def _fail(error: BaseException, status: int) -> int:
-    """Say in one line why there is no daemon."""
+    """Print an error on one line; the status."""
     from chatd.logs import harmless
 
     _write(2, f"chatd: {harmless(str(error))}\n")
@@ -150,7 +149,7 @@ def _fail(error: BaseException, status: int) -> int:
 
 
 def _write(descriptor: int, text: str) -> int:
-    """Write all of it; whoever closed the other end does not want it."""
+    """Write all of it; 1 if the descriptor is closed."""
     data = text.encode(errors="backslashreplace")
     try:
         while data:
@@ -161,14 +160,14 @@ def _write(descriptor: int, text: str) -> int:
 
 
 def _hold_standard_streams() -> None:
-    """Open what was closed of 0, 1 and 2: else the next file that is opened gets the log lines."""
+    """Open closed ones of descriptors 0, 1 and 2: else log lines would go into the next file that is opened."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
 
 
 def _raise_file_limit() -> int:
-    """As many files as the system allows, up to MOST_FILES: the usual 1024 is less than the links alone."""
+    """Raise the limit of open files to the hard limit, at most MOST_FILES; the limit. Often it is only 1024."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -180,12 +179,12 @@ def _raise_file_limit() -> int:
 
 
 def _fewest(config: "Config") -> int:
-    """The lowest limit of open files with which a node starts and has room for a link and a session."""
+    """The lowest limit of open files that leaves a node one link and one session."""
     return OWN_FILES + len(config.listen) + len(config.room_port) + (ROOM_FILES if config.room_port else 0)
 
 
 def _fit(config: "Config", files: int) -> "Config":
-    """The configuration with as many links as there are descriptors for; sessions count for half of those at most."""
+    """The configuration with max_links lowered to the free descriptors; sessions get at most half of them."""
     import logging
 
     import msgspec

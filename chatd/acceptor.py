@@ -1,8 +1,8 @@
-"""Acceptor: the one loop in which the peer port, the room ports and the control socket accept connections.
+"""The accept loop of the peer port, the room ports and the control socket.
 
-Owns what happens when the process has no free descriptor: `accept` fails then, and clients would wait in the backlog
-without an answer. Spare descriptors are held back for that moment. Knows nothing about what is accepted: the caller
-serves it, or parts from it. `Descriptors` is what the log and `health` are told about a shortage.
+Handles a process without free descriptors: `accept` fails then, and clients would wait in the backlog without an
+answer. Spare descriptors are held back to accept and refuse them. Knows nothing about the connections: the caller
+serves or refuses them. `Descriptors` reports a shortage to the log and to `health`.
 """
 
 import contextlib
@@ -15,43 +15,43 @@ from typing import Protocol, Self
 import trio
 
 RETRY_AFTER_S = 0.1
-ACCEPT_WITHIN_S = 0.1  # a client that was there a moment ago may have gone
+ACCEPT_WITHIN_S = 0.1  # the waiting client may have gone meanwhile
 TELL_EVERY_S = 60.0
-RECENT_S = 10.0  # a shortage that comes and goes shall be seen by a monitor that asks every few seconds
+RECENT_S = 10.0  # a short shortage stays visible to monitors that poll every few seconds
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 HINT = "raise the limit (ulimit -n, LimitNOFILE), or lower max_links and sessions"
 log = logging.getLogger("chatd.acceptor")
 
 
 class OnAccept(Protocol):
-    """Start to serve a connection. `short`: it has a spare descriptor, there was no other."""
+    """Serve a connection. `short`: it got a spare descriptor, since no other was free."""
 
     def __call__(self, stream: trio.SocketStream, /, *, short: bool) -> None: ...
 
 
 class Descriptors:
-    """Whether this process has free descriptors: logged once a minute while it has none, and told by `problem`."""
+    """Reports whether this process has free descriptors: in the log once a minute, and as `problem`."""
 
     def __init__(self) -> None:
-        self._told = float("-inf")
-        self._short = float("-inf")
+        self._logged_at = float("-inf")
+        self._short_at = float("-inf")
 
     def ran_out(self, error: OSError) -> None:
-        """A connection could not be accepted."""
+        """Record that a connection could not be accepted."""
         now = trio.current_time()
         if error.errno in OUT_OF_DESCRIPTORS:
-            self._short = now
-        if now - self._told >= TELL_EVERY_S:
-            self._told = now
+            self._short_at = now
+        if now - self._logged_at >= TELL_EVERY_S:
+            self._logged_at = now
             log.warning("connections cannot be accepted: %s (%s; logged once a minute)", _reason(error), HINT)
 
     @property
     def problem(self) -> str | None:
-        """What is wrong now, or was a few seconds ago."""
+        """The shortage, if there is one or was within RECENT_S."""
         descriptor = _open_spare()
         if descriptor is not None:
             os.close(descriptor)
-            if trio.current_time() - self._short >= RECENT_S:
+            if trio.current_time() - self._short_at >= RECENT_S:
                 return None
         return f"out of file descriptors: new connections are refused ({HINT})"
 
@@ -59,8 +59,8 @@ class Descriptors:
 class Acceptor:
     """The accept loops of one port or socket, with the spare descriptors that they share.
 
-    Resource handling: used in a `with`, which holds the spares. The caller of `run` closes the listener, and `take`
-    owns what was accepted. Error handling: nothing comes out of `run`.
+    Resource handling: used in a `with`, which holds the spares. The caller of `run` closes the listener; `accepted`
+    owns the connection. Error handling: nothing comes out of `run`.
     """
 
     def __init__(self, descriptors: Descriptors, spares: int) -> None:
@@ -82,7 +82,7 @@ class Acceptor:
             os.close(self._spares.pop())
 
     def refill(self) -> bool:
-        """Hold back as many spares as there should be. False: there are no descriptors for them."""
+        """Open missing spares. False if no descriptors are left for them."""
         while self._open and len(self._spares) < self._most:
             descriptor = _open_spare()
             if descriptor is None:
@@ -91,31 +91,31 @@ class Acceptor:
         return True
 
     def lend_spare(self) -> None:
-        """Close one spare, so that the caller can open a file in a shortage. Call `refill` after that."""
+        """Close one spare so that the caller can open a file in a shortage; call `refill` afterwards."""
         if self._spares:
             os.close(self._spares.pop())
 
-    async def run(self, listener: trio.SocketListener, take: OnAccept) -> None:
+    async def run(self, listener: trio.SocketListener, accepted: OnAccept) -> None:
         """Accept until the listener is closed."""
         while True:
             try:
-                await self._accept(listener, take)
+                await self._accept(listener, accepted)
             except trio.ClosedResourceError:
                 return
 
-    async def _accept(self, listener: trio.SocketListener, take: OnAccept) -> None:
+    async def _accept(self, listener: trio.SocketListener, accepted: OnAccept) -> None:
         try:
             stream = await listener.accept()
         except OSError as error:
             self._descriptors.ran_out(error)
             await trio.lowlevel.wait_readable(listener.socket)  # `accept` fails also while no client waits
-            await self._accept_if_possible(listener, take)
+            await self._accept_if_possible(listener, accepted)
         else:
-            take(stream, short=False)
+            accepted(stream, short=False)
             self.refill()
 
-    async def _accept_if_possible(self, listener: trio.SocketListener, take: OnAccept) -> None:
-        """Accept the client that waits, with a descriptor that was held back if there still is no other."""
+    async def _accept_if_possible(self, listener: trio.SocketListener, accepted: OnAccept) -> None:
+        """Accept the waiting client, with a spare descriptor if no other is free by now."""
         for short in (False, True):
             if short and not self._spares:
                 break
@@ -123,7 +123,7 @@ class Acceptor:
                 self.lend_spare()
             with trio.move_on_after(ACCEPT_WITHIN_S), contextlib.suppress(OSError):
                 stream = await listener.accept()
-                take(stream, short=short)
+                accepted(stream, short=short)
                 return
         self.refill()
         await trio.sleep(RETRY_AFTER_S)

@@ -1,7 +1,8 @@
-"""Parting: how this side ends a connection without taking away what the other side has not read yet.
+"""Graceful close: end a connection without losing bytes that the other side has not read yet.
 
-Closing a socket with unread input resets the connection: the other side may lose the last words, and a plain program
-its prompt. So: write the last words, end the writing, drop what still comes until the other side closes, then close.
+Closing a socket with unread input resets the connection: the other side may lose our last bytes, and a plain program
+its prompt. So: write the last bytes, half-close, drop input until the other side closes, then close. Used by the peer
+port, the room ports and the control socket.
 """
 
 import contextlib
@@ -11,22 +12,22 @@ from collections.abc import Iterator
 import trio
 
 WITHIN_S = 1.0
-MOST = 32  # connections that are parted from at a time
-MOST_BYTES = 4 << 20  # that are dropped of one connection: a session may have pipelined as much
+MOST = 32  # connections being closed at a time
+MOST_BYTES = 4 << 20  # input to drop of one connection: a session may have pipelined so much
 READ_BYTES = 64 * 1024
 
 
 class GracefulClose:
-    """The connections that one listener is parting from: of too many, the oldest is left at once.
+    """The connections that one listener is closing; over MOST, the oldest is given up.
 
-    Resource handling: the caller closes the socket, after `part`. Error handling: nothing comes out of `part`.
+    Resource handling: the caller closes the socket after `shut_down`. Error handling: `shut_down` raises nothing.
     """
 
     def __init__(self) -> None:
         self._open: dict[trio.CancelScope, None] = {}  # oldest first
 
     async def shut_down(self, sock: trio.socket.SocketType, last_words: bytes = b"", within: float = WITHIN_S) -> None:
-        """Write `last_words`, and wait until the other side has closed: `within` seconds, or MOST_BYTES, at most."""
+        """Write `last_words`, half-close, and wait for their close: at most `within` seconds and MOST_BYTES."""
         with self._place(within), contextlib.suppress(OSError, trio.ClosedResourceError):
             rest = memoryview(last_words)
             while rest:

@@ -41,7 +41,7 @@ async def run(config: Config, runtime: Runtime, opened: Callable[[Node], None] |
 
     `opened` is called with the node once its parts are built, before it binds an address: the caller can stop it.
     """
-    _ask_before_a_first_start(config)
+    _refuse_moved_state_directory(config)
     prepare_state_dir(config.state)
     async with _locked(config.state):
         node = await Node.open(config, runtime)
@@ -57,15 +57,15 @@ async def run(config: Config, runtime: Runtime, opened: Callable[[Node], None] |
         finally:
             node.close()
     if node.journal.lost and not failures:
-        failures.append(_lost(node))
+        failures.append(_journal_lost(node))
     if failures:
         raise failures[0]
 
 
-def _ask_before_a_first_start(config: Config) -> None:
-    """Raise AlreadyRunning where a node answers and the state directory has no key: it may be that node's, moved away.
+def _refuse_moved_state_directory(config: Config) -> None:
+    """Raise AlreadyRunning if a node answers on the socket while the state directory has no key.
 
-    A new identity there would be in the way of the directory when it is put back.
+    The directory may have been moved away from that node: a new identity would be in the way when it is put back.
     """
     if not os.path.lexists(os.path.join(config.state, KEY_FILE)):
         unix.refuse_if_answered(config.socket)
@@ -76,8 +76,8 @@ async def _live(node: Node, server: ControlServer, failures: list[StorageFailure
     journal, links, room_ports = node.journal, node.links, node.room_ports
     start = journal.append(DaemonStart(version=node.version))
     async with _nursery() as keeping:
-        keeping.start_soon(_keep_journal, node, failures)
-        await _begun(start, journal)
+        keeping.start_soon(_run_journal, node, failures)
+        await _wait_for_first_commit(start, journal)
         async with _nursery() as sessions:
             await server.bind()
             async with _nursery() as linking:
@@ -102,14 +102,14 @@ async def _live(node: Node, server: ControlServer, failures: list[StorageFailure
 
 @asynccontextmanager
 async def _nursery() -> AsyncIterator[trio.Nursery]:
-    """One level of the tree: when its body has ended in order, whatever still runs in it is cancelled."""
+    """One level of the tree: when its body ends without an error, the tasks that still run in it are cancelled."""
     async with trio.open_nursery() as nursery:
         yield nursery
         nursery.cancel_scope.cancel()
 
 
-async def _keep_journal(node: Node, failures: list[StorageFailure]) -> None:
-    """Run the journal; when it can no longer be trusted, stop in order, so that clients are told."""
+async def _run_journal(node: Node, failures: list[StorageFailure]) -> None:
+    """Run the journal; on a storage failure stop in order, so that clients hear of it."""
     try:
         await node.journal.run()
     except StorageFailure as failure:
@@ -117,8 +117,8 @@ async def _keep_journal(node: Node, failures: list[StorageFailure]) -> None:
         node.request_stop("storage")
 
 
-async def _begun(start: Batch, journal: Journal) -> None:
-    """The epoch's first position is there before anybody can ask for it."""
+async def _wait_for_first_commit(start: Batch, journal: Journal) -> None:
+    """Wait for the first event's commit: clients may then ask for its position. Raises StorageFailure."""
     try:
         await start.wait()
     except ControlError as error:
@@ -126,8 +126,8 @@ async def _begun(start: Batch, journal: Journal) -> None:
         raise failure(f"journal {journal.store.path}: {error}") from None
 
 
-def _lost(node: Node) -> StorageFailure:
-    """The journal's files are gone, and with them what was not delivered."""
+def _journal_lost(node: Node) -> StorageFailure:
+    """The failure to report after the journal files were removed, with the number of lost messages."""
     owed = node.registry.owed.messages
     text = f"journal {node.journal.store.path} was removed or replaced while the node ran"
     if owed:
@@ -136,7 +136,7 @@ def _lost(node: Node) -> StorageFailure:
 
 
 async def _commit_last(journal: Journal, reason: str) -> None:
-    """`daemon.stop`, with the acknowledgements that waited for a commit; in vain on a full or broken disk."""
+    """Append `daemon.stop`, with the acknowledgements that waited for a commit. A failure is only logged."""
     with trio.move_on_after(LAST_COMMIT_S):
         try:
             await journal.append(DaemonStop(reason=reason)).wait()
@@ -151,9 +151,9 @@ def _announce(node: Node) -> None:
 
 @asynccontextmanager
 async def _locked(state: str) -> AsyncIterator[None]:
-    """One daemon for each state directory: a lock on a file of its own, held for the daemon's life.
+    """Hold the lock file of the state directory: one daemon at a time. Raises AlreadyRunning.
 
-    Asked for more than once, because `chatctl exit` returns a moment before the old daemon has let go of it.
+    Retries for LOCK_S, because `chatctl exit` returns a moment before the old daemon has released the lock.
     """
     path = os.path.join(state, LOCK_FILE)
     try:
@@ -177,7 +177,7 @@ def _lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    with suppress(OSError):  # the number is for people only, and the disk may be full
+    with suppress(OSError):  # the process number is only for people, and the disk may be full
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
     return True

@@ -1,4 +1,7 @@
-"""What keeps a node from starting, or stops it: each with its exit status and one line for the person who starts it."""
+"""Errors that end a node at its start or later. Each has an exit status and a message of one line.
+
+Raised by every layer; `__main__` prints the message and exits with the status.
+"""
 
 import errno
 
@@ -6,7 +9,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StartupFailure(Exception):
-    """One clear line; `exit_code` is the daemon's exit status."""
+    """The message is one line; `exit_code` is the exit status of the daemon."""
 
     exit_code = 1
 
@@ -18,13 +21,13 @@ class AlreadyRunning(StartupFailure):
 
 
 class StorageFailure(StartupFailure):
-    """The state directory or the journal cannot be used, or can no longer be trusted."""
+    """The state directory or the journal cannot be used, or may be damaged."""
 
     exit_code = 4
 
 
 class StorageFull(StorageFailure):
-    """A disk or quota that the node needs at its start is full. Another start may succeed (sysexits: EX_TEMPFAIL)."""
+    """Disk or quota is full at the start. A later start may succeed (sysexits: EX_TEMPFAIL)."""
 
     exit_code = 75
 

@@ -1,7 +1,8 @@
 """Log lines on standard error: text for a person at a terminal, one JSON object per line for everything else.
 
-A record is one line, whatever it quotes: peers choose names and texts, and must not be able to forge lines or to move
-a cursor. Standard error may be gone, or a pipe that nobody reads: then lines are lost and counted, and nobody waits.
+A record is always one line: peers choose names and texts, and must not be able to forge lines or control a terminal.
+Writing never blocks: if standard error is closed or its pipe is full, lines are dropped and counted. Set up by
+`__main__` alone.
 """
 
 import json
@@ -12,14 +13,14 @@ import time
 import traceback
 import unicodedata
 
-PIECE = 4096  # what a pipe that is ready takes without blocking (PIPE_BUF)
-# Control and format characters (some turn the direction of what follows), unassigned ones, line separators.
+PIECE = 4096  # bytes that a ready pipe accepts without blocking (PIPE_BUF)
+# Control, format (e.g. right-to-left overrides), unassigned, private and surrogate characters, line separators.
 UNSAFE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
-    """Send what chatd logs from `level` on to `descriptor`, as "text", "json" or by what it is ("auto")."""
+    """Log records of chatd from `level` upwards to `descriptor` as "text" or "json"; "auto": text on a terminal."""
     text = format == "text" or (format == "auto" and os.isatty(descriptor))
     handler = LineHandler(descriptor)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
@@ -30,9 +31,9 @@ def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
 
 
 def harmless(text: str) -> str:
-    r"""The text on one line, without anything that a terminal would obey: `\n`, `\x1b`, `\u202e`.
+    r"""Escape line breaks and terminal controls, e.g. `\n`, `\x1b`, `\u202e`.
 
-    Stricter than chatctl/text/sanitize.py: a log quotes names, which need no joiners, rather than texts.
+    Stricter than chatctl/text/sanitize.py: joiners are escaped too, since a log quotes names and not texts.
     """
     if text.isprintable():
         return text
@@ -55,7 +56,6 @@ class TextFormatter(logging.Formatter):
     """`07:25:01.042 warning peers  the message  key=value`; a traceback follows, each of its lines marked with `|`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as text."""
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         name = record.name.removeprefix("chatd.")
         extra = "".join(f"  {key}={value}" for key, value in _extra(record).items())
@@ -68,7 +68,6 @@ class JsonFormatter(logging.Formatter):
     """`{"ts", "level", "logger", "msg"}`, further fields as they were logged, and a traceback as `exc`. ASCII only."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one JSON object."""
         second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, object] = {
             "ts": f"{second}.{int(record.msecs):03d}Z",
@@ -85,7 +84,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes lines to a descriptor as long as that takes them at once; says how many were lost when it does again."""
+    """Writes lines to a descriptor without blocking; reports how many were lost once it is writable again."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -93,10 +92,10 @@ class LineHandler(logging.Handler):
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._lost = 0
-        self._torn = False  # the last line was cut in the middle
+        self._torn = False  # the last line was written in part
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, or count it as lost. Never raises, never waits."""
+        """Write one record, or count it as lost. Never raises, never blocks."""
         try:
             line = self.format(record)
             if self._lost and self._write(self.format(self._report())):
@@ -110,7 +109,7 @@ class LineHandler(logging.Handler):
         return logging.LogRecord("chatd.logs", logging.WARNING, "", 0, "%d log lines were lost", (self._lost,), None)
 
     def _write(self, line: str) -> bool:
-        """Write the line as far as the descriptor takes it; whether that was all of it."""
+        """Write as much of the line as the descriptor accepts now; whether that was all."""
         data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         done = 0
         while done < len(data) and self._ready():

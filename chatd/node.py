@@ -127,6 +127,13 @@ class Node:
         self.room_ports.close()
         self.journal.close()
 
+    def set_problem(self, subject: str, text: str) -> bool:
+        """Record a problem for `health`, or its end with an empty text; whether it has changed."""
+        before = self.problems.pop(subject, "")
+        if text:
+            self.problems[subject] = text
+        return text != before
+
     # -- the end
 
     def request_stop(self, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""Where a node's socket, state and configuration are. The daemon and chatctl must agree, so both ask here.
+"""Paths of a node's socket, state directory and configuration, for the daemon and chatctl alike.
 
-Standard library only, and of that only `os`: every `chatctl send` pays for what this file imports. Nothing here
-reads the environment by itself; `env` and `uid` are given, so that a test can be anybody.
+Imports only `os` and `stat`: every `chatctl send` pays for the imports of this file. Does not read the environment
+itself: callers pass `env` and `uid`.
 """
 
 import os
@@ -23,16 +23,16 @@ SYSTEM_CONFIG = "/etc/chatd"
 
 
 class PathError(ValueError):
-    """A name or path that cannot be used, in one line."""
+    """A name or path is not valid; the message is one line."""
 
 
 def valid_name(name: str) -> bool:
-    """Whether `name` can be the name of a node: NAME_RULE. Digits only would read as a slot."""
+    """Whether `name` follows NAME_RULE. Digits alone would be taken for a slot."""
     return 0 < len(name) <= NAME_LIMIT and NAME_CHARACTERS.issuperset(name) and not name.isdigit()
 
 
 def node_of(flag: str | None, env: "Mapping[str, str]") -> str:
-    """NODE: `-n`, else CHATD_NODE, else "default". Raises PathError."""
+    """The node name: `-n`, else CHATD_NODE, else "default". Raises PathError."""
     name = flag if flag is not None else env.get("CHATD_NODE") or DEFAULT_NODE
     if not valid_name(name) or name in (".", ".."):
         raise PathError(f"{'-n' if flag is not None else 'CHATD_NODE'}: {name!r} is no node name ({NAME_RULE})")
@@ -47,9 +47,9 @@ def socket_path(node_flag: str | None, socket_flag: str | None, env: "Mapping[st
 
 
 def socket_candidates(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]", uid: int) -> list[str]:
-    """What a client tries, in order: the daemon's path, then the system's. Raises PathError.
+    """The sockets that a client tries, in order: the user's, then the system's. Raises PathError.
 
-    A directory in the temporary directory that somebody else has put there in our name is left out.
+    A `chatd-UID` in the temporary directory that belongs to another user is left out.
     """
     given = _given_socket(node_flag, socket_flag, env)
     if given is not None:
@@ -76,7 +76,7 @@ def state_dir(node_flag: str | None, state_flag: str | None, env: "Mapping[str, 
 
 
 def config_files(node_flag: str | None, config_flag: str | None, env: "Mapping[str, str]") -> list[str]:
-    """The configuration files to try; the first that exists is used. One that was named is the only one."""
+    """The configuration files to try; the first that exists is used. A named one is the only one. Raises PathError."""
     if config_flag is not None:
         return [_path(config_flag, "--config")]
     given = env.get("CHATD_CONFIG") if node_flag is None else None
@@ -93,8 +93,8 @@ def config_files(node_flag: str | None, config_flag: str | None, env: "Mapping[s
 def ensure_socket_dir(path: str, uid: int) -> None:
     """Make the directory of the socket at `path`, for the daemon. Raises PathError.
 
-    Ours in the temporary directory, where anybody can put one first, must be our own and closed to others. The system's
-    is open to look into, because the mode of the socket says who may connect; any other that we make is 0700.
+    `chatd-UID` in the temporary directory must be our own and closed to others, because any user can create it first.
+    The system's directory is 0755: the mode of the socket decides who may connect. Any other is made with 0700.
     """
     directory = os.path.dirname(path)
     try:
@@ -116,7 +116,7 @@ def ensure_socket_dir(path: str, uid: int) -> None:
 
 
 def _given_socket(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]") -> str | None:
-    """The socket that was named: by the flag or, without `-n`, by the variable."""
+    """The socket named by the flag or, without `-n`, by the variable."""
     if socket_flag is not None:
         return _bindable(_path(socket_flag, "--socket"))
     given = env.get("CHATD_SOCKET") if node_flag is None else None
@@ -133,7 +133,7 @@ def _socket_directory(env: "Mapping[str, str]", uid: int) -> str:
 
 
 def _foreign(directory: str, uid: int) -> str | None:
-    """Why the `chatd-UID` of the temporary directory is not to be trusted; None where it is, or is not there."""
+    """Why a `chatd-UID` in the temporary directory cannot be trusted; None if it can, or does not exist."""
     if os.path.basename(directory) != f"chatd-{uid}":
         return None
     try:
@@ -150,7 +150,7 @@ def _foreign(directory: str, uid: int) -> str | None:
 
 
 def _base(env: "Mapping[str, str]", variable: str, below_home: str, flag: str) -> str:
-    """A directory of the XDG specification, which ignores relative paths in its variables."""
+    """An XDG base directory. As specified, relative paths in the variable are ignored."""
     given = env.get(variable, "")
     if os.path.isabs(given):
         return given

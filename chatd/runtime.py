@@ -1,7 +1,7 @@
-"""The seams to the world outside: wall clock, randomness, the thread runner, descriptors, TCP.
+"""Runtime: wall clock, randomness, worker threads, descriptors and TCP.
 
-Everything that a simulation must own goes through a `Runtime`; nothing else in chatd reads the wall clock,
-draws random numbers, starts threads or makes TCP connections.
+A simulation replaces the whole object, so nothing else in chatd reads the wall clock, draws random numbers, starts
+threads or opens TCP sockets. Knows no peers and no journal.
 """
 
 import os
@@ -18,14 +18,14 @@ from chatd.acceptor import Descriptors
 
 T = TypeVar("T")
 
-# The kernel's keepalive finds peers that vanished without a FIN: silent for 60 s, then 4 probes 15 s apart.
+# TCP keepalive detects peers that vanished without a FIN: 60 s of silence, then 4 probes 15 s apart.
 KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 ACCEPT_BACKLOG = 1024
 STAGGER_S = 0.25  # between attempts at several addresses of one name (RFC 8305)
 
 
 class DialFailed(Exception):
-    """Nothing answered: every address that was tried, with its reason."""
+    """No address answered. `attempts` are (address, reason)."""
 
     def __init__(self, attempts: list[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{address}: {reason}" for address, reason in attempts))
@@ -33,23 +33,23 @@ class DialFailed(Exception):
 
 
 class Runtime:
-    """The real world. A simulation replaces it whole."""
+    """The real clock, threads and sockets."""
 
     def __init__(self) -> None:
         self.random = random.Random()
         self.descriptors = Descriptors()
-        self._threads = trio.CapacityLimiter(4)  # of its own: a dozen slow name servers must not hold up the journal
+        self._threads = trio.CapacityLimiter(4)  # not trio's own: slow name resolution must not delay the journal
 
     def wall(self) -> float:
-        """Seconds since the epoch, for display only: order is seq, timeouts are monotonic."""
+        """Seconds since 1970, for display only: order comes from seq, timeouts from trio's clock."""
         return time.time()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run blocking work in a worker thread; a cancelled caller still waits for it to end."""
+        """Run blocking work in a worker thread; a cancelled caller still waits for its end."""
         return await trio.to_thread.run_sync(function, *args, limiter=self._threads)
 
     async def dial(self, host: str, port: int) -> trio.SocketStream:
-        """Connect to the first address of `host` that answers. Raises DialFailed with every reason."""
+        """Connect to the first address of `host` that answers. Raises DialFailed with a reason for each address."""
         try:
             found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -78,14 +78,14 @@ class Runtime:
 
 
 def prepare(stream: trio.SocketStream) -> None:
-    """Switch on keepalive; trio has switched off Nagle's delay already."""
+    """Enable keepalive; trio has disabled Nagle's algorithm already."""
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE:
         stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _attempts(error: OSError, found: Sequence[tuple[object, ...]]) -> list[tuple[str, str]]:
-    """One (address, reason) each, in the order of the name's addresses."""
+    """(address, reason) of each attempt, in the order of the resolved addresses."""
     addresses = list(dict.fromkeys(_shown(entry[4]) for entry in found))
     causes = (
         error.__cause__.exceptions if isinstance(error.__cause__, BaseExceptionGroup) else [error.__cause__ or error]
@@ -102,10 +102,10 @@ def _shown(sockaddr: object) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """A few words, without the address that stands beside them."""
+    """The reason without the address, which is shown separately."""
     if isinstance(error, OSError) and (error.errno or 0) > 0:
         text = os.strerror(error.errno or 0)
-    else:  # a name that cannot be resolved has a negative number, and its text in strerror
+    else:  # getaddrinfo: negative errno, text in strerror
         text = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:]
 
@@ -118,6 +118,6 @@ def stamp(seconds: float) -> str:
 
 
 def parse_stamp(text: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time; without an offset it is UTC. Raises ValueError."""
+    """Seconds since 1970 of an RFC 3339 time; UTC if it has no offset. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -68,6 +69,7 @@ class Kept:
             registry=SimpleNamespace(owed=self.owed),
             request_stop=self.stops.append,
             problems=self.problems,
+            set_problem=partial(Node.set_problem, cast(Node, self)),
         )
         return cast(Node, parts)
 

@@ -1,4 +1,4 @@
-"""The command line of the daemon: its flags are read here, and explained."""
+"""The command line of the daemon: parses flags and prints `--help`, both from the table of settings."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -30,18 +30,18 @@ and the variable."""
 
 
 class Flags(msgspec.Struct):
-    """The command line: what to do, and the texts of each setting in the order given."""
+    """The parsed command line: the action, and for each setting its texts in the order given."""
 
     action: str = "run"  # "run" | "check" | "help" | "version"
     texts: dict[str, list[str]] = {}
 
     def last(self, name: str) -> str | None:
-        """The one that counts of a setting that has one value."""
+        """The text that counts for a setting with a single value."""
         return self.texts[name][-1] if name in self.texts else None
 
 
 def parse_flags(argv: Sequence[str]) -> Flags:
-    """Read the command line. `--help` and `--version` win over whatever else is wrong. Raises ConfigError."""
+    """Parse the command line. `--help` and `--version` win over later errors. Raises ConfigError."""
     flags, words = Flags(), iter(argv)
     for word in words:
         flag, equals, text = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
@@ -62,17 +62,16 @@ def parse_flags(argv: Sequence[str]) -> Flags:
 
 
 def _value(flag: str, words: Iterator[str]) -> str | None:
-    """What a flag says that has no value of its own: the next word; a switch says yes."""
+    """The value of a flag without `=`: yes for a switch, else the next word."""
     return YES[0] if SETTINGS[FLAGS[flag]].kind.switch else next(words, None)
 
 
 def flag_of(name: str) -> str:
-    """The flag of a setting."""
     return f"--{name.replace('_', '-')}"
 
 
 def usage() -> str:
-    """What `--help` shows: every setting with its default and its names, no wider than WIDTH."""
+    """The text of `--help`: every setting with flag, help, default and variable, at most WIDTH columns."""
     lines = [*INTRODUCTION.splitlines()]
     for group in GROUPS:
         lines += ["", f"{group}:"]
@@ -82,7 +81,6 @@ def usage() -> str:
 
 
 def _explain(name: str) -> list[str]:
-    """The lines of one setting: flag, help, default and variable."""
     kind = SETTINGS[name].kind
     flag = f"  {'-n, ' if name == 'node' else ''}{flag_of(name)}{'' if kind.switch else ' '}{kind.metavar}"
     default = _default(name)
@@ -93,7 +91,7 @@ def _explain(name: str) -> list[str]:
 
 
 def _default(name: str) -> str:
-    """The default as it could be given; empty where it is computed or nothing."""
+    """The default as a flag would give it; empty if it is computed or empty."""
     field = next(field for field in msgspec.structs.fields(Config) if field.name == name)
     value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
     values = value if isinstance(value, list) else [] if value is msgspec.NODEFAULT else [value]

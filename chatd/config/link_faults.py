@@ -1,7 +1,7 @@
-"""Impairments: what a link may be made to suffer, as settings write it: `bob delay=200ms out.loss=5% in.cut`.
+"""Fault specifications as text, e.g. `bob delay=200ms out.loss=5% in.cut`.
 
-`FAULTS` says which there are, how each is read, what it allows and how it is shown; flags, variables, the
-configuration file and the method `link` are all held to it.
+`FAULTS` is the table: how each fault is parsed, limited and shown. Flags, variables, the configuration file and the
+method `link` all use it. `net/faults/` applies the faults.
 """
 
 import math
@@ -33,7 +33,7 @@ Changes = dict[str, Amount]
 
 
 class PeerFaults(NamedTuple):
-    """The faults of one peer (`*`: of everybody without faults of its own), by fields of records.Impairment."""
+    """Faults of one peer (`*`: of all peers without their own), by fields of api.results.Impairment."""
 
     peer: str
     out: Changes
@@ -41,7 +41,7 @@ class PeerFaults(NamedTuple):
 
 
 class FaultSpec(NamedTuple):
-    """One fault: how it is read (ValueError), how it is shown, its bounds besides 0, what completes "expected …"."""
+    """One fault: its parser (ValueError), its formatter, its bounds besides 0, and the end of "expected …"."""
 
     parse: Callable[[str], Amount]
     show: Callable[[Amount], str]
@@ -50,12 +50,12 @@ class FaultSpec(NamedTuple):
     allowed: str
 
     def allows(self, amount: Amount) -> bool:
-        """0 is always allowed: it ends the fault."""
+        """Whether the amount is within bounds; 0 always is, it ends the fault."""
         return not amount or self.least <= amount <= self.most
 
 
 def parse_rate(text: str) -> int:
-    """Bytes a second of `64k`, `1M`, `64KiB` or a bare number; `512kbit` are bits. Raises ValueError."""
+    """Bytes per second of `64k`, `1M`, `64KiB`, a bare number, or `512kbit` (bits). Raises ValueError."""
     match = RATE.fullmatch(text)
     factor = RATE_UNITS.get(match[2], BIT_UNITS.get(match[2].lower())) if match else None
     if match is None or factor is None or not math.isfinite(float(match[1])):
@@ -64,7 +64,7 @@ def parse_rate(text: str) -> int:
 
 
 def format_rate(rate: Amount) -> str:
-    """The shortest spelling that `parse_rate` reads as the same."""
+    """The shortest text that `parse_rate` reads as this rate."""
     for unit in ("G", "M", "k"):
         if rate and rate % RATE_UNITS[unit] == 0:
             return f"{int(rate / RATE_UNITS[unit])}{unit}"
@@ -72,7 +72,7 @@ def format_rate(rate: Amount) -> str:
 
 
 def parse_share(text: str) -> float:
-    """`5%` or `0.05`: 0 to less than 1. Raises ValueError."""
+    """A share from 0 to less than 1 of `5%` or `0.05`. Raises ValueError."""
     match = SHARE.fullmatch(text)
     share = float(match[1]) / (100 if match[2] else 1) if match else 1.0
     if share >= 1:
@@ -81,7 +81,7 @@ def parse_share(text: str) -> float:
 
 
 def format_share(share: Amount) -> str:
-    """A spelling that `parse_share` reads as the same, in percent where that can be."""
+    """A text that `parse_share` reads as this share, in percent if that is exact."""
     percent = f"{share * 100:.12g}"
     return f"{percent}%" if float(percent) / 100 == share else repr(share)
 
@@ -112,13 +112,13 @@ KEYS = [*FAULTS, *(f"{direction}.{name}" for direction in DIRECTIONS for name in
 
 
 def parse_link_faults(text: str) -> PeerFaults:
-    """The peer and the faults of `bob delay=200ms cut out.loss=5%`. Raises Explained."""
+    """Parse `bob delay=200ms cut out.loss=5%`. Raises Explained."""
     peer, *words = text.split() or [""]
     return _setting(peer, (_entry(word) for word in words))
 
 
 def format_link_faults(setting: PeerFaults) -> str:
-    """What `parse_link_faults` reads as the same."""
+    """The text that `parse_link_faults` reads as these faults."""
     words = [setting.peer]
     for name in FAULTS:
         out, in_ = setting.out.get(name), setting.in_.get(name)
@@ -130,7 +130,7 @@ def format_link_faults(setting: PeerFaults) -> str:
 
 
 def texts_of_tables(table: Mapping[str, object]) -> list[str]:
-    """The tables `[link_faults.bob]`, `[link_faults.bob.out]` … as `parse_link_faults` reads them. Raises Explained."""
+    """Texts for `parse_link_faults` from the tables `[link_faults.bob]`, `[link_faults.bob.out]` … Raises Explained."""
     return [format_link_faults(_setting(peer, _entries(peer, faults))) for peer, faults in table.items()]
 
 
@@ -140,7 +140,7 @@ def _entry(word: str) -> tuple[str, object]:
 
 
 def _entries(peer: str, faults: object) -> Iterator[tuple[str, object]]:
-    """What stands in the table of a peer, the keys of its inner tables as `out.delay`."""
+    """Keys and values of a peer's table; keys of inner tables become e.g. `out.delay`."""
     if not isinstance(faults, dict):
         raise Explained(f"{peer}: {faults!r}: expected a table, like [link_faults.{peer}] with delay = '200ms'")
     for key, value in faults.items():
@@ -153,7 +153,7 @@ def _entries(peer: str, faults: object) -> Iterator[tuple[str, object]]:
 
 
 def _setting(peer: str, entries: Iterable[tuple[str, object]]) -> PeerFaults:
-    """What is said of one direction wins there over what is said of both."""
+    """Merge entries: a fault of one direction wins over one of both. Raises Explained."""
     if not PEER.fullmatch(peer):
         raise Explained(f"{peer!r} is no peer: expected {PEER_RULE}")
     amounts: Changes = {}
@@ -172,7 +172,7 @@ def _named(amounts: Mapping[str, Amount | None]) -> Changes:
 
 
 def _amount(where: str, key: str, value: object) -> Amount:
-    """The amount of a fault, as text or as TOML has it."""
+    """Parse the amount of a fault, given as text or as a TOML value. Raises Explained."""
     if key not in KEYS:
         raise Explained(f"{where}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
     fault = FAULTS[key.rpartition(".")[2]]
@@ -186,7 +186,7 @@ def _amount(where: str, key: str, value: object) -> Amount:
 
 
 def _shown(key: str, amount: Amount | None) -> list[str]:
-    """The word of a fault, if it is named at all."""
+    """`KEY=AMOUNT` as a list; empty if the fault is not given."""
     if amount is None:
         return []
     return [key if amount is True else f"{key}={FAULTS[key.rpartition('.')[2]].show(amount)}"]

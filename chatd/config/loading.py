@@ -1,7 +1,7 @@
-"""The configuration of a run: defaults < configuration file < CHATD_* variables < flags, for every setting alike.
+"""Loads the configuration: defaults < configuration file < CHATD_* variables < flags, for every setting alike.
 
-Reads nothing but the given arguments, the given environment and one file. Every source is checked, even where
-another one wins, so that a typing error never waits for its day.
+Reads only the given arguments, the given environment and one file. Every source is validated, even if another one wins,
+so that a mistake is found at once.
 """
 
 import json
@@ -18,20 +18,20 @@ from chatd.config.settings import SETTINGS, Config, ConfigError
 from chatd.config.values import Explained, Kind, format_address, nearest, parse_room_port
 
 VARIABLES = {f"CHATD_{name.upper()}": name for name in SETTINGS}
-NOT_IN_FILES = {"node", "config"}  # they say which file is read
-OF_ONE_NODE = {"node", "config", "socket", "state"}  # with `-n`, the variables of another node's do not count
+NOT_IN_FILES = {"node", "config"}  # they select the file
+OF_ONE_NODE = {"node", "config", "socket", "state"}  # with `-n`, the variables of these belong to another node
 FRAME_ROOM = 512  # what a frame needs besides its text: TEXT_OVERHEAD of wire/frames.py
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A valid configuration, and for each field where its value came from."""
+    """A valid configuration; `origins` names the source of each field's value."""
 
     config: Config
     origins: dict[str, str]
 
 
 class _Layer(msgspec.Struct):
-    """One source of settings: its texts, and how a message names one of them."""
+    """One source: the texts of its settings, and the label of each in error messages."""
 
     texts: dict[str, list[str]]
     label: dict[str, str]
@@ -47,7 +47,7 @@ def load(argv: Sequence[str], env: Mapping[str, str], uid: int | None = None) ->
 
 
 def describe(loaded: Loaded) -> str:
-    """Every setting with its value and where that came from, a line each. The values are written as TOML."""
+    """One line for each setting: its value as TOML and its source."""
     lines = [
         (f"{name} = {json.dumps(getattr(loaded.config, name), ensure_ascii=False)}", loaded.origins[name])
         for name in SETTINGS
@@ -82,7 +82,7 @@ def _merge(flags: Flags, env: Mapping[str, str], uid: int) -> Loaded:
 
 
 def _named(flags: Flags, env: Mapping[str, str]) -> bool:
-    """Whether the configuration file was named, so that it has to be there."""
+    """Whether the configuration file was named explicitly, so that it must exist."""
     return "config" in flags.texts or ("node" not in flags.texts and bool(env.get("CHATD_CONFIG")))
 
 
@@ -91,7 +91,7 @@ def _flag_layer(flags: Flags) -> _Layer:
 
 
 def _variable_layer(env: Mapping[str, str], *, node_given: bool) -> _Layer:
-    """An empty variable is as good as none. With `-n`, those that belong to another node are not looked at."""
+    """Settings from variables. Empty ones count as unset; with `-n`, those in OF_ONE_NODE are ignored."""
     texts, label = {}, {}
     for variable, text in env.items():
         if not variable.startswith("CHATD_"):
@@ -105,7 +105,7 @@ def _variable_layer(env: Mapping[str, str], *, node_given: bool) -> _Layer:
 
 
 def _file_layer(candidates: list[str], *, named: bool) -> tuple[str, _Layer]:
-    """The path and the settings of the first file that there is; an empty path where there is none."""
+    """Path and settings of the first file that exists; an empty path if none does. Raises ConfigError."""
     for path in candidates:
         try:
             with open(path, "rb") as stream:
@@ -134,7 +134,7 @@ def _file_texts(path: str, table: dict[str, object]) -> tuple[dict[str, list[str
 
 
 def _value_texts(source: str, kind: Kind, value: object) -> list[str]:
-    """A value of the file as texts, which is what flags and variables have."""
+    """A TOML value as texts, the form of flags and variables. Raises Explained."""
     if isinstance(value, dict) and kind.tables is not None:
         try:
             return kind.tables(value)
@@ -161,7 +161,7 @@ def _parse(kind: Kind, texts: list[str], source: str) -> object:
 
 
 def _check(config: Config) -> None:
-    """What only two settings together can get wrong."""
+    """Check settings that depend on each other. Raises ConfigError."""
     if not config.listen:
         raise ConfigError("listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)")
     _check_room_ports(config)
@@ -181,7 +181,7 @@ def _check(config: Config) -> None:
 
 
 def _check_room_ports(config: Config) -> None:
-    """An address has one room and one dialect, and is no peer port."""
+    """Each room port has an address of its own, different from the peer port. Raises ConfigError."""
     taken = set(config.listen)
     for text in config.room_port:
         host, port, *_ = parse_room_port(text)
@@ -193,7 +193,7 @@ def _check_room_ports(config: Config) -> None:
 
 
 def _check_faults(config: Config) -> None:
-    """There are faults only where they are allowed, and a peer has its own in one place."""
+    """link_faults needs allow_faults, and each peer is given once. Raises ConfigError."""
     if config.link_faults and not config.allow_faults:
         raise ConfigError("link_faults: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
     named = set()
@@ -205,7 +205,7 @@ def _check_faults(config: Config) -> None:
 
 
 def _host_name() -> str:
-    """The host name up to its first dot, made a valid name."""
+    """The host name up to its first dot, made a valid node name."""
     first = os.uname().nodename.partition(".")[0].lower()
     name = "".join(c if c in paths.NAME_CHARACTERS else "-" for c in first).strip("-")[: paths.NAME_LIMIT]
     return name if paths.valid_name(name) else f"node-{name}"[: paths.NAME_LIMIT].rstrip("-")

@@ -1,4 +1,4 @@
-"""The table of settings: each field of `Config` with its name, type, default, kind and help.
+"""The table of settings: each field of `Config` has name, type, default, kind of value and help.
 
 A flag `--log-level`, a variable `CHATD_LOG_LEVEL` and a key `log_level` all come from the field `log_level`.
 """
@@ -39,11 +39,11 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 
 class ConfigError(ValueError):
-    """What is wrong with which setting, in one line."""
+    """A setting is not valid. The message is one line and names the source."""
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What the table knows about a field besides its name, type and default."""
+    """Table entry of a field: its group in `--help`, kind of value and help text."""
 
     group: str
     kind: Kind

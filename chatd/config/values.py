@@ -1,8 +1,7 @@
-"""The kinds of values that settings have: how each is read, what it allows, and how it is shown.
+"""Kinds of values of settings: how each is parsed, limited and shown.
 
-A value is always read from text, wherever it was written, so that a flag, a variable and a key of the
-configuration file agree. Whoever reads one names the source in the error: a `Kind` only says no (ValueError), or
-what is wrong (Explained).
+Values are always parsed from text, so that flags, variables and keys of the configuration file agree. A `Kind` raises
+ValueError, or Explained with a better message; the caller adds the source of the value.
 """
 
 import difflib
@@ -26,32 +25,30 @@ SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?", re.ASCII)
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 HOST = re.compile(r"(?!-)[\w.-]{1,253}")
 NODE_ID = re.compile(r"[a-z2-7]{52}")
-ID_PREFIX = re.compile(
-    r"[a-z2-7]{16,52}"
-)  # so much of a node id that no other one can be made that begins so (80 bits)
+ID_PREFIX = re.compile(r"[a-z2-7]{16,52}")  # 80 bits or more: no other node id can be forged with this prefix
 PORT = re.compile(r"[0-9]{1,5}")
 DIALECTS = ("address", "name")
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 class Explained(ValueError):
-    """A no whose text says what is wrong and what to do, better than what is `allowed` in general."""
+    """A value is not valid; the message explains it better than the kind's `allowed`."""
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind of value. Of a list, `parse` and `show` are about one element."""
+    """One kind of value. For a list, `parse` and `show` handle one element."""
 
     metavar: str
     allowed: str  # completes "expected …"
     parse: Callable[[str], object]
     show: Callable[[object], str] = str
     many: bool = False
-    joins: str = ""  # of a list: an element that begins so belongs to the one before it
-    switch: bool = False  # yes or no: its flag needs no value, and the file may have true and false
+    joins: str = ""  # of a list: an element with this prefix belongs to the one before it
+    switch: bool = False  # yes or no: the flag needs no value; true and false in the file
     tables: Callable[[Mapping[str, object]], list[str]] | None = None  # of a list: the texts of tables in the file
 
     def split(self, text: str) -> list[str]:
-        """The elements of a list that was written with commas."""
+        """The elements of a comma-separated list."""
         elements: list[str] = []
         for part in filter(None, map(str.strip, text.split(","))):
             if self.joins and elements and part.startswith(self.joins):
@@ -62,7 +59,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class RoomPort(NamedTuple):
-    """A port for plain clients, the room they come into, and what they speak."""
+    """A room port: its address, its room and the dialect of its clients."""
 
     host: str
     port: int
@@ -83,7 +80,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest spelling that `parse_duration` reads as the same."""
+    """The shortest text that `parse_duration` reads as this duration."""
     if 0 < seconds < 1:
         return f"{seconds * 1000:g}ms"
     for unit in ("h", "m"):
@@ -100,7 +97,6 @@ def parse_yes_no(text: str) -> bool:
 
 
 def format_yes_no(value: object) -> str:
-    """`yes` or `no`."""
     return "yes" if value else "no"
 
 
@@ -113,7 +109,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """The shortest spelling that `parse_size` reads as the same."""
+    """The shortest text that `parse_size` reads as this size."""
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % SIZE_UNITS[unit] == 0:
             return f"{size // SIZE_UNITS[unit]}{unit}"
@@ -146,7 +142,7 @@ def format_address(host: str, port: int) -> str:
 
 
 def parse_room_port(text: str) -> RoomPort:
-    """The parts of `HOST:PORT=ROOM,dialect=DIALECT`. Raises ValueError."""
+    """Parse `HOST:PORT=ROOM,dialect=DIALECT`. Raises ValueError."""
     place, _, option = text.partition(",")
     address, _, room = map(str.strip, place.partition("="))
     word, _, dialect = map(str.strip, option.partition("="))
@@ -158,7 +154,7 @@ def parse_room_port(text: str) -> RoomPort:
 
 
 def format_room_port(port: RoomPort) -> str:
-    """What `parse_room_port` reads as the same."""
+    """The text that `parse_room_port` reads as this port."""
     return f"{format_address(port.host, port.port)}={port.room},dialect={port.dialect}"
 
 
@@ -171,7 +167,7 @@ def _is_v6(host: str) -> bool:
 
 
 def is_ip(text: str) -> bool:
-    """Whether a resolver would take it for an IP address, in any spelling: `10.0.0.1`, `127.1`, `0x7f.1`, `::1`."""
+    """Whether a resolver takes the host for an IP address, e.g. `10.0.0.1`, `127.1`, `0x7f.1`, `::1`."""
     try:
         socket.inet_aton(text)
     except (OSError, ValueError):
@@ -238,7 +234,7 @@ def addresses(*, lowest_port: int) -> Kind:
 
 
 def nearest(word: str, known: Iterable[str], *, otherwise: str = " (chatd --help lists all)") -> str:
-    """The hint for a word that is not known: the one most like it."""
+    """A hint for an unknown word: the most similar known one, else `otherwise`."""
     found = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else otherwise
 

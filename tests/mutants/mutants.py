@@ -539,7 +539,7 @@ MUTANTS = (
     Mutant(
         "who is deep inside has as much time as who asks",
         EXPLORER,
-        "int((within * SHARE) * 1000 - (way.peer.rtt_ms or 0.0))",
+        "int((within * SHARE) * 1000 - (link.peer.rtt_ms or 0.0))",
         "int(within * 1000)",
         tests("tests/net/topology/test_explorer.py::test_a_silent_node_takes_the_time_that_was_given_and_nothing_else"),
     ),
@@ -553,7 +553,7 @@ MUTANTS = (
     Mutant(
         "a neighbour is believed whoever speaks in its name",
         "chatd/net/topology/graph.py",
-        "if self._near.get(frame.node, way) is not way:",
+        "if self._neighbours.get(frame.node, link) is not link:",
         "if frame.node == self._node:",
         tests(
             "tests/net/topology/test_explorer.py::test_a_neighbour_is_heard_from_itself_and_not_from_who_speaks_in_its_name"
