@@ -1,24 +1,29 @@
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 import types
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
+import trio.testing
 
 import chatd
 from chatd import __main__ as command
 from chatd.config.loading import load
 from chatd.config.settings import Config
 from chatd.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
+from chatd.node import Node
 from chatd.paths import PathError
 from chatd.runtime import Runtime
 
-Run = Callable[[Config, Runtime], Awaitable[None]]
+Opened = Callable[[Node], None]
+Run = Callable[[Config, Runtime, Opened], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +46,7 @@ def run_daemon(monkeypatch: pytest.MonkeyPatch, run: Run, *argv: str) -> int:
 
 
 def ending(error: BaseException) -> Run:
-    async def run(config: Config, runtime: Runtime) -> None:
+    async def run(config: Config, runtime: Runtime, opened: Opened) -> None:
         raise error
 
     return run
@@ -57,12 +62,37 @@ def python(code: str, *argv: str, stdout: int = subprocess.PIPE) -> subprocess.C
 def test_a_daemon_that_stops_is_0_and_got_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 
-    async def run(config: Config, runtime: Runtime) -> None:
+    async def run(config: Config, runtime: Runtime, opened: Opened) -> None:
         await trio.lowlevel.checkpoint()
         seen.extend((config.max_links, type(runtime), os.umask(0o077)))
 
     assert run_daemon(monkeypatch, run, "--max-links", "5") == 0
     assert seen == [5, Runtime, 0o077]
+
+
+def test_the_first_signal_stops_in_order_and_a_second_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_spare_collections", lambda: None)
+    done, asked = trio.open_memory_channel[str](10)
+
+    class Stopped:
+        stop_reason = ""
+
+        def request_stop(self, reason: str) -> None:
+            self.stop_reason = reason
+            done.send_nowait(reason)
+
+        def stop_at_once(self) -> None:
+            done.send_nowait("at once")
+
+    async def run(config: Config, runtime: Runtime, opened: Opened) -> None:
+        opened(cast(Node, Stopped()))
+        await trio.testing.wait_all_tasks_blocked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asked.receive() == "signal"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await asked.receive() == "at once"
+
+    assert run_daemon(monkeypatch, run) == 0
 
 
 def test_logging_is_set_up_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from chatd import failures
 from chatd.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
 
 ROOT = Path(__file__).parent.parent
-NURSERY_HOMES = ("daemon.py", "net/", "control/")
+NURSERY_HOMES = ("__main__.py", "daemon.py", "net/", "control/")
 CORE = ("journal", "peers", "messages", "rooms", "query")
 TIMERS = ("sleep", "sleep_until", "fail_after", "move_on_after", "fail_at", "move_on_at", "open_nursery")
 
@@ -242,7 +242,7 @@ def test_every_exit_status_is_in_the_table_of_the_document() -> None:
     assert sorted(map(int, rows)) == sorted({0, 2} | {kind.exit_code for kind in kinds})
 
 
-def test_nurseries_are_opened_only_in_daemon_net_and_control() -> None:
+def test_nurseries_are_opened_only_in_main_daemon_net_and_control() -> None:
     homes = tuple(f"chatd/{home}" for home in NURSERY_HOMES)
     found = [name for name, tree in sources("chatd") if "open_nursery" in trio_calls(tree)]
     assert [name for name in found if not name.startswith(homes)] == []

@@ -859,7 +859,7 @@ MUTANTS = (
     Mutant(
         "a second daemon makes a new identity where the state directory of the first was",
         "chatd/daemon.py",
-        "    _ask_before_a_first_start(config)\n",
+        "    _refuse_moved_state_directory(config)\n",
         "",
         tests("tests/e2e/test_lifecycle.py", "-k", "state_directory_of_the_first"),
     ),
