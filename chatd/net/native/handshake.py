@@ -1,8 +1,8 @@
-"""Handshake: from an open TCP connection to what a native link starts from; TLS, trust and `Hello` under one deadline.
+"""Handshake of a native link: TLS, trust and `Hello` on an open TCP connection, under one deadline.
 
-TLS proves who the other side is; trust is asked before a byte of the application is read; then comes `Hello` from the
-dialer, then from the acceptor. Both functions answer with what the link starts from, or raise Refused once the other
-side has been told why. Who is up, and what is sent afterwards, is the link's business.
+TLS authenticates the node ids. Trust is checked before any application byte is read. Then the dialer sends `Hello`,
+then the acceptor. Both functions return what the link starts from, or raise HandshakeRefused after telling the other
+side the reason. They do not mark peers as up; the listener and the dialer do.
 """
 
 import ssl
@@ -27,12 +27,12 @@ from chatd.wire.errors import LocalError, RemoteError
 from chatd.wire.frames import VERSION, Bye, Frame, Hello, frame_name
 
 RECEIVE_BYTES = 65536
-LAST_WORDS_S = 1.0  # to read what the other side still says, so that it gets our Bye and not a reset
+LAST_WORDS_S = 1.0  # to read remaining input, so that the other side gets our Bye and not a reset
 Tls = trio.SSLStream[trio.SocketStream]
 
 
 class HandshakeRefused(Exception):
-    """No link: `reason` is a Bye's, or `self`, `timeout`, `closed`; `theirs`: it was the other side that said no."""
+    """No link. `reason` is that of a Bye, or `self`, `timeout`, `closed`; `theirs`: the other side refused."""
 
     def __init__(
         self, reason: str, message: str, *, theirs: bool = False, peer: Peer | None = None, node: str = ""
@@ -41,7 +41,7 @@ class HandshakeRefused(Exception):
         self.reason = reason
         self.theirs = theirs
         self.peer = peer
-        self.node = node or (peer.node if peer else None) or ""  # the other side's id, where it is proved
+        self.node = node or (peer.node if peer else None) or ""  # the authenticated id of the other side, if known
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class HandshakeParts:
 
 
 class Established(NamedTuple):
-    """What a native link starts from; `rest` are frames that came in one piece with the `Hello`."""
+    """The start of a native link; `rest` are frames that arrived together with the `Hello`."""
 
     stream: Tls
     decoder: Decoder
@@ -68,10 +68,7 @@ class Established(NamedTuple):
 
 
 async def as_dialer(parts: HandshakeParts, stream: trio.SocketStream, dial: str, wanted: Peer) -> Established:
-    """Shake hands on a connection that we made to a wanted peer.
-
-    `dial` is "connect" or "redial". Raises HandshakeRefused.
-    """
+    """Handshake on a connection that we dialed. `dial` is "connect" or "redial". Raises HandshakeRefused."""
 
     async def hands(shaking: _Handshake) -> Established:
         registry, node = parts.registry, shaking.node
@@ -96,7 +93,7 @@ async def as_dialer(parts: HandshakeParts, stream: trio.SocketStream, dial: str,
 
 
 async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address: str) -> Established:
-    """Shake hands on a connection that was made to us. Raises HandshakeRefused."""
+    """Handshake on an accepted connection. Raises HandshakeRefused."""
 
     async def hands(shaking: _Handshake) -> Established:
         hello = await shaking.their_hello()
@@ -120,14 +117,14 @@ async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address:
 
 
 def waits_here(peer: Peer) -> str:
-    """Why a pending peer is not up."""
+    """The reason shown for a pending peer."""
     return f"waits for `chatctl peer accept {peer.slot}` here"
 
 
 def _drop_lost(peer: Peer, hello: Hello) -> None:
-    """A new epoch, or a second link that the same side dialed, means that it has lost the first.
+    """Drop links that the peer has lost: those of an older epoch, and those that it dialed before this one.
 
-    Nothing is taken from that any more, before anything is read from the second.
+    Nothing more is accepted from them, before anything is read from the new link.
     """
     for link in cast(list[NativeLink], list(peer.links)):
         if link.epoch != hello.epoch or link.direction == "in":
@@ -141,7 +138,7 @@ async def _shake(
     *,
     server_side: bool,
 ) -> Established:
-    """Run one side under the deadline; whatever goes wrong closes the stream and is a Refused."""
+    """Run one side under the deadline. A failure closes the stream and raises HandshakeRefused."""
     shaking = _Handshake(parts, stream, server_side=server_side)
     done = False
     try:
@@ -177,7 +174,7 @@ class _Handshake:
         self._frames: list[Frame] = []
 
     async def tls(self) -> None:
-        """Prove both ids; refuse ourselves, and whom we may not talk to."""
+        """Authenticate both ids; refuse ourselves and denied nodes."""
         await self.stream.do_handshake()
         if self.stream.selected_alpn_protocol() != ALPN:
             raise HandshakeRefused("closed", "it speaks TLS, but is no chatd")
@@ -196,9 +193,10 @@ class _Handshake:
             )
 
     def our_hello(self, dial: str) -> Hello:
-        """What we are, and what we have of them, as committed.
+        """Our Hello, with the committed watermark of their journal.
 
-        What a former link brought is settled before: by this mark the other side judges what it gave up meanwhile.
+        Callers wait for the commit of what a former link brought: with this watermark the other side decides about
+        messages that it gave up meanwhile.
         """
         config, journal = self._parts.config, self._parts.journal
         mark = journal.watermarks.committed(self.node)
@@ -227,7 +225,7 @@ class _Handshake:
         return frame
 
     async def first_frame(self, peer: Peer) -> None:
-        """Wait for what follows their Hello: a Bye means that there is no link."""
+        """Wait for the frame after their Hello; a Bye refuses the link."""
         frame = await self._next()
         if isinstance(frame, Bye):
             if frame.reason == "pending":
@@ -240,7 +238,7 @@ class _Handshake:
 
     @property
     def was_refused(self) -> bool:
-        """Their Hello came with a Bye behind it: they wanted to know who we are, and no more."""
+        """Whether a Bye followed their Hello: they only wanted our identity."""
         return bool(self._frames) and isinstance(self._frames[0], Bye)
 
     async def _next(self) -> Frame:
@@ -252,16 +250,16 @@ class _Handshake:
         return self._frames.pop(0)
 
     async def send(self, *frames: Frame) -> None:
-        """Write frames in one piece."""
+        """Send frames in one write."""
         await self.stream.send_all(encode_many(frames))
 
     async def refuse(self, reason: str, message: str, peer: Peer | None, first: Hello | None = None) -> NoReturn:
-        """Say why, and read on for a moment: closing with unread input would be a reset that overtakes the Bye."""
+        """Send a Bye and raise HandshakeRefused."""
         await self.say_bye(reason, first)
         raise HandshakeRefused(reason, message, peer=peer, node=self.node)
 
     async def say_bye(self, reason: str, first: Hello | None = None) -> None:
-        """Bye, then leave; in vain if the other side is gone."""
+        """Send a Bye and close; does nothing if the connection is broken."""
         try:
             await self.send(*([first] if first else []), Bye(reason=reason))
         except (trio.BrokenResourceError, trio.ClosedResourceError, LocalError):
@@ -269,7 +267,7 @@ class _Handshake:
         await self.leave()
 
     async def leave(self) -> None:
-        """Half-close and read to the end, for a moment."""
+        """Half-close and read to the end for LAST_WORDS_S: closing with unread input would reset the connection."""
         try:
             await self.stream.transport_stream.send_eof()
             with trio.move_on_after(LAST_WORDS_S):
@@ -279,14 +277,14 @@ class _Handshake:
             return
 
     def established(self, peer: Peer, hello: Hello) -> Established:
-        """Both sides have said Hello."""
+        """Both sides have sent Hello: record limits and epoch of the peer."""
         self._parts.faults.attach(self.stream.transport_stream, peer)
         peer.text_bytes, peer.text_chars = hello.text_bytes, hello.text_chars
         self._parts.clones.met(peer, hello.epoch)
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 
     def broken(self, error: BaseException) -> str:
-        """Why the connection ended, for people."""
+        """Why the connection broke, as shown to people."""
         cause = error.__cause__
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return f"TLS: {cause.reason.lower().replace('_', ' ')}"

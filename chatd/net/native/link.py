@@ -1,8 +1,8 @@
-"""Native links: frames in, frames out, for one connection to another chatd.
+"""A native link: reads and writes the frames of one connection to another chatd.
 
-The reader takes frames to messages/chat.py and reads on as fast as the journal takes them. The writer is a cursor: what
-it sends it reads from the journal, after where the peer's `Hello` says, so that nothing waits in a queue; an `AckFrame`
-is the newest committed mark at the time it is written. A slow peer costs nothing, and a dead one is noticed by silence.
+The reader passes frames to messages/chat.py and rooms/router.py, and reads as fast as the journal has capacity. The
+writer is a cursor: it reads from the journal what it sends, from the position in the peer's `Hello`, so that no message
+waits in a queue. A slow peer costs no memory; a dead one is detected by silence. Run by `net/links.py`.
 """
 
 import logging
@@ -58,11 +58,11 @@ from chatd.wire.frames import (
     TracedFrame,
 )
 
-PONGS = 63  # answers that may wait behind a write; older ones are for questions that nobody waits on any more
-CLOSING_S = 3.0  # from the decision to the end, also where the peer takes nothing any more
-LAST_WORDS_S = 1.0  # to read to the end once we have said Bye
-LINGER_S = 0.05  # that a receipt may wait for other things to be written with
-PROBE_S = 2.0  # a link that does not answer a Ping in this time loses against another one
+PONGS = 63  # Pongs that may wait for a write; older ones have timed out at the peer
+CLOSING_S = 3.0  # from `close` to the end, even if the peer reads nothing
+LAST_WORDS_S = 1.0  # to read to the end after our Bye
+LINGER_S = 0.05  # that acknowledgements wait for another commit
+PROBE_S = 2.0  # of two links, one that does not answer a Ping within this time is closed
 log = logging.getLogger("chatd.native")
 
 
@@ -85,13 +85,13 @@ class LinkParts:
 
 
 class NativeLink:
-    """One connection. `reason` is None while it is open, then why it ended; `bye` is the peer's, if it said one.
+    """One connection. `reason` is None while it is open, then why it ended; `bye` is the reason of the peer's Bye.
 
-    Resource handling: owns the stream and closes it when `run` ends. Error handling: what the peer does wrong ends the
-    link with a `reason`; only bugs come out of `run`.
+    Resource handling: owns the stream and closes it when `run` ends. Error handling: a protocol error of the peer ends
+    the link with a `reason`; only bugs come out of `run`.
     """
 
-    unsent = 0  # what was not sent stays in the journal
+    unsent = 0  # unsent messages stay in the journal
 
     def __init__(self, parts: LinkParts, established: Established, *, direction: str, address: str) -> None:
         self.direction = direction
@@ -133,32 +133,32 @@ class NativeLink:
             lookup=parts.chat.lookup,
             traces=parts.traces,
         )
-        self._deaf = False  # something that the peer sent was not taken: then nothing after it may be
+        self._deaf = False  # a frame was not accepted, so none after it may be
         self._heard = trio.current_time()
-        self._over = trio.Event()  # the reader has come to the end
+        self._over = trio.Event()  # the reader has ended
 
     # -- what the core calls; nothing here waits
 
     def close(self, reason: str) -> None:
-        """Say goodbye and close; from now on nothing is taken from it. The first reason stays."""
+        """Send a Bye and close; nothing more is accepted. The first reason stays."""
         if self.reason is None:
             self.reason = reason
             self._scope.deadline = trio.current_time() + CLOSING_S
             self._waker.wake()
 
     def drop(self, reason: str) -> None:
-        """End it at once, without a word: the peer has lost it."""
+        """End the link at once without a Bye: the peer has lost it."""
         self.lost = True
         self.close(reason)
         self._scope.cancel()
 
     def declare(self) -> None:
-        """Tell the peer in which of its rooms we are, with the next write."""
+        """Send the rooms of the peer that we are in, with the next write."""
         self._rooms.declare()
         self._waker.wake()
 
     def ping(self) -> PendingPing:
-        """Ask the peer for an answer, with the next write."""
+        """Send a Ping with the next write."""
         asked = self._pings.ask()
         self._waker.wake()
         return asked
@@ -181,14 +181,14 @@ class NativeLink:
                 await trio.aclose_forcefully(self._stream)
 
     def _ended(self, error: BaseException) -> None:
-        """The connection is gone: how, in the words of `list`."""
+        """The connection broke: close with a reason as `list` shows it."""
         self.close("reset" if reasons.is_reset(error.__cause__) else "closed by peer")
         self._scope.cancel()
 
     # -- in
 
     async def _read(self) -> None:
-        """Until the end, a fault of the peer, or silence for too long."""
+        """Read until the end, a protocol error, or silence for dead_after."""
         life = trio.CancelScope()
         try:
             with life:
@@ -201,9 +201,9 @@ class NativeLink:
                     data = await self._stream.receive_some(RECEIVE_BYTES)
                     self._heard = trio.current_time()
                     await self._take_in(self._decoder.receive(data), life)
-                    if self._deaf and not self._journal.lost:  # it is back: what was not taken comes on another link
+                    if self._deaf and not self._journal.lost:  # it is back: a new link brings what was not accepted
                         self.close("storage_lost")
-                    if self._journal.is_idle:  # the commit begins now, not when TLS has found nothing more
+                    if self._journal.is_idle:  # let the commit start before the next read
                         await trio.lowlevel.checkpoint()
                     if not data:
                         self.close("closed by peer")
@@ -221,7 +221,7 @@ class NativeLink:
             self._waker.wake()
 
     async def _for_journal(self, life: trio.CancelScope, wait: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the journal; the peer hears from us meanwhile, though its Pings are not read."""
+        """Wait for the journal, with Pongs meanwhile: the peer's Pings are not read."""
         while self.reason is None:
             life.deadline = float("inf")
             with trio.move_on_after(self._config.ping_after):
@@ -231,32 +231,32 @@ class NativeLink:
             self._waker.wake()
 
     async def _take_in(self, frames: list[Frame], life: trio.CancelScope) -> None:
-        """Take frames, once what they say of messages of ours is looked up."""
+        """Accept frames, after looking up their references to our messages."""
         if named := self._incoming.named(frames):
             await self._for_journal(life, partial(self._incoming.look_up, named))
         self._take(frames)
         self._incoming.forget()
 
     def _take(self, frames: list[Frame]) -> None:
-        """Handle frames in order, those at positions by the run.
+        """Handle frames in order, those with positions in runs.
 
-        No await: what is taken and what is told change together.
+        No await: state and notices change together.
         """
         for kind, run in groupby(frames, kind_of):
             if kind == SINGLE:
                 for frame in run:
                     self._handle(frame)
-            elif self._hears():  # else what comes now comes again
+            elif self._hears():  # else the peer sends them again
                 self._take_ordered(kind, cast(list[Ordered], list(run)))
 
     def _hears(self) -> bool:
-        """Whether what comes is taken. Not where the journal is lost: without an acknowledgement the peer keeps it."""
+        """Whether frames are accepted. Not while the journal is lost: unacknowledged, they stay with the peer."""
         self._deaf = self._deaf or self._journal.lost
         return self.reason is None and not self._deaf
 
     def _take_ordered(self, kind: int, frames: list[Ordered]) -> None:
         if not self._incoming.receive(kind, frames, self):
-            self._waker.wake()  # to acknowledge it once more
+            self._waker.wake()  # acknowledge the duplicates
 
     def _handle(self, frame: Frame) -> None:
         match frame:
@@ -305,7 +305,7 @@ class NativeLink:
     # -- out
 
     async def _write(self, scope: trio.CancelScope) -> None:
-        """Send what there is, then wait for more; at the end say goodbye and stop the reader."""
+        """Send what is there and wait for more; at the end send a Bye and stop the reader."""
         try:
             start = await self._begin()
             if start is not None:
@@ -321,11 +321,11 @@ class NativeLink:
         scope.cancel()
 
     def _cloned(self) -> list[Frame]:
-        """What the peer cannot notice itself."""
+        """Tell the peer that it is a clone, which it cannot detect itself."""
         return [Cloned(self.peer.epochs.other)] if self.peer.is_cloned else []
 
     async def _begin(self) -> int | None:
-        """Where this link starts; None if there is nothing to start."""
+        """The seq after which this link sends; None if the link is to be closed."""
         peer = self.peer
         start = await self._chat.begin(peer, self, self._hello.mark_epoch, self._hello.mark_seq)
         if start is None:
@@ -335,7 +335,7 @@ class NativeLink:
             try:
                 await peer.opening.wait()
             except ControlError:
-                return start  # the disk is full: what is on it goes out all the same
+                return start  # the disk is full: send what is on it
         return start
 
     async def _serve(self) -> None:
@@ -353,7 +353,7 @@ class NativeLink:
                 await self._rest_until_woken()
 
     async def _rest_until_woken(self) -> None:
-        """Wait for a commit, a Ping or the end; ask after silence, and commit receipts that nothing else has taken."""
+        """Wait until woken; after silence send a Ping, after LINGER_S commit pending acknowledgements."""
         ask_at = max(self._heard, self._pings.last_asked) + self._config.ping_after
         linger = trio.current_time() + LINGER_S if self._journal.has_waiting_events else float("inf")
         with trio.move_on_at(min(ask_at, linger)) as scope:
@@ -364,7 +364,7 @@ class NativeLink:
                 self._pings.ask()
 
     def _due(self) -> list[Frame]:
-        """Frames that are values of now: the mark, answers and questions."""
+        """Frames outside the journal: acknowledgements, Pongs, Pings, room state, queries."""
         frames = self._incoming.acknowledgements()
         if self._pongs:
             now = self._parts.runtime.wall()
@@ -376,11 +376,11 @@ class NativeLink:
         return frames
 
     async def _send(self, frames: Sequence[Frame | bytes]) -> None:
-        """One write. Its deadline is the reader's: a peer that takes nothing answers no Ping, and is dead by that."""
+        """One write. The reader has the deadline: a peer that does not read answers no Ping."""
         await self._stream.send_all(encode_many(frames, self._hello.frame_bytes))
 
     async def _say_goodbye(self) -> None:
-        """The last acknowledgement and why, then half-close and wait for the reader to come to the end."""
+        """Send the last acknowledgement and a Bye, half-close and wait for the reader to end."""
         if self.bye is not None or (self._over.is_set() and self.reason != "protocol"):
             return
         reason = self.reason if self.reason in reasons.TOLD else "protocol"
@@ -389,7 +389,7 @@ class NativeLink:
             await self._stream.transport_stream.send_eof()
             await self._over.wait()
 
-    # -- is it one too many
+    # -- duplicate links
 
     async def answers(self) -> bool:
         """Whether a Ping is answered within PROBE_S."""
@@ -399,7 +399,7 @@ class NativeLink:
         return asked.answered.is_set()
 
     def _settle_duplicates(self, nursery: trio.Nursery) -> None:
-        """Both sides dialed: the node with the smaller id decides which link stays."""
+        """If both sides dialed, the node with the smaller id decides which link stays."""
         if self._parts.node > (self.peer.node or ""):
             return
         for other in self.peer.links:
@@ -409,6 +409,6 @@ class NativeLink:
 
 
 async def _keep_one(dialed: NativeLink, accepted: NativeLink) -> None:
-    """Of two links keep the one that we dialed, if it is alive."""
+    """Close one of two links: the accepted one, if the dialed one answers."""
     loser = accepted if await dialed.answers() else dialed
     loser.close("duplicate")

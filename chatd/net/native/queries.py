@@ -1,7 +1,8 @@
-"""Queries: what one native link asks and is asked about messages, and what else it has to tell that is no message.
+"""Queries on one native link, in both directions (trace and counts), and the queue of its frames outside the journal.
 
-Answers take their turns at the journal, so each is a task of its own; none of them holds up the link's reader. A peer
-that asks more than it may is not answered. What is told goes with the next write, in order.
+An answer waits for reads of the journal, so it runs in a task beside the link and does not block the link's reader. A
+peer over its limit gets no answer. Queued frames go out with the next write, in order. Called by `link.py`; topology
+sends its frames through the queue too.
 """
 
 from collections import deque
@@ -23,21 +24,21 @@ from chatd.query.trace import TAKEN, MessageTraces, Moment
 from chatd.wire.frames import Count, Counted, FoundFrame, Frame, Inquire, TracedFrame
 from chatd.wire.query_frames import STEPS_MOST
 
-TOLD_MOST: Final = 4096  # frames that may wait for a write, and links in them: half a MiB
-ASKED_MOST: Final = 64  # questions of ours that may be open
-ANSWERING_MOST: Final = 4  # of theirs that are answered at a time,
-WAITING_MOST: Final = 8  # and that wait for that; more are dropped
-REST_S: Final = 0.02  # before the place of an answer is free again: who asks without end gets 200 a second
-AWAITED: Final = "awaited"  # says of a consumer that it has still to take it
-UNKNOWN: Final = 0.0  # the time of what happened, and nobody knows when
+TOLD_MOST: Final = 4096  # queued frames, plus the links in them: half a MiB
+ASKED_MOST: Final = 64  # open questions of ours
+ANSWERING_MOST: Final = 4  # questions of the peer that are answered at a time
+WAITING_MOST: Final = 8  # and that wait; more are dropped
+REST_S: Final = 0.02  # pause after an answer: at most 200 answers per second
+AWAITED: Final = "awaited"  # step: the consumer has not processed the message yet
+UNKNOWN: Final = 0.0  # the time of a step that happened at an unknown time
 Answer = TracedFrame | Counted
 
 
 class Queries:
-    """Those of one link.
+    """Queries of one link.
 
-    Resource handling: answers are tasks beside the links; `close` ends them. Error handling: who waits is told when the
-    link ends. A bug in an answer is logged, and costs that answer.
+    Resource handling: answers are tasks beside the links; `close` cancels them. Error handling: open questions raise
+    ControlError when the link ends; a bug in an answer is logged and ends only that answer.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Queries:
         lookup: MessageLookup,
         traces: MessageTraces,
     ) -> None:
-        """`wake` has the link write what is `due`."""
+        """`wake` makes the link write the queued frames."""
         self._peer = peer
         self._links = links
         self._random = random
@@ -61,20 +62,20 @@ class Queries:
         self._wake = wake
         self._outgoing: list[Frame] = []
         self._outgoing_size = 0
-        self._asked: dict[int, _Asked] = {}
+        self._asked: dict[int, _Question] = {}
         self._waiting: deque[Inquire | Count] = deque()
         self._answering: set[trio.CancelScope] = set()
-        self._counting = trio.Lock()  # one count at a time: it may go through all that ever came
+        self._counting = trio.Lock()  # one count at a time: it may read the whole journal
         self._closed = False
 
     # -- what the link calls; nothing here waits
 
     def receive(self, frame: Inquire | TracedFrame | Count | Counted) -> None:
-        """One that came."""
+        """Handle a question or an answer from the peer."""
         if isinstance(frame, Answer):
             asked = self._asked.get(frame.token)
             if asked is not None and type(frame) is asked.kind:
-                del self._asked[frame.token]  # what else comes for that token is nothing
+                del self._asked[frame.token]  # further answers with this token are ignored
                 asked.answer = frame
                 asked.answered.set()
         elif len(self._answering) < ANSWERING_MOST and not self._closed:
@@ -85,7 +86,7 @@ class Queries:
             self._waiting.append(frame)
 
     def send(self, frame: Frame) -> bool:
-        """Send it with the next write; False if too much waits for that already, or the link has ended."""
+        """Queue a frame for the next write; False if the queue is full or the link has ended."""
         if self._closed or self._outgoing_size >= TOLD_MOST:
             return False
         self._outgoing.append(frame)
@@ -94,12 +95,12 @@ class Queries:
         return True
 
     def take_frames(self) -> list[Frame]:
-        """What is to be told now."""
+        """Take the queued frames."""
         told, self._outgoing, self._outgoing_size = self._outgoing, [], 0
         return told
 
     def close(self) -> None:
-        """The link has ended: nobody is answered any more, in either direction."""
+        """The link has ended: end all questions and answers."""
         self._closed = True
         self._outgoing.clear()
         self._waiting.clear()
@@ -111,12 +112,12 @@ class Queries:
     # -- asking
 
     async def inquire(self, message: GlobalId) -> TracedFrame:
-        """When did what happen to it over there? Raises ControlError: peer_offline once the link has ended."""
+        """Ask for the steps of a message at the peer. Raises ControlError: peer_offline, rate_limited."""
         ask = partial(Inquire, node=message.node, epoch=message.epoch, seq=message.seq)
         return cast(TracedFrame, await self._ask(ask, TracedFrame))
 
     async def count(self, epoch: str, first: int, last: int) -> Counted:
-        """How many of our messages from `first` through `last` of that epoch are there, SPAN seqs at most? As above."""
+        """Ask how many of our messages `first` to `last` (at most SPAN seqs) the peer has. Raises as `inquire`."""
         return cast(Counted, await self._ask(partial(Count, epoch=epoch, first=first, last=last), Counted))
 
     async def _ask(self, make: Callable[[int], Frame], kind: type[Answer]) -> Answer:
@@ -125,7 +126,7 @@ class Queries:
             raise self._gone()
         if len(self._asked) >= ASKED_MOST or not self.send(make(token)):
             raise ControlError("rate_limited", f"{self._peer.name} is being asked too much", "try again in a moment")
-        asked = self._asked[token] = _Asked(kind)
+        asked = self._asked[token] = _Question(kind)
         try:
             await asked.answered.wait()
         finally:
@@ -141,7 +142,7 @@ class Queries:
     # -- answering
 
     async def _answer_on(self, frame: Inquire | Count, scope: trio.CancelScope) -> None:
-        """Answer one after the other, until none waits."""
+        """Answer this question, then waiting ones until there are none."""
         try:
             with scope:
                 while True:
@@ -163,7 +164,7 @@ class Queries:
         self.send(TracedFrame(frame.token, moments is not None, steps[:STEPS_MOST]))
 
     async def _answer_count(self, frame: Count) -> None:
-        """Taking half of the journal's time at most. Over too wide a range there is no answer."""
+        """Count in steps, with pauses: at most half of the journal's time. A range over SPAN is ignored."""
         if frame.last - frame.first >= SPAN:
             return
         journal, peer = self._journal, self._peer
@@ -177,8 +178,8 @@ class Queries:
         self.send(Counted(frame.token, tally.messages, tally.distinct))
 
 
-class _Asked:
-    """A question of ours that is open."""
+class _Question:
+    """An open question of ours."""
 
     __slots__ = ("answer", "answered", "kind")
 
@@ -189,7 +190,7 @@ class _Asked:
 
 
 def _step(moment: Moment) -> tuple[str, float, str] | None:
-    """As it is told; nothing of what has not happened, but who is to take it."""
+    """A moment as a step in the answer; None for steps that have not happened, except of consumers."""
     if moment.done:
         return moment.step, UNKNOWN if moment.at is None else moment.at, moment.consumer
     return (AWAITED, UNKNOWN, moment.consumer) if moment.step == TAKEN else None

@@ -1,10 +1,9 @@
-"""Incoming: what one link brings at positions of the peer's journal, and how far that is acknowledged.
+"""Receiver: frames of one link that have positions in the peer's journal, and their acknowledgement.
 
-It is taken only behind a `Resume`, within the limits that our `Hello` has told, and once; messages/chat.py and
-rooms/router.py judge that. An `AckFrame` is the mark as committed at the time it is written.
-
-No frame speaks for another journal than its sender's: our own present epoch in one is a protocol error, and what frames
-say of messages of ours is looked up before they are taken (messages/references.py).
+They are accepted only after a `Resume`, within the limits of our `Hello`, and once; messages/chat.py and
+rooms/router.py decide. An `AckFrame` carries the watermark that is committed when it is written. A frame speaks only
+for its sender's journal: our own current epoch in it is a protocol error, and references to our messages are looked up
+before the frames are accepted (messages/references.py).
 """
 
 from collections.abc import Sequence
@@ -21,18 +20,18 @@ from chatd.rooms.router import RoomRouter
 from chatd.wire.errors import RemoteError
 from chatd.wire.frames import AckFrame, Frame, Happened, Missing, Ordered, Refused, Resume, Said, Say, Text, frame_name
 
-SINGLE, DIRECT, IN_ROOMS = range(3)  # kinds of frames, by how they are handled: each by itself, or in runs
+SINGLE, DIRECT, IN_ROOMS = range(3)  # kinds of frames: handled one by one, or in runs
 KINDS: Final[dict[type, int]] = {Text: DIRECT} | dict.fromkeys((Say, Said, Happened, Refused, Missing), IN_ROOMS)
-NOTHING: Final = 0  # is acknowledged yet
+NOTHING: Final = 0  # watermark of an epoch without acknowledgement
 
 
 def kind_of(frame: Frame) -> int:
-    """SINGLE, or which runs it goes in."""
+    """How the frame is handled: SINGLE, DIRECT or IN_ROOMS."""
     return KINDS.get(type(frame), SINGLE)
 
 
 class Receiver:
-    """That of one link."""
+    """Receiving side of one link."""
 
     __slots__ = ("_acknowledged", "_chat", "_claims", "_journal", "_limits", "_peer", "_resumed", "_router")
 
@@ -49,7 +48,7 @@ class Receiver:
         ] = {}  # for each epoch of which something came: the mark that was acknowledged last
 
     def named(self, frames: Sequence[Frame]) -> set[str]:
-        """The positions of our journal that frames name."""
+        """Positions in our journal that the frames refer to."""
         named = set[str]()
         for frame in frames:
             if type(frame) is Text:
@@ -60,15 +59,15 @@ class Receiver:
         return named
 
     async def look_up(self, named: set[str]) -> None:
-        """Find the messages of ours that the frames which are taken next name. `forget` them then."""
+        """Look up our messages that the next frames refer to; call `forget` after those frames."""
         self._claims = await look_up(self._journal, self._peer, named)
 
     def forget(self) -> None:
-        """The frames for which something was looked up are taken."""
+        """Drop what `look_up` has found."""
         self._claims = NONE
 
     def resume(self, frame: Resume) -> None:
-        """What comes starts after that position. Raises RemoteError."""
+        """Frames follow from that position. Raises RemoteError."""
         if self._resumed:
             raise RemoteError("a second Resume")
         self._check_epochs([frame])
@@ -77,7 +76,7 @@ class Receiver:
             self._chat.resumed(self._peer, frame.epoch, frame.seq)
 
     def receive(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
-        """A run of one kind, in order; False if all of it was here before. Raises RemoteError."""
+        """Accept a run of one kind, in order; False if all of it were duplicates. Raises RemoteError."""
         if not self._resumed:
             raise RemoteError(f"{frame_name(frames[0])} before Resume")
         self._check_epochs(frames)
@@ -92,7 +91,7 @@ class Receiver:
         for epoch in (frames[0].epoch, frames[-1].epoch):
             self._acknowledged.setdefault(epoch, NOTHING)
         if new is None:
-            self._acknowledged[frames[-1].epoch] = NOTHING  # they sent it again: they do not know that we have it
+            self._acknowledged[frames[-1].epoch] = NOTHING  # a duplicate: acknowledge again, the peer has not seen it
         return new is not None
 
     def _check_epochs(self, frames: Sequence[Ordered | Resume]) -> None:
@@ -100,7 +99,7 @@ class Receiver:
             raise RemoteError(f"{frame_name(frames[0])} with the epoch of this node's own journal")
 
     def acknowledgements(self) -> list[Frame]:
-        """The acknowledgements that were not told yet."""
+        """New acknowledgements to send now."""
         frames: list[Frame] = []
         for epoch, said in self._acknowledged.items():
             mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)

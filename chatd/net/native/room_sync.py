@@ -1,7 +1,7 @@
-"""Room talk: what the two ends of a native link tell each other of rooms that is true now, and not at a position.
+"""Room state that both ends of a native link exchange: current values, not events at positions.
 
-As a member: the rooms of the peer that we are in. As a host: for each room that the peer declares, who is in it, or
-that it cannot be. Values, not queues: however often something changes, it is told once, at the next write.
+As a member: the rooms of the peer that we are in. As a host: for each room that the peer declares, its members, or that
+the peer is not in it. A value that changes several times before the next write is sent once. Called by `link.py`.
 """
 
 from chatd.peers.peer import NativeLink, Peer
@@ -12,29 +12,29 @@ from chatd.wire.frames import Frame, Gone, Rooms, Roster
 
 
 class RoomSync:
-    """That of one link."""
+    """Room state of one link."""
 
     __slots__ = ("_declare", "_gone", "_peer", "_rosters", "_router", "_unanswered")
 
     def __init__(self, router: RoomRouter, peer: Peer) -> None:
         self._router = router
         self._peer = peer
-        self._declare = False  # tell in which rooms we are
+        self._declare = False  # send our rooms with the next write
         self._gone: list[Gone] = []
-        self._rosters: list[HostedRoom] = []  # that are to be told
-        self._unanswered: list[str] = []  # rooms of which the peer is to learn in its feed that it is not in them
+        self._rosters: list[HostedRoom] = []  # to send
+        self._unanswered: list[str] = []  # declared rooms whose end the peer must read first
 
     def declare(self) -> None:
-        """In which rooms of the peer we are has changed, or is not known there."""
+        """Send the rooms of the peer that we are in, with the next write."""
         self._declare = True
 
     @property
     def is_waiting(self) -> bool:
-        """Something may be due as soon as the peer has acknowledged more."""
+        """Whether frames may follow once the peer has acknowledged more."""
         return bool(self._unanswered)
 
     def receive(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
-        """One that came."""
+        """Handle a frame from the peer."""
         memberships = self._router.joined_rooms
         if isinstance(frame, Roster):
             memberships.receive_roster(self._peer, frame)
@@ -51,7 +51,7 @@ class RoomSync:
         self._unanswered = [name for name, _, _ in frame.rooms if name not in answered]
 
     def take_frames(self) -> list[Frame]:
-        """What is to be told now. A room that the peer has come to, only once that is committed."""
+        """Take the frames to send now. The roster of a room follows once the peer's membership is committed."""
         frames: list[Frame] = []
         node = self._peer.node or ""
         if self._declare:
@@ -69,9 +69,9 @@ class RoomSync:
         return frames
 
     def _ended(self, node: str) -> list[Gone]:
-        """Of the rooms that were not answered those whose feed the peer has got to the end of.
+        """Gone frames for unanswered rooms in which the peer has read the end of its membership.
 
-        It knows by then that it is not in them, unless it took that end for a duplicate: our journal was restored.
+        It knows then that it is not in them, unless it ignored that end as a duplicate: our journal was restored.
         """
         feeds, rooms = self._router.hosted_rooms.intervals, self._router.hosted_rooms
         over = [name for name in self._unanswered if not feeds.has_past(node, name)]

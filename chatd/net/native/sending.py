@@ -1,4 +1,7 @@
-"""Texts: what one link still has to send, as frames: a cursor in the journal, and the limits of the other side."""
+"""SendCursor: reads from the journal what one link has to send and makes frames of it.
+
+Respects the limits of the other side. Called by the writer of `link.py`, which owns the stream.
+"""
 
 from collections.abc import Sequence
 from typing import cast
@@ -19,16 +22,15 @@ from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
 from chatd.sync import Waker
 from chatd.wire.frames import Missing, Ordered, Refused, Say, Text
 
-WRITE_ROWS = 2048  # entries looked at for one write
-AGAIN_S = 1.0  # until an outcome that could not be written down is tried again
+WRITE_ROWS = 2048  # entries read for one write
+AGAIN_S = 1.0  # before retrying to save a message state
 
 
 class SendCursor:
-    """What one peer is to get, after where its link starts: messages that are owed to it, and of the rooms that it is
-    in what happens there; in the order of the journal.
+    """Cursor over the messages in the peer's outbox and the events of its rooms, in the order of the journal.
 
-    A message that is past its ttl, or over what the peer takes, is ended instead of sent; that is on disk before
-    anything behind it is sent, because the peer would take it for a duplicate ever after.
+    A message past its ttl or over the peer's limits is ended instead of sent. That is committed before anything after
+    it is sent, because the peer would then treat the message as a duplicate forever.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class SendCursor:
         room_updates: RoomUpdates,
     ) -> None:
         """`waker` is woken when there may be more. `limits` are bytes and characters of a text; 0 characters: any."""
-        self.texts = 0  # messages in what `next` gave last
+        self.texts = 0  # messages in the last result of `next`
         self._journal = journal
         self._states = states
         self._intervals = intervals
@@ -52,31 +54,31 @@ class SendCursor:
         self._node = peer.node or ""
         self._waker = waker
         self._limits = limits
-        self._backlog = journal.appended  # what lies before may have been accepted under other limits
-        self.cursor = 0  # up to there everything was looked at, and written with what `next` gave last
-        self._fed = 0  # up to there nothing of a room is missing, or it was said to be
+        self._backlog = journal.appended  # messages up to here may have been accepted under other limits
+        self.cursor = 0  # everything up to here was read, and is written with the last result of `next`
+        self._fed = 0  # up to here no event of a room is missing, or `Missing` was sent
         self._feed: tuple[MembershipInterval, ...] = ()
-        self._rooms: dict[int, list[MembershipInterval]] = {}  # topic -> its intervals
+        self._rooms: dict[int, list[MembershipInterval]] = {}  # stream id of a room -> its intervals
         self._stream_ids: int | tuple[int, ...] = peer.stream_id
         self._journal.watch(waker, peer.stream_id)
 
     def start(self, seq: int) -> None:
-        """Everything up to that seq is known there."""
+        """Start after that seq: the peer has everything up to it."""
         self.cursor = self._fed = seq
 
     def close(self) -> None:
-        """Nothing more is asked for."""
+        """Stop watching the journal."""
         self._journal.unwatch(self._waker, self._stream_ids)
 
     @property
     def at_tail(self) -> bool:
-        """Everything that is committed was looked at."""
+        """Whether everything committed was read."""
         return self.cursor >= self._journal.committed
 
     async def next(self) -> Sequence[Ordered | bytes]:
-        """The next ones, with the cursor moved behind them; may be none while not `at_tail`."""
+        """The next frames; moves the cursor after them. May be empty before `at_tail`."""
         self.texts = 0
-        self._look_at_rooms()  # before it may rest: else nobody would wake it for a new one
+        self._look_at_rooms()  # before the link may rest: else nothing wakes it for a new room
         if not await self._decided() or self.at_tail:
             return []
         peer, outbox = self._peer, self._peer.outbox
@@ -84,7 +86,7 @@ class SendCursor:
         direct = [entry for entry in entries if entry.stream_id == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
             await self._states.read(peer, direct, through)
-        # Nothing is awaited from here on: what is owed now is written.
+        # No await from here on: the outbox must not change before the write.
         self._states.expire()
         ours = self._owed(direct, through)
         if self.cursor < self._backlog:
@@ -104,7 +106,7 @@ class SendCursor:
     # -- rooms
 
     def _look_at_rooms(self) -> None:
-        """The rooms that the peer is in may be others by now."""
+        """Watch the rooms that the peer is in now."""
         feed = self._intervals.of_node(self._node)
         if feed is self._feed:
             return
@@ -120,7 +122,7 @@ class SendCursor:
     def _with_rooms(
         self, frames: list[Ordered], entries: Sequence[Entry], after: int, through: int
     ) -> list[Ordered | bytes]:
-        """The frames of messages, with what happened in rooms in (after, through] between them."""
+        """Merge frames of messages with the events of rooms in (after, through]."""
         floor = self._journal.floor
         below = self._fed < floor
         mixed: dict[int, Ordered | bytes] = {frame.seq: frame for frame in frames}
@@ -138,7 +140,7 @@ class SendCursor:
         return [mixed[seq] for seq in sorted(mixed)]
 
     def _tell_missing(self, mixed: dict[int, Ordered | bytes], through: int) -> None:
-        """Say what retention has taken away before it could be sent: at the first seq at which there may be such."""
+        """Report events of rooms that retention deleted before they were sent, at the first free seq."""
         free = next((seq for seq in range(self._fed + 1, through + 1) if seq not in mixed), None)
         if free is None:
             self._fed = through  # everything there is a message that is owed
@@ -158,10 +160,10 @@ class SendCursor:
         text_bytes, text_chars = self._limits
         return self._room_updates.frame_for(entry, feed.room, self._node, text_bytes, text_chars)
 
-    # -- what is owed
+    # -- the outbox
 
     async def _decided(self) -> bool:
-        """Wait until everything that was given up is so on disk. False where that is full: then try again."""
+        """Wait until ended messages are committed. False if that failed: the caller retries."""
         outbox, failed = self._peer.outbox, False
         while (batch := outbox.deciding) is not None and not failed:
             try:
@@ -176,9 +178,9 @@ class SendCursor:
         return not failed
 
     def _owed(self, entries: Sequence[Entry], through: int) -> list[Entry]:
-        """Those of the entries that the peer is to get.
+        """The entries that are in the peer's outbox.
 
-        With one that is given up tentatively: another link may have written it, and behind it nothing may be missing.
+        Includes tentatively ended ones: another link may have written them, and nothing after them may be missing.
         """
         ours = [entry for entry in entries if entry.direction == "out"]
         if not ours:
@@ -191,14 +193,14 @@ class SendCursor:
         return [entry for entry in ours if entry.seq in wanted]
 
     def _reject(self, entries: Sequence[Entry]) -> None:
-        """End what is over the limits that the peer has by now."""
+        """Reject messages over the peer's current limits."""
         for entry in entries:
             if entry.type == "message" and is_over(cast(Message, entry.event).text, *self._limits):
                 self._states.end(self._peer, entry.seq, len(entry.raw), REJECTED)
 
 
 class _Direct(msgspec.Struct, gc=False):
-    """What a frame needs of a message: most of what is read from disk is a backlog."""
+    """The fields of a message that a frame needs: decoding a backlog from disk must be fast."""
 
     text: str
     room: str | None
@@ -209,7 +211,7 @@ _direct = msgspec.json.Decoder(_Direct).decode
 
 
 def frames_of(entries: Sequence[Entry], journal: Journal) -> list[Ordered]:
-    """The frames of what is owed to a peer."""
+    """Frames of the entries, in order."""
     epochs = {journal.epoch_of(entry.seq) for entry in (*entries[:1], *entries[-1:])}
     one = epochs.pop() if len(epochs) == 1 else None  # the usual case, since they are in order
     frames: list[Ordered] = []
@@ -227,7 +229,7 @@ def frames_of(entries: Sequence[Entry], journal: Journal) -> list[Ordered]:
 
 
 def _in_room(epoch: str, entry: Entry) -> Say | Refused:
-    """What is said in a room of the peer, or what was not taken in one of ours."""
+    """A message to a room of the peer, or the refusal of the peer's message to a room of ours."""
     event = entry.event
     if isinstance(event, RoomRefused):
         return Refused(epoch, entry.seq, room_of(event.room), position_part(event.global_id), event.reason)
