@@ -128,10 +128,10 @@ async def _wait_for_first_commit(start: Batch, journal: Journal) -> None:
 
 def _journal_lost(node: Node) -> StorageFailure:
     """The failure to report after the journal files were removed, with the number of lost messages."""
-    owed = node.registry.owed.messages
+    undelivered = node.registry.owed.messages
     text = f"journal {node.journal.store.path} was removed or replaced while the node ran"
-    if owed:
-        text += f"; {owed} undelivered messages are lost with it"
+    if undelivered:
+        text += f"; {undelivered} undelivered messages are lost with it"
     return StorageFailure(f"{text} (put the state directory back before the next start, or this is a new node then)")
 
 

@@ -75,11 +75,11 @@ class Files:
         if not node.journal.lost:
             self._lost_at = None
             return
-        owed = node.registry.owed.messages
+        undelivered = node.registry.owed.messages
         if self._lost_at is None:
             self._lost_at = now
-            log.warning("nothing new is accepted; this node delivers its outbox (%d messages) and stops", owed)
-        if now >= self._lost_at + (LEAVE_S if owed else STAY_S):
+            log.warning("nothing new is accepted; this node delivers its outbox (%d messages) and stops", undelivered)
+        if now >= self._lost_at + (LEAVE_S if undelivered else STAY_S):
             node.request_stop("storage_lost")
 
     async def _check_identity(self) -> str:

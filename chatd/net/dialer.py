@@ -276,7 +276,7 @@ class Dialer:
             await peer.changed.wait()
 
     async def _redial(self, peer: Peer, address: str) -> None:
-        """One attempt. The peer that answers owns the persistent address from then on."""
+        """One attempt. The peer that answers gets the persistent address."""
         persistent, before = self._registry.persistent, peer.reason
         async with self._locks.setdefault(address, trio.Lock()):
             if peer.is_up or address not in peer.persistent_addresses:

@@ -85,7 +85,7 @@ MUTANTS = (
     Mutant(
         "a node without its files stops before its outbox is empty",
         "chatd/maintenance.py",
-        "(LEAVE_S if owed else STAY_S)",
+        "(LEAVE_S if undelivered else STAY_S)",
         "STAY_S",
         tests("tests/test_maintenance.py"),
     ),

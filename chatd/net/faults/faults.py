@@ -168,8 +168,8 @@ class Faults:
 
     def _apply(self, peer: Peer, faults: LinkFaults) -> None:
         peer.faults = _or_none(faults)
-        for sock, whose in list(self._open.items()):
-            if whose is peer:
+        for sock, other in list(self._open.items()):
+            if other is peer:
                 self._impair(sock, peer)
         peer.changed.notify()
         self._registry.changed.notify()

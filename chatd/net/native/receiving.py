@@ -43,9 +43,7 @@ class Receiver:
         self._peer = peer
         self._claims = NONE
         self._resumed = False
-        self._acknowledged: dict[
-            str, int
-        ] = {}  # for each epoch of which something came: the mark that was acknowledged last
+        self._acknowledged: dict[str, int] = {}  # epoch of the peer -> newest acknowledged watermark
 
     def named(self, frames: Sequence[Frame]) -> set[str]:
         """Positions in our journal that the frames refer to."""
