@@ -118,24 +118,15 @@ class Chat:
     def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         self._admit(peer, len(texts), options)
         check_lengths(texts, *self._limits(peer.text_bytes, peer.text_chars))
-        before, outbox = self._journal.appended, peer.outbox
         messages, batch = self._append_out(peer, texts, options)
         if batch.done:
             return messages, batch  # the journal is broken, and says so
-        if not outbox.count:
-            outbox.moved_at = trio.current_time()
-        sizes = [len(entry.raw) for entry in batch.entries[-len(texts) :]]
-        seqs = range(before + 1, self._journal.appended + 1)
-        outbox.add(seqs, sizes, in_room=options.saying is not None)
-        if options.saying is not None:
-            peer.unheard.add(seqs, [0] * len(sizes))
-        batch.if_failed(peer, partial(self._take_back, peer))
+        peer.delivery.add(batch, len(texts), in_room=options.saying is not None)
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
-            self.states.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
-        if not (peer.known and peer.remembered):
-            self._registry.acquaint(peer)
-        self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
+            first = batch.entries[-len(texts)]
+            self.states.limit(peer, first.seq, len(first.raw), options.ttl, ends_at, batch)
+        self._registry.ensure_known(peer)
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
@@ -146,21 +137,22 @@ class Chat:
         if peer.trust == "denied":
             hint = f"`chatctl peer accept {peer.slot}` lets it talk again"
             raise ControlError("forbidden", f"{peer.name} is denied", hint)
-        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.owed
         full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
         if not full and owed.size < config.retain_bytes // 2:
             return
-        if away or not outbox.count or trio.current_time() >= outbox.moved_at + STALL_S:
+        stalled_at = peer.delivery.progressed_at + STALL_S
+        if away or not outbox.count or trio.current_time() >= stalled_at:
             raise _full(peer, away=away, full=full)
-        raise NoCapacity(partial(self._room, peer, count), outbox.moved_at + STALL_S)
+        raise NoCapacity(partial(self._wait_for_capacity, peer, count), stalled_at)
 
-    async def _room(self, peer: Peer, count: int) -> None:
-        """Wait until there is room for so many more, and some more than that; or the peer is away."""
-        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+    async def _wait_for_capacity(self, peer: Peer, count: int) -> None:
+        """Wait until that many messages fit, and some more; or until the peer is offline."""
+        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.owed
         most = max(0, min(config.outbox_messages * 3 // 4, config.outbox_messages - count))
         while peer.link is not None:
             if outbox.count > most or outbox.size >= config.outbox_bytes:
-                await peer.progress.wait()
+                await peer.delivery.progress.wait()
             elif owed.size >= config.retain_bytes // 2:
                 await owed.changed.wait()
             else:
@@ -181,8 +173,7 @@ class Chat:
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts, options)
-        if not peer.known:
-            self._registry.acquaint(peer)
+        self._registry.ensure_known(peer)
         link.enqueue(self._journal.appended, text, batch)
         return messages, batch
 
@@ -205,9 +196,6 @@ class Chat:
                     message.to, message.to_node = saying.to
         return messages, self._journal.append_all(messages, peer.stream_id, "out")
 
-    def _take_back(self, peer: Peer) -> None:
-        peer.take_back(self._journal.committed)
-
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
         """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
         config = self._config
@@ -215,11 +203,8 @@ class Chat:
         return min(config.text_bytes, peer_bytes or config.text_bytes), characters
 
     def written(self, peer: Peer, seq: int) -> None:
-        """A plain link has written everything up to there."""
-        self._journal.timings.writes.add(peer.stream_id, peer.reached, seq, self._wall())
-        peer.reached = seq
-        self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
-        peer.progress.notify()
+        """Record that a plain link has written everything up to and including `seq`."""
+        peer.delivery.record_plain_write(seq, self._wall())
 
     # -- in
 
@@ -246,10 +231,9 @@ class Chat:
         batch = self._journal.append_all(messages, peer.stream_id, "in")
         for epoch, mark in raised.items():
             self._journal.raise_watermark(node, epoch, mark)
-        peer.received += len(messages)
+        peer.count_received(len(messages))
         hang_up(batch, peer, link)
-        if not peer.remembered:
-            self._registry.remember(peer)
+        self._registry.ensure_remembered(peer)
         return batch
 
     def _answer(self, message: Message, position: str, claims: References) -> None:
@@ -262,7 +246,7 @@ class Chat:
     def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
         """Take a plain peer's messages, at least one."""
         messages = [Message(direction="in", peer=peer.ref, text=text) for text in texts]
-        peer.received += len(messages)
+        peer.count_received(len(messages))
         return self._journal.append_all(messages, peer.stream_id, "in")
 
     # -- positions
@@ -276,13 +260,12 @@ class Chat:
         start = self._start_of(peer, epoch, seq)
         if start is None:
             return None
-        await self.states.learn(peer, max([start, *peer.outbox.tentative]))
+        await self.states.learn(peer, max([start, *peer.delivery.tentative]))
         self._acknowledge(peer, start)
-        peer.reached = max(peer.reached, start)
-        if all(other is link or other.lost for other in cast(list[NativeLink], peer.links)):
-            peer.written, peer.reached = 0, start
+        only = all(other is link or other.lost for other in cast(list[NativeLink], peer.links))
+        peer.delivery.start_link(start, only=only)
+        if only:
             self.states.decide(peer, start)
-        peer.outbox.moved_at = trio.current_time()
         return start
 
     def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
@@ -321,7 +304,7 @@ class Chat:
         if span is None:
             return True
         first, last = span
-        if seq < first or (seq > min(last, peer.reached) and epoch == self._journal.epoch):
+        if seq < first or (seq > min(last, peer.delivery.written) and epoch == self._journal.epoch):
             return False
         self._acknowledge(peer, min(seq, last))
         return True
@@ -330,18 +313,12 @@ class Chat:
         node = peer.node or ""
         if seq <= self._journal.watermarks.acked.get(node, 0):
             return
-        owed = peer.outbox.count
-        direct = peer.outbox.acknowledge(seq)
+        direct = peer.delivery.acknowledge(seq)
         self._on_acknowledged(node, seq)
-        self.states.acknowledged(peer, seq)
         self._journal.note_ack(node, seq)
         if direct:
             receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
             self._journal.append(receipt, peer.stream_id, urgent=False)
-        if peer.outbox.count != owed:
-            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
-        peer.outbox.moved_at = trio.current_time()
-        peer.progress.notify()
 
 
 def hang_up(batch: Batch, peer: Peer, link: PeerLink) -> None:
@@ -369,11 +346,10 @@ def _offline(peer: Peer) -> ControlError:
 
 
 def _full(peer: Peer, *, away: bool, full: bool) -> ControlError:
-    outbox = peer.outbox
     if not full:
         message, hint = "the outboxes of all peers hold half of what the journal may", "raise --retain-bytes"
     else:
-        message = f"{outbox.count} messages wait for {peer.name}"
+        message = f"{peer.delivery.outbox.count} messages wait for {peer.name}"
         hint = f"`chatctl wait peer {peer.name}`" if away else "it takes nothing: `chatctl list`"
         hint += ", or raise --outbox-messages and --outbox-bytes"
     return ControlError("outbox_full", message, hint)

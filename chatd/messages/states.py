@@ -3,7 +3,7 @@
 A state is derived from positions (committed, written, acknowledged); only these exceptions are stored. One is final
 where nothing of the message can have been written; else it is tentative: the message stays "sent", and the peer's next
 `Hello` says whether it has it; if not, it is not sent again. An outcome is in the journal before anything behind its
-message is written: `Outbox.deciding` is that batch.
+message is written: `Delivery.uncommitted_end` is that batch.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,11 @@ from chatd.journal.batch import Batch, Entry, Statement
 from chatd.journal.journal import Journal
 from chatd.journal.rawjson import is_settled, names_room
 from chatd.journal.store import Store
-from chatd.peers.peer import OPEN, Peer
+from chatd.peers.delivery import OUTBOXES, TENTATIVE, written_to
+from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
-STORE = "INSERT OR REPLACE INTO outcomes (seq, topic, state, final) VALUES (?, ?, ?, ?)"
 UNEXPIRE = "DELETE FROM expiries WHERE seq = ?"
-OWED = "SELECT topic, first, messages, bytes, written FROM outboxes WHERE topic IN (SELECT id FROM peers)"
-TENTATIVE = "SELECT topic, seq, state FROM outcomes WHERE final = 0"
 EXPIRIES = "SELECT topic, seq, at, bytes FROM expiries WHERE seq NOT IN (SELECT seq FROM outcomes) ORDER BY at"
 CANCELLED, EXPIRED, REJECTED, DELIVERED = "cancelled", "expired", "rejected", "delivered"
 
@@ -43,20 +41,17 @@ class MessageStates:
     """Those of all messages of one node."""
 
     def __init__(self, journal: Journal, registry: Registry, *, now: float, wall: float) -> None:
-        """Read what was owed, given up and limited in time when the last run ended (blocking)."""
+        """Read what was queued, given up and limited in time when the last run ended (blocking)."""
         self._journal = journal
         self._registry = registry
         self._expiries: list[Expiry] = []
         query, newest = journal.store.query, journal.committed
         peers = {peer.stream_id: peer for peer in registry if peer.kind == "native"}
-        for stream_id, first, messages, size, written in query(OWED):
-            peer = peers[stream_id]
-            peer.written = newest if written == OPEN else written
-            if messages > 0:
-                peer.outbox.recall(first, messages, size, newest)
+        for stream_id, first, messages, size, written in query(OUTBOXES):
+            peers[stream_id].delivery.recall(first, messages, size, written, newest)
         for stream_id, seq, state in query(TENTATIVE):
             if stream_id in peers:
-                peers[stream_id].outbox.tentative[seq] = state
+                peers[stream_id].delivery.set_tentative(seq, state)
         for stream_id, seq, at_ms, size in query(EXPIRIES):
             heappush(self._expiries, Expiry(now + at_ms / 1000 - wall, seq, size, stream_id))
 
@@ -64,25 +59,15 @@ class MessageStates:
 
     def give_up(self, peer: Peer, seq: int, size: int, state: str) -> tuple[str, Batch]:
         """Do not send an owed message (again). Its state from then on: "sent" where the peer may have it."""
-        outbox = peer.outbox
-        if seq > max(peer.written, peer.reached):
+        if not peer.delivery.may_have_written(seq):
             return state, self.end(peer, seq, size, state)
-        outbox.tentative[seq] = state
-        batch = self._journal.execute(STORE, seq, peer.stream_id, state, 0)
-        batch.if_failed(("tentative", seq), partial(_untake, outbox.tentative, seq))
-        return "sent", batch
+        return "sent", peer.delivery.end_tentatively(seq, state)
 
     def end(self, peer: Peer, seq: int, size: int, state: str) -> Batch:
         """It is not owed any more, and everybody is told."""
-        outbox, journal = peer.outbox, self._journal
-        size = outbox.give_up(seq, size)
-        outbox.tentative.pop(seq, None)
-        batch = journal.append(Receipt(peer=peer.ref, state=state, id=journal.position(seq)), peer.stream_id)
-        journal.execute(STORE, seq, peer.stream_id, state, 1)
-        journal.note(("outbox", peer.stream_id), peer.outbox_row)
-        outbox.deciding = batch
-        batch.if_failed(("outcome", seq), partial(outbox.put_back, seq, size))
-        peer.progress.notify()
+        receipt = Receipt(peer=peer.ref, state=state, id=self._journal.position(seq))
+        batch = self._journal.append(receipt, peer.stream_id)
+        peer.delivery.end(seq, size, state, batch)
         return batch
 
     async def cancel(self, peer: Peer, entry: Entry) -> str:
@@ -95,23 +80,16 @@ class MessageStates:
             return state
         if state == "queued":
             state = await self.state(entry)  # somebody was quicker
-        if state != CANCELLED and seq not in peer.outbox.tentative:
+        if state != CANCELLED and seq not in peer.delivery.tentative:
             raise _too_late(entry, state)
         return state
 
     def decide(self, peer: Peer, mark: int) -> None:
         """The peer's `Hello` says that it has everything up to `mark`, and no more: what is tentative ends."""
-        for seq, state in sorted(peer.outbox.tentative.items()):
-            del peer.outbox.tentative[seq]
+        for seq, state in peer.delivery.take_tentative():
             if seq > mark:
                 batch = self.end(peer, seq, 0, state)
                 batch.if_failed(("undecided", seq), partial(_undecide, peer, seq, state))
-
-    def acknowledged(self, peer: Peer, through: int) -> None:
-        """The peer has everything up to there: nothing of that can be given up any more."""
-        for seq in [seq for seq in peer.outbox.tentative if seq <= through]:
-            del peer.outbox.tentative[seq]
-            self._journal.execute("DELETE FROM outcomes WHERE seq = ? AND final = 0", seq)
 
     # -- ttl
 
@@ -154,19 +132,19 @@ class MessageStates:
 
     def _is_owed(self, peer: Peer, seq: int) -> bool:
         acked = self._journal.watermarks.acked.get(peer.node or "", 0)
-        return seq > acked and seq not in peer.outbox.tentative and peer.outbox.owes(seq)
+        return seq > acked and peer.delivery.can_end(seq)
 
     # -- what former runs left
 
     async def learn(self, peer: Peer, through: int) -> None:
         """Read what is owed up to that seq; a start knows the number only."""
-        outbox = peer.outbox
+        outbox = peer.delivery.outbox
         while outbox.has_unread and outbox.learned < through:
             await self.read(peer, *await self._journal.page(outbox.learned, peer.stream_id))
 
     async def read(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
         """These are the entries of the peer behind what is known, up to `through`: note what is owed of them."""
-        outbox = peer.outbox
+        outbox = peer.delivery.outbox
         ours = [entry for entry in entries if entry.direction == "out"]
         ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
         if outbox.has_unread and outbox.learned < through:  # nobody else has done it meanwhile
@@ -187,7 +165,7 @@ class MessageStates:
             for stream_id in {entry.stream_id or 0 for entry in ours}
             if self._registry.by_stream_id(stream_id) is None
         ]
-        written = await self._journal.ask(partial(_written, stream_ids=gone)) if gone else {}
+        written = await self._journal.ask(partial(written_to, stream_ids=gone)) if gone else {}
         return {entry.seq: self._state(entry, ended, written) for entry in ours}
 
     async def state(self, entry: Entry) -> str:
@@ -212,19 +190,15 @@ class MessageStates:
     def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
         """That of a message which nobody gave up for good. In a room of the peer it has to come back."""
         if peer.kind == "native" and seq <= self._journal.watermarks.acked.get(peer.node or "", 0):
-            return DELIVERED if not in_room or seq <= peer.echoed else "sent"
-        if seq <= max(peer.written, peer.reached):
+            return DELIVERED if not in_room or seq <= peer.delivery.echoed else "sent"
+        if peer.delivery.may_have_written(seq):
             return "sent"
         return "queued" if peer.kind == "native" or peer.is_up else "failed"
 
 
-def _untake(tentative: dict[int, str], seq: int) -> None:
-    tentative.pop(seq, None)
-
-
 def _undecide(peer: Peer, seq: int, state: str) -> None:
     """The disk is full: nothing behind it may be sent, and the `Hello` of another link decides."""
-    peer.outbox.tentative[seq] = state
+    peer.delivery.set_tentative(seq, state)
     for link in peer.links:
         link.close("storage_full")
 
@@ -248,8 +222,3 @@ def _outcomes(store: Store, *, seqs: Sequence[int]) -> dict[int, tuple[str, int]
         f"WHERE events.seq IN ({','.join('?' * len(seqs))})"
     )
     return {seq: (state, final) for seq, state, final in store.query(sql, *seqs)}
-
-
-def _written(store: Store, *, stream_ids: Sequence[int]) -> dict[int, int]:
-    sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(stream_ids))})"
-    return dict(store.query(sql, *stream_ids))

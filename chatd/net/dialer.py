@@ -177,8 +177,8 @@ class Dialer:
             raise ControlError("peer_offline", f"{peer.name} is not connected", "`chatctl list` shows who is")
         self._registry.terminate(peer)
         with trio.move_on_after(self._config.terminate_timeout):
-            while peer.outbox.count and peer.links:
-                await peer.progress.wait()
+            while peer.delivery.outbox.count and peer.links:
+                await peer.delivery.progress.wait()
         links = list(peer.links)
         for link in links:
             link.close("terminated")
@@ -188,13 +188,14 @@ class Dialer:
         if not peer.links:
             self._registry.set_state(peer, "down", "terminated")
         await self._links.journal.settled()
-        return peer.outbox.count + sum(link.unsent for link in links)
+        return peer.delivery.outbox.count + sum(link.unsent for link in links)
 
     # -- one dial
 
     async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
         """Connect; the link is up when this returns. `why` is "connect" or "redial". Raises DialFailed, Refused."""
-        wanted.address, wished = address, bool(wanted.persistent_addresses)
+        wanted.set_address(address)
+        wished = bool(wanted.persistent_addresses)
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(wanted, address)

@@ -8,7 +8,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from chatd.journal.batch import Batch
 from chatd.runtime import Broadcast
 
 NEVER = (1 << 63) - 1  # no seq is so high
@@ -103,19 +102,13 @@ class Lane:
 
 
 class Outbox:
-    """What is owed to one peer. `deciding`: ends of messages that must be on disk before anything behind is written."""
+    """Messages to one peer that are neither acknowledged nor given up. Owned and changed by its `Delivery`."""
 
-    __slots__ = (
-        *("_border", "_done", "_new", "_old", "_owed", "_unread"),
-        *("_in_rooms", "count", "deciding", "learned", "moved_at", "size", "tentative"),
-    )
+    __slots__ = ("_border", "_done", "_in_rooms", "_new", "_old", "_owed", "_unread", "count", "learned", "size")
 
     def __init__(self, owed: OutboxTotals) -> None:
         self.count = 0
         self.size = 0  # bytes of JSON
-        self.deciding: Batch | None = None
-        self.tentative: dict[int, str] = {}  # given up, but the peer may have it: its next `Hello` decides
-        self.moved_at = 0.0  # trio's clock: when something was acknowledged last, or began to be owed
         self.learned = 0  # what former runs left is known one by one up to this seq
         self._owed = owed
         self._old, self._new = Lane(), Lane()  # of former runs, as far as it is read; of this one
@@ -222,7 +215,6 @@ class Outbox:
         self._old, self._new, self._unread = Lane(), Lane(), _Unread(0, 0, 0, 0)
         self._done = NEVER
         self._in_rooms = Lane()
-        self.tentative.clear()
 
     # -- what it is
 

@@ -6,15 +6,13 @@ import trio
 
 from chatd.api.results import LinkFaults, PeerRecord, PeerRef
 from chatd.journal.batch import Batch, Statement
+from chatd.peers.delivery import Delivery
 from chatd.peers.names import SHORT_ID
-from chatd.peers.outbox import Lane, Outbox, OutboxTotals
 from chatd.runtime import Broadcast, stamp
 
-OUTBOX = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
 ROW = "id, slot, node, name, pinned, address, trust, terminated, known"
 # Replaces by node too: a row whose deletion met a full disk may still be there.
 PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-OPEN = -1  # while a link is open, everything that is committed may have been written
 EPOCHS_KEPT: Final = 8  # of one peer, in this run
 RETURNS: Final = (
     2  # of an epoch that was not the newest: one may be a Hello that was under way when its node was killed
@@ -107,11 +105,10 @@ class Peer:
         "address",
         "asked",
         "changed",
+        "delivery",
         "dialect",
-        "echoed",
         "epochs",
         "faults",
-        "forgotten",
         "kind",
         "known",
         "links",
@@ -119,17 +116,13 @@ class Peer:
         "nick",
         "node",
         "opening",
-        "outbox",
         "persistent_addresses",
         "pinned",
-        "progress",
-        "reached",
         "reason",
         "received",
         "ref",
         "remembered",
         "rtt_ms",
-        "sent",
         "since",
         "slot",
         "state",
@@ -138,62 +131,142 @@ class Peer:
         "text_bytes",
         "text_chars",
         "trust",
-        "unheard",
-        "written",
     )
 
     def __init__(
         self,
-        key: int,
+        stream_id: int,
         slot: int,
         kind: str,
         name: str,
         node: str | None,
         address: str | None,
-        owed: OutboxTotals | None = None,
+        delivery: Delivery,
+        since: float = 0.0,
     ) -> None:
-        self.stream_id = key
+        self.stream_id = stream_id
         self.slot = slot
         self.kind = kind  # "native" | "plain"
         self.name = name
         self.node = node
         self.address = address  # as last dialed, or where it came from
-        self.dialect: str | None = None  # plain, a room server: "address" | "name"; peers/persistent.py writes both
+        self.dialect: str | None = None  # plain, a room server: "address" | "name"
         self.nick = ""  # what it is told to call us
         self.state = "down"
-        self.since = 0.0  # wall time
+        self.since = since  # wall time
         self.reason: str | None = None
         self.links: list[PeerLink] = []
-        self.persistent_addresses: list[
-            str
-        ] = []  # addresses that are redialed, the next one first; peers/persistent.py writes it
+        self.persistent_addresses: list[str] = []  # addresses that are redialed, the next one first
         self.trust: str | None = None
         self.known = False  # dialed, accepted, named or configured here, or sent to; else a stranger
         self.pinned = False  # its name is the one that it announced first, or that it was given here
         self.remembered = False  # it has a row
-        self.forgotten = False  # it had a row, and lives on only as long as its links
         self.terminated = False  # by us, and no `connect` from either side since
         self.asked = False  # a `peer.pending` was told
-        self.faults: LinkFaults | None = None  # what its links suffer on purpose; net/faults/faults.py writes it
+        self.faults: LinkFaults | None = None  # impairments of its links, made on purpose
         self.rtt_ms: float | None = None
-        self.received = 0
-        self.sent = 0
+        self.received = 0  # messages in this run
         self.text_bytes = self.text_chars = 0  # what it takes, by its last Hello; 0 is not known, or no limit
-        self.outbox = Outbox(owed or OutboxTotals())  # native: what it has not acknowledged
-        self.written = 0  # seq up to which former links may have written
-        self.reached = 0  # seq up to which links of this run may have, or from where one started
-        self.unheard = Lane()  # what was said in its rooms in this run, and has not come back; without sizes
-        self.echoed = 0  # our seq up to which it has dealt with everything that we said in its rooms
+        self.delivery = delivery  # the messages that go to it
         self.epochs = PeerEpochs()
         self.opening: Batch | None = None  # says in the journal that a link is open
-        self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
         self.changed = Broadcast()  # its state, its links or its wishes; told beside the registry's
         self.ref = PeerRef(slot, name, kind, node)
 
-    def rename(self, name: str, node: str | None) -> None:
-        """Known by that name (and id) from now on."""
-        self.name, self.node = name, node
+    # -- what changes it
+
+    def recall(self, *, pinned: bool, trust: str | None, terminated: bool, known: bool) -> None:
+        """Restore what its row in the journal has."""
+        self.pinned, self.trust, self.terminated, self.known = pinned, trust, terminated, known
+        self.remembered = True
+        self.reason = "terminated" if terminated else None
+
+    def rename(self, name: str, node: str | None, *, pinned: bool) -> None:
+        """Give it another name, and the node id that it has proven."""
+        self.name, self.node, self.pinned = name, node, pinned
         self.ref = PeerRef(self.slot, name, self.kind, node)
+
+    def set_known(self) -> None:
+        """It is no stranger."""
+        self.known = True
+
+    def set_remembered(self, *, remembered: bool) -> None:
+        """Whether its row is in the journal, or about to be."""
+        self.remembered = remembered
+
+    def set_trust(self, trust: str) -> None:
+        """Somebody here has "accepted" or "denied" it."""
+        self.trust = trust
+
+    def set_terminated(self, *, terminated: bool) -> None:
+        """Whether it was terminated here and no `connect` followed."""
+        self.terminated = terminated
+
+    def set_state(self, state: str, reason: str | None, at: float) -> None:
+        """Move to a state, at that wall time unless it is the same one."""
+        if state != self.state:
+            self.state, self.since = state, at
+        self.reason = reason
+
+    def set_asked(self) -> None:
+        """A `peer.pending` was told."""
+        self.asked = True
+
+    def attach(self, link: PeerLink) -> None:
+        """Add a live link."""
+        self.links.append(link)
+        self.delivery.set_open(is_open=self.kind == "native")
+
+    def detach(self, link: PeerLink) -> None:
+        """Remove a link that has ended."""
+        self.links.remove(link)
+        self.delivery.set_open(is_open=self.kind == "native" and self.is_up)
+
+    def set_opening(self, batch: Batch) -> None:
+        """That batch says in the journal that a link is open."""
+        self.opening = batch
+
+    def set_address(self, address: str | None) -> None:
+        """Where it was dialed last, or came from."""
+        self.address = address
+
+    def set_dialect(self, dialect: str | None, nick: str) -> None:
+        """How a room server is talked to, and as whom."""
+        self.dialect, self.nick = dialect, nick
+
+    def dial_first(self, address: str) -> None:
+        """Redial that address, before its other ones."""
+        if address in self.persistent_addresses:
+            self.persistent_addresses.remove(address)
+        self.persistent_addresses.insert(0, address)
+
+    def dial_last(self, address: str) -> None:
+        """Redial that address, after its other ones."""
+        if address in self.persistent_addresses:
+            self.persistent_addresses.remove(address)
+        self.persistent_addresses.append(address)
+
+    def stop_dialing(self, address: str) -> None:
+        """Redial that address no longer."""
+        self.persistent_addresses.remove(address)
+
+    def set_faults(self, faults: LinkFaults | None) -> None:
+        """What impairs its links on purpose."""
+        self.faults = faults
+
+    def set_rtt(self, rtt_ms: float) -> None:
+        """The newest measurement of the round trip."""
+        self.rtt_ms = rtt_ms
+
+    def set_text_limits(self, text_bytes: int, text_chars: int) -> None:
+        """What its `Hello` says that it takes: bytes of UTF-8 and characters of one text."""
+        self.text_bytes, self.text_chars = text_bytes, text_chars
+
+    def count_received(self, messages: int) -> None:
+        """Add messages that it has brought."""
+        self.received += messages
+
+    # -- what it is
 
     def row(self) -> Statement:
         """What the journal keeps of a native peer, or that it is forgotten."""
@@ -201,19 +274,6 @@ class Peer:
             return "DELETE FROM peers WHERE id = ?", (self.stream_id,)
         who = (self.stream_id, self.slot, self.node, self.name, self.pinned, self.address)
         return PEER, (*who, self.trust, self.terminated, self.known)
-
-    def outbox_row(self) -> Statement:
-        """What the journal keeps of the outbox; of a forgotten peer, how much it had acknowledged."""
-        if self.forgotten:
-            return OUTBOX, (self.stream_id, 0, 0, 0, self.written)
-        outbox = self.outbox
-        written = OPEN if self.kind == "native" and self.links else max(self.written, self.reached)
-        return OUTBOX, (self.stream_id, outbox.first, outbox.count, outbox.size, written)
-
-    def take_back(self, committed: int) -> None:
-        """What was appended for it behind that seq was never committed."""
-        self.outbox.take_back(committed)
-        self.unheard.cut_tail(committed)
 
     @property
     def is_cloned(self) -> bool:
@@ -253,9 +313,9 @@ class Peer:
             since=stamp(self.since),
             reason=self.reason,
             rtt_ms=self.rtt_ms,
-            queued=self.outbox.count if self.kind == "native" else waiting,
+            queued=self.delivery.outbox.count if self.kind == "native" else waiting,
             received=self.received,
-            sent=self.sent,
+            sent=self.delivery.sent,
             desired=bool(self.persistent_addresses),
             trust=self.trust,
             dialect=self.dialect,

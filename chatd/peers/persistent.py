@@ -32,8 +32,8 @@ class PersistentPeers:
     def recall(self, peer: Peer, address: str, kind: str, nick: str) -> None:
         """A row of the table, at the start."""
         if kind not in ("native", "plain"):
-            peer.dialect, peer.nick = kind, nick
-        peer.persistent_addresses.append(address)
+            peer.set_dialect(kind, nick)
+        peer.dial_last(address)
         self._kept[(kind, address)] = peer
         if peer.node is None:
             self._fresh.add((kind, address))
@@ -43,11 +43,9 @@ class PersistentPeers:
 
         A `fresh` one is of a `connect` that found nobody: the first dial that does still says `connect`.
         """
-        if address in peer.persistent_addresses:
-            peer.persistent_addresses.remove(address)
-        for worst in peer.persistent_addresses[MOST_ADDRESSES - 1 :]:
+        peer.dial_first(address)
+        for worst in peer.persistent_addresses[MOST_ADDRESSES:]:
             self._end(peer, worst)
-        peer.persistent_addresses.insert(0, address)
         self._tell(peer)
         key = _key(peer, address)
         (self._fresh.add if fresh else self._fresh.discard)(key)
@@ -68,7 +66,7 @@ class PersistentPeers:
         """Somebody else answers at that address, or at all of them: redialed for that one from now on."""
         for moved in [known for known in peer.persistent_addresses if address in (None, known)]:
             lasting = self._kept.get(_key(peer, moved)) is peer
-            peer.persistent_addresses.remove(moved)
+            peer.stop_dialing(moved)
             self.add(to, moved, lasting=lasting)
         self._tell(peer)
 
@@ -78,8 +76,7 @@ class PersistentPeers:
 
     def put_last(self, peer: Peer, address: str) -> None:
         """Nobody answered there: its other addresses are next."""
-        peer.persistent_addresses.remove(address)
-        peer.persistent_addresses.append(address)
+        peer.dial_last(address)
 
     def speak(self, peer: Peer, dialect: str | None, nick: str) -> None:
         """The plain peer is met in that dialect from now on, and as that nick; by its wishes too."""
@@ -90,7 +87,7 @@ class PersistentPeers:
             [known for known in peer.persistent_addresses if self._kept.get(_key(peer, known)) is peer],
         )
         self.end(peer)
-        peer.dialect, peer.nick = dialect, nick
+        peer.set_dialect(dialect, nick)
         for address in reversed(wished):  # the last one that is added is dialed first
             self.add(peer, address, lasting=address in lasting)
 
@@ -99,7 +96,7 @@ class PersistentPeers:
         self._changed.notify()
 
     def _end(self, peer: Peer, address: str) -> Batch | None:
-        peer.persistent_addresses.remove(address)
+        peer.stop_dialing(address)
         key = _key(peer, address)
         self._fresh.discard(key)
         if self._kept.get(key) is not peer:

@@ -16,8 +16,9 @@ from functools import partial
 
 from chatd.api.events import PeerDown, PeerPending, PeerUp
 from chatd.api.results import PeerRecord
-from chatd.journal.batch import Batch, Statement
+from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
+from chatd.peers.delivery import Delivery
 from chatd.peers.directory import Directory
 from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
 from chatd.peers.naming import NodeNames
@@ -33,7 +34,6 @@ NEWEST_TOPIC = (
     "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
     "UNION ALL SELECT max(topic) FROM consumers UNION ALL SELECT max(topic) FROM rooms)"
 )
-FORGET = ("DELETE FROM outcomes WHERE topic = ? AND NOT final", "DELETE FROM expiries WHERE topic = ?")
 SWEEP_EVERY = 64  # new peers
 log = logging.getLogger("chatd.peers")
 
@@ -75,19 +75,15 @@ class Registry:
         terminated: int,
         known: int,
     ) -> None:
-        peer = Peer(key, slot, "native", name, node, address, self.owed)
-        peer.pinned, peer.trust, peer.terminated, peer.remembered = bool(pinned), trust, bool(terminated), True
-        peer.known = bool(known) or node.startswith(self._listed)
-        peer.reason = "terminated" if terminated else None
-        peer.since = self._runtime.wall()
-        self._directory.put(peer)
+        peer = self._make(key, slot, "native", name, node, address)
+        is_known = bool(known) or node.startswith(self._listed)
+        peer.recall(pinned=bool(pinned), trust=trust, terminated=bool(terminated), known=is_known)
 
     def _recall_wish(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
         peer = self._directory.in_slot(slot)
         if peer is None:  # plain, or nobody has ever answered there
-            peer = Peer(key, slot, "native" if kind == "native" else "plain", address, None, address, self.owed)
-            peer.since, peer.known = self._runtime.wall(), True
-            self._directory.put(peer)
+            peer = self._make(key, slot, "native" if kind == "native" else "plain", address, None, address)
+            peer.set_known()
         self.persistent.recall(peer, address, kind, nick)
 
     def __iter__(self) -> Iterator[Peer]:
@@ -157,7 +153,7 @@ class Registry:
         peer = max(found, key=lambda peer: (address in peer.persistent_addresses, peer.is_up), default=None)
         if peer is None:
             peer = self._add(kind, address, None, address)
-            peer.known = True
+            peer.set_known()
         return peer
 
     def native(self, node: str, name: str, address: str, *, dialed: Peer | None = None) -> Peer:
@@ -177,17 +173,18 @@ class Registry:
             else:
                 peer = self._add("native", name, node, address)
             self._pin(peer, node, name, stranger=not expected)
-            peer.known = peer.known or node.startswith(self._listed)
+            if node.startswith(self._listed):
+                peer.set_known()
         elif not peer.pinned and node.startswith(peer.name):  # unmet
             self._pin(peer, node, name, stranger=not expected)
             self.remember(peer)
         if dialed is not None:
-            peer.address = dialed.address
+            peer.set_address(dialed.address)
             self.merge(dialed, peer)
             if expected:
                 self.acquaint(peer)
         elif not peer.persistent_addresses and not peer.remembered:
-            peer.address = address
+            peer.set_address(address)
         return peer
 
     def unmet(self, node: str) -> Peer:
@@ -197,8 +194,8 @@ class Registry:
     def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
         """Name a peer as it announces itself, where that misleads no one."""
         shared = any(other.pinned for other in self._directory.named(name) if other is not peer)
-        peer.pinned = not (shared and stranger) and not self.naming.misleads(name, node)
-        peer.rename(name if peer.pinned else with_id(name, node, self.naming.is_taken), node)
+        pinned = not (shared and stranger) and not self.naming.misleads(name, node)
+        peer.rename(name if pinned else with_id(name, node, self.naming.is_taken), node, pinned=pinned)
         self._directory.put(peer)
         if shared and peer.pinned:
             log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
@@ -210,9 +207,10 @@ class Registry:
         """
         if dialed is peer:
             return
-        peer.faults = peer.faults or dialed.faults
+        peer.set_faults(peer.faults or dialed.faults)
         if peer.trust != "denied":
-            peer.known = peer.known or dialed.node is None
+            if dialed.node is None:
+                peer.set_known()
             self.remember(peer)
         if dialed.node is None:
             self.persistent.move(dialed, peer)
@@ -226,9 +224,13 @@ class Registry:
     def _add(self, kind: str, name: str, node: str | None, address: str | None) -> Peer:
         if self._next_slot % SWEEP_EVERY == 0:
             self._make_room()
-        peer = Peer(self.new_stream_id(), self._next_slot, kind, name, node, address, self.owed)
+        peer = self._make(self.new_stream_id(), self._next_slot, kind, name, node, address)
         self._next_slot += 1
-        peer.since = self._runtime.wall()
+        return peer
+
+    def _make(self, stream_id: int, slot: int, kind: str, name: str, node: str | None, address: str | None) -> Peer:
+        delivery = Delivery(self._journal, stream_id, self.owed)
+        peer = Peer(stream_id, slot, kind, name, node, address, delivery, since=self._runtime.wall())
         self._directory.put(peer)
         return peer
 
@@ -247,12 +249,22 @@ class Registry:
 
     def acquaint(self, peer: Peer) -> Batch | None:
         """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
-        peer.known = True
+        peer.set_known()
         return self.remember(peer) if peer.node is not None else None
+
+    def ensure_known(self, peer: Peer) -> None:
+        """Acquaint a peer unless that was done before: a client here has sent to it."""
+        if not peer.known or not (peer.remembered or peer.node is None):
+            self.acquaint(peer)
+
+    def ensure_remembered(self, peer: Peer) -> None:
+        """Remember a native peer unless that was done before: something of it goes into the journal."""
+        if not peer.remembered:
+            self.remember(peer)
 
     def remember(self, peer: Peer) -> Batch:
         """Write the native peer's row, with the next commit; on a full disk, with the first that there is room for."""
-        peer.remembered = True
+        peer.set_remembered(remembered=True)
         return self._write(peer)
 
     def _write(self, peer: Peer) -> Batch:
@@ -264,8 +276,7 @@ class Registry:
     def rename(self, peer: Peer, name: str) -> Batch:
         """Give the peer that name. Raises ControlError conflict where it means another node already."""
         self.naming.check(peer, name)
-        peer.rename(name, peer.node)
-        peer.pinned = True
+        peer.rename(name, peer.node, pinned=True)
         self._directory.put(peer)
         self.changed.notify()
         batch = self.acquaint(peer)
@@ -279,13 +290,8 @@ class Registry:
         self.changed.notify()
         if not peer.remembered:
             return batch
-        peer.remembered = False
-        peer.outbox.clear()
-        peer.progress.notify()
-        peer.forgotten, peer.written = True, self._journal.watermarks.acked.get(peer.node or "", 0)
-        self._note_outbox(peer)
-        for sql in FORGET:
-            self._journal.note((sql, peer.stream_id), partial(_forget, sql, peer.stream_id))
+        peer.set_remembered(remembered=False)
+        peer.delivery.forget(self._journal.watermarks.acked.get(peer.node or "", 0))
         return self._write(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
@@ -293,13 +299,13 @@ class Registry:
         batch = self.persistent.end(peer)
         if peer.node is None:
             return batch
-        peer.terminated = True
+        peer.set_terminated(terminated=True)
         return self.remember(peer)
 
     def welcome(self, peer: Peer) -> None:
         """There was a `connect`: forget that it was terminated."""
         if peer.terminated:
-            peer.terminated = False
+            peer.set_terminated(terminated=False)
             self.remember(peer)
 
     # -- states
@@ -308,9 +314,7 @@ class Registry:
         """Move a peer that has no link between down, dialing and pending. One that has is up, whoever fails to dial."""
         if peer.is_up and state != "up":
             return
-        if state != peer.state:
-            peer.state, peer.since = state, self._runtime.wall()
-        peer.reason = reason
+        peer.set_state(state, reason, self._runtime.wall())
         self._tell(peer)
 
     def _tell(self, peer: Peer) -> None:
@@ -321,17 +325,17 @@ class Registry:
         """The peer is pending; told once a run."""
         self.set_state(peer, "pending", reason)
         if not peer.asked:
-            peer.asked = True
+            peer.set_asked()
             self._journal.append(PeerPending(peer=peer.ref, address=address), peer.stream_id)
 
     def link_up(self, peer: Peer, link: PeerLink) -> None:
         """The peer has one more live link."""
-        peer.links.append(link)
+        peer.attach(link)
         if len(peer.links) == 1:
             self.set_state(peer, "up")
             up = PeerUp(peer=peer.ref, address=link.address, direction=link.direction)
-            peer.opening = self._journal.append(up, peer.stream_id)
-            self._note_outbox(peer)
+            peer.set_opening(self._journal.append(up, peer.stream_id))
+            self._save_delivery(peer)
             log.info("%s is up (%s, %s)", peer.shown, link.address, link.direction)
         if peer not in self._directory:
             link.close("terminated")  # forgotten while it shook hands
@@ -340,26 +344,22 @@ class Registry:
         """A link has ended; the peer is down with its last one."""
         if link not in peer.links:
             return
-        peer.links.remove(link)
+        peer.detach(link)
         if not peer.links:
             reason = link.reason or "closed"
             self.set_state(peer, "down", reason)
             down = PeerDown(peer=peer.ref, address=link.address, reason=reason, unsent=link.unsent)
             self._journal.append(down, peer.stream_id)
-            self._note_outbox(peer)
+            self._save_delivery(peer)
             log.info("%s is down: %s", peer.shown, reason)
-        peer.progress.notify()
+        peer.delivery.progress.notify()
         self._tell(peer)
 
-    def _note_outbox(self, peer: Peer) -> None:
-        """Keep what may have been written; of strangers and silent connections nothing was."""
-        if peer.remembered or peer.reached or peer.forgotten:
-            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
+    def _save_delivery(self, peer: Peer) -> None:
+        """Save how far links may have written; to strangers and silent connections nothing was."""
+        if peer.remembered or peer.delivery.written or peer.delivery.forgotten:
+            peer.delivery.save()
 
     def all_links(self) -> Iterable[tuple[Peer, PeerLink]]:
         """Every live link with its peer."""
         return [(peer, link) for peer in self for link in peer.links]
-
-
-def _forget(sql: str, stream_id: int) -> Statement:
-    return sql, (stream_id,)

@@ -52,7 +52,7 @@ class Trust:
     async def accept(self, spec: int | str) -> Peer:
         """Let the node of that slot or id talk; one that waits is let in when it dials again, or we do."""
         peer = self._find(spec, "accept")
-        peer.trust = "accepted"
+        peer.set_trust("accepted")
         if peer.state == "pending":
             self._registry.set_state(peer, "down", "accepted")
         self._registry.acquaint(peer)
@@ -62,7 +62,7 @@ class Trust:
     async def deny(self, spec: int | str) -> Peer:
         """Refuse the node of that slot or id, and cut its links."""
         peer = self._find(spec, "deny")
-        peer.trust = "denied"
+        peer.set_trust("denied")
         self._registry.persistent.end(peer)
         self._cut(peer, "denied")
         if not peer.is_up:

@@ -88,7 +88,7 @@ class MessageTraces:
     def _tentative(self, entry: Entry) -> dict[int, str]:
         """The messages that were taken back when the peer may have had them: they are not sent again."""
         peer = self._registry.by_stream_id(entry.stream_id or 0)
-        return peer.outbox.tentative if peer is not None else {}
+        return peer.delivery.tentative if peer is not None else {}
 
     def _consumer_steps(self, entry: Entry) -> Iterator[Moment]:
         """The steps of the consumers that select the message, by name."""

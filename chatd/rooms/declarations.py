@@ -55,8 +55,7 @@ class Declarations:
         answer = self.apply(peer, [(name, nick, new and not again) for name, nick, new in frame.rooms])
         if self._journal.appended != before:
             hang_up(self._journal.next_batch, peer, link)
-            if not peer.remembered:
-                self._registry.remember(peer)
+            self._registry.ensure_remembered(peer)
         return answer
 
     def apply(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> DeclarationAnswer:

@@ -13,6 +13,7 @@ from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import RoomGone
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
+from chatd.peers.delivery import ECHOES
 from chatd.peers.names import STRANGER_PREFIX
 from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
@@ -53,9 +54,9 @@ class JoinedRooms:
             joined_room = self._by_host_and_name[host, name] = JoinedRoom(stream_id, name, host, *rest)
             joined_room.state = IN
             joined_room.settled.set()
-        for stream_id, seq in query("SELECT topic, seq FROM echoes"):
+        for stream_id, seq in query(ECHOES):
             if (peer := registry.by_stream_id(stream_id)) is not None:
-                peer.echoed = seq
+                peer.delivery.recall_echo(seq)
 
     def __iter__(self) -> Iterator[JoinedRoom]:
         return iter(sorted(self._by_host_and_name.values(), key=lambda one: (one.label, one.stream_id)))

@@ -60,8 +60,7 @@ class RoomRouter:
         hang_up(batch, peer, link)
         if done < len(new):
             link.close("takes no refusals")
-        if not peer.remembered:
-            self._registry.remember(peer)
+        self._registry.ensure_remembered(peer)
         return batch
 
     def _above_watermark(self, peer: Peer, frames: Sequence[Say | FromHost]) -> list[Say | FromHost]:
@@ -83,7 +82,7 @@ class RoomRouter:
                 done += len(run)
                 continue
             processed = self.posting.receive(peer, cast(list[Say], run))
-            peer.received += processed
+            peer.count_received(processed)
             done += processed
             if processed < len(run):
                 break

@@ -98,5 +98,5 @@ class Lobby:
     def acknowledges(self) -> None:
         """Bob acknowledges everything that is committed here."""
         stand = self._stand
-        stand.bob.reached = stand.journal.committed
+        stand.bob.delivery.mark_written(stand.journal.committed)
         assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)

@@ -21,6 +21,8 @@ from chatd.messages.references import References, look_up
 from chatd.net.links import Links
 from chatd.net.native.sending import SendCursor
 from chatd.net.room_updates import RoomUpdates
+from chatd.peers.delivery import Delivery
+from chatd.peers.outbox import OutboxTotals
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
@@ -110,6 +112,11 @@ class FakeLink:
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         self.enqueued.append((seq, text, batch))
+
+
+def lone_peer(stream_id: int, slot: int, kind: str, name: str, node: str | None, address: str | None) -> Peer:
+    """A peer outside of any registry and journal: nothing can be sent to it."""
+    return Peer(stream_id, slot, kind, name, node, address, Delivery(cast(Journal, None), stream_id, OutboxTotals()))
 
 
 def open_journal(

@@ -63,7 +63,7 @@ async def messages(links: Links, count: int) -> None:
     for number in range(0, count, TURN):
         links.chat.send_all(peer, ["hello there"] * TURN)
         await links.journal.settled()
-        peer.reached = links.journal.committed
+        peer.delivery.mark_written(links.journal.committed)
         assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
         links.chat.receive_plain(peer, [f"hello {number}"] * TURN)
     links.registry.link_down(peer, link)
@@ -123,7 +123,7 @@ async def room_joins(links: Links, count: int) -> None:
         links.router.declarations.apply(peer, [])
         if number % TURN == 0:
             await links.journal.settled()
-            peer.reached = links.journal.committed
+            peer.delivery.mark_written(links.journal.committed)
             assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
     await links.journal.settled()
     links.registry.link_down(peer, link)

@@ -15,7 +15,7 @@ from tests.harness.parts import BOB, Core, FakeLink, standing, texts_of
 
 
 def owed(peer: Peer) -> list[int]:
-    return peer.outbox.between(0, 1 << 62)
+    return peer.delivery.outbox.between(0, 1 << 62)
 
 
 def refusal(core: Core, peer: Peer, text: str, options: Options = PLAINLY) -> ControlError:
@@ -154,7 +154,7 @@ async def test_a_plain_message_is_handed_to_the_link(core: Core) -> None:
     message, batch = core.chat.send(peer, "hi  there ")
     assert message.id == message.position
     assert link.enqueued == [(core.journal.appended, "hi  there ", batch)]
-    assert not peer.outbox.count
+    assert not peer.delivery.outbox.count
     await batch.wait()
     assert not peer.remembered
 
@@ -195,11 +195,11 @@ async def test_what_was_not_committed_is_not_owed(core: Core) -> None:
     await core.commit()
     core.world.fault = DiskFull("no room")
     batches = [core.chat.send(bob, text)[1] for text in ("lost", "lost too")]
-    assert bob.outbox.count == 3
+    assert bob.delivery.outbox.count == 3
     for batch in batches:
         with pytest.raises(ControlError, match="disk is full"):
             await batch.wait()
-    assert bob.outbox.count == core.registry.owed.messages == 1
+    assert bob.delivery.outbox.count == core.registry.owed.messages == 1
     assert link.reason is None
     await core.chat.send(bob, "next")[1].wait()
     assert owed(bob) == [core.journal.committed - 1, core.journal.committed]
@@ -217,7 +217,12 @@ async def test_an_acknowledgement_empties_what_is_owed_and_is_one_receipt(core: 
     assert core.chat.acknowledged(bob, core.journal.epoch, seqs[1])
     assert core.journal.watermarks.acked == {BOB: seqs[2]}
     assert core.chat.acknowledged(bob, core.journal.epoch, seqs[4])
-    assert (bob.outbox.count, bob.outbox.size, core.registry.owed.messages, core.registry.owed.size) == (0, 0, 0, 0)
+    assert (
+        bob.delivery.outbox.count,
+        bob.delivery.outbox.size,
+        core.registry.owed.messages,
+        core.registry.owed.size,
+    ) == (0, 0, 0, 0)
     await core.flushed()
     assert core.journal.store.query("SELECT node, seq FROM acks") == [(BOB, seqs[4])]
     assert [(told.state, told.through, told.id) for told in await receipts(core)] == [
@@ -233,7 +238,7 @@ async def test_an_acknowledgement_of_what_was_never_written_is_a_protocol_error(
     assert not core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
     assert await core.write(bob) == ["1", "2"]
     assert core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
-    assert bob.outbox.count == 1
+    assert bob.delivery.outbox.count == 1
 
 
 async def test_who_waits_for_acknowledgements_is_woken(core: Core) -> None:
@@ -242,7 +247,7 @@ async def test_who_waits_for_acknowledgements_is_woken(core: Core) -> None:
     await core.commit()
     await core.write(bob)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(bob.progress.wait)
+        nursery.start_soon(bob.delivery.progress.wait)
         await trio.testing.wait_all_tasks_blocked()
         assert core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
 

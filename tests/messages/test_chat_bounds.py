@@ -41,11 +41,11 @@ async def fill(core: Core, peer: Peer, count: int) -> list[int]:
     await core.commit()
     if peer.is_up:
         await core.write(peer)
-    return peer.outbox.between(0, 1 << 62)
+    return peer.delivery.outbox.between(0, 1 << 62)
 
 
 async def fill_bytes(core: Core, peer: Peer, size: int) -> None:
-    while peer.outbox.size < size:
+    while peer.delivery.outbox.size < size:
         core.chat.send(peer, "x" * 10_000)
     await core.commit()
 
@@ -135,7 +135,7 @@ async def test_an_outbox_is_full_at_its_bytes(tmp_path: Path) -> None:
         bob = core.away()
         await fill_bytes(core, bob, 65536)
         assert "--outbox-bytes" in refused(core, bob).hint
-        assert bob.outbox.count < 10
+        assert bob.delivery.outbox.count < 10
 
 
 async def test_a_peer_that_is_up_and_takes_nothing_for_10_s_is_as_good_as_away(
@@ -215,9 +215,9 @@ async def test_a_peer_that_is_up_waits_for_the_outboxes_of_others(tmp_path: Path
         await patience(slowed(core, bob))
         assert trio.current_time() == pytest.approx(began + STALL_S, abs=0.01)
         refused(core, bob)
-        assert core.chat.acknowledged(bob, core.journal.epoch, bob.outbox.first)
+        assert core.chat.acknowledged(bob, core.journal.epoch, bob.delivery.outbox.first)
         refused(core, bob)  # there is nothing of its own to wait for
-        bob.outbox.moved_at = trio.current_time()
+        bob.delivery.progressed_at = trio.current_time()
         core.registry.owed.size -= 10_000
         await fill(core, bob, 1)
         core.registry.owed.size += 10_000
@@ -225,7 +225,7 @@ async def test_a_peer_that_is_up_waits_for_the_outboxes_of_others(tmp_path: Path
             waiting = Waiting(nursery, slowed(core, bob))
             await trio.testing.wait_all_tasks_blocked()
             assert not waiting.done
-            assert core.chat.acknowledged(carol, core.journal.epoch, carol.outbox.between(0, 1 << 62)[5])
+            assert core.chat.acknowledged(carol, core.journal.epoch, carol.delivery.outbox.between(0, 1 << 62)[5])
             await trio.testing.wait_all_tasks_blocked()
             assert waiting.done
         core.chat.send(bob, "more")

@@ -203,7 +203,7 @@ async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None
     async with standing(tmp_path) as core:
         bob, _ = await core.linked()
         present = core.journal.epoch
-        bob.reached = 11  # as if a link had written that
+        bob.delivery.mark_written(11)  # as if a link had written that
         assert not core.chat.acknowledged(bob, present, 12)
         assert not core.chat.acknowledged(bob, present, 10)  # of the epoch before
         assert not core.chat.acknowledged(bob, first, 0)
@@ -227,7 +227,7 @@ async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch="zzzzzzzz", mark=3)
-        bob.reached = 5
+        bob.delivery.mark_written(5)
         assert core.chat.acknowledged(bob, first, 7)
         assert core.journal.watermarks.acked == {BOB: 7}
         assert not core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
@@ -285,4 +285,4 @@ async def test_an_acknowledgement_beyond_what_we_have_of_an_older_epoch_is_of_al
         bob, _ = await core.linked()
         await core.write(bob)
         assert core.chat.acknowledged(bob, epoch, last + 5)
-        assert bob.outbox.count == 0
+        assert bob.delivery.outbox.count == 0

@@ -40,7 +40,7 @@ async def test_the_same_key_is_the_same_message(core: Core) -> None:
     assert await send(core, bob, "hi", "k1") == (first[0], False)
     other = await send(core, bob, "hi", "k2")
     assert other[1]
-    assert bob.outbox.count == 2
+    assert bob.delivery.outbox.count == 2
     await core.commit()
     assert rows(core) == [("k1", first[0]), ("k2", other[0])]
 
@@ -70,7 +70,7 @@ async def test_a_key_is_known_after_thousands_of_others(core: Core, monkeypatch:
     await core.commit()
     assert await send(core, bob, "hi", "first") == (first, False)
     assert await send(core, bob, "hi", "key 4999") == (first + 5000, False)
-    assert bob.outbox.count == 5001
+    assert bob.delivery.outbox.count == 5001
 
 
 async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Core) -> None:

@@ -48,7 +48,7 @@ def outcomes(core: Core) -> list[tuple[str, int]]:
 
 def exact(core: Core, peer: Peer, *sizes: int) -> None:
     """As many messages of these sizes are owed, and the journal knows it."""
-    assert (peer.outbox.count, peer.outbox.size) == (len(sizes), sum(sizes))
+    assert (peer.delivery.outbox.count, peer.delivery.outbox.size) == (len(sizes), sum(sizes))
     assert (core.registry.owed.messages, core.registry.owed.size) == (len(sizes), sum(sizes))
     rows = core.journal.store.query("SELECT messages, bytes FROM outboxes WHERE topic = ?", peer.stream_id)
     assert rows == [(len(sizes), sum(sizes))]
@@ -76,7 +76,7 @@ async def test_cancelling_twice_is_cancelling_once(core: Core) -> None:
     (one,) = await say(core, bob, "1")
     assert await cancel(core, bob, one) == await cancel(core, bob, one) == "cancelled"
     assert await told(core) == [("cancelled", "1")]
-    assert bob.outbox.count == 0
+    assert bob.delivery.outbox.count == 0
 
 
 async def test_two_that_cancel_at_once_are_both_told_so(core: Core) -> None:
@@ -115,9 +115,9 @@ async def test_what_may_have_been_written_is_only_not_sent_again(core: Core) -> 
     assert await core.write(bob) == ["1", "2"]
     assert await cancel(core, bob, one) == await cancel(core, bob, one) == "sent"
     assert (await core.state(one), outcomes(core)) == ("sent", [("cancelled", 0)])
-    assert (bob.outbox.count, await told(core)) == (2, [])
+    assert (bob.delivery.outbox.count, await told(core)) == (2, [])
     core.registry.link_down(bob, link)
-    assert (await core.state(one), bob.outbox.count) == ("sent", 2)
+    assert (await core.state(one), bob.delivery.outbox.count) == ("sent", 2)
     await core.linked()
     assert await core.write(bob) == ["2"]
 
@@ -143,7 +143,7 @@ async def test_an_acknowledgement_decides_that_what_was_cancelled_is_delivered(c
     await core.commit()
     assert (await core.state(one), await core.state(two)) == ("delivered", "sent")
     assert (await refusal(core, bob, one)).details == {"reason": "delivered"}
-    assert (outcomes(core), bob.outbox.tentative) == ([], {})
+    assert (outcomes(core), bob.delivery.tentative) == ([], {})
     assert await told(core) == [("delivered", None)]
 
 
@@ -185,7 +185,7 @@ async def test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_
         assert [await core.state(message.position) for message in (arrived, lost, behind)] == ["sent"] * 3
         assert await cancel(core, bob, lost.position) == "sent"
         assert await cancel(core, bob, behind.position) == "sent"
-        assert bob.outbox.count == 3
+        assert bob.delivery.outbox.count == 3
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch=first, mark=int(arrived.position.split(":")[1]))
         states = [await core.state(message.position) for message in (arrived, lost, behind)]
@@ -283,7 +283,7 @@ async def test_a_cancel_in_flight_that_cannot_be_written_down_is_none(core: Core
     await core.write(bob)
     core.world.fault, core.world.fault_after = DiskFull("no room"), 1
     assert (await refusal(core, bob, one)).kind == "storage_full"
-    assert not bob.outbox.tentative
+    assert not bob.delivery.tentative
     core.registry.link_down(bob, link)
     await core.linked()
     assert await core.write(bob) == ["1"]
@@ -303,7 +303,11 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
     assert await core.chat.begin(bob, link, None, 0) == 0
     assert await outgoing.next() == []
     assert link.reason == "storage_full"
-    assert (bob.outbox.count, bob.outbox.size, bob.outbox.tentative) == (2, sum(sizes), {bob.outbox.first: "cancelled"})
+    assert (bob.delivery.outbox.count, bob.delivery.outbox.size, bob.delivery.tentative) == (
+        2,
+        sum(sizes),
+        {bob.delivery.outbox.first: "cancelled"},
+    )
     core.registry.link_down(bob, link)
     await core.linked()
     assert await core.write(bob) == ["2"]
@@ -314,7 +318,7 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
 async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core) -> None:
     bob, link = await core.linked()
     expired, arrived, tentative, lost = await say(core, bob, "1", "2", "3", "4")
-    await core.chat.states.end(bob, bob.outbox.first, 1, "expired").wait()
+    await core.chat.states.end(bob, bob.delivery.outbox.first, 1, "expired").wait()
     assert await core.write(bob) == ["2", "3", "4"]
     core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(arrived.position))
     await cancel(core, bob, tentative)
@@ -447,7 +451,7 @@ async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autoj
     timed.world.hold()
     await trio.sleep(2)
     timed.chat.states.expire()
-    assert bob.outbox.count == 1
+    assert bob.delivery.outbox.count == 1
     assert timed.chat.states.next_expiry < trio.current_time()
     timed.world.let_go()
     await batch.wait()
@@ -484,7 +488,7 @@ async def test_an_expiry_that_cannot_be_written_down_is_tried_again(timed: Core,
     timed.world.fault = DiskFull("no room")
     timed.chat.states.expire()
     await timed.commit()
-    assert bob.outbox.count == 2
+    assert bob.delivery.outbox.count == 2
     assert await timed.state(one) == "queued"
     timed.chat.states.expire()
     await timed.commit()
@@ -501,7 +505,7 @@ async def test_a_journal_that_takes_nothing_any_more_leaves_what_is_due_for_late
     await trio.sleep(5)
     timed.journal.broken = True
     timed.chat.states.expire()
-    assert (bob.outbox.count, timed.chat.states.next_expiry) == (2, 5)
+    assert (bob.delivery.outbox.count, timed.chat.states.next_expiry) == (2, 5)
     timed.journal.broken = False
 
 
@@ -529,10 +533,10 @@ async def test_what_was_owed_is_known_after_a_restart_without_reading_it(tmp_pat
     async with standing(tmp_path) as core:
         bob = core.registry.find("bob")
         exact(core, bob, *sizes[:3], *sizes[4:])
-        assert bob.outbox.has_unread
-        assert bob.outbox.first <= int(messages[0].position.split(":")[1])
+        assert bob.delivery.outbox.has_unread
+        assert bob.delivery.outbox.first <= int(messages[0].position.split(":")[1])
         await cancel(core, bob, messages[700].position)
-        assert bob.outbox.count == 998
+        assert bob.delivery.outbox.count == 998
         await core.linked()
         written = await core.write(bob)
         assert written == [message.text for message in messages if message not in (messages[3], messages[700])]
@@ -545,10 +549,10 @@ async def test_a_backlog_that_was_acknowledged_after_all_is_not_owed(tmp_path: P
         messages = await say(core, core.away(), *(f"{number}" for number in range(1500)))
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch=first, mark=int(messages[1199].position.split(":")[1]))
-        assert bob.outbox.count == 300
+        assert bob.delivery.outbox.count == 300
         assert await core.write(bob) == [f"{number}" for number in range(1200, 1500)]
         assert core.chat.acknowledged(bob, first, int(messages[-1].position.split(":")[1]))
         await core.flushed()
         exact(core, bob)
     async with standing(tmp_path) as core:
-        assert core.registry.find(BOB).outbox.count == 0
+        assert core.registry.find(BOB).delivery.outbox.count == 0

@@ -150,7 +150,7 @@ class Play:
         self.restart = True
 
     def exact(self) -> None:
-        outbox, owed = self.peer.outbox, self.core.registry.owed
+        outbox, owed = self.peer.delivery.outbox, self.core.registry.owed
         assert (owed.messages, owed.size) == (outbox.count, outbox.size)
         assert 0 <= outbox.count <= len(self.said)
 
@@ -175,7 +175,11 @@ class Play:
         ends = [(event.id, event.state) for event in events if isinstance(event, Receipt) and event.id]
         assert sorted(ends) == sorted((one, state) for one, state in states.items() if state != "delivered")
         assert [event.text for event in events if isinstance(event, Message)] == [f"{n}" for n in range(len(self.said))]
-        assert (self.peer.outbox.count, self.peer.outbox.size, self.peer.outbox.tentative) == (0, 0, {})
+        assert (self.peer.delivery.outbox.count, self.peer.delivery.outbox.size, self.peer.delivery.tentative) == (
+            0,
+            0,
+            {},
+        )
 
 
 async def play(steps: list[tuple[str, int]], clock: MockClock) -> None:

@@ -453,7 +453,7 @@ async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path
             core.chat.send(carol, text)
         await core.commit()
         await core.write(bob)
-        assert core.chat.acknowledged(bob, core.journal.epoch, bob.outbox.first)
+        assert core.chat.acknowledged(bob, core.journal.epoch, bob.delivery.outbox.first)
         core.registry.remember(bob)
         await core.commit()
     async with standing(tmp_path) as core:

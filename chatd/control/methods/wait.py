@@ -76,7 +76,7 @@ def _changes(node: Node, params: Wait) -> Broadcast:
         return node.joined_rooms.find(params.room or "").changed
     if params.for_ != "outbox-empty":
         return node.registry.changed
-    return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).progress
+    return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).delivery.progress
 
 
 def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:

@@ -167,7 +167,7 @@ class Faults:
         log.info("%s: faults: %s", peer.shown, msgspec.json.encode(peer.faults).decode() if peer.faults else "none")
 
     def _apply(self, peer: Peer, faults: LinkFaults) -> None:
-        peer.faults = _some(faults)
+        peer.set_faults(_some(faults))
         for sock, whose in list(self._open.items()):
             if whose is peer:
                 self._suffer(sock, peer)

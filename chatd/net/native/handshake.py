@@ -260,7 +260,7 @@ class _Handshake:
     def established(self, peer: Peer, hello: Hello) -> Established:
         """Both sides have said Hello."""
         self._links.faults.attach(self.stream.transport_stream, peer)
-        peer.text_bytes, peer.text_chars = hello.text_bytes, hello.text_chars
+        peer.set_text_limits(hello.text_bytes, hello.text_chars)
         self._links.clones.met(peer, hello.epoch)
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 

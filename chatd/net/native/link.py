@@ -255,7 +255,7 @@ class NativeLink:
     def _take_pong(self, token: int, at: float) -> None:
         rtt_ms = self._pings.answered(token, at)
         if rtt_ms is not None:
-            self.peer.rtt_ms = rtt_ms
+            self.peer.set_rtt(rtt_ms)
 
     # -- out
 
@@ -300,10 +300,8 @@ class NativeLink:
             if frames or ordered:
                 began = self._links.runtime.wall()
                 await self._send([*frames, *ordered])
-                self.peer.sent += self._outgoing.texts
                 if ordered:
-                    self._journal.timings.writes.add(self.peer.stream_id, after, self._outgoing.cursor, began)
-                    self.peer.progress.notify()
+                    self.peer.delivery.record_write(after, self._outgoing.cursor, began, self._outgoing.texts)
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()
 

@@ -71,7 +71,7 @@ class SendCursor:
         self._look_at_rooms()  # before it may rest: else nobody would wake it for a new one
         if not await self._decided() or self.at_tail:
             return []
-        peer, outbox = self._peer, self._peer.outbox
+        peer, delivery, outbox = self._peer, self._peer.delivery, self._peer.delivery.outbox
         entries, through = await self._journal.read(self.cursor, self._stream_ids, WRITE_ROWS)
         direct = [entry for entry in entries if entry.stream_id == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
@@ -81,7 +81,7 @@ class SendCursor:
         ours = self._owed(direct, through)
         if self.cursor < self._backlog:
             self._reject(ours)
-        if outbox.deciding is not None:
+        if delivery.uncommitted_end is not None:
             return []
         after, self.cursor = self.cursor, through
         self.texts = len(ours)
@@ -90,7 +90,7 @@ class SendCursor:
             frames = self._with_rooms(cast(list[Ordered], frames), entries, after, through)
         if frames:
             last = frames[-1]
-            peer.reached = max(peer.reached, through if type(last) is bytes else cast(Ordered, last).seq)
+            delivery.mark_written(through if type(last) is bytes else cast(Ordered, last).seq)
         return frames
 
     # -- rooms
@@ -154,15 +154,14 @@ class SendCursor:
 
     async def _decided(self) -> bool:
         """Wait until everything that was given up is so on disk. False where that is full: then try again."""
-        outbox, failed = self._peer.outbox, False
-        while (batch := outbox.deciding) is not None and not failed:
+        delivery, failed = self._peer.delivery, False
+        while (batch := delivery.uncommitted_end) is not None and not failed:
             try:
                 await batch.wait()
             except ControlError:
                 failed = True
                 await trio.sleep(AGAIN_S)
-            if outbox.deciding is batch:
-                outbox.deciding = None
+            delivery.settle_end(batch)
         if failed:
             self._outcomes.expire()
         return not failed
@@ -175,8 +174,7 @@ class SendCursor:
         ours = [entry for entry in entries if entry.direction == "out"]
         if not ours:
             return ours
-        outbox = self._peer.outbox
-        owed = outbox.between(ours[0].seq - 1, through)
+        owed = self._peer.delivery.outbox.between(ours[0].seq - 1, through)
         if len(owed) == len(ours):
             return ours
         wanted = set(owed)

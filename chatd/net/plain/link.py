@@ -297,7 +297,7 @@ class PlainLink:
             done = [self._queue.pop() for end in ends[written:] if end <= taken]
             written += len(done)
             self.sent += len(done)
-            self._peer.sent += len(done)
+            self._peer.delivery.count_sent(len(done))
             if done:
                 self._chat.written(self._peer, done[-1])
 

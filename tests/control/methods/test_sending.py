@@ -89,7 +89,7 @@ async def test_a_plain_peer_takes_a_key_and_no_ttl(stand: Stand, client: Client)
 async def test_the_same_key_is_answered_with_the_first_message(stand: Stand, client: Client) -> None:
     first = await client.ask("send", peer="bob", text="x", key="k")
     await stand.journal.settled()
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     again = await client.ask("send", peer="bob", text="x", key="k")
     assert (again["id"], again["state"], again["peer"]) == (first["id"], "sent", first["peer"])
     error = await refused(client, "send", peer="bob", text="y", key="k")
@@ -114,7 +114,7 @@ async def test_a_key_may_be_waited_for_again(stand: Stand, client: Client) -> No
     error = await refused(client, "send", peer="bob", text="x", key="k", wait="delivered", timeout=0.01)
     assert error.kind == "timeout"
     await stand.journal.settled()
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
     again = await client.ask("send", peer="bob", text="x", key="k", wait="delivered", timeout=10)
     assert (again["id"], again["state"]) == (error.data["id"], "delivered")
@@ -133,10 +133,10 @@ async def test_a_client_is_slowed_at_the_bound_and_nothing_is_refused_or_out_of_
         nonlocal most
         while not done.is_set():
             await trio.testing.wait_all_tasks_blocked(0.001)
-            most = max(most, stand.bob.outbox.count)
-            owed = stand.bob.outbox.between(0, stand.journal.committed)
+            most = max(most, stand.bob.delivery.outbox.count)
+            owed = stand.bob.delivery.outbox.between(0, stand.journal.committed)
             if owed:
-                stand.bob.reached = owed[-1]
+                stand.bob.delivery.mark_written(owed[-1])
                 assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, owed[:30][-1])
 
     async with trio.open_nursery() as nursery:
@@ -355,7 +355,7 @@ async def test_a_message_is_cancelled_by_its_id(stand: Stand, client: Client) ->
 
 async def test_a_message_that_may_have_arrived_is_cancelled_as_sent(stand: Stand, client: Client) -> None:
     sent = await client.ask("send", peer="bob", text="x")
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     assert await client.ask("cancel", id=sent["id"]) == {"id": sent["id"], "state": "sent"}
 
 
@@ -364,7 +364,7 @@ async def test_what_cannot_be_cancelled_says_why(stand: Stand, client: Client) -
     error = await refused(client, "cancel", id=theirs)
     assert (error.kind, error.data["reason"]) == ("conflict", "not_ours")
     sent = await client.ask("send", peer="bob", text="x")
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
     error = await refused(client, "cancel", id=sent["id"])
     assert (error.kind, error.data["reason"]) == ("conflict", "delivered")
@@ -378,5 +378,5 @@ async def test_pipelined_cancels_of_one_message_are_one(stand: Stand, client: Cl
     assert [result_of(line)["state"] for line in lines] == ["cancelled"] * 5
     receipts = await client.ask("history", filter={"types": ["receipt"]})
     assert [(event["state"], event["id"]) for event in receipts["events"]] == [("cancelled", sent["id"])]
-    assert stand.bob.outbox.count == 0
+    assert stand.bob.delivery.outbox.count == 0
     assert stand.bob.node == BOB_ID

@@ -35,7 +35,7 @@ async def test_what_goes_to_a_peer_that_cannot_be_asked_is_told_as_it_is_known_h
 
 async def test_what_may_have_been_sent_is_said_to_be_with_a_peer_that_is_gone(stand: Stand, client: Client) -> None:
     sent = await client.ask("send", peer="bob", text="hi")
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     assert await steps(client, sent["id"]) == [
         ("accepted", True),
         ("committed", True),

@@ -121,7 +121,8 @@ async def test_an_outbox_is_waited_for_until_it_is_empty(stand: Stand, client: C
     carol = stand.registry.native("c" * 52, "carol", "x:1")
     ids = [(await client.ask("send", peer=name, text="x"))["id"] for name in ("bob", "carol", "bob")]
     await client.write(request("wait", 1, for_="outbox-empty", peer="bob") + request("wait", 2, for_="outbox-empty"))
-    stand.bob.reached = carol.reached = stand.journal.committed
+    for peer in (stand.bob, carol):
+        peer.delivery.mark_written(stand.journal.committed)
     assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[0]))
     assert await client.ask("whoami")
     assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[2]))
