@@ -14,20 +14,19 @@ import msgspec
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Gap, Message, PeerDiverged, Receipt
+from chatd.api.events import Message, PeerDiverged, Receipt
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
+from chatd.messages.inbox import Inbox
 from chatd.messages.keys import Keys
 from chatd.messages.lookup import MessageLookup
-from chatd.messages.references import NONE, References
 from chatd.messages.states import MessageStates
 from chatd.messages.text import check_characters, check_length, check_lengths, check_texts
 from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import NativeLink, Peer, PeerLink, PlainLink
 from chatd.peers.registry import Registry
 from chatd.runtime import Runtime, stamp
-from chatd.wire.frames import Text
 from chatd.wire.lines import TextRefused
 
 STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
@@ -83,6 +82,7 @@ class Chat:
         self.states = MessageStates(journal, registry, now=now, wall=runtime.wall())
         self.keys = Keys(journal)
         self.lookup = MessageLookup(journal, registry, node)
+        self.inbox = Inbox(node, journal, registry)
         self._config = config
         self._journal = journal
         self._registry = registry
@@ -206,49 +206,6 @@ class Chat:
         """Record that a plain link has written everything up to and including `seq`."""
         peer.delivery.record_plain_write(seq, self._wall())
 
-    # -- in
-
-    def receive(self, peer: Peer, link: PeerLink, texts: Sequence[Text], claims: References = NONE) -> Batch | None:
-        """Take a native peer's messages, in order; None if all of them were duplicates.
-
-        `claims` has the messages of ours that the texts may answer.
-        """
-        node = peer.node or ""
-        ref, raised, messages = peer.ref, dict[str, int](), list[Message]()
-        epoch, mark = "", 0
-        for text in texts:
-            if text.epoch != epoch:
-                epoch = text.epoch
-                mark = raised.get(epoch) or self._journal.watermarks.appended(node, epoch)
-            if text.seq > mark:
-                raised[epoch] = mark = text.seq
-                message = Message(direction="in", peer=ref, global_id=f"{node}/{epoch}:{mark}", text=text.text)
-                if text.re is not None:
-                    self._answer(message, text.re, claims)
-                messages.append(message)
-        if not messages:
-            return None
-        batch = self._journal.append_all(messages, peer.stream_id, "in")
-        for epoch, mark in raised.items():
-            self._journal.raise_watermark(node, epoch, mark)
-        peer.count_received(len(messages))
-        hang_up(batch, peer, link)
-        self._registry.ensure_remembered(peer)
-        return batch
-
-    def _answer(self, message: Message, position: str, claims: References) -> None:
-        """It answers a message of ours, or claims so. That message keeps its global id, whatever our key is today."""
-        if (answered := claims.get(position)) is not None:
-            message.re, message.re_global_id = position, answered.global_id
-        else:
-            message.re_global_id = f"{self._node}/{position}"
-
-    def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
-        """Take a plain peer's messages, at least one."""
-        messages = [Message(direction="in", peer=peer.ref, text=text) for text in texts]
-        peer.count_received(len(messages))
-        return self._journal.append_all(messages, peer.stream_id, "in")
-
     # -- positions
 
     async def begin(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
@@ -281,19 +238,6 @@ class Chat:
         self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.stream_id)
         return max(acked, span[1])
 
-    def resumed(self, peer: Peer, epoch: str, seq: int) -> None:
-        """The peer goes on after that position of its journal: what we lack before it is not coming."""
-        node = peer.node or ""
-        mark = self._journal.watermarks.appended(node, epoch)
-        if seq <= mark:
-            return
-        newest = (epoch, mark) if mark else self._journal.watermarks.committed(node)
-        after = f"{newest[0]}:{newest[1]}" if newest else None
-        self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
-        batch = self._journal.raise_watermark(node, epoch, seq)
-        batch.if_failed(("in", *peer.links), partial(_hang_up, peer, *peer.links))
-        log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
-
     def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
         """The peer has committed everything up to there; False if we never wrote that to it.
 
@@ -319,20 +263,6 @@ class Chat:
         if direct:
             receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
             self._journal.append(receipt, peer.stream_id, urgent=False)
-
-
-def hang_up(batch: Batch, peer: Peer, link: PeerLink) -> None:
-    """End the peer's links if that is not committed, which a link has brought."""
-    batch.if_failed(("in", link), partial(_hang_up, peer, link))
-
-
-def _hang_up(peer: Peer, *links: PeerLink) -> None:
-    """What was read from a link is lost: nothing more may be taken, or a mark would pass it.
-
-    Not from another link of the peer either: on that one the same may have been dropped as a duplicate.
-    """
-    for link in (*links, *peer.links):
-        link.close("storage_full")
 
 
 def _offline(peer: Peer) -> ControlError:

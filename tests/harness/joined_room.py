@@ -89,7 +89,7 @@ class Lobby:
 
     async def texts(self, *texts: str) -> None:
         """Bob sends direct messages."""
-        batch = self._stand.chat.receive(
+        batch = self._stand.chat.inbox.receive(
             self._stand.bob, self._stand.bob.links[0], [Text(*self._next(), text) for text in texts]
         )
         assert batch is not None

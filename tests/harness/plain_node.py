@@ -20,6 +20,10 @@ class FakeNode:
         self.gate.set()
         self._changed = trio.Event()
 
+    @property
+    def inbox(self) -> "FakeNode":
+        return self
+
     def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
         self.texts += texts
         self._changed.set()

@@ -65,7 +65,7 @@ async def messages(links: Links, count: int) -> None:
         await links.journal.settled()
         peer.delivery.mark_written(links.journal.committed)
         assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
-        links.chat.receive_plain(peer, [f"hello {number}"] * TURN)
+        links.chat.inbox.receive_plain(peer, [f"hello {number}"] * TURN)
     links.registry.link_down(peer, link)
     await links.journal.settled()
 

@@ -251,7 +251,7 @@ async def test_what_is_delivered_cannot_be_taken_back(core: Core) -> None:
 
 async def test_what_came_in_cannot_be_taken_back(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     refused = await refusal(core, bob, core.journal.position(core.journal.committed))
     assert (refused.kind, refused.details) == ("conflict", {"reason": "not_ours"})

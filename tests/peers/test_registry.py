@@ -279,7 +279,7 @@ async def test_a_peer_is_known_once_it_was_dialed_named_or_sent_to(core: Core) -
 async def test_who_only_wrote_to_us_or_was_denied_stays_a_stranger(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+        core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
         carol, _ = core.up(CAROL, "carol")
         await core.trust.deny(carol.slot)
         assert not bob.known
@@ -439,7 +439,7 @@ async def test_topics_are_not_given_again_after_a_restart(tmp_path: Path) -> Non
     async with standing(tmp_path) as core:
         core.up()
         plain, _ = core.plain_up()
-        await core.chat.receive_plain(plain, ["hi"]).wait()
+        await core.chat.inbox.receive_plain(plain, ["hi"]).wait()
     async with standing(tmp_path) as core:
         assert core.registry.plain("x").stream_id > plain.stream_id
 

@@ -198,7 +198,7 @@ async def test_an_end_that_lies_far_behind_its_message_has_no_time(
     bob, link = await core.linked()
     message_id = await say(core, bob)
     await living.write(bob)
-    core.chat.receive(bob, link, [Text(EPOCH, seq, "x") for seq in range(1, 3000)])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, seq, "x") for seq in range(1, 3000)])
     await core.commit()
     core.chat.acknowledged(bob, core.journal.epoch, int(message_id.partition(":")[2]))
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged~"]
@@ -221,7 +221,7 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
     }
     for name, (filter_, stream_id) in wanted.items():
         await living.consumer(name, filter_, stream_id)
-    core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
     message_id = core.newest()
     steps = await living.steps(message_id)
@@ -236,7 +236,7 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
 async def test_a_consumer_that_began_behind_it_is_none_of_its(living: Living) -> None:
     core = living.core
     bob, link = await core.linked()
-    core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
     message_id = core.newest()
     await living.consumers.create("late", core.journal.committed, MESSAGES, None).wait()
@@ -252,8 +252,8 @@ async def test_each_of_the_two_is_told_and_nobody_else(living: Living) -> None:
     carol, _ = await core.linked(CAROL, "carol")
     plain, _ = core.plain_up()
     ours, for_plain = await say(core, bob), await say(core, plain)
-    core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
-    core.chat.receive_plain(plain, ["hi"])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, 1, "hi")])
+    core.chat.inbox.receive_plain(plain, ["hi"])
     await core.commit()
     position = core.journal.position(core.journal.committed)
     assert await living.told(bob, ours) == ["accepted", "committed", "sent?"]

@@ -71,7 +71,7 @@ class Receiver:
         self._check_epochs([frame])
         self._resumed = True
         if frame.seq:
-            self._chat.resumed(self._peer, frame.epoch, frame.seq)
+            self._chat.inbox.resume(self._peer, frame.epoch, frame.seq)
 
     def take(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
         """A run of one kind, in order; False if all of it was here before. Raises RemoteError."""
@@ -83,7 +83,7 @@ class Receiver:
         if any_over(cast(list[Text], texts), text_bytes, text_chars):
             raise RemoteError(f"a text over {text_bytes} bytes, or {text_chars} characters if not 0")
         if kind == DIRECT:
-            new = self._chat.receive(self._peer, link, cast(list[Text], frames), self._claims)
+            new = self._chat.inbox.receive(self._peer, link, cast(list[Text], frames), self._claims)
         else:
             new = self._exchange.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
         for epoch in (frames[0].epoch, frames[-1].epoch):

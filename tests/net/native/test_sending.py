@@ -40,7 +40,7 @@ async def test_only_what_goes_out_to_the_peer_is_sent_and_once(tmp_path: Path) -
         bob, link = await core.linked()
         carol, _ = await core.linked(CAROL, "carol")
         (first,) = await say(core, bob, "1")
-        core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "from it")])
+        core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "from it")])
         await say(core, carol, "to another")
         (second,) = await say(core, bob, "2")
         outgoing, epoch = core.outgoing(bob), core.journal.epoch
