@@ -1,8 +1,8 @@
 """What a `connect` is answered that does not end with a new link: errors that say what to do about it."""
 
 from chatd.api.errors import ControlError
+from chatd.formats import DECIDING_PREFIX
 from chatd.net.native.handshake import HandshakeRefused
-from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import Peer
 
 

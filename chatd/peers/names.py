@@ -10,22 +10,21 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from chatd.config.values import NODE_ID, is_ip
+from chatd.config.values import is_ip
+from chatd.formats import ID_CHARACTER, NODE_ID, NODE_ID_LENGTH
 
-NODE_CHARACTERS: Final = 52  # of a whole node id
 SHORT_ID: Final = 8  # characters of a node id that are shown, as in `bob~k3v9abcd`
 UNMET_ID: Final = 12  # and of a peer that is known by its id only: enough to look it up
 SHORTEST_PREFIX: Final = 4  # finds known peers
 # A key with 12 chosen characters of its id cannot be made (60 bits). This protects ids that a link has proven. An id
 # that another node only tells of can be invented.
 STRANGER_PREFIX: Final = 12  # finds every peer
-DECIDING_PREFIX: Final = 16  # is enough to decide about a node (80 bits), as `values.ID_PREFIX` has it
-_ID_START: Final = re.compile(rf"[a-z2-7]{{{SHORTEST_PREFIX},{NODE_CHARACTERS}}}")
+_ID_START: Final = re.compile(rf"{ID_CHARACTER}{{{SHORTEST_PREFIX},{NODE_ID_LENGTH}}}")
 
 
 def is_node_id(text: str) -> bool:
     """Whether it has the shape of a whole node id."""
-    return len(text) == NODE_CHARACTERS and NODE_ID.fullmatch(text) is not None
+    return len(text) == NODE_ID_LENGTH and NODE_ID.fullmatch(text) is not None
 
 
 def reads_as_other(name: str) -> bool:

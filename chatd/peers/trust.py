@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from chatd import paths
 from chatd.api.errors import ControlError
 from chatd.config.values import ID_PREFIX
-from chatd.peers.names import DECIDING_PREFIX, is_node_id, reads_as_other
+from chatd.formats import DECIDING_PREFIX
+from chatd.peers.names import is_node_id, reads_as_other
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 

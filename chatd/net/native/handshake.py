@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple, NoReturn, cast
 
 import trio
 
+from chatd.formats import DECIDING_PREFIX
 from chatd.net import reasons
 from chatd.net.links import Links
 from chatd.peers.identity import ALPN, node_id
-from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import NativeLink, Peer
 from chatd.wire.codec import Decoder, encode_many
 from chatd.wire.errors import LocalError, RemoteError

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from chatd.messages.references import NONE, look_up
-from chatd.messages.text_limits import any_over
+from chatd.messages.text import any_over
 from chatd.peers.peer import Peer, PeerLink
 from chatd.rooms.following import FromHost
 from chatd.wire.errors import RemoteError

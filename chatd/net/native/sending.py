@@ -12,7 +12,7 @@ from chatd.journal.batch import Entry
 from chatd.journal.epochs import position_part
 from chatd.journal.journal import Journal
 from chatd.messages.states import REJECTED
-from chatd.messages.text_limits import is_over
+from chatd.messages.text import is_over
 from chatd.peers.peer import Peer
 from chatd.rooms.intervals import MembershipInterval
 from chatd.runtime import Waker

@@ -9,7 +9,7 @@ import trio.testing
 
 from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options
-from chatd.messages.text_limits import any_over, is_over
+from chatd.messages.text import any_over, is_over
 from chatd.net.native import sending as texts_module
 from chatd.net.native.sending import SendCursor
 from chatd.peers.peer import Peer
