@@ -175,7 +175,7 @@ async def _begun(start: Batch, journal: Journal) -> None:
 
 def _lost(node: Node) -> StorageFailure:
     """The journal's files are gone, and with them what was not delivered."""
-    owed = node.registry.owed.messages
+    owed = node.registry.outbox_totals.messages
     text = f"journal {node.journal.store.path} was removed or replaced while the node ran"
     if owed:
         text += f"; {owed} undelivered messages are lost with it"

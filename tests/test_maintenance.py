@@ -65,7 +65,7 @@ class Kept:
             journal=self.journal,
             runtime=self.world,
             config=self.config,
-            registry=SimpleNamespace(owed=self.owed),
+            registry=SimpleNamespace(outbox_totals=self.owed),
             request_stop=self.stops.append,
             complaints=self.complaints,
         )

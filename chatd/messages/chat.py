@@ -33,7 +33,7 @@ STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for 
 log = logging.getLogger("chatd.chat")
 
 
-class Saying(NamedTuple):
+class RoomTarget(NamedTuple):
     """In which room of the peer something is said, by whom, and to whom alone: (nick, node id or None)."""
 
     label: str
@@ -55,10 +55,10 @@ class Options(NamedTuple):
     key: str | None = None
     queue: bool = True
     re: Answered | None = None
-    saying: Saying | None = None
+    room_target: RoomTarget | None = None
 
 
-PLAINLY = Options()
+DEFAULT_OPTIONS = Options()
 
 
 class Chat:
@@ -92,12 +92,12 @@ class Chat:
 
     # -- out
 
-    def said(self, peer: Peer, text: str, key: str) -> int | None:
+    def find_keyed(self, peer: Peer, text: str, key: str) -> int | None:
         """The seq of the message that was sent with that key. Raises ControlError, and NoCapacity."""
         check_characters(text)
         return self.keys.find(key, peer.stream_id, text)
 
-    def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
+    def send(self, peer: Peer, text: str, options: Options = DEFAULT_OPTIONS) -> tuple[Message, Batch]:
         """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
 
         Raises ControlError, and NoCapacity where the caller has to be slowed.
@@ -110,7 +110,9 @@ class Chat:
             self.keys.add(options.key, self._journal.appended, peer.stream_id, text, batch)
         return message, batch
 
-    def send_all(self, peer: Peer, texts: Sequence[str], options: Options = PLAINLY) -> tuple[list[Message], Batch]:
+    def send_all(
+        self, peer: Peer, texts: Sequence[str], options: Options = DEFAULT_OPTIONS
+    ) -> tuple[list[Message], Batch]:
         """The same for neighbours that go to one native peer, or to one of its rooms: all of them or none."""
         check_texts(texts)
         return self._send_native(peer, texts, options)
@@ -121,11 +123,11 @@ class Chat:
         messages, batch = self._append_out(peer, texts, options)
         if batch.done:
             return messages, batch  # the journal is broken, and says so
-        peer.delivery.add(batch, len(texts), in_room=options.saying is not None)
+        peer.delivery.add(batch, len(texts), in_room=options.room_target is not None)
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
             first = batch.entries[-len(texts)]
-            self.states.limit(peer, first.seq, len(first.raw), options.ttl, ends_at, batch)
+            self.states.expire_after(peer, first.seq, len(first.raw), options.ttl, ends_at, batch)
         self._registry.ensure_known(peer)
         return messages, batch
 
@@ -137,7 +139,7 @@ class Chat:
         if peer.trust == "denied":
             hint = f"`chatctl peer accept {peer.slot}` lets it talk again"
             raise ControlError("forbidden", f"{peer.name} is denied", hint)
-        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.owed
+        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.outbox_totals
         full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
         if not full and owed.size < config.retain_bytes // 2:
             return
@@ -148,7 +150,7 @@ class Chat:
 
     async def _wait_for_capacity(self, peer: Peer, count: int) -> None:
         """Wait until that many messages fit, and some more; or until the peer is offline."""
-        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.owed
+        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.outbox_totals
         most = max(0, min(config.outbox_messages * 3 // 4, config.outbox_messages - count))
         while peer.link is not None:
             if outbox.count > most or outbox.size >= config.outbox_bytes:
@@ -189,7 +191,7 @@ class Chat:
         if (answered := options.re) is not None:
             for message in messages:
                 message.re, message.re_global_id = answered.id, answered.global_id or msgspec.UNSET
-        if (saying := options.saying) is not None:
+        if (saying := options.room_target) is not None:
             for message in messages:
                 message.room, message.nick = saying.label, saying.nick
                 if saying.to is not None:
@@ -202,13 +204,13 @@ class Chat:
         characters = min(filter(None, (config.max_text, peer_chars)), default=0)
         return min(config.text_bytes, peer_bytes or config.text_bytes), characters
 
-    def written(self, peer: Peer, seq: int) -> None:
+    def record_written(self, peer: Peer, seq: int) -> None:
         """Record that a plain link has written everything up to and including `seq`."""
         peer.delivery.record_plain_write(seq, self._wall())
 
     # -- positions
 
-    async def begin(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
+    async def start_link(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
         """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote.
 
         The mark is an acknowledgement. Of an only link it says also what of former ones has not arrived, and will not;
@@ -217,7 +219,7 @@ class Chat:
         start = self._start_of(peer, epoch, seq)
         if start is None:
             return None
-        await self.states.learn(peer, max([start, *peer.delivery.tentative]))
+        await self.states.load_outbox(peer, max([start, *peer.delivery.tentative]))
         self._acknowledge(peer, start)
         only = all(other is link or other.lost for other in cast(list[NativeLink], peer.links))
         peer.delivery.start_link(start, only=only)
@@ -238,7 +240,7 @@ class Chat:
         self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.stream_id)
         return max(acked, span[1])
 
-    def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
+    def acknowledge(self, peer: Peer, epoch: str, seq: int) -> bool:
         """The peer has committed everything up to there; False if we never wrote that to it.
 
         What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own. Of an older one that

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from chatd.api.events import Gap, Message
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
-from chatd.messages.references import NONE, References
+from chatd.messages.references import NO_REFERENCES, References
 from chatd.peers.peer import Peer, PeerLink
 from chatd.peers.registry import Registry
 from chatd.wire.frames import Text
@@ -43,7 +43,9 @@ class Inbox:
         self._journal = journal
         self._registry = registry
 
-    def receive(self, peer: Peer, link: PeerLink, texts: Sequence[Text], references: References = NONE) -> Batch | None:
+    def receive(
+        self, peer: Peer, link: PeerLink, texts: Sequence[Text], references: References = NO_REFERENCES
+    ) -> Batch | None:
         """Append a native peer's messages, in order; None if all of them were duplicates.
 
         `references` has the messages of this node that the texts may answer.

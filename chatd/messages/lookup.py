@@ -38,7 +38,7 @@ class MessageLookup:
         self._node = node
         self._looked_up: dict[str, Entry | None] = {}  # for `found`, until it is asked for again
 
-    def found(self, message_id: str) -> Entry:
+    def find_now(self, message_id: str) -> Entry:
         """`find` for those who must keep their turn. Raises NoCapacity before it was looked up, and ControlError."""
         if message_id not in self._looked_up:
             raise NoCapacity(partial(self._look_up, message_id))
@@ -68,16 +68,16 @@ class MessageLookup:
         wanted = GlobalId.parse(message_id)
         if wanted is None:
             return await self.find(message_id)
-        peer, entry = self._registry.by_node(wanted.node), await self._from_here(wanted)
+        peer, entry = self._registry.by_node(wanted.node), await self._own(wanted)
         if entry is None and peer is not None:
-            entry = await self.taken(peer, wanted.epoch, wanted.seq)
-        entry = entry or await self._in_rooms(message_id)
+            entry = await self.received_from(peer, wanted.epoch, wanted.seq)
+        entry = entry or await self._in_joined_rooms(message_id)
         if entry is None:
             hint = "only the nodes that have sent or received a message know it"
             raise ControlError("unknown_message", f"there is no message {message_id} on this node", hint)
         return entry
 
-    async def _from_here(self, wanted: GlobalId) -> Entry | None:
+    async def _own(self, wanted: GlobalId) -> Entry | None:
         """The message of ours with that global id, or what was said in a room that is hosted here, by its place in it.
 
         One that was accepted under a former key has the node id of then, and that of today where it was sent later.
@@ -102,9 +102,9 @@ class MessageLookup:
             raise ControlError("unknown_peer", f"{ref.name}, the other end of that message, is no longer known", hint)
         return peer
 
-    async def taken(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
+    async def received_from(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
         """The message that was taken from a native peer at that position of its journal, and not in a room."""
-        after, newest = await self.place(peer, epoch, seq), self._journal.committed
+        after, newest = await self.position_before(peer, epoch, seq), self._journal.committed
         while after < newest:
             look = partial(_first_taken, stream_id=peer.stream_id, after=after, through=newest)
             entry, after = await self._journal.ask(look)
@@ -112,17 +112,17 @@ class MessageLookup:
                 return entry if _sent_at(entry) == (epoch, seq) else None
         return None
 
-    async def place(self, peer: Peer, epoch: str, seq: int) -> int:
+    async def position_before(self, peer: Peer, epoch: str, seq: int) -> int:
         """The seq of ours behind which all is that was taken from the peer from that position of its journal on."""
         older = self._journal.watermarks.earlier_epochs(peer.node or "", epoch)
         if older is None:
             return self._journal.committed
         search = _Search(peer.stream_id, epoch, seq, older, self._journal.committed)
-        while not await self._journal.ask(search.go_on):
+        while not await self._journal.ask(search.advance):
             continue
         return search.low
 
-    async def _in_rooms(self, global_id: str) -> Entry | None:
+    async def _in_joined_rooms(self, global_id: str) -> Entry | None:
         field = global_id_field(global_id)
         stream_ids = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
         for (stream_id,) in stream_ids:
@@ -174,7 +174,7 @@ class _Search:
         self._older = older
         self._looked = newest // 2  # nothing came in between the middle and here
 
-    def go_on(self, store: Store) -> bool:
+    def advance(self, store: Store) -> bool:
         """Some steps; whether it is over."""
         rows = ROWS
         while self.low < self._high and rows > 0:

@@ -26,7 +26,7 @@ class Reference(NamedTuple):
 
 
 References = Mapping[str, Reference]  # by the position that a frame names: our message to the peer
-NONE: References = {}
+NO_REFERENCES: References = {}
 
 
 async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> References:

@@ -74,7 +74,7 @@ class MessageStates:
         """Take back a message that goes out; its state, once that is on disk. Raises ControlError."""
         seq = entry.seq
         state = (await self.states([entry])).get(seq, "")
-        if state in ("queued", "sent") and self._is_owed(peer, seq):
+        if state in ("queued", "sent") and self._can_end(peer, seq):
             state, batch = self.give_up(peer, seq, len(entry.raw), CANCELLED)
             await batch.wait()
             return state
@@ -93,17 +93,17 @@ class MessageStates:
 
     # -- ttl
 
-    def limit(self, peer: Peer, seq: int, size: int, ttl: float, at_ms: int, batch: Batch) -> None:
+    def expire_after(self, peer: Peer, seq: int, size: int, ttl: float, at_ms: int, batch: Batch) -> None:
         """An appended message is not sent any more after `ttl` seconds."""
-        self._await(Expiry(trio.current_time() + ttl, seq, size, peer.stream_id))
+        self._schedule(Expiry(trio.current_time() + ttl, seq, size, peer.stream_id))
         sql = "INSERT INTO expiries (seq, topic, at, bytes) VALUES (?, ?, ?, ?)"
         self._journal.execute(sql, seq, peer.stream_id, at_ms, size)
-        batch.if_failed(self._unlimit, self._unlimit)
+        batch.if_failed(self._drop_uncommitted, self._drop_uncommitted)
 
-    def _await(self, expiry: Expiry) -> None:
+    def _schedule(self, expiry: Expiry) -> None:
         heappush(self._expiries, expiry)
 
-    def _unlimit(self) -> None:
+    def _drop_uncommitted(self) -> None:
         """What was not committed has no end."""
         self._expiries = [expiry for expiry in self._expiries if expiry.seq <= self._journal.committed]
         heapify(self._expiries)
@@ -121,28 +121,28 @@ class MessageStates:
         for expiry in due:
             peer = self._registry.by_stream_id(expiry.stream_id)
             if expiry.seq > self._journal.committed:
-                self._await(expiry)  # nothing can be said yet of what is not committed
-            elif peer is not None and self._is_owed(peer, expiry.seq):
+                self._schedule(expiry)  # nothing can be said yet of what is not committed
+            elif peer is not None and self._can_end(peer, expiry.seq):
                 self.give_up(peer, expiry.seq, expiry.size, EXPIRED)
                 # One that could not be written down is tried again, and nothing is sent behind it meanwhile.
                 batch = self._journal.execute(UNEXPIRE, expiry.seq)
-                batch.if_failed(("expiry", expiry.seq), partial(self._await, expiry))
+                batch.if_failed(("expiry", expiry.seq), partial(self._schedule, expiry))
             else:
                 self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
 
-    def _is_owed(self, peer: Peer, seq: int) -> bool:
+    def _can_end(self, peer: Peer, seq: int) -> bool:
         acked = self._journal.watermarks.acked.get(peer.node or "", 0)
         return seq > acked and peer.delivery.can_end(seq)
 
     # -- what former runs left
 
-    async def learn(self, peer: Peer, through: int) -> None:
+    async def load_outbox(self, peer: Peer, through: int) -> None:
         """Read what is owed up to that seq; a start knows the number only."""
         outbox = peer.delivery.outbox
         while outbox.has_unread and outbox.learned < through:
-            await self.read(peer, *await self._journal.page(outbox.learned, peer.stream_id))
+            await self.load_page(peer, *await self._journal.page(outbox.learned, peer.stream_id))
 
-    async def read(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
+    async def load_page(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
         """These are the entries of the peer behind what is known, up to `through`: note what is owed of them."""
         outbox = peer.delivery.outbox
         ours = [entry for entry in entries if entry.direction == "out"]

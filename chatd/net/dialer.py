@@ -64,7 +64,7 @@ class Dialer:
         registry, config = self._registry, self._config
         for text in config.peers:
             address = format_address(*parse_address(text))
-            peer = registry.wanted(address)
+            peer = registry.at_address(address)
             if not peer.terminated and peer.trust != "denied":
                 registry.persistent.add(peer, address, lasting=False)
         wished = [peer for peer in registry if peer.persistent_addresses]
@@ -110,7 +110,7 @@ class Dialer:
             peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.persistent_addresses)
         )
         known = next((peer for peer in rooms if peer.address == address), None)
-        return known or self._registry.wanted(address, "plain" if plain else "native")
+        return known or self._registry.at_address(address, "plain" if plain else "native")
 
     def _manner(self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None) -> tuple[str | None, str]:
         """In which dialect it is met, and as whom: what is not said is as it was."""
@@ -124,7 +124,7 @@ class Dialer:
         if wanted.is_up:
             raise already(wanted)
         peer, before, up_before = wanted, (wanted.dialect, wanted.nick), self._registry.up()
-        self._registry.persistent.speak(wanted, *manner)
+        self._registry.persistent.set_dialect(wanted, *manner)
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
@@ -138,7 +138,7 @@ class Dialer:
             raise connect_failed(address, failed.attempts, keep=keep) from None
         finally:
             if not peer.is_up and not keep:
-                self._registry.persistent.speak(wanted, *before)
+                self._registry.persistent.set_dialect(wanted, *before)
             self._after(peer, address, keep=keep)
         await self._one_link(peer)
         return peer
@@ -152,11 +152,11 @@ class Dialer:
     def _after(self, peer: Peer, address: str, *, keep: bool) -> None:
         """What a `connect` leaves behind: a wish, or nothing of somebody who was never reached."""
         if self._registry.by_stream_id(peer.stream_id) is not peer:  # it said who it is, and then the time was over
-            peer = self._registry.wanted(address, peer.kind)
+            peer = self._registry.at_address(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
             self._no_chatd_at(address)
         if keep:
-            self._registry.welcome(peer)
+            self._registry.clear_terminated(peer)
             self._registry.persistent.add(peer, address, fresh=not peer.is_up)
             self._redialing(peer, self._config.redial_min)
         elif not peer.persistent_addresses and not peer.is_up:
@@ -212,7 +212,7 @@ class Dialer:
         if wished and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
         elif why == "connect":
-            self._registry.welcome(peer)
+            self._registry.clear_terminated(peer)
         if address in peer.persistent_addresses:
             self._registry.persistent.add(peer, address, lasting=False)
         return peer
@@ -236,7 +236,7 @@ class Dialer:
         registry, peer = self._registry, refused.peer or wanted
         registry.merge(wanted, peer)
         if refused.reason in ENDS_THE_WISH:
-            registry.persistent.end(peer, None if refused.peer else address)
+            registry.persistent.remove(peer, None if refused.peer else address)
         if not peer.is_up and refused.reason != "pending":
             registry.set_state(peer, "dialing" if peer.persistent_addresses else "down", str(refused))
         return peer

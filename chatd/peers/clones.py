@@ -29,18 +29,18 @@ class Clones:
         # About this node, by node id, in the order of the first reports: who, and when last by trio's clock.
         self._reports: dict[str, tuple[Peer, float]] = {}
 
-    def met(self, peer: Peer, epoch: str) -> None:
+    def record_epoch(self, peer: Peer, epoch: str) -> None:
         """The peer has said Hello with that epoch. The first time that two are seen to alternate is an event."""
         before = peer.is_cloned
-        peer.epochs.met(epoch)
+        peer.epochs.add(epoch)
         if before or not peer.is_cloned:
             return
-        newest, other = peer.epochs.newest, peer.epochs.other
+        newest, other = peer.epochs.newest, peer.epochs.previous
         self._journal.append(PeerCloned(peer=peer.ref, epochs=[newest, other]), peer.stream_id)
         log.warning("two nodes run with the identity of %s (epochs %s, %s): stop one", peer.shown, newest, other)
         self._registry.changed.notify()
 
-    def told(self, peer: Peer, epoch: str) -> None:
+    def record_report(self, peer: Peer, epoch: str) -> None:
         """The peer says that another node runs with our identity, in that epoch. Repetitions are not logged.
 
         With REPORTERS reports, a known peer displaces the newest stranger, and a stranger is ignored.

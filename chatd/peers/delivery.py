@@ -112,7 +112,7 @@ class Delivery:
     def _revert(self) -> None:
         """Drop what was appended and not committed."""
         committed = self._journal.committed
-        self.outbox.take_back(committed)
+        self.outbox.revert(committed)
         self.unechoed.cut_tail(committed)
 
     # -- links
@@ -174,16 +174,16 @@ class Delivery:
 
     def can_end(self, seq: int) -> bool:
         """Whether the message is in the outbox, and was not given up tentatively."""
-        return seq not in self.tentative and self.outbox.owes(seq)
+        return seq not in self.tentative and self.outbox.contains(seq)
 
     def end(self, seq: int, size: int, state: str, batch: Batch) -> None:
         """End a message in that state, which is for good once the batch is committed; `size` as in the journal."""
-        size = self.outbox.give_up(seq, size)
+        size = self.outbox.remove(seq, size)
         self.tentative.pop(seq, None)
         self.save_outcome(seq, state, final=True)
         self.save()
         self.uncommitted_end = batch
-        batch.if_failed(("outcome", seq), partial(self.outbox.put_back, seq, size))
+        batch.if_failed(("outcome", seq), partial(self.outbox.restore, seq, size))
         self.progress.notify()
 
     def end_tentatively(self, seq: int, state: str) -> Batch:

@@ -31,7 +31,7 @@ class Directory:
     def __contains__(self, peer: Peer) -> bool:
         return self._by_slot.get(peer.slot) is peer
 
-    def put(self, peer: Peer) -> None:
+    def add(self, peer: Peer) -> None:
         """Add the peer, or note that it has another name or node id."""
         self._by_slot[peer.slot] = self._by_stream_id[peer.stream_id] = peer
         if peer.node is not None:
@@ -40,7 +40,7 @@ class Directory:
             self._by_node[peer.node] = peer
         self._by_name = None
 
-    def drop(self, peer: Peer) -> None:
+    def remove(self, peer: Peer) -> None:
         """Remove the peer."""
         self._by_slot.pop(peer.slot, None)
         self._by_stream_id.pop(peer.stream_id, None)
@@ -48,15 +48,15 @@ class Directory:
             del self._ids[bisect_left(self._ids, peer.node)]
         self._by_name = None
 
-    def in_slot(self, slot: int) -> Peer | None:
+    def by_slot(self, slot: int) -> Peer | None:
         """The peer in that slot."""
         return self._by_slot.get(slot)
 
-    def with_key(self, key: int) -> Peer | None:
+    def by_stream_id(self, key: int) -> Peer | None:
         """The peer with that topic in the journal."""
         return self._by_stream_id.get(key)
 
-    def with_node(self, node: str) -> Peer | None:
+    def by_node(self, node: str) -> Peer | None:
         """The peer with that node id."""
         return self._by_node.get(node)
 
@@ -78,9 +78,9 @@ class Directory:
             spec = int(spec)
         if isinstance(spec, int):
             return self._by_slot.get(spec) or self._one(spec, [])
-        return self._one(spec, self.at_address(spec) or self.named(spec) or self.found_by(spec))
+        return self._one(spec, self.by_address(spec) or self.by_name(spec) or self.by_prefix(spec))
 
-    def at_address(self, spec: str) -> list[Peer]:
+    def by_address(self, spec: str) -> list[Peer]:
         """The peers that are closest to that address; of several, the plain ones that are up."""
         if ":" not in spec:
             return []
@@ -91,7 +91,7 @@ class Directory:
         closest = found[max(found)] if found else []
         return [peer for peer in closest if peer.is_up and peer.kind == "plain"] or closest
 
-    def named(self, name: str) -> list[Peer]:
+    def by_name(self, name: str) -> list[Peer]:
         """All peers with exactly that name."""
         if self._by_name is None:
             self._by_name = {}
@@ -99,15 +99,15 @@ class Directory:
                 self._by_name.setdefault(peer.name, []).append(peer)
         return self._by_name.get(name, [])
 
-    def starting(self, start: str) -> list[Peer]:
+    def with_prefix(self, start: str) -> list[Peer]:
         """All peers with a node id that begins so, strangers too."""
         return [self._by_node[node] for node in starting(self._ids, start)]
 
-    def found_by(self, start: str) -> list[Peer]:
+    def by_prefix(self, start: str) -> list[Peer]:
         """The peers that may be looked up by that beginning of their node ids."""
         if len(start) < SHORTEST_PREFIX:
             return []
-        return [peer for peer in self.starting(start) if peer.known or len(start) >= STRANGER_PREFIX]
+        return [peer for peer in self.with_prefix(start) if peer.known or len(start) >= STRANGER_PREFIX]
 
     def _one(self, spec: int | str, found: list[Peer]) -> Peer:
         if len(found) == 1:
@@ -121,7 +121,7 @@ class Directory:
         )
 
     def _unknown(self, spec: int | str) -> ControlError:
-        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.starting(spec)):
+        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.with_prefix(spec)):
             slots = ", ".join(str(peer.slot) for peer in begun[:8])
             hint = f"the id of a stranger takes {STRANGER_PREFIX} characters or more; or say its slot: {slots}"
             return ControlError("unknown_peer", f"no known peer is called {spec!r}", hint, reason=SHORT_PREFIX)

@@ -22,7 +22,7 @@ class NodeNames:
         self._node = node
         self._name = name
 
-    def node_of(self, spec: str) -> str | None:
+    def resolve(self, spec: str) -> str | None:
         """The node id of a peer or of this node; empty for a peer without one, None where no node is called that.
 
         Raises ControlError ambiguous_peer.
@@ -44,7 +44,7 @@ class NodeNames:
 
     def is_taken(self, name: str) -> bool:
         """Whether a peer is called that."""
-        return bool(self._directory.named(name))
+        return bool(self._directory.by_name(name))
 
     def misleads(self, name: str, node: str) -> bool:
         """Whether a name that the node announces reads as a slot, an address, this node or the beginning of an id.
@@ -59,10 +59,10 @@ class NodeNames:
         hint = "choose another name"
         if name == self._name:
             raise ControlError("conflict", f"{name!r} is the name of this node", hint)
-        for other in self._directory.named(name):
+        for other in self._directory.by_name(name):
             if other is not peer:
                 raise ControlError("conflict", f"{name!r} is the name of slot {other.slot}", hint)
-        for other in self._directory.found_by(name):
+        for other in self._directory.by_prefix(name):
             if other is not peer:
                 raise ControlError("conflict", f"the node id of slot {other.slot} begins with {name!r}", hint)
 
@@ -90,5 +90,5 @@ class NodeNames:
 
     def _own_name(self, node: str) -> str | None:
         """Our name for this node or a peer."""
-        peer = self._directory.with_node(node)
+        peer = self._directory.by_node(node)
         return self._name if node == self._node else peer.name if peer is not None else None

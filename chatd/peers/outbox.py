@@ -79,7 +79,7 @@ class Lane:
         start = bisect_right(self._seqs, after, lo=self._head)
         return self._seqs[start : bisect_right(self._seqs, through, lo=start)]
 
-    def drop(self, seq: int) -> int | None:
+    def remove(self, seq: int) -> int | None:
         """Take one out; its size, None if it is not here."""
         place = self._place(seq)
         if place is None:
@@ -87,7 +87,7 @@ class Lane:
         del self._seqs[place]
         return self._sizes.pop(place)
 
-    def put(self, seq: int, size: int) -> None:
+    def insert(self, seq: int, size: int) -> None:
         """Put one (back) in its place."""
         place = bisect_right(self._seqs, seq, lo=self._head)
         self._seqs.insert(place, seq)
@@ -104,13 +104,13 @@ class Lane:
 class Outbox:
     """Messages to one peer that are neither acknowledged nor given up. Owned and changed by its `Delivery`."""
 
-    __slots__ = ("_border", "_done", "_in_rooms", "_new", "_old", "_owed", "_unread", "count", "learned", "size")
+    __slots__ = ("_border", "_done", "_in_rooms", "_new", "_old", "_totals", "_unread", "count", "learned", "size")
 
     def __init__(self, owed: OutboxTotals) -> None:
         self.count = 0
         self.size = 0  # bytes of JSON
         self.learned = 0  # what former runs left is known one by one up to this seq
-        self._owed = owed
+        self._totals = owed
         self._old, self._new = Lane(), Lane()  # of former runs, as far as it is read; of this one
         self._border = 0  # the last seq of former runs
         self._done = 0  # acknowledged up to there
@@ -120,10 +120,10 @@ class Outbox:
     def _count(self, messages: int, size: int) -> None:
         self.count += messages
         self.size += size
-        self._owed.messages += messages
-        self._owed.size += size
+        self._totals.messages += messages
+        self._totals.size += size
         if messages < 0:
-            self._owed.changed.notify()
+            self._totals.changed.notify()
 
     # -- what former runs left
 
@@ -139,7 +139,7 @@ class Outbox:
         """Whether there is something of which only the number is known."""
         return self._unread.messages > 0
 
-    def unread(self, seq: int) -> bool:
+    def is_unread(self, seq: int) -> bool:
         """Whether that seq lies where only the number is known."""
         return self.has_unread and self.learned < seq <= self._unread.through
 
@@ -165,7 +165,7 @@ class Outbox:
             self._in_rooms.add(seqs, [0] * len(sizes))
         self._count(len(sizes), sum(sizes))
 
-    def take_back(self, committed: int) -> None:
+    def revert(self, committed: int) -> None:
         """What is above that seq was never committed."""
         count, size = self._new.cut_tail(committed)
         self._count(-count, -size)
@@ -182,31 +182,31 @@ class Outbox:
             self.learn(self._unread.through, [])
         return before - self.count > rooms
 
-    def give_up(self, seq: int, size: int) -> int:
+    def remove(self, seq: int, size: int) -> int:
         """It is not owed any more; gives its size, which is `size` as long as nobody has read it."""
-        if self.unread(seq):
+        if self.is_unread(seq):
             self._unread.gone.add(seq)
             self._unread.messages -= 1
             self._unread.size -= size
             known: int | None = size
         else:
-            known = (self._old if seq <= self._border else self._new).drop(seq)
+            known = (self._old if seq <= self._border else self._new).remove(seq)
         if known is None:
             return size
-        self._in_rooms.drop(seq)
+        self._in_rooms.remove(seq)
         self._count(-1, -known)
         return known
 
-    def put_back(self, seq: int, size: int) -> None:
+    def restore(self, seq: int, size: int) -> None:
         """Giving it up could not be written down. Nothing, if the peer has it, or nothing is owed any more."""
         if seq <= self._done:
             return
-        if self.unread(seq):
+        if self.is_unread(seq):
             self._unread.gone.discard(seq)
             self._unread.messages += 1
             self._unread.size += size
         else:
-            (self._old if seq <= self._border else self._new).put(seq, size)
+            (self._old if seq <= self._border else self._new).insert(seq, size)
         self._count(1, size)
 
     def clear(self) -> None:
@@ -225,9 +225,9 @@ class Outbox:
             return 0
         return self._old.first or (self._unread.first if self._unread.messages else self._new.first)
 
-    def owes(self, seq: int) -> bool:
+    def contains(self, seq: int) -> bool:
         """Whether that message is owed; for one in the unread part: whether nobody gave it up in this run."""
-        if self.unread(seq):
+        if self.is_unread(seq):
             return seq not in self._unread.gone
         return seq in self._old or seq in self._new
 

@@ -68,7 +68,7 @@ class PeerEpochs:
         self._returns = 0
         self._last = float("-inf")  # trio's clock: when an older one came back
 
-    def met(self, epoch: str) -> None:
+    def add(self, epoch: str) -> None:
         """It is the newest one."""
         if epoch == self.newest:
             return
@@ -93,7 +93,7 @@ class PeerEpochs:
         return self._known[-1] if self._known else ""
 
     @property
-    def other(self) -> str:
+    def previous(self) -> str:
         """The one before it."""
         return self._known[-2] if len(self._known) > 1 else ""
 
@@ -103,7 +103,6 @@ class Peer:
 
     __slots__ = (
         "address",
-        "asked",
         "changed",
         "delivery",
         "dialect",
@@ -116,6 +115,7 @@ class Peer:
         "nick",
         "node",
         "opening",
+        "pending_reported",
         "persistent_addresses",
         "pinned",
         "reason",
@@ -162,7 +162,7 @@ class Peer:
         self.pinned = False  # its name is the one that it announced first, or that it was given here
         self.remembered = False  # it has a row
         self.terminated = False  # by us, and no `connect` from either side since
-        self.asked = False  # a `peer.pending` was told
+        self.pending_reported = False  # a `peer.pending` was told
         self.faults: LinkFaults | None = None  # impairments of its links, made on purpose
         self.rtt_ms: float | None = None
         self.received = 0  # messages in this run
@@ -208,9 +208,9 @@ class Peer:
             self.state, self.since = state, at
         self.reason = reason
 
-    def set_asked(self) -> None:
+    def set_pending_reported(self) -> None:
         """A `peer.pending` was told."""
-        self.asked = True
+        self.pending_reported = True
 
     def attach(self, link: PeerLink) -> None:
         """Add a live link."""

@@ -26,7 +26,7 @@ class PersistentPeers:
     def __init__(self, journal: Journal, changed: Broadcast) -> None:
         self._journal = journal
         self._changed = changed
-        self._kept: dict[tuple[str, str], Peer] = {}  # (kind, address): what the table has, or is about to
+        self._saved: dict[tuple[str, str], Peer] = {}  # (kind, address): what the table has, or is about to
         self._fresh: set[tuple[str, str]] = set()  # asked for with `connect`, and nobody has answered there since
 
     def recall(self, peer: Peer, address: str, kind: str, nick: str) -> None:
@@ -34,7 +34,7 @@ class PersistentPeers:
         if kind not in ("native", "plain"):
             peer.set_dialect(kind, nick)
         peer.dial_last(address)
-        self._kept[(kind, address)] = peer
+        self._saved[(kind, address)] = peer
         if peer.node is None:
             self._fresh.add((kind, address))
 
@@ -45,30 +45,30 @@ class PersistentPeers:
         """
         peer.dial_first(address)
         for worst in peer.persistent_addresses[MOST_ADDRESSES:]:
-            self._end(peer, worst)
-        self._tell(peer)
+            self._remove(peer, worst)
+        self._notify(peer)
         key = _key(peer, address)
         (self._fresh.add if fresh else self._fresh.discard)(key)
-        if not lasting or self._kept.get(key) is peer:
+        if not lasting or self._saved.get(key) is peer:
             return None
-        self._kept[key] = peer
-        return self._write(key)
+        self._saved[key] = peer
+        return self._save(key)
 
-    def end(self, peer: Peer, address: str | None = None) -> Batch | None:
+    def remove(self, peer: Peer, address: str | None = None) -> Batch | None:
         """That address is not redialed for the peer any more; without one, none is."""
         batch = None
         for ended in [known for known in peer.persistent_addresses if address in (None, known)]:
-            batch = self._end(peer, ended) or batch
-        self._tell(peer)
+            batch = self._remove(peer, ended) or batch
+        self._notify(peer)
         return batch
 
     def move(self, peer: Peer, to: Peer, address: str | None = None) -> None:
         """Somebody else answers at that address, or at all of them: redialed for that one from now on."""
         for moved in [known for known in peer.persistent_addresses if address in (None, known)]:
-            lasting = self._kept.get(_key(peer, moved)) is peer
+            lasting = self._saved.get(_key(peer, moved)) is peer
             peer.stop_dialing(moved)
             self.add(to, moved, lasting=lasting)
-        self._tell(peer)
+        self._notify(peer)
 
     def is_fresh(self, peer: Peer, address: str) -> bool:
         """Nobody has answered there since the `connect`."""
@@ -78,46 +78,46 @@ class PersistentPeers:
         """Nobody answered there: its other addresses are next."""
         peer.dial_last(address)
 
-    def speak(self, peer: Peer, dialect: str | None, nick: str) -> None:
+    def set_dialect(self, peer: Peer, dialect: str | None, nick: str) -> None:
         """The plain peer is met in that dialect from now on, and as that nick; by its wishes too."""
         if (peer.dialect, peer.nick) == (dialect, nick):
             return
         wished, lasting = (
             list(peer.persistent_addresses),
-            [known for known in peer.persistent_addresses if self._kept.get(_key(peer, known)) is peer],
+            [known for known in peer.persistent_addresses if self._saved.get(_key(peer, known)) is peer],
         )
-        self.end(peer)
+        self.remove(peer)
         peer.set_dialect(dialect, nick)
         for address in reversed(wished):  # the last one that is added is dialed first
             self.add(peer, address, lasting=address in lasting)
 
-    def _tell(self, peer: Peer) -> None:
+    def _notify(self, peer: Peer) -> None:
         peer.changed.notify()
         self._changed.notify()
 
-    def _end(self, peer: Peer, address: str) -> Batch | None:
+    def _remove(self, peer: Peer, address: str) -> Batch | None:
         peer.stop_dialing(address)
         key = _key(peer, address)
         self._fresh.discard(key)
-        if self._kept.get(key) is not peer:
+        if self._saved.get(key) is not peer:
             return None
-        del self._kept[key]
-        return self._write(key)
+        del self._saved[key]
+        return self._save(key)
 
-    def _write(self, key: tuple[str, str]) -> Batch:
+    def _save(self, key: tuple[str, str]) -> Batch:
         sql, params = self._statement(key)
         batch = self._journal.execute(sql, *params)
-        batch.if_failed(("wish", key), partial(self._put_off, key))
+        batch.if_failed(("wish", key), partial(self._postpone, key))
         return batch
 
-    def _put_off(self, key: tuple[str, str]) -> None:
+    def _postpone(self, key: tuple[str, str]) -> None:
         if not self._journal.broken:
             log.warning("the journal's disk is full: whether %s is redialed is written once there is room", key[1])
         self._journal.note(("wish", key), partial(self._statement, key))
 
     def _statement(self, key: tuple[str, str]) -> Statement:
         """What makes the table agree with what is wished for now."""
-        peer = self._kept.get(key)
+        peer = self._saved.get(key)
         if peer is None:
             return "DELETE FROM wishes WHERE kind = ? AND address = ?", key
         return WISH, (*key, peer.stream_id, peer.slot, peer.nick)

@@ -47,7 +47,7 @@ class Registry:
         """Read what is remembered (blocking). `node` and `name` are our own, `listed` is the setting `known`."""
         self.node = node
         self.changed = Broadcast()
-        self.owed = OutboxTotals()
+        self.outbox_totals = OutboxTotals()
         self.persistent = PersistentPeers(journal, self.changed)
         self._journal = journal
         self._runtime = runtime
@@ -58,7 +58,7 @@ class Registry:
         for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
             self._recall(*row)
         for row in query(WISHES):
-            self._recall_wish(*row)
+            self._recall_persistent(*row)
         newest_topic = query(NEWEST_TOPIC)[0][0] or 0
         self._next_key = max([newest_topic, *(peer.stream_id for peer in self)]) + 1
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
@@ -79,8 +79,8 @@ class Registry:
         is_known = bool(known) or node.startswith(self._listed)
         peer.recall(pinned=bool(pinned), trust=trust, terminated=bool(terminated), known=is_known)
 
-    def _recall_wish(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
-        peer = self._directory.in_slot(slot)
+    def _recall_persistent(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
+        peer = self._directory.by_slot(slot)
         if peer is None:  # plain, or nobody has ever answered there
             peer = self._make(key, slot, "native" if kind == "native" else "plain", address, None, address)
             peer.set_known()
@@ -98,23 +98,23 @@ class Registry:
         """
         return self._directory.find(spec)
 
-    def starting(self, start: str) -> list[Peer]:
+    def with_prefix(self, start: str) -> list[Peer]:
         """All peers with a node id that begins so, strangers too."""
-        return self._directory.starting(start)
+        return self._directory.with_prefix(start)
 
-    def meant_by(self, spec: str) -> list[Peer]:
+    def candidates(self, spec: str) -> list[Peer]:
         """All peers that could be meant by a name, an address or the beginning of a node id, strangers too."""
-        begun = self.starting(spec) if len(spec) >= SHORTEST_PREFIX else []
-        called = self._directory.named(spec) or self._directory.at_address(spec)
+        begun = self.with_prefix(spec) if len(spec) >= SHORTEST_PREFIX else []
+        called = self._directory.by_name(spec) or self._directory.by_address(spec)
         return [*begun, *(peer for peer in called if peer not in begun)]
 
     def by_stream_id(self, key: int) -> Peer | None:
         """The peer with that topic in the journal."""
-        return self._directory.with_key(key)
+        return self._directory.by_stream_id(key)
 
     def by_node(self, node: str) -> Peer | None:
         """The peer with that node id."""
-        return self._directory.with_node(node)
+        return self._directory.by_node(node)
 
     def is_up(self, node: str) -> bool:
         """Whether the node has a live link with us."""
@@ -136,7 +136,7 @@ class Registry:
         """A new plain peer; its name is its address."""
         return self._add("plain", address, None, address)
 
-    def wanted(self, address: str, kind: str = "native") -> Peer:
+    def at_address(self, address: str, kind: str = "native") -> Peer:
         """The peer that is dialed at an address; who a native one is may not be known yet.
 
         A known native peer is also found by where it was dialed last; a plain one only while it is up or wished for.
@@ -163,7 +163,7 @@ class Registry:
         ourselves shares it, and the bare name is ambiguous until that is settled. A node that answers where another one
         is dialed stays a stranger.
         """
-        peer = self._directory.with_node(node)
+        peer = self._directory.by_node(node)
         if dialed is not None and dialed not in self._directory:
             dialed = None  # forgotten while it was dialed
         expected = dialed is not None and dialed.known and dialed.node in (None, node)
@@ -182,7 +182,7 @@ class Registry:
             peer.set_address(dialed.address)
             self.merge(dialed, peer)
             if expected:
-                self.acquaint(peer)
+                self.set_known(peer)
         elif not peer.persistent_addresses and not peer.remembered:
             peer.set_address(address)
         return peer
@@ -193,10 +193,10 @@ class Registry:
 
     def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
         """Name a peer as it announces itself, where that misleads no one."""
-        shared = any(other.pinned for other in self._directory.named(name) if other is not peer)
+        shared = any(other.pinned for other in self._directory.by_name(name) if other is not peer)
         pinned = not (shared and stranger) and not self.naming.misleads(name, node)
         peer.rename(name if pinned else with_id(name, node, self.naming.is_taken), node, pinned=pinned)
-        self._directory.put(peer)
+        self._directory.add(peer)
         if shared and peer.pinned:
             log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
 
@@ -214,7 +214,7 @@ class Registry:
             self.remember(peer)
         if dialed.node is None:
             self.persistent.move(dialed, peer)
-            self._directory.drop(dialed)
+            self._directory.remove(dialed)
             self.changed.notify()
             return
         self.persistent.move(dialed, peer, dialed.address)
@@ -223,15 +223,15 @@ class Registry:
 
     def _add(self, kind: str, name: str, node: str | None, address: str | None) -> Peer:
         if self._next_slot % SWEEP_EVERY == 0:
-            self._make_room()
+            self._evict()
         peer = self._make(self.new_stream_id(), self._next_slot, kind, name, node, address)
         self._next_slot += 1
         return peer
 
     def _make(self, stream_id: int, slot: int, kind: str, name: str, node: str | None, address: str | None) -> Peer:
-        delivery = Delivery(self._journal, stream_id, self.owed)
+        delivery = Delivery(self._journal, stream_id, self.outbox_totals)
         peer = Peer(stream_id, slot, kind, name, node, address, delivery, since=self._runtime.wall())
-        self._directory.put(peer)
+        self._directory.add(peer)
         return peer
 
     def new_stream_id(self) -> int:
@@ -239,15 +239,15 @@ class Registry:
         self._next_key += 1
         return self._next_key - 1
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         """Let go of the oldest of too many that are neither up, wanted nor remembered."""
         passing = [peer for peer in self if not (peer.is_up or peer.persistent_addresses or peer.remembered)]
         for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
             for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
-                self._directory.drop(peer)
+                self._directory.remove(peer)
                 self._journal.timings.writes.drop(peer.stream_id)
 
-    def acquaint(self, peer: Peer) -> Batch | None:
+    def set_known(self, peer: Peer) -> Batch | None:
         """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
         peer.set_known()
         return self.remember(peer) if peer.node is not None else None
@@ -255,7 +255,7 @@ class Registry:
     def ensure_known(self, peer: Peer) -> None:
         """Acquaint a peer unless that was done before: a client here has sent to it."""
         if not peer.known or not (peer.remembered or peer.node is None):
-            self.acquaint(peer)
+            self.set_known(peer)
 
     def ensure_remembered(self, peer: Peer) -> None:
         """Remember a native peer unless that was done before: something of it goes into the journal."""
@@ -265,9 +265,9 @@ class Registry:
     def remember(self, peer: Peer) -> Batch:
         """Write the native peer's row, with the next commit; on a full disk, with the first that there is room for."""
         peer.set_remembered(remembered=True)
-        return self._write(peer)
+        return self._save(peer)
 
-    def _write(self, peer: Peer) -> Batch:
+    def _save(self, peer: Peer) -> Batch:
         sql, params = peer.row()
         batch = self._journal.execute(sql, *params)
         batch.if_failed(("peer", peer.stream_id), partial(self._journal.note, ("peer", peer.stream_id), peer.row))
@@ -277,32 +277,32 @@ class Registry:
         """Give the peer that name. Raises ControlError conflict where it means another node already."""
         self.naming.check(peer, name)
         peer.rename(name, peer.node, pinned=True)
-        self._directory.put(peer)
+        self._directory.add(peer)
         self.changed.notify()
-        batch = self.acquaint(peer)
+        batch = self.set_known(peer)
         assert batch is not None  # it has a node id
         return batch
 
     def forget(self, peer: Peer) -> Batch | None:
         """End name, slot, wish and what is owed; what was got from it stays in the journal, and so do its marks."""
-        batch = self.persistent.end(peer)
-        self._directory.drop(peer)
+        batch = self.persistent.remove(peer)
+        self._directory.remove(peer)
         self.changed.notify()
         if not peer.remembered:
             return batch
         peer.set_remembered(remembered=False)
         peer.delivery.forget(self._journal.watermarks.acked.get(peer.node or "", 0))
-        return self._write(peer)
+        return self._save(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
         """No wish for it any more; for a native peer that is remembered until a `connect` from either side."""
-        batch = self.persistent.end(peer)
+        batch = self.persistent.remove(peer)
         if peer.node is None:
             return batch
         peer.set_terminated(terminated=True)
         return self.remember(peer)
 
-    def welcome(self, peer: Peer) -> None:
+    def clear_terminated(self, peer: Peer) -> None:
         """There was a `connect`: forget that it was terminated."""
         if peer.terminated:
             peer.set_terminated(terminated=False)
@@ -315,17 +315,17 @@ class Registry:
         if peer.is_up and state != "up":
             return
         peer.set_state(state, reason, self._runtime.wall())
-        self._tell(peer)
+        self._notify(peer)
 
-    def _tell(self, peer: Peer) -> None:
+    def _notify(self, peer: Peer) -> None:
         peer.changed.notify()
         self.changed.notify()
 
-    def ask(self, peer: Peer, address: str, reason: str) -> None:
+    def set_pending(self, peer: Peer, address: str, reason: str) -> None:
         """The peer is pending; told once a run."""
         self.set_state(peer, "pending", reason)
-        if not peer.asked:
-            peer.set_asked()
+        if not peer.pending_reported:
+            peer.set_pending_reported()
             self._journal.append(PeerPending(peer=peer.ref, address=address), peer.stream_id)
 
     def link_up(self, peer: Peer, link: PeerLink) -> None:
@@ -353,7 +353,7 @@ class Registry:
             self._save_delivery(peer)
             log.info("%s is down: %s", peer.shown, reason)
         peer.delivery.progress.notify()
-        self._tell(peer)
+        self._notify(peer)
 
     def _save_delivery(self, peer: Peer) -> None:
         """Save how far links may have written; to strangers and silent connections nothing was."""

@@ -56,25 +56,25 @@ class Trust:
         peer.set_trust("accepted")
         if peer.state == "pending":
             self._registry.set_state(peer, "down", "accepted")
-        self._registry.acquaint(peer)
-        await self._keep(peer)
+        self._registry.set_known(peer)
+        await self._save(peer)
         return peer
 
     async def deny(self, spec: int | str) -> Peer:
         """Refuse the node of that slot or id, and cut its links."""
         peer = self._find(spec, "deny")
         peer.set_trust("denied")
-        self._registry.persistent.end(peer)
-        self._cut(peer, "denied")
+        self._registry.persistent.remove(peer)
+        self._close_links(peer, "denied")
         if not peer.is_up:
             self._registry.set_state(peer, "down", "denied")
-        await self._keep(peer)
+        await self._save(peer)
         return peer
 
     async def forget(self, spec: int | str) -> Peer:
         """End name, slot, wish and what is owed to it; it may come back as a stranger."""
         peer = self._registry.find(spec)
-        self._cut(peer, "terminated")
+        self._close_links(peer, "terminated")
         batch = self._registry.forget(peer)
         if batch is not None:
             await batch.wait()
@@ -85,7 +85,7 @@ class Trust:
         if not paths.valid_name(name) or reads_as_other(name):
             hint = f"{paths.NAME_RULE}, an IP address or a node id"
             raise ControlError("conflict", f"{name!r} is not a name", hint, reason="bad_name")
-        peer = self._native(self._registry.find(spec))
+        peer = self._require_node_id(self._registry.find(spec))
         await self._registry.rename(peer, name).wait()
         return peer
 
@@ -99,15 +99,15 @@ class Trust:
         if isinstance(spec, str) and is_node_id(spec):
             return self._registry.by_node(spec) or self._registry.unmet(spec)
         if isinstance(spec, int) or (spec.isascii() and spec.isdigit()):
-            return self._native(self._registry.find(spec))
-        begun = self._registry.starting(spec) if ID_PREFIX.fullmatch(spec) else []
+            return self._require_node_id(self._registry.find(spec))
+        begun = self._registry.with_prefix(spec) if ID_PREFIX.fullmatch(spec) else []
         if len(begun) == 1:
             return begun[0]
         raise self._undecided(spec, verb)
 
     def _undecided(self, spec: str, verb: str) -> ControlError:
         """The refusal of a name or of too few characters of an id: what to type instead."""
-        meant = [peer for peer in self._registry.meant_by(spec) if peer.node is not None]
+        meant = [peer for peer in self._registry.candidates(spec) if peer.node is not None]
         if not meant:
             hint = "`chatctl list --all` shows all peers; a node that was never met is given by its whole id"
             return ControlError("unknown_peer", f"there is no peer {spec[:128]!r}", hint)
@@ -120,7 +120,7 @@ class Trust:
             "conflict", message, f"say {forms}", reason="not_exact", candidates=[peer.slot for peer in meant]
         )
 
-    def _native(self, peer: Peer) -> Peer:
+    def _require_node_id(self, peer: Peer) -> Peer:
         if peer.node is None:
             hint = "a plain peer has no identity; `chatctl terminate` ends its connection"
             if peer.kind == "native":
@@ -128,11 +128,11 @@ class Trust:
             raise ControlError("conflict", f"{peer.name} has no node id", hint, reason="no_identity")
         return peer
 
-    def _cut(self, peer: Peer, reason: str) -> None:
+    def _close_links(self, peer: Peer, reason: str) -> None:
         for link in list(peer.links):
             link.close(reason)
 
-    async def _keep(self, peer: Peer) -> None:
+    async def _save(self, peer: Peer) -> None:
         self._registry.changed.notify()
         await self._registry.remember(peer).wait()
 

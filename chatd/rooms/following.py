@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic
 from chatd.journal.epochs import split_position
 from chatd.journal.journal import Journal
-from chatd.messages.references import NONE, References
+from chatd.messages.references import NO_REFERENCES, References
 from chatd.messages.states import REJECTED
 from chatd.peers.peer import Peer
 from chatd.rooms.hosted import CLOSED
@@ -29,7 +29,7 @@ class RoomFollowing:
         self._joined_rooms = joined_rooms
         self._node = node
 
-    def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NONE) -> None:
+    def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NO_REFERENCES) -> None:
         """Apply new frames of one host, in order. Those of rooms that we are not in only confirm our own messages.
 
         `references`: our messages that the frames may name.

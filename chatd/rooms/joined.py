@@ -74,7 +74,7 @@ class JoinedRooms:
         found += [one for one in self if one.name == name and one.state == IN]
         labelled = [one for one in found if at and one.label == spec]
         if at:
-            node = self._registry.naming.node_of(host)
+            node = self._registry.naming.resolve(host)
             found = labelled if node is None else [one for one in found if one.host == node]
         if len(found) == 1:
             return found[0]
@@ -115,7 +115,7 @@ class JoinedRooms:
             raise ControlError("rate_limited", f"this node is in {MOST_JOINED} rooms of {peer.name}", "leave one")
         nick = nicks.for_node(self._host_settings.name) if nick is None else nick
         nicks.check(nick)
-        self._registry.acquaint(peer)
+        self._registry.set_known(peer)
         stream_id = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
         self._stream_ids[node, name] = stream_id
         joined_room = self._by_host_and_name[node, name] = JoinedRoom(

@@ -13,7 +13,7 @@ from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.messages.inbox import above_watermark, close_if_failed, raise_watermarks
-from chatd.messages.references import NONE, References
+from chatd.messages.references import NO_REFERENCES, References
 from chatd.peers.peer import Peer, PeerLink
 from chatd.peers.registry import Registry
 from chatd.rooms.declarations import Declarations
@@ -43,7 +43,7 @@ class RoomRouter:
         self._registry = registry
 
     def receive(
-        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], references: References = NONE
+        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], references: References = NO_REFERENCES
     ) -> Batch | None:
         """Accept frames at positions of the peer's journal, in order. None: all of them are duplicates.
 

@@ -99,4 +99,4 @@ class Lobby:
         """Bob acknowledges everything that is committed here."""
         stand = self._stand
         stand.bob.delivery.mark_written(stand.journal.committed)
-        assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+        assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)

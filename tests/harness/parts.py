@@ -220,7 +220,7 @@ class Core:
         """The same, and its link has begun: the peer's `Hello` had that mark of our journal."""
         peer, link = self.up(node, name)
         await self.commit()
-        assert await self.chat.begin(peer, link, epoch or (self.journal.epoch if mark else None), mark) is not None
+        assert await self.chat.start_link(peer, link, epoch or (self.journal.epoch if mark else None), mark) is not None
         return peer, link
 
     def away(self, node: str = BOB, name: str = "bob") -> Peer:

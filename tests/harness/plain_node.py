@@ -31,7 +31,7 @@ class FakeNode:
         self.batch = Batch()
         return self.batch
 
-    def written(self, peer: Peer, seq: int) -> None:
+    def record_written(self, peer: Peer, seq: int) -> None:
         self.told.append(seq)
 
     lost = False

@@ -59,12 +59,12 @@ async def messages(links: Links, count: int) -> None:
     peer, link = links.registry.native(node_id("bob"), "bob", "192.0.2.1:7420"), FakeLink()
     links.registry.link_up(peer, link)
     await links.journal.settled()
-    assert await links.chat.begin(peer, link, None, 0) is not None
+    assert await links.chat.start_link(peer, link, None, 0) is not None
     for number in range(0, count, TURN):
         links.chat.send_all(peer, ["hello there"] * TURN)
         await links.journal.settled()
         peer.delivery.mark_written(links.journal.committed)
-        assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
+        assert links.chat.acknowledge(peer, links.journal.epoch, links.journal.committed)
         links.chat.inbox.receive_plain(peer, [f"hello {number}"] * TURN)
     links.registry.link_down(peer, link)
     await links.journal.settled()
@@ -124,7 +124,7 @@ async def room_joins(links: Links, count: int) -> None:
         if number % TURN == 0:
             await links.journal.settled()
             peer.delivery.mark_written(links.journal.committed)
-            assert links.chat.acknowledged(peer, links.journal.epoch, links.journal.committed)
+            assert links.chat.acknowledge(peer, links.journal.epoch, links.journal.committed)
     await links.journal.settled()
     links.registry.link_down(peer, link)
 

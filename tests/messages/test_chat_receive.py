@@ -156,14 +156,14 @@ async def test_a_link_starts_at_the_later_of_mark_and_acknowledgement(tmp_path: 
     async with standing(tmp_path) as core:
         bob, link = core.up()
         await core.commit()
-        assert await core.chat.begin(bob, link, None, 0) == 0
-        assert await core.chat.begin(bob, link, "zzzzzzzz", 99) == 0  # of a journal that was wiped
-        assert await core.chat.begin(bob, link, first, 4) == 4
-        assert await core.chat.begin(bob, link, None, 0) == 4  # an acknowledgement is final
-        assert await core.chat.begin(bob, link, first, 2) == 4
-        assert await core.chat.begin(bob, link, "zzzzzzzz", 99) == 4
-        assert await core.chat.begin(bob, link, first, 10) == 10
-        assert await core.chat.begin(bob, link, core.journal.epoch, 11) == 11
+        assert await core.chat.start_link(bob, link, None, 0) == 0
+        assert await core.chat.start_link(bob, link, "zzzzzzzz", 99) == 0  # of a journal that was wiped
+        assert await core.chat.start_link(bob, link, first, 4) == 4
+        assert await core.chat.start_link(bob, link, None, 0) == 4  # an acknowledgement is final
+        assert await core.chat.start_link(bob, link, first, 2) == 4
+        assert await core.chat.start_link(bob, link, "zzzzzzzz", 99) == 4
+        assert await core.chat.start_link(bob, link, first, 10) == 10
+        assert await core.chat.start_link(bob, link, core.journal.epoch, 11) == 11
         await core.commit()
         assert await core.types() == ["message"] * 10 + ["peer.up"]
 
@@ -172,7 +172,7 @@ async def test_a_mark_beyond_an_older_epoch_is_its_end_and_told(tmp_path: Path) 
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        assert await core.chat.begin(bob, link, first, 25) == 10
+        assert await core.chat.start_link(bob, link, first, 25) == 10
         await core.commit()
         event = last(core).event
         assert isinstance(event, PeerDiverged)
@@ -184,7 +184,7 @@ async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_pat
         empty = core.journal.epoch
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        assert await core.chat.begin(bob, link, empty, 25) == 0
+        assert await core.chat.start_link(bob, link, empty, 25) == 0
         await core.commit()
         event = last(core).event
         assert isinstance(event, PeerDiverged)
@@ -194,8 +194,8 @@ async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_pat
 async def test_a_mark_beyond_what_was_written_now_is_a_protocol_error(core: Core) -> None:
     bob, link = core.up()
     await core.commit()
-    assert await core.chat.begin(bob, link, core.journal.epoch, core.journal.committed) == core.journal.committed
-    assert await core.chat.begin(bob, link, core.journal.epoch, core.journal.committed + 1) is None
+    assert await core.chat.start_link(bob, link, core.journal.epoch, core.journal.committed) == core.journal.committed
+    assert await core.chat.start_link(bob, link, core.journal.epoch, core.journal.committed + 1) is None
 
 
 async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None:
@@ -204,12 +204,12 @@ async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None
         bob, _ = await core.linked()
         present = core.journal.epoch
         bob.delivery.mark_written(11)  # as if a link had written that
-        assert not core.chat.acknowledged(bob, present, 12)
-        assert not core.chat.acknowledged(bob, present, 10)  # of the epoch before
-        assert not core.chat.acknowledged(bob, first, 0)
+        assert not core.chat.acknowledge(bob, present, 12)
+        assert not core.chat.acknowledge(bob, present, 10)  # of the epoch before
+        assert not core.chat.acknowledge(bob, first, 0)
         assert core.journal.watermarks.acked == {}
-        assert core.chat.acknowledged(bob, first, 10)
-        assert core.chat.acknowledged(bob, present, 11)
+        assert core.chat.acknowledge(bob, first, 10)
+        assert core.chat.acknowledge(bob, present, 11)
         assert core.journal.watermarks.acked == {BOB: 11}
 
 
@@ -217,8 +217,8 @@ async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch=first, mark=10)
-        assert core.chat.acknowledged(bob, "zzzzzzzz", 40)
-        assert core.chat.acknowledged(bob, first, 40)
+        assert core.chat.acknowledge(bob, "zzzzzzzz", 40)
+        assert core.chat.acknowledge(bob, first, 40)
         assert core.journal.watermarks.acked == {BOB: 10}
 
 
@@ -228,9 +228,9 @@ async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch="zzzzzzzz", mark=3)
         bob.delivery.mark_written(5)
-        assert core.chat.acknowledged(bob, first, 7)
+        assert core.chat.acknowledge(bob, first, 7)
         assert core.journal.watermarks.acked == {BOB: 7}
-        assert not core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+        assert not core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
 
 
 # -- where the peer goes on
@@ -284,5 +284,5 @@ async def test_an_acknowledgement_beyond_what_we_have_of_an_older_epoch_is_of_al
     async with standing(tmp_path, World(inline=True)) as core:  # it was longer than this copy
         bob, _ = await core.linked()
         await core.write(bob)
-        assert core.chat.acknowledged(bob, epoch, last + 5)
+        assert core.chat.acknowledge(bob, epoch, last + 5)
         assert bob.delivery.outbox.count == 0

@@ -236,19 +236,19 @@ async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> No
     known = core.newest()
     for message_id in (known, "aaaaaaaa:2") * 2:
         with pytest.raises(NoCapacity) as notyet:
-            core.chat.lookup.found(message_id)
+            core.chat.lookup.find_now(message_id)
         await notyet.value.wait()
         if message_id == known:
-            assert core.chat.lookup.found(message_id).type == "message"
+            assert core.chat.lookup.find_now(message_id).type == "message"
         else:
             with pytest.raises(ControlError, match="there is no message"):
-                core.chat.lookup.found(message_id)
+                core.chat.lookup.find_now(message_id)
     assert not core.chat.lookup._looked_up
 
 
 async def test_what_nobody_asks_for_any_more_is_let_go(core: Core) -> None:
     for number in range(300):
         with pytest.raises(NoCapacity) as notyet:
-            core.chat.lookup.found(f"aaaaaaaa:{number}")
+            core.chat.lookup.find_now(f"aaaaaaaa:{number}")
         await notyet.value.wait()
     assert len(core.chat.lookup._looked_up) == 256

@@ -49,7 +49,7 @@ def outcomes(core: Core) -> list[tuple[str, int]]:
 def exact(core: Core, peer: Peer, *sizes: int) -> None:
     """As many messages of these sizes are owed, and the journal knows it."""
     assert (peer.delivery.outbox.count, peer.delivery.outbox.size) == (len(sizes), sum(sizes))
-    assert (core.registry.owed.messages, core.registry.owed.size) == (len(sizes), sum(sizes))
+    assert (core.registry.outbox_totals.messages, core.registry.outbox_totals.size) == (len(sizes), sum(sizes))
     rows = core.journal.store.query("SELECT messages, bytes FROM outboxes WHERE topic = ?", peer.stream_id)
     assert rows == [(len(sizes), sum(sizes))]
 
@@ -139,7 +139,7 @@ async def test_an_acknowledgement_decides_that_what_was_cancelled_is_delivered(c
     one, two = await say(core, bob, "1", "2")
     await core.write(bob)
     await cancel(core, bob, one)
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(one.position))
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.resolve(one.position))
     await core.commit()
     assert (await core.state(one), await core.state(two)) == ("delivered", "sent")
     assert (await refusal(core, bob, one)).details == {"reason": "delivered"}
@@ -226,7 +226,7 @@ async def test_what_is_delivered_stays_so_where_the_end_of_its_cancelling_was_no
         (one,) = await say(core, bob, "1")
         await core.write(bob)
         await cancel(core, bob, one)
-        core.chat.acknowledged(bob, first, core.journal.resolve(one.position))
+        core.chat.acknowledge(bob, first, core.journal.resolve(one.position))
         core.world.fault = DiskFull("no room")
         await core.commit()
         await core.flushed()
@@ -243,7 +243,7 @@ async def test_what_is_delivered_cannot_be_taken_back(core: Core) -> None:
     bob, _ = await core.linked()
     (one,) = await say(core, bob, "1")
     await core.write(bob)
-    core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     refused = await refusal(core, bob, one)
     assert (refused.kind, refused.details) == ("conflict", {"reason": "delivered"})
     assert "is delivered" in refused.message
@@ -300,7 +300,7 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
     await core.commit()
     outgoing = core.outgoing(bob)
     core.world.fault = DiskFull("no room")
-    assert await core.chat.begin(bob, link, None, 0) == 0
+    assert await core.chat.start_link(bob, link, None, 0) == 0
     assert await outgoing.next() == []
     assert link.reason == "storage_full"
     assert (bob.delivery.outbox.count, bob.delivery.outbox.size, bob.delivery.tentative) == (
@@ -320,17 +320,17 @@ async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core)
     expired, arrived, tentative, lost = await say(core, bob, "1", "2", "3", "4")
     await core.chat.states.end(bob, bob.delivery.outbox.first, 1, "expired").wait()
     assert await core.write(bob) == ["2", "3", "4"]
-    core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(arrived.position))
+    core.chat.acknowledge(bob, core.journal.epoch, core.journal.resolve(arrived.position))
     await cancel(core, bob, tentative)
     messages, states = (expired, arrived, tentative, lost), ["expired", "delivered", "cancelled", "cancelled"]
     await core.trust.forget("bob")
     assert [await core.state(message) for message in messages] == states
-    assert core.registry.owed.messages == 0
+    assert core.registry.outbox_totals.messages == 0
     core.registry.link_down(bob, link)
     again, _ = await core.linked()
     (new,) = await say(core, again, "5")
     assert await core.write(again) == ["5"]
-    assert core.chat.acknowledged(again, core.journal.epoch, core.journal.resolve(new.position))
+    assert core.chat.acknowledge(again, core.journal.epoch, core.journal.resolve(new.position))
     await core.flushed()
     assert [await core.state(message) for message in (*messages, new)] == [*states, "delivered"]
 
@@ -398,7 +398,7 @@ async def test_over_a_restart_a_ttl_goes_by_wall_time(tmp_path: Path, autojump_c
         await trio.sleep(41)
         core.chat.states.expire()
         assert await told(core) == [("expired", "1"), ("expired", "2")]
-        assert core.registry.owed.messages == 0
+        assert core.registry.outbox_totals.messages == 0
 
 
 async def test_what_expires_in_flight_is_decided_by_the_next_hello(timed: Core, autojump_clock: MockClock) -> None:
@@ -421,7 +421,7 @@ async def test_a_ttl_of_what_is_delivered_or_cancelled_ends_without_a_word(
     bob, _ = await timed.linked()
     delivered, _ = await say(timed, bob, "1", "2", ttl=5)
     await timed.write(bob)
-    timed.chat.acknowledged(bob, timed.journal.epoch, timed.journal.committed)
+    timed.chat.acknowledge(bob, timed.journal.epoch, timed.journal.committed)
     (cancelled,) = await say(timed, bob, "3", ttl=5)
     await cancel(timed, bob, cancelled)
     await trio.sleep(6)
@@ -442,7 +442,7 @@ async def test_a_cancelled_message_is_not_expired_after_a_restart(tmp_path: Path
         core.chat.states.expire()
         assert await core.state(one.position) == "cancelled"
         assert await told(core) == [("cancelled", "1")]
-        assert core.registry.owed.messages == 2
+        assert core.registry.outbox_totals.messages == 2
 
 
 async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autojump_clock: MockClock) -> None:
@@ -551,7 +551,7 @@ async def test_a_backlog_that_was_acknowledged_after_all_is_not_owed(tmp_path: P
         bob, _ = await core.linked(epoch=first, mark=int(messages[1199].position.split(":")[1]))
         assert bob.delivery.outbox.count == 300
         assert await core.write(bob) == [f"{number}" for number in range(1200, 1500)]
-        assert core.chat.acknowledged(bob, first, int(messages[-1].position.split(":")[1]))
+        assert core.chat.acknowledge(bob, first, int(messages[-1].position.split(":")[1]))
         await core.flushed()
         exact(core, bob)
     async with standing(tmp_path) as core:

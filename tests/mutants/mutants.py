@@ -1002,15 +1002,15 @@ MUTANTS = (
     Mutant(
         "all addresses of a peer are given up for one at which another node refuses",
         "chatd/net/dialer.py",
-        "registry.persistent.end(peer, None if refused.peer else address)",
-        "registry.persistent.end(peer)",
+        "registry.persistent.remove(peer, None if refused.peer else address)",
+        "registry.persistent.remove(peer)",
         tests("tests/net/test_dialer.py"),
     ),
     Mutant(
         "a peer that refuses is dialed at its other addresses",
         "chatd/net/dialer.py",
-        "registry.persistent.end(peer, None if refused.peer else address)",
-        "registry.persistent.end(peer, address)",
+        "registry.persistent.remove(peer, None if refused.peer else address)",
+        "registry.persistent.remove(peer, address)",
         tests("tests/net/test_dialer.py"),
     ),
     Mutant(

@@ -80,9 +80,9 @@ async def test_the_place_of_the_first_is_found_without_looking_at_all(core: Core
     before = core.journal.committed
     core.chat.inbox.receive(bob, link, [Text(EPOCH, seq * 2, "new") for seq in range(1, 101)])
     await core.commit()
-    assert await core.chat.lookup.place(bob, EPOCH, 1) == before
-    assert await core.chat.lookup.place(bob, EPOCH, 2) == before
-    assert await core.chat.lookup.place(bob, EPOCH, 3) == before + 1
-    assert await core.chat.lookup.place(bob, EPOCH, 1000) == core.journal.committed
-    assert await core.chat.lookup.place(bob, "zzzzzzzz", 1) == core.journal.committed
-    assert await counted(core, bob, 5, 9, after=await core.chat.lookup.place(bob, EPOCH, 5)) == (2, 2)
+    assert await core.chat.lookup.position_before(bob, EPOCH, 1) == before
+    assert await core.chat.lookup.position_before(bob, EPOCH, 2) == before
+    assert await core.chat.lookup.position_before(bob, EPOCH, 3) == before + 1
+    assert await core.chat.lookup.position_before(bob, EPOCH, 1000) == core.journal.committed
+    assert await core.chat.lookup.position_before(bob, "zzzzzzzz", 1) == core.journal.committed
+    assert await counted(core, bob, 5, 9, after=await core.chat.lookup.position_before(bob, EPOCH, 5)) == (2, 2)

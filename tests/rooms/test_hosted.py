@@ -292,6 +292,6 @@ async def test_a_node_that_never_acknowledges_its_leaving_comes_back_only_so_oft
     assert room.by_node == {}
     await core.commit()
     bob.delivery.mark_written(core.journal.committed)
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     assert core.router.declarations.apply(bob, [("lobby", "bob", True)]) == ([], [room])
     await core.commit()

@@ -10,7 +10,7 @@ import pytest
 from chatd.api.errors import ControlError
 from chatd.api.events import Message
 from chatd.journal.store import DiskFull
-from chatd.messages.chat import Options, Saying
+from chatd.messages.chat import Options, RoomTarget
 from chatd.peers.peer import Peer
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, Say
@@ -43,7 +43,7 @@ async def events(core: Core, joined_room: JoinedRoom) -> list[dict[str, Any]]:
 
 
 def say(core: Core, peer: Peer, joined_room: JoinedRoom, text: str) -> Message:
-    options = Options(saying=Saying(joined_room.label, joined_room.nick))
+    options = Options(room_target=RoomTarget(joined_room.label, joined_room.nick))
     return core.chat.send(peer, text, options)[0]
 
 
@@ -141,7 +141,7 @@ async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> No
     await core.commit()
     frames = await core.outgoing(bob).next()
     assert [(type(frame), getattr(frame, "room", "")) for frame in frames] == [(Say, "lobby")]
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     assert await core.state(message) == "sent"
     core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
     await core.commit()

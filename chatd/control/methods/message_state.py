@@ -75,7 +75,7 @@ class MessageStateWatch:
         peer = self._peer
         if self._now() in (wanted, "delivered", "failed"):
             return True
-        if peer.kind == "plain" or peer.delivery.outbox.owes(self._seq):
+        if peer.kind == "plain" or peer.delivery.outbox.contains(self._seq):
             return False
         if self._room is None or peer.delivery.forgotten:
             return True

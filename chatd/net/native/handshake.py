@@ -67,7 +67,7 @@ async def as_dialer(links: Links, stream: trio.SocketStream, dial: str, wanted: 
         hello = await shaking.their_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
         if pending:
-            registry.ask(peer, peer.address or "", waits_here(peer))
+            registry.set_pending(peer, peer.address or "", waits_here(peer))
             await shaking.leave()
             raise HandshakeRefused("pending", f"{peer.shown} {waits_here(peer)}", peer=peer)
         await shaking.first_frame(peer)
@@ -83,7 +83,7 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
         hello = await shaking.their_hello()
         peer = links.registry.native(shaking.node, hello.name, address)
         if links.trust.verdict(shaking.node) == "pending":
-            links.registry.ask(peer, address, waits_here(peer))
+            links.registry.set_pending(peer, address, waits_here(peer))
             message = f"{peer.shown} {waits_here(peer)}"
             await shaking.refuse("pending", message, peer, first=shaking.our_hello("answer"))
         if shaking.was_refused:
@@ -91,7 +91,7 @@ async def as_acceptor(links: Links, stream: trio.SocketStream, address: str) -> 
             await shaking.first_frame(peer)
         if peer.terminated and hello.dial == "redial":
             await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
-        links.registry.welcome(peer)
+        links.registry.clear_terminated(peer)
         _drop_lost(peer, hello)
         await links.journal.settled()
         await shaking.send(shaking.our_hello("answer"))
@@ -261,7 +261,7 @@ class _Handshake:
         """Both sides have said Hello."""
         self._links.faults.attach(self.stream.transport_stream, peer)
         peer.set_text_limits(hello.text_bytes, hello.text_chars)
-        self._links.clones.met(peer, hello.epoch)
+        self._links.clones.record_epoch(peer, hello.epoch)
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 
     def broken(self, error: BaseException) -> str:

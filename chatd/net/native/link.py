@@ -216,7 +216,7 @@ class NativeLink:
     def _handle(self, frame: Frame) -> None:
         match frame:
             case AckFrame(epoch=epoch, seq=seq):
-                if not self._chat.acknowledged(self.peer, epoch, seq):
+                if not self._chat.acknowledge(self.peer, epoch, seq):
                     raise RemoteError(f"an acknowledgement of {epoch}:{seq}, which was never sent")
                 if self._rooms.waits:
                     self._waker.wake()
@@ -233,7 +233,7 @@ class NativeLink:
             case Hello():
                 raise RemoteError("a second Hello")
             case Cloned(epoch=epoch):
-                self._links.clones.told(self.peer, epoch)
+                self._links.clones.record_report(self.peer, epoch)
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
             case Explore() | FoundFrame() | Explored():
@@ -249,7 +249,7 @@ class NativeLink:
     def _take_bye(self, reason: str) -> None:
         self.bye = reason
         if reason in ("terminated", "denied"):
-            self._links.registry.persistent.end(self.peer)
+            self._links.registry.persistent.remove(self.peer)
         self.close(reasons.ended(reason))
 
     def _take_pong(self, token: int, at: float) -> None:
@@ -277,12 +277,12 @@ class NativeLink:
 
     def _cloned(self) -> list[Frame]:
         """What the peer cannot notice itself."""
-        return [Cloned(self.peer.epochs.other)] if self.peer.is_cloned else []
+        return [Cloned(self.peer.epochs.previous)] if self.peer.is_cloned else []
 
     async def _begin(self) -> int | None:
         """Where this link starts; None if there is nothing to start."""
         peer = self.peer
-        start = await self._chat.begin(peer, self, self._hello.mark_epoch, self._hello.mark_seq)
+        start = await self._chat.start_link(peer, self, self._hello.mark_epoch, self._hello.mark_seq)
         if start is None:
             log.warning("%s claims to have more of this journal than was written", peer.shown)
             self.close("protocol")

@@ -10,7 +10,7 @@ say of messages of ours is looked up before they are taken (messages/references.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from chatd.messages.references import NONE, look_up
+from chatd.messages.references import NO_REFERENCES, look_up
 from chatd.messages.text import any_over
 from chatd.peers.peer import Peer, PeerLink
 from chatd.rooms.following import FromHost
@@ -41,7 +41,7 @@ class Receiver:
         self._journal = links.journal
         self._limits = links.config.text_bytes, links.config.max_text
         self._peer = peer
-        self._claims = NONE
+        self._claims = NO_REFERENCES
         self._resumed = False
         self._said: dict[str, int] = {}  # for each epoch of which something came: the mark that was acknowledged last
 
@@ -62,7 +62,7 @@ class Receiver:
 
     def forget(self) -> None:
         """The frames for which something was looked up are taken."""
-        self._claims = NONE
+        self._claims = NO_REFERENCES
 
     def resume(self, frame: Resume) -> None:
         """What comes starts after that position. Raises RemoteError."""

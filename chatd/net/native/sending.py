@@ -75,7 +75,7 @@ class SendCursor:
         entries, through = await self._journal.read(self.cursor, self._stream_ids, WRITE_ROWS)
         direct = [entry for entry in entries if entry.stream_id == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
-            await self._outcomes.read(peer, direct, through)
+            await self._outcomes.load_page(peer, direct, through)
         # Nothing is awaited from here on: what is owed now is written.
         self._outcomes.expire()
         ours = self._owed(direct, through)

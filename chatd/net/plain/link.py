@@ -56,7 +56,7 @@ class PlainChat(Protocol):
     def inbox(self) -> PlainReceiver:
         """Receives the texts of the peer."""
 
-    def written(self, peer: Peer, seq: int) -> None:
+    def record_written(self, peer: Peer, seq: int) -> None:
         """Everything up to and including `seq` is written."""
 
 
@@ -307,7 +307,7 @@ class PlainLink:
             self.sent += len(done)
             self._peer.delivery.count_sent(len(done))
             if done:
-                self._chat.written(self._peer, done[-1])
+                self._chat.record_written(self._peer, done[-1])
 
     # -- the end
 

@@ -22,7 +22,7 @@ async def written(stand: Stand) -> None:
 async def acknowledged(stand: Stand) -> None:
     """Bob acknowledges everything."""
     await written(stand)
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)
 
 
 async def sending(stand: Stand, client: Client, wait: str, **params: Any) -> int:
@@ -163,7 +163,7 @@ async def test_sent_to_a_plain_peer_is_written(stand: Stand, client: Client) -> 
     while not link.waiting:
         await trio.lowlevel.checkpoint()
     await stand.journal.settled()
-    stand.chat.written(peer, stand.journal.committed)
+    stand.chat.record_written(peer, stand.journal.committed)
     assert result_of(await client.answer(number))["state"] == "sent"
 
 

@@ -56,7 +56,7 @@ async def test_a_send_to_whom_it_cannot_go_is_refused(stand: Stand, client: Clie
     assert (await refused(client, "send", peer="bob", text="x")).kind == "forbidden"
     stand.bob.trust, stand.bob.terminated = None, True
     assert (await refused(client, "send", peer="bob", text="x")).kind == "peer_offline"
-    stand.registry.wanted("127.0.0.1:7499")
+    stand.registry.at_address("127.0.0.1:7499")
     assert (await refused(client, "send", peer="127.0.0.1:7499", text="x")).kind == "peer_offline"
     assert await texts(stand) == []
 
@@ -115,7 +115,7 @@ async def test_a_key_may_be_waited_for_again(stand: Stand, client: Client) -> No
     assert error.kind == "timeout"
     await stand.journal.settled()
     stand.bob.delivery.mark_written(stand.journal.committed)
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)
     again = await client.ask("send", peer="bob", text="x", key="k", wait="delivered", timeout=10)
     assert (again["id"], again["state"]) == (error.data["id"], "delivered")
 
@@ -126,7 +126,7 @@ async def test_a_client_is_slowed_at_the_bound_and_nothing_is_refused_or_out_of_
 ) -> None:
     """Bob receives 30 messages at a time."""
     count, done = 1000, trio.Event()
-    await stand.chat.begin(stand.bob, stand.bob.links[0], None, 0)
+    await stand.chat.start_link(stand.bob, stand.bob.links[0], None, 0)
     most = 0
 
     async def take() -> None:
@@ -137,7 +137,7 @@ async def test_a_client_is_slowed_at_the_bound_and_nothing_is_refused_or_out_of_
             owed = stand.bob.delivery.outbox.between(0, stand.journal.committed)
             if owed:
                 stand.bob.delivery.mark_written(owed[-1])
-                assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, owed[:30][-1])
+                assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, owed[:30][-1])
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(take)
@@ -161,7 +161,7 @@ async def test_the_outbox_of_a_peer_that_is_away_gets_full(stand: Stand, client:
 
 @pytest.mark.parametrize("stand", [{"outbox_messages": 3}], indirect=True)
 async def test_other_clients_go_on_while_one_is_slowed(stand: Stand, client: Client) -> None:
-    await stand.chat.begin(stand.bob, stand.bob.links[0], None, 0)
+    await stand.chat.start_link(stand.bob, stand.bob.links[0], None, 0)
     await client.write(b"".join(request("send", number, peer="bob", text=f"{number}") for number in range(4)))
     await client.lines(3)
     other = await stand.connect()
@@ -365,7 +365,7 @@ async def test_what_cannot_be_cancelled_says_why(stand: Stand, client: Client) -
     assert (error.kind, error.data["reason"]) == ("conflict", "not_ours")
     sent = await client.ask("send", peer="bob", text="x")
     stand.bob.delivery.mark_written(stand.journal.committed)
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)
     error = await refused(client, "cancel", id=sent["id"])
     assert (error.kind, error.data["reason"]) == ("conflict", "delivered")
     assert (await refused(client, "cancel", id="nonsense")).kind == "unknown_message"

@@ -47,7 +47,7 @@ async def shake(links: Links, script: Script, *, dial: str = "", identity: Ident
         nursery.start_soon(other)
         try:
             if dial:
-                wanted = links.registry.wanted("127.0.0.1:7421")
+                wanted = links.registry.at_address("127.0.0.1:7421")
                 outcome.established = await as_dialer(links, ours, dial, wanted)
             else:
                 outcome.established = await as_acceptor(links, ours, "127.0.0.1:50000")
