@@ -1,8 +1,8 @@
-"""Trust: who may talk to this node, and what people decided about peers.
+"""Trust: which nodes may talk to this one, and the decisions of its operator about peers.
 
-The TLS handshake proves an id and says nothing about trust; a verdict is asked for before any frame is taken. What
-was decided with `peer accept` and `peer deny` is remembered and beats the node's mode; `deny` beats everything. A
-decision is about a node id, never about a name: the name was chosen by the stranger itself.
+The TLS handshake proves a node id and says nothing about trust, so a verdict is requested before any frame is received.
+Decisions of `peer accept` and `peer deny` are kept and override the node's mode; `deny` overrides everything.
+A decision is about a node id, never about a name: a stranger chooses its name itself.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from chatd.peers.names import is_node_id, reads_as_other
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
-CANDIDATES_MOST = 8  # in a hint
+CANDIDATES_MOST = 8  # peers that a hint lists
 SENTENCES = {
     "open": "open: whoever reaches the port may talk",
     "known": "known: only the listed node ids may talk",
@@ -24,10 +24,10 @@ SENTENCES = {
 
 
 class Trust:
-    """The node's mode and its decisions.
+    """Mode and decisions of one node.
 
-    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and it holds
-    until the node ends.
+    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and the decision
+    holds until the node ends.
     """
 
     def __init__(self, mode: str, known: Iterable[str], registry: Registry) -> None:
@@ -37,7 +37,7 @@ class Trust:
 
     @property
     def sentence(self) -> str:
-        """What `status` says about it."""
+        """The mode as `chatctl status` shows it."""
         return SENTENCES[self.mode]
 
     def verdict(self, node: str) -> str:
@@ -51,7 +51,7 @@ class Trust:
         return "denied" if self.mode == "known" else "pending"
 
     async def accept(self, spec: int | str) -> Peer:
-        """Let the node of that slot or id talk; one that waits is let in when it dials again, or we do."""
+        """Let a node talk, given by slot or id. A pending one is let in at the next dial from either side."""
         peer = self._find(spec, "accept")
         peer.set_trust("accepted")
         if peer.state == "pending":
@@ -61,7 +61,7 @@ class Trust:
         return peer
 
     async def deny(self, spec: int | str) -> Peer:
-        """Refuse the node of that slot or id, and cut its links."""
+        """Refuse a node, given by slot or id, and close its links."""
         peer = self._find(spec, "deny")
         peer.set_trust("denied")
         self._registry.persistent.remove(peer)
@@ -72,7 +72,7 @@ class Trust:
         return peer
 
     async def forget(self, spec: int | str) -> Peer:
-        """End name, slot, wish and what is owed to it; it may come back as a stranger."""
+        """Drop a peer's name, slot, persistent addresses and outbox; it may come back as a stranger."""
         peer = self._registry.find(spec)
         self._close_links(peer, "terminated")
         batch = self._registry.forget(peer)
@@ -81,7 +81,7 @@ class Trust:
         return peer
 
     async def rename(self, spec: int | str, name: str) -> Peer:
-        """Pin another name to it."""
+        """Pin another name to a peer. Raises ControlError conflict."""
         if not paths.valid_name(name) or reads_as_other(name):
             hint = f"{paths.NAME_RULE}, an IP address or a node id"
             raise ControlError("conflict", f"{name!r} is not a name", hint, reason="bad_name")
@@ -90,7 +90,7 @@ class Trust:
         return peer
 
     def _find(self, spec: int | str, verb: str) -> Peer:
-        """The peer of a slot, a node id (also one that was never met), or 16 characters or more of one.
+        """Peer of a slot, of a node id (also of a node never met), or of the first 16 or more characters of one.
 
         Raises ControlError conflict for this node itself.
         """
@@ -106,7 +106,7 @@ class Trust:
         raise self._undecided(spec, verb)
 
     def _undecided(self, spec: str, verb: str) -> ControlError:
-        """The refusal of a name or of too few characters of an id: what to type instead."""
+        """Error for a name or too short an id; its hint is what to type instead."""
         meant = [peer for peer in self._registry.candidates(spec) if peer.node is not None]
         if not meant:
             hint = "`chatctl list --all` shows all peers; a node that was never met is given by its whole id"
