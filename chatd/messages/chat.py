@@ -1,8 +1,9 @@
-"""Chat: every decision about a message, in either direction.
+"""Chat: every decision about a message that goes out, and how far each peer has acknowledged.
 
-Outgoing: is the text allowed, may so much be owed to the peer (to a plain one: is there a link), then the journal.
-Incoming: is it new, then the journal and the mark in one transaction. What links write they read from the journal; only
-plain links are handed their texts. Sending and taking wait for nothing: a caller awaits the batch it gets.
+A message is accepted if its text is allowed and fits into the peer's outbox; for a plain peer, if there is a link. Then
+it is in the journal. Native links read from the journal what they write; plain links are handed their texts. The part
+`inbox` is for incoming messages. Sending waits for nothing: a caller awaits the batch that it gets. Called by
+`control/` and by the links.
 """
 
 import logging
@@ -29,12 +30,12 @@ from chatd.peers.registry import Registry
 from chatd.runtime import Runtime, stamp
 from chatd.wire.lines import TextRefused
 
-STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
+STALL_S = 10.0  # an outbox at its bound is full if nothing was acknowledged for so long
 log = logging.getLogger("chatd.chat")
 
 
 class RoomTarget(NamedTuple):
-    """In which room of the peer something is said, by whom, and to whom alone: (nick, node id or None)."""
+    """Room of the peer in which a message is said, nick of the sender, and one recipient: (nick, node id or None)."""
 
     label: str
     nick: str
@@ -42,14 +43,14 @@ class RoomTarget(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The message that one answers: its id here and, unless it came direct from a plain peer, its global id."""
+    """Message that is answered: its id here and, unless it came directly from a plain peer, its global id."""
 
     id: str
     global_id: str | None
 
 
 class Options(NamedTuple):
-    """How a message is to be sent, which one it answers, and whether it is said in a room."""
+    """How a message is sent, which one it answers, and in which room it is said."""
 
     ttl: float | None = None  # seconds
     key: str | None = None
@@ -62,7 +63,7 @@ DEFAULT_OPTIONS = Options()
 
 
 class Chat:
-    """The decisions of one node."""
+    """Decisions of one node."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class Chat:
     ) -> None:
         """Read what the last run left (blocking).
 
-        `node` is our own id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
+        `node` is this node's id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
         acknowledged everything up to and including seq.
         """
         self.states = MessageStates(journal, registry, now=now, wall=runtime.wall())
@@ -93,14 +94,14 @@ class Chat:
     # -- out
 
     def find_keyed(self, peer: Peer, text: str, key: str) -> int | None:
-        """The seq of the message that was sent with that key. Raises ControlError, and NoCapacity."""
+        """Seq of the message that was sent with that key, or None. Raises ControlError, and NoCapacity."""
         check_characters(text)
         return self.keys.find(key, peer.stream_id, text)
 
     def send(self, peer: Peer, text: str, options: Options = DEFAULT_OPTIONS) -> tuple[Message, Batch]:
-        """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
+        """Append a message for a peer; it is accepted when the batch is committed. Look a key up before (`find_keyed`).
 
-        Raises ControlError, and NoCapacity where the caller has to be slowed.
+        Raises ControlError, and NoCapacity if the caller must wait.
         """
         if peer.kind == "native" and not (text and text.isprintable()):
             check_characters(text)
@@ -113,7 +114,7 @@ class Chat:
     def send_all(
         self, peer: Peer, texts: Sequence[str], options: Options = DEFAULT_OPTIONS
     ) -> tuple[list[Message], Batch]:
-        """The same for neighbours that go to one native peer, or to one of its rooms: all of them or none."""
+        """Append several messages for one native peer, or for one of its rooms: all of them or none."""
         check_texts(texts)
         return self._send_native(peer, texts, options)
 
@@ -132,7 +133,7 @@ class Chat:
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
-        """Whether so many more may be owed to it. Raises ControlError, NoCapacity."""
+        """Raise ControlError or NoCapacity if the outbox may not take `count` more messages."""
         away = peer.link is None
         if peer.terminated or peer.node is None or (away and not options.queue):
             raise _offline(peer)
@@ -199,7 +200,7 @@ class Chat:
         return messages, self._journal.append_all(messages, peer.stream_id, "out")
 
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
-        """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
+        """Limits of a text, here and at the peer: bytes, and characters (0: no limit)."""
         config = self._config
         characters = min(filter(None, (config.max_text, peer_chars)), default=0)
         return min(config.text_bytes, peer_bytes or config.text_bytes), characters
@@ -211,10 +212,10 @@ class Chat:
     # -- positions
 
     async def start_link(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
-        """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote.
+        """Return the seq after which a link starts, given the peer's watermark of this journal.
 
-        The mark is an acknowledgement. Of an only link it says also what of former ones has not arrived, and will not;
-        while there is another one, that may still bring what the mark does not show.
+        None: the peer claims to have what was never written. The watermark is an acknowledgement. On the only link to
+        the peer, it also says what of former links has not arrived and will not. Another link may still bring that.
         """
         start = self._start_of(peer, epoch, seq)
         if start is None:
@@ -241,10 +242,10 @@ class Chat:
         return max(acked, span[1])
 
     def acknowledge(self, peer: Peer, epoch: str, seq: int) -> bool:
-        """The peer has committed everything up to there; False if we never wrote that to it.
+        """The peer has committed everything up to that position; False if that was never written to it.
 
-        What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own. Of an older one that
-        is here again it may have more than its Hello has told, written by what we were then.
+        A position in an epoch that this journal has lost (wiped or restored) is no error of the peer. Of an older epoch
+        that is here again, the peer may have more than its `Hello` has told, written by this node then.
         """
         span = self._journal.span(epoch)
         if span is None:

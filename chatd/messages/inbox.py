@@ -82,10 +82,10 @@ class Inbox:
     def resume(self, peer: Peer, epoch: str, seq: int) -> None:
         """The peer continues after that position of its journal: what is missing here before it will not come."""
         node = peer.node or ""
-        mark = self._journal.watermarks.appended(node, epoch)
-        if seq <= mark:
+        watermark = self._journal.watermarks.appended(node, epoch)
+        if seq <= watermark:
             return
-        newest = (epoch, mark) if mark else self._journal.watermarks.committed(node)
+        newest = (epoch, watermark) if watermark else self._journal.watermarks.committed(node)
         after = f"{newest[0]}:{newest[1]}" if newest else None
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
         batch = self._journal.raise_watermark(node, epoch, seq)
@@ -95,15 +95,15 @@ class Inbox:
 
 def above_watermark(journal: Journal, node: str, frames: Iterable[F]) -> list[F]:
     """The frames that are new: each is above the watermark of its epoch, and above the new ones before it."""
-    new, marks = list[F](), dict[str, int]()
-    epoch, mark = "", 0
+    new, watermarks = list[F](), dict[str, int]()
+    epoch, watermark = "", 0
     for frame in frames:
         if frame.epoch != epoch:
-            marks[epoch] = mark
+            watermarks[epoch] = watermark
             epoch = frame.epoch
-            mark = marks.get(epoch) or journal.watermarks.appended(node, epoch)
-        if frame.seq > mark:
-            mark = frame.seq
+            watermark = watermarks.get(epoch) or journal.watermarks.appended(node, epoch)
+        if frame.seq > watermark:
+            watermark = frame.seq
             new.append(frame)
     return new
 

@@ -50,8 +50,8 @@ class Directory:
     def by_slot(self, slot: int) -> Peer | None:
         return self._by_slot.get(slot)
 
-    def by_stream_id(self, key: int) -> Peer | None:
-        return self._by_stream_id.get(key)
+    def by_stream_id(self, stream_id: int) -> Peer | None:
+        return self._by_stream_id.get(stream_id)
 
     def by_node(self, node: str) -> Peer | None:
         return self._by_node.get(node)

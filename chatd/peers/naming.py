@@ -23,7 +23,7 @@ class NodeNames:
         self._name = name
 
     def resolve(self, spec: str) -> str | None:
-        """Node id that `spec` means: of a peer or of this node. Empty for a peer without one, None if there is no such node.
+        """Node id that `spec` means: of a peer or this node. Empty for a peer without one, None if there is no node.
 
         Raises ControlError ambiguous_peer.
         """

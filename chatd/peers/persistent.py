@@ -15,8 +15,8 @@ from chatd.peers.peer import Peer
 from chatd.runtime import Broadcast
 
 MOST_ADDRESSES = 8  # per peer: one that moves all the time must not fill the list
-WISHES = "SELECT kind, address, topic, slot, nick FROM wishes ORDER BY slot, address"
-WISH = "INSERT OR REPLACE INTO wishes (kind, address, topic, slot, nick) VALUES (?, ?, ?, ?, ?)"
+ROWS = "SELECT kind, address, topic, slot, nick FROM wishes ORDER BY slot, address"
+_SAVE = "INSERT OR REPLACE INTO wishes (kind, address, topic, slot, nick) VALUES (?, ?, ?, ?, ?)"
 log = logging.getLogger("chatd.wishes")
 
 
@@ -82,13 +82,11 @@ class PersistentPeers:
         """Set dialect and nick of a room server, also of its stored addresses."""
         if (peer.dialect, peer.nick) == (dialect, nick):
             return
-        wished, lasting = (
-            list(peer.persistent_addresses),
-            [known for known in peer.persistent_addresses if self._saved.get(_key(peer, known)) is peer],
-        )
+        addresses = list(peer.persistent_addresses)
+        lasting = [known for known in addresses if self._saved.get(_key(peer, known)) is peer]
         self.remove(peer)
         peer.set_dialect(dialect, nick)
-        for address in reversed(wished):  # the last one that is added is dialed first
+        for address in reversed(addresses):  # the last one that is added is dialed first
             self.add(peer, address, lasting=address in lasting)
 
     def _notify(self, peer: Peer) -> None:
@@ -120,7 +118,7 @@ class PersistentPeers:
         peer = self._saved.get(key)
         if peer is None:
             return "DELETE FROM wishes WHERE kind = ? AND address = ?", key
-        return WISH, (*key, peer.stream_id, peer.slot, peer.nick)
+        return _SAVE, (*key, peer.stream_id, peer.slot, peer.nick)
 
 
 def _key(peer: Peer, address: str) -> tuple[str, str]:

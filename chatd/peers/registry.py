@@ -23,12 +23,13 @@ from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
 from chatd.peers.naming import NodeNames
 from chatd.peers.outbox import OutboxTotals
 from chatd.peers.peer import ROW, Peer, PeerLink
-from chatd.peers.persistent import WISHES, PersistentPeers
+from chatd.peers.persistent import ROWS as PERSISTENT_ROWS
+from chatd.peers.persistent import PersistentPeers
 from chatd.runtime import Broadcast, Runtime
 
 GONE_PEERS = 256  # strangers and plain peers without a link that are still listed
 PENDING_PEERS = 256
-NEWEST_TOPIC = (
+NEWEST_STREAM_ID = (
     "SELECT max(topic) FROM (SELECT max(topic) AS topic FROM events WHERE topic IS NOT NULL "
     "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
     "UNION ALL SELECT max(topic) FROM consumers UNION ALL SELECT max(topic) FROM rooms)"
@@ -56,15 +57,15 @@ class Registry:
         query = journal.store.query
         for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
             self._recall(*row)
-        for row in query(WISHES):
+        for row in query(PERSISTENT_ROWS):
             self._recall_persistent(*row)
-        newest_topic = query(NEWEST_TOPIC)[0][0] or 0
-        self._next_key = max([newest_topic, *(peer.stream_id for peer in self)]) + 1
+        newest = query(NEWEST_STREAM_ID)[0][0] or 0
+        self._next_stream_id = max([newest, *(peer.stream_id for peer in self)]) + 1
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
 
     def _recall(
         self,
-        key: int,
+        stream_id: int,
         slot: int,
         node: str,
         name: str,
@@ -74,14 +75,14 @@ class Registry:
         terminated: int,
         known: int,
     ) -> None:
-        peer = self._make(key, slot, "native", name, node, address)
+        peer = self._make(stream_id, slot, "native", name, node, address)
         is_known = bool(known) or node.startswith(self._listed)
         peer.recall(pinned=bool(pinned), trust=trust, terminated=bool(terminated), known=is_known)
 
-    def _recall_persistent(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
+    def _recall_persistent(self, kind: str, address: str, stream_id: int, slot: int, nick: str) -> None:
         peer = self._directory.by_slot(slot)
         if peer is None:  # plain, or no node has ever answered there
-            peer = self._make(key, slot, "native" if kind == "native" else "plain", address, None, address)
+            peer = self._make(stream_id, slot, "native" if kind == "native" else "plain", address, None, address)
             peer.set_known()
         self.persistent.recall(peer, address, kind, nick)
 
@@ -107,8 +108,8 @@ class Registry:
         called = self._directory.by_name(spec) or self._directory.by_address(spec)
         return [*begun, *(peer for peer in called if peer not in begun)]
 
-    def by_stream_id(self, key: int) -> Peer | None:
-        return self._directory.by_stream_id(key)
+    def by_stream_id(self, stream_id: int) -> Peer | None:
+        return self._directory.by_stream_id(stream_id)
 
     def by_node(self, node: str) -> Peer | None:
         return self._directory.by_node(node)
@@ -234,8 +235,8 @@ class Registry:
 
     def new_stream_id(self) -> int:
         """A stream id that was never used."""
-        self._next_key += 1
-        return self._next_key - 1
+        self._next_stream_id += 1
+        return self._next_stream_id - 1
 
     def _evict(self) -> None:
         """Drop the oldest peers beyond the bounds that have no link, no persistent address and no row."""

@@ -166,8 +166,8 @@ MUTANTS = (
     Mutant(
         "duplicates are judged by the committed mark",
         "chatd/messages/inbox.py",
-        "mark = marks.get(epoch) or journal.watermarks.appended(node, epoch)",
-        "mark = marks.get(epoch) or journal.watermarks.committed_in(node, epoch)",
+        "watermark = watermarks.get(epoch) or journal.watermarks.appended(node, epoch)",
+        "watermark = watermarks.get(epoch) or journal.watermarks.committed_in(node, epoch)",
         tests("tests/messages/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
     ),
     Mutant(

@@ -75,9 +75,9 @@ async def test_it_is_over_a_while_after_the_last_return_and_told_again_after_tha
     await trio.lowlevel.checkpoint()
     assert not bob.is_cloned
     assert clones.warnings() == []
-    clones.met(bob, A)
+    clones.record_epoch(bob, A)
     monkeypatch.undo()
-    clones.met(bob, B)
+    clones.record_epoch(bob, B)
     assert len(await told(core)) == 2
 
 
