@@ -221,7 +221,7 @@ MUTANTS = (
         "two links share one send cursor",
         TEXTS,
         "        self.cursor = self._fed = seq",
-        "        self.cursor = self._fed = max(seq, self._peer.reached)",
+        "        self.cursor = self._fed = max(seq, self._peer.delivery.written)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -676,7 +676,7 @@ MUTANTS = (
         "a stranger is accepted by the name that it chose",
         "chatd/peers/trust.py",
         "        if len(begun) == 1:\n",
-        "        begun = begun or self._registry.meant_by(spec)\n        if len(begun) == 1:\n",
+        "        begun = begun or self._registry.candidates(spec)\n        if len(begun) == 1:\n",
         tests("tests/peers/test_trust.py"),
     ),
     Mutant(
