@@ -192,11 +192,11 @@ class Chat:
         if (answered := options.re) is not None:
             for message in messages:
                 message.re, message.re_global_id = answered.id, answered.global_id or msgspec.UNSET
-        if (saying := options.room_target) is not None:
+        if (target := options.room_target) is not None:
             for message in messages:
-                message.room, message.nick = saying.label, saying.nick
-                if saying.to is not None:
-                    message.to, message.to_node = saying.to
+                message.room, message.nick = target.label, target.nick
+                if target.to is not None:
+                    message.to, message.to_node = target.to
         return messages, self._journal.append_all(messages, peer.stream_id, "out")
 
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:

@@ -309,8 +309,8 @@ async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: 
     membership = core.router.joined_rooms.join(bob, "hall", "al")
     core.router.joined_rooms.receive_roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
     await living.consumer("room", Filter(room="hall@bob"), membership.stream_id)
-    saying = RoomTarget(membership.label, membership.nick)
-    placed, refused = await say(core, bob, saying=saying), await say(core, bob, saying=saying)
+    target = RoomTarget(membership.label, membership.nick)
+    placed, refused = await say(core, bob, room_target=target), await say(core, bob, room_target=target)
     await living.write(bob)
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered?", "taken? room"]
     core.world.now += 1

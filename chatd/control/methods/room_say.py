@@ -71,8 +71,8 @@ def _say(
     if isinstance(room, HostedRoom):
         member = None if to is None else node.hosted_rooms.find_member(room, to)
         return node.posting.post(room, own_in(room), texts, member)
-    saying = RoomTarget(room.label, room.nick, None if to is None else _find_member(room, to))
-    return node.chat.send_all(_host(node, room), texts, Options(room_target=saying))
+    target = RoomTarget(room.label, room.nick, None if to is None else _find_member(room, to))
+    return node.chat.send_all(_host(node, room), texts, Options(room_target=target))
 
 
 def _find_member(room: JoinedRoom, nick: str) -> tuple[str, str | None]:
