@@ -12,7 +12,8 @@ import trio
 
 from chatd.api.events import PeerCloned
 from chatd.journal.journal import Journal
-from chatd.peers.peer import CLONED_FOR_S, Peer
+from chatd.peers.epochs import CLONED_FOR_S
+from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
 REPORTERS: Final = 16  # peers of which a report about this node is kept

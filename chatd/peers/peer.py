@@ -4,23 +4,18 @@ Owns what is known of the peer itself; the messages that go to it are its `Deliv
 and change them by calling methods. Knows no sockets: PeerLink says what the core may do with a live connection.
 """
 
-from typing import Final, Protocol
-
-import trio
+from typing import Protocol
 
 from chatd.api.results import LinkFaults, PeerRecord, PeerRef
 from chatd.journal.batch import Batch, Statement
 from chatd.peers.delivery import Delivery
+from chatd.peers.epochs import PeerEpochs
 from chatd.peers.names import SHORT_ID
 from chatd.runtime import Broadcast, stamp
 
 ROW = "id, slot, node, name, pinned, address, trust, terminated, known"
 # Replaces by node too: a row whose deletion met a full disk may still be there.
 PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-EPOCHS_KEPT: Final = 8  # of one peer, in this run
-# So many returns of an older epoch prove a clone. One may be a Hello that was in flight when its node was killed.
-RETURNS: Final = 2
-CLONED_FOR_S: Final = 600.0  # after the last return
 
 
 class PeerLink(Protocol):
@@ -59,46 +54,6 @@ class PlainLink(PeerLink, Protocol):
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         """Write the text once the batch is committed."""
-
-
-class PeerEpochs:
-    """Epochs that a peer has announced in its `Hello` in this run, newest last."""
-
-    __slots__ = ("_known", "_last", "_returns")
-
-    def __init__(self) -> None:
-        self._known: list[str] = []
-        self._returns = 0
-        self._last = float("-inf")  # trio's clock: when an older one came back
-
-    def add(self, epoch: str) -> None:
-        """Make this epoch the newest one."""
-        if epoch == self.newest:
-            return
-        if epoch in self._known:
-            self._returns = self._returns + 1 if self._is_recent else 1
-            self._last = trio.current_time()
-            self._known.remove(epoch)
-        self._known = [*self._known[1 - EPOCHS_KEPT :], epoch]
-
-    @property
-    def alternate(self) -> bool:
-        """Whether older epochs come back, because several nodes run with the peer's identity."""
-        return self._returns >= RETURNS and self._is_recent
-
-    @property
-    def _is_recent(self) -> bool:
-        return trio.current_time() - self._last < CLONED_FOR_S
-
-    @property
-    def newest(self) -> str:
-        """Epoch of the newest `Hello`; empty before the first."""
-        return self._known[-1] if self._known else ""
-
-    @property
-    def previous(self) -> str:
-        """Epoch before the newest; empty if there is none."""
-        return self._known[-2] if len(self._known) > 1 else ""
 
 
 class Peer:

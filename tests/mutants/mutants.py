@@ -752,7 +752,7 @@ MUTANTS = (
     ),
     Mutant(
         "a node that restarts is taken for two",
-        "chatd/peers/peer.py",
+        "chatd/peers/epochs.py",
         "        if epoch in self._known:\n",
         "        if self._known:\n",
         tests("tests/peers/test_clones.py"),

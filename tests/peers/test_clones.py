@@ -7,7 +7,7 @@ import trio
 
 from chatd.api.events import PeerCloned
 from chatd.peers import clones as clones_module
-from chatd.peers import peer as peer_module
+from chatd.peers import epochs as epochs_module
 from chatd.peers.clones import REPORT_FOR_S, REPORTERS, Clones
 from chatd.peers.peer import Peer
 from tests.harness.parts import CAROL, Core
@@ -71,7 +71,7 @@ async def test_it_is_over_a_while_after_the_last_return_and_told_again_after_tha
     for epoch in (A, B, A, B):
         clones.record_epoch(bob, epoch)
     assert bob.is_cloned
-    monkeypatch.setattr(peer_module, "CLONED_FOR_S", 0.0)
+    monkeypatch.setattr(epochs_module, "CLONED_FOR_S", 0.0)
     await trio.lowlevel.checkpoint()
     assert not bob.is_cloned
     assert clones.warnings() == []
