@@ -128,7 +128,7 @@ async def _wait_for_first_commit(start: Batch, journal: Journal) -> None:
 
 def _journal_lost(node: Node) -> StorageFailure:
     """The failure to report after the journal files were removed, with the number of lost messages."""
-    undelivered = node.registry.owed.messages
+    undelivered = node.registry.outbox_totals.messages
     text = f"journal {node.journal.store.path} was removed or replaced while the node ran"
     if undelivered:
         text += f"; {undelivered} undelivered messages are lost with it"

@@ -75,7 +75,7 @@ class Files:
         if not node.journal.lost:
             self._lost_at = None
             return
-        undelivered = node.registry.owed.messages
+        undelivered = node.registry.outbox_totals.messages
         if self._lost_at is None:
             self._lost_at = now
             log.warning("nothing new is accepted; this node delivers its outbox (%d messages) and stops", undelivered)

@@ -66,7 +66,7 @@ class Kept:
             journal=self.journal,
             runtime=self.world,
             config=self.config,
-            registry=SimpleNamespace(owed=self.owed),
+            registry=SimpleNamespace(outbox_totals=self.owed),
             request_stop=self.stops.append,
             problems=self.problems,
             set_problem=partial(Node.set_problem, cast(Node, self)),

@@ -16,11 +16,11 @@ from chatd.config.flags import Flags, flag_of, parse_flags
 from chatd.config.link_faults import parse_link_faults
 from chatd.config.settings import SETTINGS, Config, ConfigError
 from chatd.config.values import Explained, Kind, format_address, nearest, parse_room_port
+from chatd.formats import TEXT_OVERHEAD
 
 VARIABLES = {f"CHATD_{name.upper()}": name for name in SETTINGS}
 NOT_IN_FILES = {"node", "config"}  # they select the file
 OF_ONE_NODE = {"node", "config", "socket", "state"}  # with `-n`, the variables of these belong to another node
-FRAME_ROOM = 512  # what a frame needs besides its text: TEXT_OVERHEAD of wire/frames.py
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -167,7 +167,7 @@ def _check(config: Config) -> None:
     _check_room_ports(config)
     _check_faults(config)
     for low, high, room in (
-        ("text_bytes", "frame_bytes", FRAME_ROOM),
+        ("text_bytes", "frame_bytes", TEXT_OVERHEAD),
         ("ping_after", "dead_after", 0),
         ("redial_min", "redial_max", 0),
     ):

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from chatd import paths
+from chatd.formats import DECIDING_PREFIX, ID_CHARACTER, NODE_ID_LENGTH
 
 Number = TypeVar("Number", int, float)
 
@@ -24,8 +25,7 @@ DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB)?", re.ASCII)
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 HOST = re.compile(r"(?!-)[\w.-]{1,253}")
-NODE_ID = re.compile(r"[a-z2-7]{52}")
-ID_PREFIX = re.compile(r"[a-z2-7]{16,52}")  # 80 bits or more: no other node id can be forged with this prefix
+ID_PREFIX = re.compile(rf"{ID_CHARACTER}{{{DECIDING_PREFIX},{NODE_ID_LENGTH}}}")
 PORT = re.compile(r"[0-9]{1,5}")
 DIALECTS = ("address", "name")
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")

@@ -1,8 +1,9 @@
-"""Chat: every decision about a message, in either direction.
+"""Chat: every decision about a message that goes out, and how far each peer has acknowledged.
 
-Outgoing: is the text allowed, may so much be owed to the peer (to a plain one: is there a link), then the journal.
-Incoming: is it new, then the journal and the mark in one transaction. What links write they read from the journal; only
-plain links are handed their texts. Sending and taking wait for nothing: a caller awaits the batch it gets.
+A message is accepted if its text is allowed and fits into the peer's outbox; for a plain peer, if there is a link. Then
+it is in the journal. Native links read from the journal what they write; plain links are handed their texts. The part
+`inbox` is for incoming messages. Sending waits for nothing: a caller awaits the batch that it gets. Called by
+`control/` and by the links.
 """
 
 import logging
@@ -14,28 +15,27 @@ import msgspec
 import trio
 
 from chatd.api.errors import ControlError
-from chatd.api.events import Gap, Message, PeerDiverged, Receipt
+from chatd.api.events import Message, PeerDiverged, Receipt
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
+from chatd.messages.inbox import Inbox
 from chatd.messages.keys import Keys
 from chatd.messages.lookup import MessageLookup
-from chatd.messages.references import NONE, References
 from chatd.messages.states import MessageStates
 from chatd.messages.text import check_characters, check_length, check_lengths, check_texts
 from chatd.peers.outbox import NoCapacity
 from chatd.peers.peer import NativeLink, Peer, PeerLink, PlainLink
 from chatd.peers.registry import Registry
 from chatd.runtime import Runtime, stamp
-from chatd.wire.frames import Text
 from chatd.wire.lines import TextRefused
 
-STALL_S = 10.0  # an outbox at its bound, of which nothing was acknowledged for so long, is full
+STALL_S = 10.0  # an outbox at its bound is full if nothing was acknowledged for so long
 log = logging.getLogger("chatd.chat")
 
 
-class Saying(NamedTuple):
-    """In which room of the peer something is said, by whom, and to whom alone: (nick, node id or None)."""
+class RoomTarget(NamedTuple):
+    """Room of the peer in which a message is said, nick of the sender, and one recipient: (nick, node id or None)."""
 
     label: str
     nick: str
@@ -43,27 +43,27 @@ class Saying(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The message that one answers: its id here and, unless it came direct from a plain peer, its global id."""
+    """Message that is answered: its id here and, unless it came directly from a plain peer, its global id."""
 
     id: str
     global_id: str | None
 
 
 class Options(NamedTuple):
-    """How a message is to be sent, which one it answers, and whether it is said in a room."""
+    """How a message is sent, which one it answers, and in which room it is said."""
 
     ttl: float | None = None  # seconds
     key: str | None = None
     queue: bool = True
     re: Answered | None = None
-    saying: Saying | None = None
+    room_target: RoomTarget | None = None
 
 
-PLAINLY = Options()
+DEFAULT_OPTIONS = Options()
 
 
 class Chat:
-    """The decisions of one node."""
+    """Decisions of one node."""
 
     def __init__(
         self,
@@ -77,12 +77,13 @@ class Chat:
     ) -> None:
         """Read what the last run left (blocking).
 
-        `node` is our own id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
+        `node` is this node's id and `now` is trio's clock. `on_acknowledged(node, seq)` is called when a node has
         acknowledged everything up to and including seq.
         """
         self.states = MessageStates(journal, registry, now=now, wall=runtime.wall())
         self.keys = Keys(journal)
         self.lookup = MessageLookup(journal, registry, node)
+        self.inbox = Inbox(node, journal, registry)
         self._config = config
         self._journal = journal
         self._registry = registry
@@ -92,15 +93,15 @@ class Chat:
 
     # -- out
 
-    def said(self, peer: Peer, text: str, key: str) -> int | None:
-        """The seq of the message that was sent with that key. Raises ControlError, and NoCapacity."""
+    def find_keyed(self, peer: Peer, text: str, key: str) -> int | None:
+        """Seq of the message that was sent with that key, or None. Raises ControlError, and NoCapacity."""
         check_characters(text)
         return self.keys.find(key, peer.stream_id, text)
 
-    def send(self, peer: Peer, text: str, options: Options = PLAINLY) -> tuple[Message, Batch]:
-        """Accept a message for a peer; it is accepted when the batch is committed. One with a key is not `said` yet.
+    def send(self, peer: Peer, text: str, options: Options = DEFAULT_OPTIONS) -> tuple[Message, Batch]:
+        """Append a message for a peer; it is accepted when the batch is committed. Look a key up before (`find_keyed`).
 
-        Raises ControlError, and NoCapacity where the caller has to be slowed.
+        Raises ControlError, and NoCapacity if the caller must wait.
         """
         if peer.kind == "native" and not (text and text.isprintable()):
             check_characters(text)
@@ -110,57 +111,51 @@ class Chat:
             self.keys.add(options.key, self._journal.appended, peer.stream_id, text, batch)
         return message, batch
 
-    def send_all(self, peer: Peer, texts: Sequence[str], options: Options = PLAINLY) -> tuple[list[Message], Batch]:
-        """The same for neighbours that go to one native peer, or to one of its rooms: all of them or none."""
+    def send_all(
+        self, peer: Peer, texts: Sequence[str], options: Options = DEFAULT_OPTIONS
+    ) -> tuple[list[Message], Batch]:
+        """Append several messages for one native peer, or for one of its rooms: all of them or none."""
         check_texts(texts)
         return self._send_native(peer, texts, options)
 
     def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         self._admit(peer, len(texts), options)
         check_lengths(texts, *self._limits(peer.text_bytes, peer.text_chars))
-        before, outbox = self._journal.appended, peer.outbox
         messages, batch = self._append_out(peer, texts, options)
         if batch.done:
             return messages, batch  # the journal is broken, and says so
-        if not outbox.count:
-            outbox.moved_at = trio.current_time()
-        sizes = [len(entry.raw) for entry in batch.entries[-len(texts) :]]
-        seqs = range(before + 1, self._journal.appended + 1)
-        outbox.add(seqs, sizes, in_room=options.saying is not None)
-        if options.saying is not None:
-            peer.unheard.add(seqs, [0] * len(sizes))
-        batch.if_failed(peer, partial(self._take_back, peer))
+        peer.delivery.add(batch, len(texts), in_room=options.room_target is not None)
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
-            self.states.limit(peer, before + 1, sizes[0], options.ttl, ends_at, batch)
-        if not (peer.known and peer.remembered):
-            self._registry.acquaint(peer)
-        self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
+            first = batch.entries[-len(texts)]
+            self.states.expire_after(peer, first.seq, len(first.raw), options.ttl, ends_at, batch)
+        self._registry.ensure_known(peer)
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
-        """Whether so many more may be owed to it. Raises ControlError, NoCapacity."""
+        """Raise ControlError or NoCapacity if the outbox may not take `count` more messages."""
         away = peer.link is None
         if peer.terminated or peer.node is None or (away and not options.queue):
             raise _offline(peer)
         if peer.trust == "denied":
             hint = f"`chatctl peer accept {peer.slot}` lets it talk again"
             raise ControlError("forbidden", f"{peer.name} is denied", hint)
-        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.outbox_totals
         full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
         if not full and owed.size < config.retain_bytes // 2:
             return
-        if away or not outbox.count or trio.current_time() >= outbox.moved_at + STALL_S:
+        stalled_at = peer.delivery.progressed_at + STALL_S
+        if away or not outbox.count or trio.current_time() >= stalled_at:
             raise _full(peer, away=away, full=full)
-        raise NoCapacity(partial(self._room, peer, count), outbox.moved_at + STALL_S)
+        raise NoCapacity(partial(self._wait_for_capacity, peer, count), stalled_at)
 
-    async def _room(self, peer: Peer, count: int) -> None:
-        """Wait until there is room for so many more, and some more than that; or the peer is away."""
-        config, outbox, owed = self._config, peer.outbox, self._registry.owed
+    async def _wait_for_capacity(self, peer: Peer, count: int) -> None:
+        """Wait until that many messages fit, and some more; or until the peer is offline."""
+        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.outbox_totals
         most = max(0, min(config.outbox_messages * 3 // 4, config.outbox_messages - count))
         while peer.link is not None:
             if outbox.count > most or outbox.size >= config.outbox_bytes:
-                await peer.progress.wait()
+                await peer.delivery.progress.wait()
             elif owed.size >= config.retain_bytes // 2:
                 await owed.changed.wait()
             else:
@@ -181,8 +176,7 @@ class Chat:
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts, options)
-        if not peer.known:
-            self._registry.acquaint(peer)
+        self._registry.ensure_known(peer)
         link.enqueue(self._journal.appended, text, batch)
         return messages, batch
 
@@ -198,91 +192,40 @@ class Chat:
         if (answered := options.re) is not None:
             for message in messages:
                 message.re, message.re_global_id = answered.id, answered.global_id or msgspec.UNSET
-        if (saying := options.saying) is not None:
+        if (target := options.room_target) is not None:
             for message in messages:
-                message.room, message.nick = saying.label, saying.nick
-                if saying.to is not None:
-                    message.to, message.to_node = saying.to
+                message.room, message.nick = target.label, target.nick
+                if target.to is not None:
+                    message.to, message.to_node = target.to
         return messages, self._journal.append_all(messages, peer.stream_id, "out")
 
-    def _take_back(self, peer: Peer) -> None:
-        peer.take_back(self._journal.committed)
-
     def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
-        """Bytes and characters of a text, by our limits and the peer's; 0 is no limit."""
+        """Limits of a text, here and at the peer: bytes, and characters (0: no limit)."""
         config = self._config
         characters = min(filter(None, (config.max_text, peer_chars)), default=0)
         return min(config.text_bytes, peer_bytes or config.text_bytes), characters
 
-    def written(self, peer: Peer, seq: int) -> None:
-        """A plain link has written everything up to there."""
-        self._journal.timings.writes.add(peer.stream_id, peer.reached, seq, self._wall())
-        peer.reached = seq
-        self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
-        peer.progress.notify()
-
-    # -- in
-
-    def receive(self, peer: Peer, link: PeerLink, texts: Sequence[Text], claims: References = NONE) -> Batch | None:
-        """Take a native peer's messages, in order; None if all of them were duplicates.
-
-        `claims` has the messages of ours that the texts may answer.
-        """
-        node = peer.node or ""
-        ref, raised, messages = peer.ref, dict[str, int](), list[Message]()
-        epoch, mark = "", 0
-        for text in texts:
-            if text.epoch != epoch:
-                epoch = text.epoch
-                mark = raised.get(epoch) or self._journal.watermarks.appended(node, epoch)
-            if text.seq > mark:
-                raised[epoch] = mark = text.seq
-                message = Message(direction="in", peer=ref, global_id=f"{node}/{epoch}:{mark}", text=text.text)
-                if text.re is not None:
-                    self._answer(message, text.re, claims)
-                messages.append(message)
-        if not messages:
-            return None
-        batch = self._journal.append_all(messages, peer.stream_id, "in")
-        for epoch, mark in raised.items():
-            self._journal.raise_watermark(node, epoch, mark)
-        peer.received += len(messages)
-        hang_up(batch, peer, link)
-        if not peer.remembered:
-            self._registry.remember(peer)
-        return batch
-
-    def _answer(self, message: Message, position: str, claims: References) -> None:
-        """It answers a message of ours, or claims so. That message keeps its global id, whatever our key is today."""
-        if (answered := claims.get(position)) is not None:
-            message.re, message.re_global_id = position, answered.global_id
-        else:
-            message.re_global_id = f"{self._node}/{position}"
-
-    def receive_plain(self, peer: Peer, texts: Sequence[str]) -> Batch:
-        """Take a plain peer's messages, at least one."""
-        messages = [Message(direction="in", peer=peer.ref, text=text) for text in texts]
-        peer.received += len(messages)
-        return self._journal.append_all(messages, peer.stream_id, "in")
+    def record_written(self, peer: Peer, seq: int) -> None:
+        """Record that a plain link has written everything up to and including `seq`."""
+        peer.delivery.record_plain_write(seq, self._wall())
 
     # -- positions
 
-    async def begin(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
-        """Where a link to the peer starts, given its newest mark of our journal; None: it has what we never wrote.
+    async def start_link(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
+        """Return the seq after which a link starts, given the peer's watermark of this journal.
 
-        The mark is an acknowledgement. Of an only link it says also what of former ones has not arrived, and will not;
-        while there is another one, that may still bring what the mark does not show.
+        None: the peer claims to have what was never written. The watermark is an acknowledgement. On the only link to
+        the peer, it also says what of former links has not arrived and will not. Another link may still bring that.
         """
         start = self._start_of(peer, epoch, seq)
         if start is None:
             return None
-        await self.states.learn(peer, max([start, *peer.outbox.tentative]))
+        await self.states.load_outbox(peer, max([start, *peer.delivery.tentative]))
         self._acknowledge(peer, start)
-        peer.reached = max(peer.reached, start)
-        if all(other is link or other.lost for other in cast(list[NativeLink], peer.links)):
-            peer.written, peer.reached = 0, start
+        only = all(other is link or other.lost for other in cast(list[NativeLink], peer.links))
+        peer.delivery.start_link(start, only=only)
+        if only:
             self.states.decide(peer, start)
-        peer.outbox.moved_at = trio.current_time()
         return start
 
     def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
@@ -298,30 +241,17 @@ class Chat:
         self._journal.append(PeerDiverged(peer=peer.ref, theirs=theirs, ours=ours), peer.stream_id)
         return max(acked, span[1])
 
-    def resumed(self, peer: Peer, epoch: str, seq: int) -> None:
-        """The peer goes on after that position of its journal: what we lack before it is not coming."""
-        node = peer.node or ""
-        mark = self._journal.watermarks.appended(node, epoch)
-        if seq <= mark:
-            return
-        newest = (epoch, mark) if mark else self._journal.watermarks.committed(node)
-        after = f"{newest[0]}:{newest[1]}" if newest else None
-        self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
-        batch = self._journal.raise_watermark(node, epoch, seq)
-        batch.if_failed(("in", *peer.links), partial(_hang_up, peer, *peer.links))
-        log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
+    def acknowledge(self, peer: Peer, epoch: str, seq: int) -> bool:
+        """The peer has committed everything up to that position; False if that was never written to it.
 
-    def acknowledged(self, peer: Peer, epoch: str, seq: int) -> bool:
-        """The peer has committed everything up to there; False if we never wrote that to it.
-
-        What it has of an epoch that we lost (a wiped or restored journal) is no fault of its own. Of an older one that
-        is here again it may have more than its Hello has told, written by what we were then.
+        A position in an epoch that this journal has lost (wiped or restored) is no error of the peer. Of an older epoch
+        that is here again, the peer may have more than its `Hello` has told, written by this node then.
         """
         span = self._journal.span(epoch)
         if span is None:
             return True
         first, last = span
-        if seq < first or (seq > min(last, peer.reached) and epoch == self._journal.epoch):
+        if seq < first or (seq > min(last, peer.delivery.written) and epoch == self._journal.epoch):
             return False
         self._acknowledge(peer, min(seq, last))
         return True
@@ -330,32 +260,12 @@ class Chat:
         node = peer.node or ""
         if seq <= self._journal.watermarks.acked.get(node, 0):
             return
-        owed = peer.outbox.count
-        direct = peer.outbox.acknowledge(seq)
+        direct = peer.delivery.acknowledge(seq)
         self._on_acknowledged(node, seq)
-        self.states.acknowledged(peer, seq)
         self._journal.note_ack(node, seq)
         if direct:
             receipt = Receipt(peer=peer.ref, state="delivered", through=self._journal.position(seq))
             self._journal.append(receipt, peer.stream_id, urgent=False)
-        if peer.outbox.count != owed:
-            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
-        peer.outbox.moved_at = trio.current_time()
-        peer.progress.notify()
-
-
-def hang_up(batch: Batch, peer: Peer, link: PeerLink) -> None:
-    """End the peer's links if that is not committed, which a link has brought."""
-    batch.if_failed(("in", link), partial(_hang_up, peer, link))
-
-
-def _hang_up(peer: Peer, *links: PeerLink) -> None:
-    """What was read from a link is lost: nothing more may be taken, or a mark would pass it.
-
-    Not from another link of the peer either: on that one the same may have been dropped as a duplicate.
-    """
-    for link in (*links, *peer.links):
-        link.close("storage_full")
 
 
 def _offline(peer: Peer) -> ControlError:
@@ -369,11 +279,10 @@ def _offline(peer: Peer) -> ControlError:
 
 
 def _full(peer: Peer, *, away: bool, full: bool) -> ControlError:
-    outbox = peer.outbox
     if not full:
         message, hint = "the outboxes of all peers hold half of what the journal may", "raise --retain-bytes"
     else:
-        message = f"{outbox.count} messages wait for {peer.name}"
+        message = f"{peer.delivery.outbox.count} messages wait for {peer.name}"
         hint = f"`chatctl wait peer {peer.name}`" if away else "it takes nothing: `chatctl list`"
         hint += ", or raise --outbox-messages and --outbox-bytes"
     return ControlError("outbox_full", message, hint)

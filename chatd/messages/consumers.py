@@ -1,8 +1,8 @@
-"""Consumers: the named, durable cursors of control clients, and the hands that each is in.
+"""Consumers: named, durable readers of control clients, and the client that holds each.
 
-A consumer's cursor moves by acknowledgements, durably, and by itself over what was not for it while nothing that was
-sent waits for one. A write to a client is never taken for an acknowledgement. All of it is synchronous: what has to be
-on disk first is given back as its batch, and what a failed batch had changed is as it was before.
+Acknowledgements move a consumer's cursor durably. It also moves by itself over events that are not for it, while no
+event that was sent waits for an acknowledgement. A write to a client never counts as one. Everything is synchronous:
+what must be on disk first is returned as a batch, and a failed batch changes nothing.
 """
 
 from bisect import bisect_right
@@ -21,11 +21,11 @@ from chatd.sync import Waker
 ADD = "INSERT INTO consumers (name, seq, filter, topic, seen) VALUES (?, ?, ?, ?, ?)"
 MOVE = "UPDATE consumers SET seq = max(seq, ?), seen = ? WHERE name = ?"
 REMOVE = "DELETE FROM consumers WHERE name = ?"
-ACK_BYTES = 600  # that an acknowledgement and its answer take until they are committed, about
+ACK_BYTES = 600  # about what an acknowledgement and its response take until the commit
 
 
 class Consumer:
-    """One of them. `seq` is where it is: everything up to there was acknowledged, or not for it."""
+    """One consumer. Everything up to and including `seq` was acknowledged, or is not for it."""
 
     __slots__ = (
         "_before",
@@ -42,10 +42,10 @@ class Consumer:
     def __init__(self, name: str, seq: int, wanted: Filter, stream_id: int | None, seen: int) -> None:
         self.name = name
         self.seq = self._before = seq
-        self.sure_seq = seq  # no failure puts it behind that
+        self.sure_seq = seq  # committed: a failed batch never moves the cursor below this
         self.created_at_seq = 0  # its start, if it was created in this run: earlier events are not for it
         self.filter = wanted
-        self.stream_id = stream_id  # what the filter's peer was when the consumer was made
+        self.stream_id = stream_id  # of the filter's peer when the consumer was created
         self.last_seen_ms = seen  # wall time in ms
         self.reader: ConsumerReader | None = None
 
@@ -56,7 +56,7 @@ class Consumer:
         return msgspec.json.encode({name: value for name, value in given.items() if value is not None})
 
     def acknowledge(self, seq: int, batch: Batch) -> None:
-        """Acknowledged up to there, with that batch. It never goes back."""
+        """Move the cursor to `seq`, acknowledged with that batch; it never moves back."""
         if batch.if_failed(self, partial(self._put_back, self.seq)):
             self.sure_seq, self._before = self._before, self.seq  # two batches at most are under way
         if not batch.done:
@@ -68,7 +68,7 @@ class Consumer:
 
 
 class ConsumerReader:
-    """A consumer while somebody reads as it: what was sent and is not acknowledged, at most `window` events."""
+    """A consumer that a client reads as: events that were sent and not acknowledged, at most `window`."""
 
     __slots__ = ("_lost", "_newest", "_save", "_sent", "_waker", "_window", "consumer")
 
@@ -76,67 +76,67 @@ class ConsumerReader:
         self.consumer = consumer
         self._window = window
         self._save = keep
-        self._newest = consumer.seq  # nothing up to there may be passed over: it was sent, or acknowledged unsent
-        self._sent: list[int] = []  # what is not for sure acknowledged
+        self._newest = consumer.seq  # up to here events were sent, or acknowledged without being sent
+        self._sent: list[int] = []  # seqs without a committed acknowledgement
         self._waker: Waker | None = None
         self._lost: Callable[[], None] | None = None
 
     def set_waker(self, waker: Waker, lost: Callable[[], None]) -> None:
-        """Wake that when there may be room again; call `lost` when somebody else takes the consumer over."""
+        """Wake `waker` when there may be capacity again; call `lost` when another client takes the consumer over."""
         self._waker, self._lost = waker, lost
 
     @property
     def is_lost(self) -> bool:
-        """Somebody else has it, or nobody."""
+        """Whether another client holds the consumer now, or none."""
         return self.consumer.reader is not self
 
     @property
     def capacity(self) -> int:
-        """How many events may be sent now; after a failed acknowledgement it may be less than none."""
+        """Number of events that may be sent now; negative after a failed acknowledgement."""
         return self._window - len(self._sent) + bisect_right(self._sent, self.consumer.seq)
 
     def next_cursor(self, cursor: int) -> int:
-        """Where to read on: `cursor`, or behind what was acknowledged without being sent."""
+        """Where to read on: `cursor`, or after what was acknowledged without being sent."""
         if self.consumer.seq > cursor:
             self._newest = cursor = self.consumer.seq
         return cursor
 
     def add_sent(self, seqs: Sequence[int]) -> None:
-        """These are on their way, in order."""
+        """These events were sent, in order."""
         if seqs:
             del self._sent[: bisect_right(self._sent, self.consumer.sure_seq)]
             self._sent += seqs
             self._newest = seqs[-1]
 
     def advance(self, through: int) -> None:
-        """What lies up to there was looked at, and sent if it is for the consumer."""
+        """Everything up to `through` was examined, and sent if it is for the consumer."""
         consumer = self.consumer
         if self._newest <= consumer.seq < through and not self.is_lost:
             consumer.seq = through
             self._save(consumer)
 
     def wake(self) -> None:
-        """There may be room."""
+        """There may be capacity again."""
         if self._waker is not None:
             self._waker.wake()
 
     def report_takeover(self) -> None:
-        """Somebody else has it now."""
+        """Another client holds the consumer now."""
         if self._lost is not None:
             self._lost()
 
     def release(self) -> None:
-        """Nobody reads any more; what was sent and not acknowledged is sent again to the next one."""
+        """Stop reading. Unacknowledged events are sent again to the next client."""
         if not self.is_lost:
             self.consumer.reader = None
             self._save(self.consumer)
 
 
 class Consumers:
-    """All of a node, loaded at its start."""
+    """Consumers of one node."""
 
     def __init__(self, journal: Journal, runtime: Runtime, most: int) -> None:
-        """(Blocking.)"""
+        """Read all consumers (blocking); `most` is how many there may be."""
         self._journal = journal
         self._runtime = runtime
         self._most = most
@@ -145,17 +145,16 @@ class Consumers:
             name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), stream_id, seen)
             for name, seq, wanted, stream_id, seen in rows
         }
-        self._creations: dict[Consumer, Batch] = {}  # of those that were made and are perhaps not committed
+        self._creations: dict[Consumer, Batch] = {}  # created, and perhaps not committed yet
 
     def __iter__(self) -> Iterator[Consumer]:
         return iter([self._all[name] for name in sorted(self._all)])
 
     def get(self, name: str) -> Consumer | None:
-        """The one of that name."""
         return self._all.get(name)
 
     def create(self, name: str, seq: int, wanted: Filter, stream_id: int | None) -> Batch:
-        """A new one, of a name that is free, behind `seq`; it is there when the batch is committed.
+        """Create a consumer with a free name, after `seq`; it exists when the batch is committed.
 
         Raises ControlError rate_limited.
         """
@@ -172,12 +171,12 @@ class Consumers:
         return batch
 
     def creation(self, consumer: Consumer) -> Batch | None:
-        """The commit that a consumer waits for before anybody may be told that it is there."""
+        """Batch that must be committed before a client may be told that the consumer exists; None: it is."""
         batch = self._creations.get(consumer)
         return None if batch is None or batch.done else batch
 
     def remove(self, consumer: Consumer) -> Batch:
-        """Forget it, when the batch is committed. Raises ControlError conflict while somebody holds it."""
+        """Delete a consumer with that batch. Raises ControlError conflict while a client holds it."""
         if consumer.reader is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
@@ -187,7 +186,7 @@ class Consumers:
         return batch
 
     def attach_reader(self, consumer: Consumer, window: int, *, takeover: bool) -> ConsumerReader:
-        """Read as it from now on. Raises ControlError conflict where somebody does, except for a `takeover`."""
+        """Read as a consumer. Raises ControlError conflict if another client does, unless `takeover`."""
         held = consumer.reader
         if held is not None and not takeover:
             raise _busy(consumer, "end its reader, or take it over (--takeover)")
@@ -198,7 +197,7 @@ class Consumers:
         return consumer.reader
 
     def ack(self, consumer: Consumer, seq: int) -> Batch:
-        """Everything up to `seq` was done; durable when the batch is committed. An older one changes nothing."""
+        """Acknowledge everything up to `seq`; durable when the batch is committed. A lower seq changes nothing."""
         consumer.last_seen_ms = self._now()
         batch = self._journal.execute(MOVE, seq, consumer.last_seen_ms, consumer.name)
         batch.size += ACK_BYTES
@@ -210,19 +209,19 @@ class Consumers:
         return batch
 
     def last_seen(self, consumer: Consumer) -> int:
-        """When somebody last read as it or acknowledged, in ms."""
+        """When a client last read as the consumer or acknowledged; wall time in ms."""
         return self._now() if consumer.reader is not None else consumer.last_seen_ms
 
     def _now(self) -> int:
         return int(self._runtime.wall() * 1000)
 
     def _save(self, consumer: Consumer) -> None:
-        """Where it is goes with the next commit."""
+        """Write the cursor with the next commit."""
         consumer.last_seen_ms = self._now()
         self._journal.note(("consumer", consumer.name), partial(self._statement, consumer.name))
 
     def _statement(self, name: str) -> Statement:
-        """By name: the one that was noted may have been removed since, and another one made."""
+        """By name, because the consumer may have been removed since and another one created."""
         consumer = self._all.get(name)
         return MOVE, (consumer.seq, consumer.last_seen_ms, name) if consumer else (0, 0, name)
 

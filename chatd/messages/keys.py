@@ -1,7 +1,7 @@
-"""Keys: `send --key K` says a message once, however often it is asked for.
+"""Idempotency keys: repeating `send --key K` does not send a second message.
 
-A key lives as long as its message. The newest are in memory; another one is looked up on disk before the message is
-appended, and the caller waits for that (`NoCapacity`), so that the order of its requests stays.
+A key lives as long as its message. The newest keys are in memory. Any other key is looked up on disk before the message
+is appended; the caller waits for that (`NoCapacity`), so that its requests stay in order.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -15,13 +15,13 @@ from chatd.journal.journal import Journal
 from chatd.journal.store import Store
 from chatd.peers.outbox import NoCapacity
 
-KNOWN = 32_768  # keys in memory: more than all sessions together look up for one turn of theirs
+KNOWN = 32_768  # keys in memory: more than all sessions together look up in one turn
 LONGEST = 256  # characters of a key
 INSERT = "INSERT OR REPLACE INTO keys (key, seq, topic, digest) VALUES (?, ?, ?, ?)"
 
 
 class KeyedMessage(NamedTuple):
-    """What was said under a key."""
+    """Message that was sent with a key; `digest` is of its text."""
 
     seq: int
     stream_id: int
@@ -29,33 +29,34 @@ class KeyedMessage(NamedTuple):
 
 
 class Keys:
-    """Those of one node."""
+    """Keys of one node."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        # What was found (None: nothing), and the journal's floor then: what lies below a later one may be gone.
+        # What was found (None: nothing), and the journal's floor then: messages below a later floor may be deleted.
         self._known: dict[str, tuple[KeyedMessage | None, int]] = {}
 
     def find(self, key: str, stream_id: int, text: str) -> int | None:
-        """The seq of the message under that key; None if there is none. Raises NoCapacity, ControlError."""
+        """Seq of the message with that key, or None. Raises NoCapacity, and ControlError for another peer or text."""
         if not _is_key(key):
             raise ControlError("bad_text", "the key is no key", f"1 to {LONGEST} printable characters")
         said, floor = self._known.pop(key, (None, -1))
         if floor < 0 or (said is not None and floor < said.seq <= self._journal.floor):
             raise NoCapacity(partial(self._look_up, {key}))
-        if said is None or said.seq > self._journal.floor:  # else its message is only owed, and may go any time
-            self._known[key] = said, floor  # used last
+        # A message below the floor is kept only while it is in an outbox, so its key is looked up every time.
+        if said is None or said.seq > self._journal.floor:
+            self._known[key] = said, floor  # now the newest
         if said is None:
             return None
         if (said.stream_id, said.digest) != (stream_id, _digest(text)):
             hint = "a key is for one message: take another one"
             raise ControlError("conflict", f"key {key!r} has another peer or text", hint, reason="key")
-        if said.seq > self._journal.committed:  # it may fail yet, and its seq be another message's
+        if said.seq > self._journal.committed:  # if it fails, its seq becomes another message's
             raise NoCapacity(self._journal.settled)
         return said.seq
 
     def add(self, key: str, seq: int, stream_id: int, text: str, batch: Batch) -> None:
-        """An appended message has that key."""
+        """Store the key of an appended message."""
         said = KeyedMessage(seq, stream_id, _digest(text))
         self._remember(key, said)
         self._journal.execute(INSERT, key, *said)
@@ -65,14 +66,14 @@ class Keys:
         self._known.pop(key, None)
 
     def prefetch(self, keys: Iterable[str]) -> None:
-        """They will be asked for: all that are not in memory in one look. Raises NoCapacity."""
+        """Look up all keys that are not in memory at once. Raises NoCapacity until that is done."""
         missing = {key for key in keys if key not in self._known and _is_key(key)}
         if missing:
             raise NoCapacity(partial(self._look_up, missing))
 
     async def _look_up(self, keys: Set[str]) -> None:
         found = await self._journal.ask(partial(_rows, keys=[*keys]))
-        for key in keys - self._known.keys():  # else somebody has said it meanwhile
+        for key in keys - self._known.keys():  # the others were used meanwhile
             self._remember(key, found.get(key))
 
     def _remember(self, key: str, said: KeyedMessage | None) -> None:

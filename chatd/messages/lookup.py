@@ -1,9 +1,8 @@
-"""Archive: finds one message in the journal, by its id or its global id.
+"""Lookup: finds one message in the journal, by its id or its global id.
 
-An id is the message's position in this journal, so only a read of that row is needed. A global id is the sender's node
-id and the position in the sender's journal. Among the messages of one peer those positions rise with ours: a binary
-search on the topic, so that no message pays for an index. In rooms they do not: the newest rows are looked at first,
-step by step.
+An id is the message's position in this journal, so one row is read. A global id is the sender's node id and a position
+in the sender's journal. Within the stream of one peer those positions rise with the seqs here, so a binary search finds
+it and no message pays for an index. In rooms they do not: pages of rows are searched, the newest first.
 """
 
 from functools import partial
@@ -23,23 +22,23 @@ from chatd.wire.fields import valid_id
 
 _LOOK_BACK = f"""SELECT seq, instr({HEAD}, ?) FROM events
     WHERE topic = ? AND seq < ? AND type = 'message' ORDER BY seq DESC LIMIT ?"""
-LOOKED_UP = 256  # ids at a time
-ROWS = 8192  # looked at in one turn at the store: a few milliseconds
-STEP = 16  # rows that a step of a search costs besides
+LOOKED_UP = 256  # results kept at a time
+ROWS = 8192  # rows searched in one turn at the store: a few milliseconds
+STEP = 16  # cost of one step of a search, in rows
 
 
 class MessageLookup:
-    """The messages of one node."""
+    """Messages in the journal of one node."""
 
     def __init__(self, journal: Journal, registry: Registry, node: str) -> None:
-        """`node` is our id."""
+        """`node` is this node's id."""
         self._journal = journal
         self._registry = registry
         self._node = node
-        self._looked_up: dict[str, Entry | None] = {}  # for `found`, until it is asked for again
+        self._looked_up: dict[str, Entry | None] = {}  # for `find_now`, until it is called again
 
-    def found(self, message_id: str) -> Entry:
-        """`find` for those who must keep their turn. Raises NoCapacity before it was looked up, and ControlError."""
+    def find_now(self, message_id: str) -> Entry:
+        """`find` for callers that must not wait. Raises NoCapacity until the look-up is done, and ControlError."""
         if message_id not in self._looked_up:
             raise NoCapacity(partial(self._look_up, message_id))
         entry = self._looked_up.pop(message_id)
@@ -52,11 +51,11 @@ class MessageLookup:
             self._looked_up[message_id] = await self.find(message_id)
         except ControlError:
             self._looked_up[message_id] = None
-        if len(self._looked_up) > LOOKED_UP:  # whoever asked has gone
+        if len(self._looked_up) > LOOKED_UP:  # its caller has gone
             del self._looked_up[next(iter(self._looked_up))]
 
     async def find(self, message_id: str) -> Entry:
-        """The message with that id. Raises ControlError unknown_message."""
+        """Message with that id. Raises ControlError unknown_message."""
         epoch, seq = split_position(message_id) if valid_id(message_id) else ("", 0)
         entry = await self._journal.entry(seq) if self._journal.holds(epoch, seq) else None
         if entry is None or entry.type != "message":
@@ -64,23 +63,24 @@ class MessageLookup:
         return entry
 
     async def find_any(self, message_id: str) -> Entry:
-        """The message with that id or global id. Raises ControlError unknown_message."""
+        """Message with that id or global id. Raises ControlError unknown_message."""
         wanted = GlobalId.parse(message_id)
         if wanted is None:
             return await self.find(message_id)
-        peer, entry = self._registry.by_node(wanted.node), await self._from_here(wanted)
+        peer, entry = self._registry.by_node(wanted.node), await self._own(wanted)
         if entry is None and peer is not None:
-            entry = await self.taken(peer, wanted.epoch, wanted.seq)
-        entry = entry or await self._in_rooms(message_id)
+            entry = await self.received_from(peer, wanted.epoch, wanted.seq)
+        entry = entry or await self._in_joined_rooms(message_id)
         if entry is None:
             hint = "only the nodes that have sent or received a message know it"
             raise ControlError("unknown_message", f"there is no message {message_id} on this node", hint)
         return entry
 
-    async def _from_here(self, wanted: GlobalId) -> Entry | None:
-        """The message of ours with that global id, or what was said in a room that is hosted here, by its place in it.
+    async def _own(self, wanted: GlobalId) -> Entry | None:
+        """Message of this node with that global id, or message in a room that is hosted here.
 
-        One that was accepted under a former key has the node id of then, and that of today where it was sent later.
+        A message that was accepted under a former key of this node is found by the node id of then, and by the present
+        one, under which it may have been sent.
         """
         if not self._journal.holds(wanted.epoch, wanted.seq):
             return None
@@ -92,7 +92,7 @@ class MessageLookup:
         return entry if (is_ours and wanted.node == self._node) or message.global_id == str(wanted) else None
 
     def peer_of(self, entry: Entry) -> Peer:
-        """The peer that sent or got a message, never one that only has its slot or name now. Raises unknown_peer."""
+        """Peer that sent or got a message, never one that only has its slot or name now. Raises unknown_peer."""
         ref = cast(Message, entry.event).peer
         peer = self._registry.by_stream_id(entry.stream_id or 0) or (
             self._registry.by_node(ref.node) if ref.node else None
@@ -102,9 +102,9 @@ class MessageLookup:
             raise ControlError("unknown_peer", f"{ref.name}, the other end of that message, is no longer known", hint)
         return peer
 
-    async def taken(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
-        """The message that was taken from a native peer at that position of its journal, and not in a room."""
-        after, newest = await self.place(peer, epoch, seq), self._journal.committed
+    async def received_from(self, peer: Peer, epoch: str, seq: int) -> Entry | None:
+        """Direct message that a native peer sent at that position of its journal; None if there is none."""
+        after, newest = await self.position_before(peer, epoch, seq), self._journal.committed
         while after < newest:
             look = partial(_first_taken, stream_id=peer.stream_id, after=after, through=newest)
             entry, after = await self._journal.ask(look)
@@ -112,17 +112,17 @@ class MessageLookup:
                 return entry if _sent_at(entry) == (epoch, seq) else None
         return None
 
-    async def place(self, peer: Peer, epoch: str, seq: int) -> int:
-        """The seq of ours behind which all is that was taken from the peer from that position of its journal on."""
+    async def position_before(self, peer: Peer, epoch: str, seq: int) -> int:
+        """Seq here after which everything is that the peer sent from that position of its journal on."""
         older = self._journal.watermarks.earlier_epochs(peer.node or "", epoch)
         if older is None:
             return self._journal.committed
         search = _Search(peer.stream_id, epoch, seq, older, self._journal.committed)
-        while not await self._journal.ask(search.go_on):
+        while not await self._journal.ask(search.advance):
             continue
         return search.low
 
-    async def _in_rooms(self, global_id: str) -> Entry | None:
+    async def _in_joined_rooms(self, global_id: str) -> Entry | None:
         field = global_id_field(global_id)
         stream_ids = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
         for (stream_id,) in stream_ids:
@@ -137,14 +137,14 @@ class MessageLookup:
 
 
 def _look_back(store: Store, *, stream_id: int, before: int, field: bytes) -> tuple[int | None, int | None]:
-    """The seq of the message with these bytes in its JSON, among some before that seq; and where to look on."""
+    """Seq of the message with these bytes in its JSON, in a page of rows before `before`; and the next `before`."""
     rows = store.query(_LOOK_BACK, field, stream_id, before, ROWS)
     found = next((seq for seq, is_it in rows if is_it), None)
     return found, rows[-1][0] if len(rows) == ROWS else None
 
 
 def _unknown(message_id: str) -> ControlError:
-    """There is no message with that id here; a global id is not one."""
+    """Error for an id that is not here, with another hint for a global id."""
     if GlobalId.parse(message_id) is not None:
         hint = f"take the id that it has on this node: `chatctl msg {message_id}` shows it"
         return ControlError("unknown_message", f"{message_id} is a global id", hint)
@@ -153,29 +153,29 @@ def _unknown(message_id: str) -> ControlError:
 
 
 def _first_taken(store: Store, *, stream_id: int, after: int, through: int) -> tuple[Entry | None, int]:
-    """The first message taken from a peer behind that seq, None if some rows had none; and up to where they go."""
+    """First message received in (after, through], None if a page of rows had none; and the end of that page."""
     seq, looked, _ = store.first_in(stream_id, after, through, ROWS)
     return (None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]), looked
 
 
 def _sent_at(entry: Entry) -> tuple[str, int]:
-    """Where in its sender's journal a message from a native peer is."""
+    """Position of a native peer's message in the journal of the sender."""
     return split_position(position_part(cast(Message, entry.event).global_id or "/:0"))
 
 
 class _Search:
-    """A binary search in a topic for the place of a message; `older` are its node's epochs before its own."""
+    """Binary search in a stream for the place of a message; `older` are its node's epochs before its own."""
 
     def __init__(self, stream_id: int, epoch: str, seq: int, older: frozenset[str], newest: int) -> None:
-        self.low = 0  # everything up to there is older
-        self._high = newest  # and what lies behind that is not
+        self.low = 0  # everything up to this seq is older
+        self._high = newest  # nothing after this seq is older
         self._stream_id = stream_id
         self._wanted = epoch, seq
         self._older = older
-        self._looked = newest // 2  # nothing came in between the middle and here
+        self._looked = newest // 2  # no message was received between the middle and this seq
 
-    def go_on(self, store: Store) -> bool:
-        """Some steps; whether it is over."""
+    def advance(self, store: Store) -> bool:
+        """Do some steps; returns whether the search is over."""
         rows = ROWS
         while self.low < self._high and rows > 0:
             seq, self._looked, looked = store.first_in(self._stream_id, self._looked, self._high, rows)
@@ -185,7 +185,7 @@ class _Search:
         return rows > 0
 
     def _halve(self, store: Store, seq: int | None) -> None:
-        """Where to look next, now that the first one behind the middle is known."""
+        """Halve the range, given the first message after its middle."""
         middle = (self.low + self._high) // 2
         entry = None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]
         if entry is not None and self._is_before(*_sent_at(entry)):
@@ -195,5 +195,5 @@ class _Search:
         self._looked = (self.low + self._high) // 2
 
     def _is_before(self, epoch: str, seq: int) -> bool:
-        """Whether that id is older than the wanted one."""
+        """Whether that position is older than the wanted one."""
         return epoch in self._older or (epoch == self._wanted[0] and seq < self._wanted[1])

@@ -1,8 +1,8 @@
-"""References: what a peer's frames say of messages of ours: answered, put into its place in a room, or refused.
+"""References: messages of this node that a peer's frames name, because they answer, place or refuse them.
 
-A peer may name any position of our journal. It is believed only about messages that went to that very peer, so each
-claim is looked up before the frames are taken: in memory, or on disk for older messages. Little is read and kept of a
-message, as a read of a link may name thousands of long ones.
+A peer may name any position of this journal. It is believed only about messages that were sent to that very peer, so
+each position is looked up before the frames are received: in memory, or on disk for older messages. Only the head of a
+message is read and kept, because one read of a link may name thousands of long ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,19 +18,19 @@ CHUNK = 64  # messages that are looked up on disk at a time: 64 KiB
 
 
 class Reference(NamedTuple):
-    """A message of ours."""
+    """A message of this node."""
 
     seq: int
     global_id: str
-    room: str | None  # its bare name
+    room: str | None  # without @HOST
 
 
-References = Mapping[str, Reference]  # by the position that a frame names: our message to the peer
-NONE: References = {}
+References = Mapping[str, Reference]  # position that a frame names -> message to the peer
+NO_REFERENCES: References = {}
 
 
 async def look_up(journal: Journal, peer: Peer, positions: Iterable[str]) -> References:
-    """The claims that are about messages of ours to that peer. What is not in the result is not to be believed."""
+    """Positions that are messages of this node to that peer. What is not in the result must not be believed."""
     named = {position: split_position(position) for position in positions}
     wanted = {seq: position for position, (epoch, seq) in named.items() if journal.holds(epoch, seq)}
     entries = {seq: entry for seq in wanted if (entry := journal.in_memory(seq)) is not None}

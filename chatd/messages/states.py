@@ -1,9 +1,9 @@
-"""Outcomes: what becomes of messages that go out, beside being delivered: cancelled, expired, rejected.
+"""States of outgoing messages: queued, sent and delivered, or ended as cancelled, expired or rejected.
 
-A state is derived from positions (committed, written, acknowledged); only these exceptions are stored. One is final
-where nothing of the message can have been written; else it is tentative: the message stays "sent", and the peer's next
-`Hello` says whether it has it; if not, it is not sent again. An outcome is in the journal before anything behind its
-message is written: `Outbox.deciding` is that batch.
+A state follows from positions (committed, written, acknowledged). Only the exceptions are stored: how a message ended.
+An end is final if no link can have written the message. Otherwise it is tentative: the message stays "sent", and is not
+sent again if the peer's next `Hello` says that it lacks it. An end is in the journal before anything after its message
+is written: `Delivery.uncommitted_end` is that batch.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,17 @@ from chatd.journal.batch import Batch, Entry, Statement
 from chatd.journal.journal import Journal
 from chatd.journal.rawjson import is_settled, names_room
 from chatd.journal.store import Store
-from chatd.peers.peer import OPEN, Peer
+from chatd.peers.delivery import OUTBOXES, TENTATIVE, written_to
+from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
-STORE = "INSERT OR REPLACE INTO outcomes (seq, topic, state, final) VALUES (?, ?, ?, ?)"
 UNEXPIRE = "DELETE FROM expiries WHERE seq = ?"
-OWED = "SELECT topic, first, messages, bytes, written FROM outboxes WHERE topic IN (SELECT id FROM peers)"
-TENTATIVE = "SELECT topic, seq, state FROM outcomes WHERE final = 0"
 EXPIRIES = "SELECT topic, seq, at, bytes FROM expiries WHERE seq NOT IN (SELECT seq FROM outcomes) ORDER BY at"
 CANCELLED, EXPIRED, REJECTED, DELIVERED = "cancelled", "expired", "rejected", "delivered"
 
 
 class Expiry(NamedTuple):
-    """When a message is past its ttl, on trio's clock; and its size."""
+    """End of a message's ttl on trio's clock, and what is needed to end the message."""
 
     deadline: float
     seq: int
@@ -40,144 +38,124 @@ class Expiry(NamedTuple):
 
 
 class MessageStates:
-    """Those of all messages of one node."""
+    """States of all messages that one node sends."""
 
     def __init__(self, journal: Journal, registry: Registry, *, now: float, wall: float) -> None:
-        """Read what was owed, given up and limited in time when the last run ended (blocking)."""
+        """Read what was queued, given up and limited in time when the last run ended (blocking)."""
         self._journal = journal
         self._registry = registry
         self._expiries: list[Expiry] = []
         query, newest = journal.store.query, journal.committed
         peers = {peer.stream_id: peer for peer in registry if peer.kind == "native"}
-        for stream_id, first, messages, size, written in query(OWED):
-            peer = peers[stream_id]
-            peer.written = newest if written == OPEN else written
-            if messages > 0:
-                peer.outbox.recall(first, messages, size, newest)
+        for stream_id, first, messages, size, written in query(OUTBOXES):
+            peers[stream_id].delivery.recall(first, messages, size, written, newest)
         for stream_id, seq, state in query(TENTATIVE):
             if stream_id in peers:
-                peers[stream_id].outbox.tentative[seq] = state
+                peers[stream_id].delivery.set_tentative(seq, state)
         for stream_id, seq, at_ms, size in query(EXPIRIES):
             heappush(self._expiries, Expiry(now + at_ms / 1000 - wall, seq, size, stream_id))
 
-    # -- giving up
+    # -- ending messages
 
     def give_up(self, peer: Peer, seq: int, size: int, state: str) -> tuple[str, Batch]:
-        """Do not send an owed message (again). Its state from then on: "sent" where the peer may have it."""
-        outbox = peer.outbox
-        if seq > max(peer.written, peer.reached):
+        """Do not send a message (again). Returns its new state: "sent" if the peer may have it."""
+        if not peer.delivery.may_have_written(seq):
             return state, self.end(peer, seq, size, state)
-        outbox.tentative[seq] = state
-        batch = self._journal.execute(STORE, seq, peer.stream_id, state, 0)
-        batch.if_failed(("tentative", seq), partial(_untake, outbox.tentative, seq))
-        return "sent", batch
+        return "sent", peer.delivery.end_tentatively(seq, state)
 
     def end(self, peer: Peer, seq: int, size: int, state: str) -> Batch:
-        """It is not owed any more, and everybody is told."""
-        outbox, journal = peer.outbox, self._journal
-        size = outbox.give_up(seq, size)
-        outbox.tentative.pop(seq, None)
-        batch = journal.append(Receipt(peer=peer.ref, state=state, id=journal.position(seq)), peer.stream_id)
-        journal.execute(STORE, seq, peer.stream_id, state, 1)
-        journal.note(("outbox", peer.stream_id), peer.outbox_row)
-        outbox.deciding = batch
-        batch.if_failed(("outcome", seq), partial(outbox.put_back, seq, size))
-        peer.progress.notify()
+        """End a message for good: remove it from the outbox and append the receipt."""
+        receipt = Receipt(peer=peer.ref, state=state, id=self._journal.position(seq))
+        batch = self._journal.append(receipt, peer.stream_id)
+        peer.delivery.end(seq, size, state, batch)
         return batch
 
     async def cancel(self, peer: Peer, entry: Entry) -> str:
-        """Take back a message that goes out; its state, once that is on disk. Raises ControlError."""
+        """Cancel a message; returns its state once that is on disk. Raises ControlError if it is too late."""
         seq = entry.seq
         state = (await self.states([entry])).get(seq, "")
-        if state in ("queued", "sent") and self._is_owed(peer, seq):
+        if state in ("queued", "sent") and self._can_end(peer, seq):
             state, batch = self.give_up(peer, seq, len(entry.raw), CANCELLED)
             await batch.wait()
             return state
         if state == "queued":
-            state = await self.state(entry)  # somebody was quicker
-        if state != CANCELLED and seq not in peer.outbox.tentative:
+            state = await self.state(entry)  # it has changed meanwhile
+        if state != CANCELLED and seq not in peer.delivery.tentative:
             raise _too_late(entry, state)
         return state
 
-    def decide(self, peer: Peer, mark: int) -> None:
-        """The peer's `Hello` says that it has everything up to `mark`, and no more: what is tentative ends."""
-        for seq, state in sorted(peer.outbox.tentative.items()):
-            del peer.outbox.tentative[seq]
-            if seq > mark:
+    def decide(self, peer: Peer, through: int) -> None:
+        """End what was given up tentatively: the peer's `Hello` says that it has everything up to `through` only."""
+        for seq, state in peer.delivery.take_tentative():
+            if seq > through:
                 batch = self.end(peer, seq, 0, state)
                 batch.if_failed(("undecided", seq), partial(_undecide, peer, seq, state))
 
-    def acknowledged(self, peer: Peer, through: int) -> None:
-        """The peer has everything up to there: nothing of that can be given up any more."""
-        for seq in [seq for seq in peer.outbox.tentative if seq <= through]:
-            del peer.outbox.tentative[seq]
-            self._journal.execute("DELETE FROM outcomes WHERE seq = ? AND final = 0", seq)
-
     # -- ttl
 
-    def limit(self, peer: Peer, seq: int, size: int, ttl: float, at_ms: int, batch: Batch) -> None:
-        """An appended message is not sent any more after `ttl` seconds."""
-        self._await(Expiry(trio.current_time() + ttl, seq, size, peer.stream_id))
+    def expire_after(self, peer: Peer, seq: int, size: int, ttl: float, at_ms: int, batch: Batch) -> None:
+        """End an appended message `ttl` seconds from now; `at_ms` is the same on the wall clock."""
+        self._schedule(Expiry(trio.current_time() + ttl, seq, size, peer.stream_id))
         sql = "INSERT INTO expiries (seq, topic, at, bytes) VALUES (?, ?, ?, ?)"
         self._journal.execute(sql, seq, peer.stream_id, at_ms, size)
-        batch.if_failed(self._unlimit, self._unlimit)
+        batch.if_failed(self._drop_uncommitted, self._drop_uncommitted)
 
-    def _await(self, expiry: Expiry) -> None:
+    def _schedule(self, expiry: Expiry) -> None:
         heappush(self._expiries, expiry)
 
-    def _unlimit(self) -> None:
-        """What was not committed has no end."""
+    def _drop_uncommitted(self) -> None:
+        """Drop the expiries of messages that were not committed."""
         self._expiries = [expiry for expiry in self._expiries if expiry.seq <= self._journal.committed]
         heapify(self._expiries)
 
     @property
     def next_expiry(self) -> float:
-        """When the next one is due, on trio's clock."""
+        """Time of the next expiry on trio's clock."""
         return self._expiries[0].deadline if self._expiries else float("inf")
 
     def expire(self) -> None:
-        """End every message that is past its ttl and not acknowledged."""
-        due: list[Expiry] = []  # first, because some of them come back at once
+        """End every unacknowledged message that is past its ttl."""
+        due: list[Expiry] = []  # collected first, because some are scheduled again
         while self._expiries and self._expiries[0].deadline <= trio.current_time():
             due.append(heappop(self._expiries))
         for expiry in due:
             peer = self._registry.by_stream_id(expiry.stream_id)
             if expiry.seq > self._journal.committed:
-                self._await(expiry)  # nothing can be said yet of what is not committed
-            elif peer is not None and self._is_owed(peer, expiry.seq):
+                self._schedule(expiry)  # an uncommitted message cannot end yet
+            elif peer is not None and self._can_end(peer, expiry.seq):
                 self.give_up(peer, expiry.seq, expiry.size, EXPIRED)
-                # One that could not be written down is tried again, and nothing is sent behind it meanwhile.
+                # If the end cannot be committed it is tried again, and nothing after it is sent meanwhile.
                 batch = self._journal.execute(UNEXPIRE, expiry.seq)
-                batch.if_failed(("expiry", expiry.seq), partial(self._await, expiry))
+                batch.if_failed(("expiry", expiry.seq), partial(self._schedule, expiry))
             else:
                 self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
 
-    def _is_owed(self, peer: Peer, seq: int) -> bool:
+    def _can_end(self, peer: Peer, seq: int) -> bool:
         acked = self._journal.watermarks.acked.get(peer.node or "", 0)
-        return seq > acked and seq not in peer.outbox.tentative and peer.outbox.owes(seq)
+        return seq > acked and peer.delivery.can_end(seq)
 
-    # -- what former runs left
+    # -- messages of previous runs
 
-    async def learn(self, peer: Peer, through: int) -> None:
-        """Read what is owed up to that seq; a start knows the number only."""
-        outbox = peer.outbox
+    async def load_outbox(self, peer: Peer, through: int) -> None:
+        """Read the outbox up to that seq from the disk; at the start only the number is known."""
+        outbox = peer.delivery.outbox
         while outbox.has_unread and outbox.learned < through:
-            await self.read(peer, *await self._journal.page(outbox.learned, peer.stream_id))
+            await self.load_page(peer, *await self._journal.page(outbox.learned, peer.stream_id))
 
-    async def read(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
-        """These are the entries of the peer behind what is known, up to `through`: note what is owed of them."""
-        outbox = peer.outbox
+    async def load_page(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
+        """Add the peer's entries up to `through`, the next ones that were not read, to its outbox."""
+        outbox = peer.delivery.outbox
         ours = [entry for entry in entries if entry.direction == "out"]
         ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
-        if outbox.has_unread and outbox.learned < through:  # nobody else has done it meanwhile
-            # One that is in neither table by now was given up, and deleted since.
+        if outbox.has_unread and outbox.learned < through:  # no other link has done it meanwhile
+            # A message that is in neither table was given up and has been deleted since.
             left = [entry for entry in ours if entry.seq > outbox.learned and not ended.get(entry.seq, ("", 1))[1]]
             outbox.learn(through, [(entry.seq, len(entry.raw)) for entry in left])
 
-    # -- what they are now
+    # -- present states
 
     async def states(self, entries: Sequence[Entry]) -> dict[int, str]:
-        """The present states of those of the entries that went out, by seq."""
+        """Present states of the outgoing entries among these, by seq."""
         ours = [entry for entry in entries if entry.direction == "out"]
         if not ours:
             return {}
@@ -187,11 +165,11 @@ class MessageStates:
             for stream_id in {entry.stream_id or 0 for entry in ours}
             if self._registry.by_stream_id(stream_id) is None
         ]
-        written = await self._journal.ask(partial(_written, stream_ids=gone)) if gone else {}
+        written = await self._journal.ask(partial(written_to, stream_ids=gone)) if gone else {}
         return {entry.seq: self._state(entry, ended, written) for entry in ours}
 
     async def state(self, entry: Entry) -> str:
-        """That of one."""
+        """Present state of one outgoing entry."""
         return (await self.states([entry]))[entry.seq]
 
     def _state(self, entry: Entry, ended: dict[int, tuple[str, int]], written: dict[int, int]) -> str:
@@ -205,26 +183,22 @@ class MessageStates:
         if peer is not None:
             return self.state_now(peer, entry.seq, in_room=names_room(entry.raw))
         arrived = entry.seq <= written.get(stream_id, 0)
-        if cast(Message, entry.event).peer.kind == "native":  # forgotten, and what was owed with it
+        if cast(Message, entry.event).peer.kind == "native":  # the peer was forgotten, and its outbox too
             return DELIVERED if arrived else CANCELLED
         return "sent" if arrived else "failed"
 
     def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
-        """That of a message which nobody gave up for good. In a room of the peer it has to come back."""
+        """State of a message that has no final end. One in a room of the peer is delivered when it comes back."""
         if peer.kind == "native" and seq <= self._journal.watermarks.acked.get(peer.node or "", 0):
-            return DELIVERED if not in_room or seq <= peer.echoed else "sent"
-        if seq <= max(peer.written, peer.reached):
+            return DELIVERED if not in_room or seq <= peer.delivery.echoed else "sent"
+        if peer.delivery.may_have_written(seq):
             return "sent"
         return "queued" if peer.kind == "native" or peer.is_up else "failed"
 
 
-def _untake(tentative: dict[int, str], seq: int) -> None:
-    tentative.pop(seq, None)
-
-
 def _undecide(peer: Peer, seq: int, state: str) -> None:
-    """The disk is full: nothing behind it may be sent, and the `Hello` of another link decides."""
-    peer.outbox.tentative[seq] = state
+    """The disk is full: nothing after the message may be sent. The `Hello` of another link decides."""
+    peer.delivery.set_tentative(seq, state)
     for link in peer.links:
         link.close("storage_full")
 
@@ -248,8 +222,3 @@ def _outcomes(store: Store, *, seqs: Sequence[int]) -> dict[int, tuple[str, int]
         f"WHERE events.seq IN ({','.join('?' * len(seqs))})"
     )
     return {seq: (state, final) for seq, state, final in store.query(sql, *seqs)}
-
-
-def _written(store: Store, *, stream_ids: Sequence[int]) -> dict[int, int]:
-    sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(stream_ids))})"
-    return dict(store.query(sql, *stream_ids))

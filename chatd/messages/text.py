@@ -1,39 +1,44 @@
-"""Wording: what the text of a message may be, whoever it is for. Plain peers take less: wire/lines.py."""
+"""Texts of messages: which characters they may have, and how long they may be.
+
+Two kinds of checks: of texts that a client here sends (a ControlError says what is wrong), and of frames against the
+limits that a side has announced in its `Hello`. Texts for plain peers are checked further by wire/lines.py. Pure.
+"""
 
 from collections.abc import Sequence
 
 from chatd.api.errors import ControlError
+from chatd.wire.frames import Text
 
-# What may stand in a native text beside printable characters. The rest would write on somebody's terminal.
+# Allowed in a native text beside printable characters. Other controls could rewrite the terminal of a reader.
 ALLOWED_CONTROLS = frozenset("\n\t")
 CONTROLS = frozenset(map(chr, [*range(32), *range(127, 160)])) - ALLOWED_CONTROLS
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise ControlError where one of several is empty or not text; quick where nothing is wrong."""
+    """Raise ControlError bad_text if one of several texts is empty or not text; fast if all are fine."""
     if not all(texts) or not "".join(texts).isprintable():
         for text in texts:
             check_characters(text)
 
 
-def check_lengths(texts: Sequence[str], most_bytes: int, characters: int) -> None:
-    """Raise ControlError where one of several is over a limit."""
+def check_lengths(texts: Sequence[str], most_bytes: int, most_characters: int) -> None:
+    """Raise ControlError if one of several texts is over a limit; 0 characters is no limit."""
     longest = len(max(texts, key=len))
-    if longest * 4 > most_bytes or 0 < characters < longest:
+    if longest * 4 > most_bytes or 0 < most_characters < longest:
         for text in texts:
-            check_length(text, most_bytes, characters)
+            check_length(text, most_bytes, most_characters)
 
 
-def check_length(text: str, most_bytes: int, characters: int) -> None:
-    """Raise ControlError where a text is over one of the limits."""
+def check_length(text: str, most_bytes: int, most_characters: int) -> None:
+    """Raise ControlError too_large if a text is over one of the limits."""
     if len(text) * 4 > most_bytes and len(text.encode()) > most_bytes:
         raise ControlError("too_large", f"the text is over {most_bytes} bytes of UTF-8", "send it in pieces")
-    if 0 < characters < len(text):
-        raise ControlError("too_large", f"the text is over {characters} characters", "send it in pieces")
+    if 0 < most_characters < len(text):
+        raise ControlError("too_large", f"the text is over {most_characters} characters", "send it in pieces")
 
 
 def check_characters(text: str) -> None:
-    """Raise ControlError where a native text is empty or not text."""
+    """Raise ControlError bad_text if a native text is empty, has control characters or is not Unicode."""
     if not text:
         raise ControlError("bad_text", "the text is empty", "say something")
     bad = next((character for character in text if character in CONTROLS), None)
@@ -44,3 +49,17 @@ def check_characters(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ControlError("bad_text", "the text has half a surrogate pair", "send UTF-8") from None
+
+
+def any_over(texts: Sequence[Text], most_bytes: int, most_characters: int) -> bool:
+    """Whether a frame's text is over the limits, which are bytes of UTF-8 and characters (0: any number)."""
+    longest = max([len(text.text) for text in texts], default=0)
+    if longest * 4 <= most_bytes and (not most_characters or longest <= most_characters):
+        return False  # the usual case
+    return any(is_over(text.text, most_bytes, most_characters) for text in texts)
+
+
+def is_over(text: str, most_bytes: int, most_characters: int) -> bool:
+    """Whether one text is over the limits."""
+    length = len(text)
+    return (length * 4 > most_bytes and len(text.encode()) > most_bytes) or 0 < most_characters < length

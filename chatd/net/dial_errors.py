@@ -4,8 +4,8 @@ Only builds them; `net/dialer.py` decides which one applies and raises it.
 """
 
 from chatd.api.errors import ControlError
+from chatd.formats import DECIDING_PREFIX
 from chatd.net.native.handshake import HandshakeRefused
-from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import Peer
 
 

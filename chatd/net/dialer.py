@@ -65,7 +65,7 @@ class Dialer:
         registry, config = self._registry, self._config
         for text in config.peers:
             address = format_address(*parse_address(text))
-            peer = registry.wanted(address)
+            peer = registry.at_address(address)
             if not peer.terminated and peer.trust != "denied":
                 registry.persistent.add(peer, address, lasting=False)
         targets = [peer for peer in registry if peer.persistent_addresses]
@@ -112,7 +112,7 @@ class Dialer:
             peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.persistent_addresses)
         )
         known = next((peer for peer in rooms if peer.address == address), None)
-        return known or self._registry.wanted(address, "plain" if plain else "native")
+        return known or self._registry.at_address(address, "plain" if plain else "native")
 
     def _speech(self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None) -> tuple[str | None, str]:
         """Dialect and nick for the connection; what is not given stays as before."""
@@ -126,7 +126,7 @@ class Dialer:
         if wanted.is_up:
             raise already(wanted)
         peer, before, up_before = wanted, (wanted.dialect, wanted.nick), self._registry.up()
-        self._registry.persistent.speak(wanted, *speech)
+        self._registry.persistent.set_dialect(wanted, *speech)
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
@@ -140,7 +140,7 @@ class Dialer:
             raise connect_failed(address, failed.attempts, keep=keep) from None
         finally:
             if not peer.is_up and not keep:
-                self._registry.persistent.speak(wanted, *before)
+                self._registry.persistent.set_dialect(wanted, *before)
             self._finish_connect(peer, address, keep=keep)
         await self._wait_for_one_link(peer)
         return peer
@@ -154,11 +154,11 @@ class Dialer:
     def _finish_connect(self, peer: Peer, address: str, *, keep: bool) -> None:
         """Make the address persistent, or forget a peer that was never reached."""
         if self._registry.by_stream_id(peer.stream_id) is not peer:  # merged into another peer, then the time was over
-            peer = self._registry.wanted(address, peer.kind)
+            peer = self._registry.at_address(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
             self._forget_unmet_nodes_at(address)
         if keep:
-            self._registry.welcome(peer)
+            self._registry.clear_terminated(peer)
             self._registry.persistent.add(peer, address, fresh=not peer.is_up)
             self._start_task(peer, self._config.redial_min)
         elif not peer.persistent_addresses and not peer.is_up:
@@ -179,8 +179,8 @@ class Dialer:
             raise ControlError("peer_offline", f"{peer.name} is not connected", "`chatctl list` shows who is")
         self._registry.terminate(peer)
         with trio.move_on_after(self._config.terminate_timeout):
-            while peer.outbox.count and peer.links:
-                await peer.progress.wait()
+            while peer.delivery.outbox.count and peer.links:
+                await peer.delivery.progress.wait()
         links = list(peer.links)
         for link in links:
             link.close("terminated")
@@ -190,13 +190,14 @@ class Dialer:
         if not peer.links:
             self._registry.set_state(peer, "down", "terminated")
         await self._parts.journal.settled()
-        return peer.outbox.count + sum(link.unsent for link in links)
+        return peer.delivery.outbox.count + sum(link.unsent for link in links)
 
     # -- one dial
 
     async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
         """Connect; the link is up on return. `why` is "connect" or "redial". Raises DialFailed, HandshakeRefused."""
-        wanted.address, was_persistent = address, bool(wanted.persistent_addresses)
+        wanted.set_address(address)
+        was_persistent = bool(wanted.persistent_addresses)
         if wanted.state != "pending":
             self._registry.set_state(wanted, "dialing", wanted.reason)
         stream = await self._open(wanted, address)
@@ -213,7 +214,7 @@ class Dialer:
         if was_persistent and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
         elif why == "connect":
-            self._registry.welcome(peer)
+            self._registry.clear_terminated(peer)
         if address in peer.persistent_addresses:
             self._registry.persistent.add(peer, address, lasting=False)
         return peer
@@ -237,7 +238,7 @@ class Dialer:
         registry, peer = self._registry, refused.peer or wanted
         registry.merge(wanted, peer)
         if refused.reason in ENDS_REDIALING:
-            registry.persistent.end(peer, None if refused.peer else address)
+            registry.persistent.remove(peer, None if refused.peer else address)
         if not peer.is_up and refused.reason != "pending":
             registry.set_state(peer, "dialing" if peer.persistent_addresses else "down", str(refused))
         return peer

@@ -12,7 +12,7 @@ from chatd.api.events import Message, RoomJoin, RoomLeave, RoomTopic
 from chatd.journal.batch import Entry
 from chatd.journal.epochs import position_part
 from chatd.journal.journal import Journal
-from chatd.messages.text_limits import is_over
+from chatd.messages.text import is_over
 from chatd.rooms.room import HostedRoom
 from chatd.wire.codec import encode_many
 from chatd.wire.frames import Happened, Missing, Said

@@ -1,7 +1,7 @@
-"""Makes a node's key and certificate. Imported only when one is made, because `cryptography` is slow to load.
+"""Certificate: makes a node's key and certificate. Imported only for that, because `cryptography` loads slowly.
 
-Every node signs its certificate itself, with an authority whose private key is public: it follows from PHRASE. Thus
-`ssl` can be told to demand a certificate and to have its key proven, and the signature says nothing about trust.
+Every node signs its certificate itself, with the key of an authority that is public: PHRASE determines it. So `ssl` can
+demand a certificate and proof of its key, while the signature says nothing about trust.
 """
 
 import secrets
@@ -15,13 +15,13 @@ from cryptography.x509.oid import NameOID
 
 PHRASE = b"chatd/1: this key is public, and its signature says nothing about trust"
 AUTHORITY_NAME = "chatd public authority"
-# As wide as can be. chatd itself does not check them: machines start with clocks that are years off.
+# As wide as possible. chatd does not check them, because clocks of machines can be years off at their start.
 NOT_BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def make() -> tuple[bytes, bytes]:
-    """A new key and its certificate, both in PEM. The random subject and serial make no two certificates alike."""
+    """Make a key and its certificate, both in PEM. Subject and serial are random, so no two certificates are alike."""
     key = Ed25519PrivateKey.generate()
     subject = f"chatd node {secrets.token_hex(8)}"
     private = key.private_bytes(
@@ -31,12 +31,12 @@ def make() -> tuple[bytes, bytes]:
 
 
 def authority_key() -> Ed25519PrivateKey:
-    """The private key that everybody has."""
+    """The authority's private key, which is public."""
     return Ed25519PrivateKey.from_private_bytes(sha256(PHRASE).digest())
 
 
 def certificate(subject: str, key: Ed25519PublicKey, serial: int, *, authority: bool) -> bytes:
-    """A certificate in PEM for `key`, signed by the authority, with the extensions that strict verification wants."""
+    """Certificate in PEM for `key`, signed by the authority, with the extensions that strict verification demands."""
     signer = authority_key()
     builder = (
         x509.CertificateBuilder()

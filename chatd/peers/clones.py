@@ -1,8 +1,8 @@
 """Clones: a state directory that was copied and runs twice, so that two nodes prove the same id.
 
-A node draws its epoch at every start: an epoch that comes back after another one means that both are running. A peer of
-the two sees that; the copies cannot notice it themselves, so each is told. Both stay linked: a failover must not be
-refused. Knows no links.
+A node draws its epoch at every start. An epoch that comes back after another one means that both nodes are running.
+Only a peer of the two can see that, so it tells each of them. Both stay linked, because a failover must not be refused.
+Knows no links; called by the native links.
 """
 
 import logging
@@ -12,36 +12,37 @@ import trio
 
 from chatd.api.events import PeerCloned
 from chatd.journal.journal import Journal
-from chatd.peers.peer import CLONED_FOR_S, Peer
+from chatd.peers.epochs import CLONED_FOR_S
+from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
-REPORTERS: Final = 16  # peers that are remembered to have reported this node
+REPORTERS: Final = 16  # peers of which a report about this node is kept
 REPORT_FOR_S: Final = CLONED_FOR_S  # without a repetition
 log = logging.getLogger("chatd.clones")
 
 
 class Clones:
-    """What one node has seen of copies of its peers, and was told about itself."""
+    """Clones of its peers that a node has seen, and reports about itself."""
 
     def __init__(self, journal: Journal, registry: Registry) -> None:
         self._journal = journal
         self._registry = registry
-        # About this node, by node id, in the order of the first reports: who, and when last by trio's clock.
+        # By node id, in the order of the first reports: the reporting peer, and trio's clock at its last report.
         self._reports: dict[str, tuple[Peer, float]] = {}
 
-    def met(self, peer: Peer, epoch: str) -> None:
-        """The peer has said Hello with that epoch. The first time that two are seen to alternate is an event."""
+    def record_epoch(self, peer: Peer, epoch: str) -> None:
+        """Record the epoch of a `Hello`. When two are first seen to alternate, an event is appended."""
         before = peer.is_cloned
-        peer.epochs.met(epoch)
+        peer.epochs.add(epoch)
         if before or not peer.is_cloned:
             return
-        newest, other = peer.epochs.newest, peer.epochs.other
+        newest, other = peer.epochs.newest, peer.epochs.previous
         self._journal.append(PeerCloned(peer=peer.ref, epochs=[newest, other]), peer.stream_id)
         log.warning("two nodes run with the identity of %s (epochs %s, %s): stop one", peer.shown, newest, other)
         self._registry.changed.notify()
 
-    def told(self, peer: Peer, epoch: str) -> None:
-        """The peer says that another node runs with our identity, in that epoch. Repetitions are not logged.
+    def record_report(self, peer: Peer, epoch: str) -> None:
+        """A peer reports another node with this node's identity, in that epoch. Repetitions are not logged.
 
         With REPORTERS reports, a known peer displaces the newest stranger, and a stranger is ignored.
         """
@@ -60,12 +61,12 @@ class Clones:
             )
 
     def _expire(self) -> None:
-        """Forget the reports that were not repeated for REPORT_FOR_S."""
+        """Forget reports that were not repeated within REPORT_FOR_S."""
         oldest = trio.current_time() - REPORT_FOR_S
         self._reports = {node: report for node, report in self._reports.items() if report[1] > oldest}
 
     def _displace(self, peer: Peer) -> bool:
-        """Forget the newest stranger's report if the peer is known; whether one was forgotten."""
+        """Forget the newest stranger's report if the peer is known; returns whether one was forgotten."""
         strangers = [node for node, (other, _) in self._reports.items() if not other.known]
         if not peer.known or not strangers:
             return False
@@ -73,7 +74,7 @@ class Clones:
         return True
 
     def warnings(self) -> list[str]:
-        """What `health` says about it."""
+        """Warnings for `chatctl health`."""
         found = [
             f"two nodes run with the identity of {peer.shown}: stop one of them, or give it an identity of its own"
             for peer in self._registry

@@ -1,7 +1,7 @@
-"""Directory: which peer is meant by a slot, an address, a name or a node id. Knows nothing of what peers do.
+"""Directory: finds the peer that a slot, an address, a name or a node id means. Knows nothing of what peers do.
 
-The order of a look-up is: slot, HOST:PORT, whole node id, exact name, beginning of a node id. A whole node id is never
-a name, and a name comes before the beginning of an id: a new node cannot change what an existing name means.
+Order of a look-up: slot, HOST:PORT, whole node id, exact name, prefix of a node id. A whole node id is never a name,
+and a name precedes the prefix of an id, so a new node cannot change what an existing name means.
 """
 
 from bisect import bisect_left, insort
@@ -11,19 +11,19 @@ from chatd.api.errors import ControlError
 from chatd.peers.names import SHORTEST_PREFIX, STRANGER_PREFIX, is_node_id, starting
 from chatd.peers.peer import Peer
 
-SLOT_DIGITS = 19  # no slot has more, and Python does not read numbers of any length
-SHORT_PREFIX = "short_prefix"  # the reason of an unknown_peer: too short to find a stranger
+SLOT_DIGITS = 19  # the longest slot; Python refuses to convert numbers of any length
+SHORT_PREFIX = "short_prefix"  # reason of unknown_peer: the prefix is too short to find a stranger
 
 
 class Directory:
-    """All peers of one node, by what people call them."""
+    """Peers of one node, by slot, stream id, node id and name."""
 
     def __init__(self) -> None:
         self._by_slot: dict[int, Peer] = {}
         self._by_node: dict[str, Peer] = {}
         self._by_stream_id: dict[int, Peer] = {}
         self._ids: list[str] = []  # the node ids, sorted
-        self._by_name: dict[str, list[Peer]] | None = None  # made when it is needed, gone with every change
+        self._by_name: dict[str, list[Peer]] | None = None  # built on demand, dropped by every change
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._by_slot.values())
@@ -31,8 +31,8 @@ class Directory:
     def __contains__(self, peer: Peer) -> bool:
         return self._by_slot.get(peer.slot) is peer
 
-    def put(self, peer: Peer) -> None:
-        """Add the peer, or note that it has another name or node id."""
+    def add(self, peer: Peer) -> None:
+        """Add a peer, or register its new name or node id."""
         self._by_slot[peer.slot] = self._by_stream_id[peer.stream_id] = peer
         if peer.node is not None:
             if peer.node not in self._by_node:
@@ -40,33 +40,29 @@ class Directory:
             self._by_node[peer.node] = peer
         self._by_name = None
 
-    def drop(self, peer: Peer) -> None:
-        """Remove the peer."""
+    def remove(self, peer: Peer) -> None:
         self._by_slot.pop(peer.slot, None)
         self._by_stream_id.pop(peer.stream_id, None)
         if peer.node is not None and self._by_node.pop(peer.node, None) is not None:
             del self._ids[bisect_left(self._ids, peer.node)]
         self._by_name = None
 
-    def in_slot(self, slot: int) -> Peer | None:
-        """The peer in that slot."""
+    def by_slot(self, slot: int) -> Peer | None:
         return self._by_slot.get(slot)
 
-    def with_key(self, key: int) -> Peer | None:
-        """The peer with that topic in the journal."""
-        return self._by_stream_id.get(key)
+    def by_stream_id(self, stream_id: int) -> Peer | None:
+        return self._by_stream_id.get(stream_id)
 
-    def with_node(self, node: str) -> Peer | None:
-        """The peer with that node id."""
+    def by_node(self, node: str) -> Peer | None:
         return self._by_node.get(node)
 
     @property
     def ids(self) -> Sequence[str]:
-        """All node ids, sorted."""
+        """Node ids, sorted."""
         return self._ids
 
     def find(self, spec: int | str) -> Peer:
-        """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.
+        """Peer of a slot, `HOST:PORT`, node id, name or prefix of a node id.
 
         Raises ControlError unknown_peer, ambiguous_peer.
         """
@@ -78,10 +74,10 @@ class Directory:
             spec = int(spec)
         if isinstance(spec, int):
             return self._by_slot.get(spec) or self._one(spec, [])
-        return self._one(spec, self.at_address(spec) or self.named(spec) or self.found_by(spec))
+        return self._one(spec, self.by_address(spec) or self.by_name(spec) or self.by_prefix(spec))
 
-    def at_address(self, spec: str) -> list[Peer]:
-        """The peers that are closest to that address; of several, the plain ones that are up."""
+    def by_address(self, spec: str) -> list[Peer]:
+        """Peers that the address fits best; of several, the plain ones with a link."""
         if ":" not in spec:
             return []
         found: dict[int, list[Peer]] = {}
@@ -91,23 +87,23 @@ class Directory:
         closest = found[max(found)] if found else []
         return [peer for peer in closest if peer.is_up and peer.kind == "plain"] or closest
 
-    def named(self, name: str) -> list[Peer]:
-        """All peers with exactly that name."""
+    def by_name(self, name: str) -> list[Peer]:
+        """Peers with exactly that name."""
         if self._by_name is None:
             self._by_name = {}
             for peer in self:
                 self._by_name.setdefault(peer.name, []).append(peer)
         return self._by_name.get(name, [])
 
-    def starting(self, start: str) -> list[Peer]:
-        """All peers with a node id that begins so, strangers too."""
+    def with_prefix(self, start: str) -> list[Peer]:
+        """Peers with a node id that starts with `start`, strangers too."""
         return [self._by_node[node] for node in starting(self._ids, start)]
 
-    def found_by(self, start: str) -> list[Peer]:
-        """The peers that may be looked up by that beginning of their node ids."""
+    def by_prefix(self, start: str) -> list[Peer]:
+        """Peers that may be looked up by that prefix: strangers only by a long one."""
         if len(start) < SHORTEST_PREFIX:
             return []
-        return [peer for peer in self.starting(start) if peer.known or len(start) >= STRANGER_PREFIX]
+        return [peer for peer in self.with_prefix(start) if peer.known or len(start) >= STRANGER_PREFIX]
 
     def _one(self, spec: int | str, found: list[Peer]) -> Peer:
         if len(found) == 1:
@@ -121,7 +117,7 @@ class Directory:
         )
 
     def _unknown(self, spec: int | str) -> ControlError:
-        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.starting(spec)):
+        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.with_prefix(spec)):
             slots = ", ".join(str(peer.slot) for peer in begun[:8])
             hint = f"the id of a stranger takes {STRANGER_PREFIX} characters or more; or say its slot: {slots}"
             return ControlError("unknown_peer", f"no known peer is called {spec!r}", hint, reason=SHORT_PREFIX)
@@ -129,7 +125,7 @@ class Directory:
 
 
 def _closeness(peer: Peer, address: str) -> int:
-    """How much that address is the peer's: 3 where we dial it, 0 where it is not its address."""
+    """How well the address fits: 3 if it is dialed for the peer, 0 if it is not the peer's."""
     if address in peer.persistent_addresses or any(
         link.direction == "out" and link.address == address for link in peer.links
     ):

@@ -1,7 +1,7 @@
-"""Who a node is: its key, its certificate, its node id, and the TLS contexts that prove it.
+"""Identity: a node's key, certificate and node id, and the TLS contexts that prove it.
 
-Knows the two files in the state directory and nothing of connections. That a peer's certificate is accepted by these
-contexts says only that the peer holds its key: whether it may talk is for `trust` to decide, by `node_id`.
+Knows the two files in the state directory and nothing of connections. A certificate that these contexts accept proves
+only that the peer holds its key. `trust` decides by the node id whether the peer may talk.
 """
 
 import base64
@@ -19,12 +19,12 @@ log = logging.getLogger("chatd.identity")
 ALPN = "chatd/1"
 KEY_FILE = "key.pem"
 CERTIFICATE_FILE = "cert.pem"
-NEW = ".new"  # what a file is called until all of it is on the disk
-NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, for which the ssl module has no name
+NEW = ".new"  # suffix of a file until all of it is on the disk
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not define
 
 NEW_NODE = "that makes this a new node with another id, which no peer recognises"
 
-# Certificate of the authority whose private key is public; certificate.py makes it again, byte for byte.
+# Certificate of the authority with the public private key; certificate.py can make it again, byte for byte.
 AUTHORITY_PEM = """\
 -----BEGIN CERTIFICATE-----
 MIIBWTCCAQugAwIBAgIBATAFBgMrZXAwITEfMB0GA1UEAwwWY2hhdGQgcHVibGlj
@@ -40,7 +40,7 @@ TFZNLQk8mM90+mWaAQ==
 
 
 class Identity:
-    """A node's id and the contexts for both ends of its links. Contexts are shared by all of them."""
+    """A node's id, and the TLS contexts for both ends of its links, which share them."""
 
     __slots__ = ("client_context", "node", "server_context")
 
@@ -51,14 +51,14 @@ class Identity:
 
 
 def node_id(der: bytes) -> str:
-    """The node id of a certificate in DER: 52 characters."""
+    """Node id of a certificate in DER, e.g. `k3v9abcd...`: its SHA-256 in base32, 52 characters."""
     return base64.b32encode(hashlib.sha256(der).digest()).decode().rstrip("=").lower()
 
 
 def prepare_state_dir(state_dir: str) -> None:
-    """Make the state directory, closed to others. Raises StorageFailure when it cannot be made or written.
+    """Make the state directory, with access for the owner only. Raises StorageFailure if it cannot be made or written.
 
-    One that was there is closed to others only where it is plainly ours: empty, or with a key in it.
+    An existing one is closed to other users only if it is clearly chatd's: empty, or with a key in it.
     """
     try:
         os.makedirs(state_dir, mode=0o700, exist_ok=True)
@@ -74,10 +74,10 @@ def prepare_state_dir(state_dir: str) -> None:
 
 
 def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
-    """The identity kept in the state directory; at the first start a new one. Raises StorageFailure.
+    """Load the identity from the state directory; at the first start, make one. Raises StorageFailure.
 
-    Call it under the lock of the directory. A node that has lost a part of its identity is not given a new one: its
-    peers know it by the old. `used`: the directory has a journal, so a new identity is worth a warning.
+    Call it with the directory locked. A node that has lost a part of its identity gets no new one, because its peers
+    know it by the old one. `used`: the directory has a journal, so a new identity is worth a warning.
     """
     key, cert = os.path.join(state_dir, KEY_FILE), os.path.join(state_dir, CERTIFICATE_FILE)
     try:
@@ -99,7 +99,7 @@ def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
 
 
 def missing_files(state_dir: str) -> list[str]:
-    """Paths of the identity's files that are gone (blocking). One that cannot be looked at counts as there."""
+    """Paths of the identity's files that are gone (blocking). A file that cannot be examined counts as present."""
     return [path for name in (KEY_FILE, CERTIFICATE_FILE) if _is_missing(path := os.path.join(state_dir, name))]
 
 
@@ -111,12 +111,12 @@ def _is_missing(path: str) -> bool:
 
 
 def _remedy(key: str, cert: str) -> str:
-    """What to do about an identity that cannot be used."""
+    """Remedy for an identity that cannot be used, for an error text."""
     return f"restore both files from a copy (only if there is none: move {key} and {cert} away; {NEW_NODE})"
 
 
 def _create(key: str, cert: str) -> None:
-    """Put both files in place; after a crash at any point the next start has both or makes both anew."""
+    """Put both files in place. After a crash at any point, the next start has both or makes new ones."""
     from chatd.peers import certificate
 
     key_pem, cert_pem = certificate.make()
@@ -130,7 +130,7 @@ def _create(key: str, cert: str) -> None:
 
 
 def _load(key: str, cert: str) -> Identity:
-    """Read both and try them on each other, as a peer would."""
+    """Read both files and test them against each other, as a peer would."""
     with open(key, "rb"):  # names the file in the error, which ssl does not
         pass
     with open(cert, "rb") as stream:
@@ -153,7 +153,7 @@ def _context(protocol: "ssl._SSLMethod", key: str, cert: str) -> ssl.SSLContext:
     context.check_hostname = False  # a peer is known by its certificate, not by a name in it
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
-    # A certificate is a pin, and a board without a battery starts in 1970: its times say nothing.
+    # The certificate is pinned, and a board without a battery starts in 1970: the times mean nothing.
     context.verify_flags |= NO_CHECK_TIME
     context.load_verify_locations(cadata=AUTHORITY_PEM)
     context.load_cert_chain(cert, key, password=_no_password)
@@ -162,12 +162,12 @@ def _context(protocol: "ssl._SSLMethod", key: str, cert: str) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """Without it, OpenSSL would ask for the password of an encrypted key on the terminal."""
+    """Prevents that OpenSSL asks for the password of an encrypted key on the terminal."""
     return ""
 
 
 def _try_on_each_other(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
-    """One handshake in memory. Raises ssl.SSLError when no peer would accept this certificate."""
+    """Do one handshake in memory. Raises ssl.SSLError if no peer would accept this certificate."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
         client.wrap_bio(to_client, to_server),
@@ -183,7 +183,7 @@ def _try_on_each_other(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
 
 
 def _write(path: str, content: bytes) -> None:
-    """A whole file, on the disk and closed to others. What a start that was cut short has left there is replaced."""
+    """Write a whole file, synced, readable by the owner only. A leftover of an interrupted start is replaced."""
     if os.path.lexists(path):
         os.unlink(path)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:

@@ -1,8 +1,8 @@
-"""Names of nodes: which announced names may be shown as they are, and how much of a node id stands for a node.
+"""Rules for names: which announced names are shown unchanged, and how many characters of a node id identify a node.
 
 A name is a claim of the node that announces it. A name that reads as a slot, an address or the id of another node is
-therefore shown as `NAME~ID`, with the first characters of the announcing node's id. Pure: which names
-there are, `peers/naming.py` knows.
+shown as `NAME~ID`, with the first characters of the announcing node's id. Pure: `peers/naming.py` knows which names are
+in use.
 """
 
 import re
@@ -10,31 +10,30 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from chatd.config.values import NODE_ID, is_ip
+from chatd.config.values import is_ip
+from chatd.formats import ID_CHARACTER, NODE_ID, NODE_ID_LENGTH
 
-NODE_CHARACTERS: Final = 52  # of a whole node id
-SHORT_ID: Final = 8  # characters of a node id that are shown, as in `bob~k3v9abcd`
-UNMET_ID: Final = 12  # and of a peer that is known by its id only: enough to look it up
+SHORT_ID: Final = 8  # characters of a node id that are shown, e.g. `bob~k3v9abcd`
+UNMET_ID: Final = 12  # characters in the name of a peer that is known by its id only: enough to look it up
 SHORTEST_PREFIX: Final = 4  # finds known peers
-# A key with 12 chosen characters of its id cannot be made (60 bits). This protects ids that a link has proven. An id
-# that another node only tells of can be invented.
+# A key with 12 chosen characters in its id cannot be made (60 bits). This protects ids that a link has proven. An id
+# that another node only mentions can be invented.
 STRANGER_PREFIX: Final = 12  # finds every peer
-DECIDING_PREFIX: Final = 16  # is enough to decide about a node (80 bits), as `values.ID_PREFIX` has it
-_ID_START: Final = re.compile(rf"[a-z2-7]{{{SHORTEST_PREFIX},{NODE_CHARACTERS}}}")
+_ID_START: Final = re.compile(rf"{ID_CHARACTER}{{{SHORTEST_PREFIX},{NODE_ID_LENGTH}}}")
 
 
 def is_node_id(text: str) -> bool:
-    """Whether it has the shape of a whole node id."""
-    return len(text) == NODE_CHARACTERS and NODE_ID.fullmatch(text) is not None
+    """Whether the text has the form of a whole node id."""
+    return len(text) == NODE_ID_LENGTH and NODE_ID.fullmatch(text) is not None
 
 
 def reads_as_other(name: str) -> bool:
-    """Whether it reads as something else than a name: digits only, an IP address, HOST:PORT or a node id."""
+    """Whether a name reads as something else: digits only, an IP address, HOST:PORT or a node id."""
     return name.isdigit() or ":" in name or is_ip(name) or is_node_id(name)
 
 
 def starting(ids: Sequence[str], start: str) -> Iterator[str]:
-    """The ids that begin so; `ids` are sorted."""
+    """Ids that start with `start`; `ids` are sorted."""
     for at in range(bisect_left(ids, start), len(ids)):
         if not ids[at].startswith(start):
             return
@@ -42,17 +41,17 @@ def starting(ids: Sequence[str], start: str) -> Iterator[str]:
 
 
 def begins_an_id(name: str, ids: Sequence[str]) -> bool:
-    """Whether the name could be meant as the beginning of one of these ids, which are sorted."""
+    """Whether the name could mean the prefix of one of these ids, which are sorted."""
     return _ID_START.fullmatch(name) is not None and next(starting(ids, name), None) is not None
 
 
 def with_id(name: str, node: str, is_taken: Callable[[str], bool]) -> str:
-    """`bob~k3v9abcd`, with more of the node id where another node is called that."""
+    """Name with a part of the id, e.g. `bob~k3v9abcd`; with more of the id if that name is taken."""
     return _first_free(f"{name}~", node, SHORT_ID, is_taken)
 
 
 def unmet(node: str, is_taken: Callable[[str], bool]) -> str:
-    """What a node is called that has not said its name: the first characters of its id."""
+    """Name of a node that has announced none: the first characters of its id."""
     return _first_free("", node, UNMET_ID, is_taken)
 
 

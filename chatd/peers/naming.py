@@ -1,7 +1,7 @@
-"""Naming: what nodes are called here, and which node is meant by a name or an id, this node included.
+"""Names of nodes: how nodes are called here, and which node a name or an id means, this node included.
 
-Holds no state besides our own id and name: peers are in the directory. Called by the registry for its peers, and by
-the explorer and `wait topo` for nodes that are known only through others.
+Holds no state besides id and name of this node: peers are in the directory. Called by the registry for its peers, and
+by the explorer and `wait topo` for nodes that are known only through others.
 """
 
 from collections import Counter
@@ -15,15 +15,15 @@ from chatd.peers.peer import Peer
 
 
 class NodeNames:
-    """The names of one node's network."""
+    """Names of the nodes in one network, as one node shows them."""
 
     def __init__(self, directory: Directory, node: str, name: str) -> None:
         self._directory = directory
         self._node = node
         self._name = name
 
-    def node_of(self, spec: str) -> str | None:
-        """The node id of a peer or of this node; empty for a peer without one, None where no node is called that.
+    def resolve(self, spec: str) -> str | None:
+        """Node id that `spec` means: of a peer or this node. Empty for a peer without one, None if there is no node.
 
         Raises ControlError ambiguous_peer.
         """
@@ -43,33 +43,34 @@ class NodeNames:
         return peer.node or ""
 
     def is_taken(self, name: str) -> bool:
-        """Whether a peer is called that."""
-        return bool(self._directory.named(name))
+        """Whether a peer has that name."""
+        return bool(self._directory.by_name(name))
 
     def misleads(self, name: str, node: str) -> bool:
-        """Whether a name that the node announces reads as a slot, an address, this node or the beginning of an id.
+        """Whether a name that `node` announces reads as a slot, an address, this node or the prefix of an id.
 
-        Every id counts, also one that so few characters do not find: who types them means that id, and no name.
+        Every id counts, also one that so short a prefix does not find: who types the prefix means that id.
         """
         ours = name == self._name or any(begins_an_id(name, [one]) for one in (self._node, node))
         return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)
 
     def check(self, peer: Peer, name: str) -> None:
-        """Whether the peer can be given that name. Raises ControlError conflict where it means another node already."""
+        """Raise ControlError conflict if the peer cannot have that name because it means another node."""
         hint = "choose another name"
         if name == self._name:
             raise ControlError("conflict", f"{name!r} is the name of this node", hint)
-        for other in self._directory.named(name):
+        for other in self._directory.by_name(name):
             if other is not peer:
                 raise ControlError("conflict", f"{name!r} is the name of slot {other.slot}", hint)
-        for other in self._directory.found_by(name):
+        for other in self._directory.by_prefix(name):
             if other is not peer:
                 raise ControlError("conflict", f"the node id of slot {other.slot} begins with {name!r}", hint)
 
     def names_of(self, claims: Mapping[str, str]) -> dict[str, str]:
-        """What nodes of the network are called here, by node id: as here if they are peers, else as `claims` has it.
+        """Names of nodes of the network, by node id: a peer's name here, otherwise the claimed one.
 
-        A claim that misleads, that a peer has, or that two nodes make, is shown with the first characters of the id.
+        A claim that misleads, that is a peer's name, or that two nodes make, is shown with the first characters of the
+        id.
         """
         names = {node: name for node in claims if (name := self._own_name(node)) is not None}
         claimed = {node: claim.partition("~")[0] for node, claim in claims.items() if node not in names}
@@ -89,6 +90,6 @@ class NodeNames:
         return names
 
     def _own_name(self, node: str) -> str | None:
-        """Our name for this node or a peer."""
-        peer = self._directory.with_node(node)
+        """Name of this node or of a peer."""
+        peer = self._directory.by_node(node)
         return self._name if node == self._node else peer.name if peer is not None else None

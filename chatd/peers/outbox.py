@@ -1,23 +1,23 @@
-"""Outbox: what is owed to one native peer. Numbers only; the messages are in the journal.
+"""Outbox: sequence numbers and sizes of the messages that a native peer has not acknowledged.
 
-Owed is a message that is appended, and neither acknowledged nor given up (cancelled, expired, rejected). What former
-runs left is known as a number until somebody reads it from the disk (`learn`), so that a start costs nothing.
+A message is in the outbox from its append until it is acknowledged or given up (cancelled, expired, rejected). The
+messages themselves are in the journal. Those of previous runs are known as a number until they are read from the disk
+(`learn`), so that a start costs nothing. Owned by `Delivery`.
 """
 
 from array import array
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from chatd.journal.batch import Batch
 from chatd.sync import Broadcast
 
-NEVER = (1 << 63) - 1  # no seq is so high
+NEVER = (1 << 63) - 1  # above every seq
 
 
 class NoCapacity(Exception):
-    """Nothing was done, and the caller is to be slowed: `await wait()`, then ask for the same again.
+    """Nothing was done because there is no capacity: `await wait()`, then repeat the request.
 
-    At `until`, on trio's clock, it is to be asked for again in any case.
+    Repeat it at `until` (trio's clock) in any case.
     """
 
     def __init__(self, wait: Callable[[], Awaitable[None]], until: float = float("inf")) -> None:
@@ -27,18 +27,18 @@ class NoCapacity(Exception):
 
 
 class OutboxTotals:
-    """What all outboxes of a node hold together."""
+    """Messages and bytes in all outboxes of a node."""
 
     __slots__ = ("changed", "messages", "size")
 
     def __init__(self) -> None:
-        self.changed = Broadcast()  # it became less
+        self.changed = Broadcast()  # notified when it shrinks
         self.messages = 0
         self.size = 0  # bytes of JSON
 
 
 class Lane:
-    """Rising seqs with the size of each; 16 bytes a message, and cheap to cut at both ends."""
+    """Rising seqs, each with a size. Takes 16 bytes per message; cutting either end is cheap."""
 
     __slots__ = ("_head", "_seqs", "_sizes")
 
@@ -49,16 +49,16 @@ class Lane:
 
     @property
     def first(self) -> int:
-        """The lowest seq; 0 if there is none."""
+        """Lowest seq; 0 if empty."""
         return self._seqs[self._head] if self._head < len(self._seqs) else 0
 
     def add(self, seqs: Iterable[int], sizes: Iterable[int]) -> None:
-        """Behind all others."""
+        """Append seqs that are above all others."""
         self._seqs.extend(seqs)
         self._sizes.extend(sizes)
 
     def cut_head(self, through: int) -> tuple[int, int]:
-        """Drop everything up to that seq; how many they were, and their size."""
+        """Drop everything up to and including that seq; returns the number and the total size."""
         head = self._head
         end = bisect_right(self._seqs, through, lo=head)
         size = sum(self._sizes[head:end])
@@ -69,27 +69,27 @@ class Lane:
         return end - head, size
 
     def cut_tail(self, after: int) -> tuple[int, int]:
-        """Drop everything above that seq."""
+        """Drop everything above that seq; returns the number and the total size."""
         end = bisect_right(self._seqs, after, lo=self._head)
         count, size = len(self._seqs) - end, sum(self._sizes[end:])
         del self._seqs[end:], self._sizes[end:]
         return count, size
 
     def between(self, after: int, through: int) -> Sequence[int]:
-        """The seqs in (after, through]."""
+        """Seqs in (after, through]."""
         start = bisect_right(self._seqs, after, lo=self._head)
         return self._seqs[start : bisect_right(self._seqs, through, lo=start)]
 
-    def drop(self, seq: int) -> int | None:
-        """Take one out; its size, None if it is not here."""
+    def remove(self, seq: int) -> int | None:
+        """Take one seq out; returns its size, or None if it is not there."""
         place = self._place(seq)
         if place is None:
             return None
         del self._seqs[place]
         return self._sizes.pop(place)
 
-    def put(self, seq: int, size: int) -> None:
-        """Put one (back) in its place."""
+    def insert(self, seq: int, size: int) -> None:
+        """Put one seq in its place."""
         place = bisect_right(self._seqs, seq, lo=self._head)
         self._seqs.insert(place, seq)
         self._sizes.insert(place, size)
@@ -103,39 +103,33 @@ class Lane:
 
 
 class Outbox:
-    """What is owed to one peer. `deciding`: ends of messages that must be on disk before anything behind is written."""
+    """Messages to one peer that are neither acknowledged nor given up. Owned and changed by its `Delivery`."""
 
-    __slots__ = (
-        *("_border", "_done", "_new", "_old", "_owed", "_unread"),
-        *("_in_rooms", "count", "deciding", "learned", "moved_at", "size", "tentative"),
-    )
+    __slots__ = ("_border", "_done", "_in_rooms", "_new", "_old", "_totals", "_unread", "count", "learned", "size")
 
     def __init__(self, owed: OutboxTotals) -> None:
         self.count = 0
         self.size = 0  # bytes of JSON
-        self.deciding: Batch | None = None
-        self.tentative: dict[int, str] = {}  # given up, but the peer may have it: its next `Hello` decides
-        self.moved_at = 0.0  # trio's clock: when something was acknowledged last, or began to be owed
-        self.learned = 0  # what former runs left is known one by one up to this seq
-        self._owed = owed
-        self._old, self._new = Lane(), Lane()  # of former runs, as far as it is read; of this one
-        self._border = 0  # the last seq of former runs
-        self._done = 0  # acknowledged up to there
-        self._in_rooms = Lane()  # what of this run is about rooms, without sizes
+        self.learned = 0  # messages of previous runs are known one by one up to this seq
+        self._totals = owed
+        self._old, self._new = Lane(), Lane()  # of previous runs, as far as they were read; of this run
+        self._border = 0  # last seq of previous runs
+        self._done = 0  # seq up to which the peer has acknowledged
+        self._in_rooms = Lane()  # those of this run that are about rooms; sizes are 0
         self._unread = _Unread(0, 0, 0, 0)
 
     def _count(self, messages: int, size: int) -> None:
         self.count += messages
         self.size += size
-        self._owed.messages += messages
-        self._owed.size += size
+        self._totals.messages += messages
+        self._totals.size += size
         if messages < 0:
-            self._owed.changed.notify()
+            self._totals.changed.notify()
 
-    # -- what former runs left
+    # -- messages of previous runs
 
     def recall(self, first: int, messages: int, size: int, through: int) -> None:
-        """So much was owed at the start, from `first` on, in a journal that ended at `through`."""
+        """Number and size at the start: messages from seq `first` on, in a journal that ended at `through`."""
         self._border = through
         self._unread = _Unread(first, messages, size, through)
         self.learned = max(first - 1, 0)
@@ -143,15 +137,15 @@ class Outbox:
 
     @property
     def has_unread(self) -> bool:
-        """Whether there is something of which only the number is known."""
+        """Whether some messages are known by their number only."""
         return self._unread.messages > 0
 
-    def unread(self, seq: int) -> bool:
-        """Whether that seq lies where only the number is known."""
+    def is_unread(self, seq: int) -> bool:
+        """Whether that seq is in the range in which only the number is known."""
         return self.has_unread and self.learned < seq <= self._unread.through
 
     def learn(self, through: int, owed: Sequence[tuple[int, int]]) -> None:
-        """Seq and size of everything owed behind `learned` up to there."""
+        """Give (seq, size) of every message in (`learned`, through] that is neither acknowledged nor given up."""
         unread = self._unread
         owed = [pair for pair in owed if pair[0] <= unread.through and pair[0] not in unread.gone]
         self._old.add([seq for seq, _ in owed], [size for _, size in owed])
@@ -163,23 +157,23 @@ class Outbox:
             self._count(-unread.messages, -unread.size)  # nothing, if the numbers were right
             self._unread = _Unread(0, 0, 0, 0)
 
-    # -- what changes it
+    # -- changes
 
     def add(self, seqs: Iterable[int], sizes: Sequence[int], *, in_room: bool = False) -> None:
-        """Messages that were just appended."""
+        """Add messages that were just appended; `in_room`: they are about rooms."""
         self._new.add(seqs, sizes)
         if in_room:
             self._in_rooms.add(seqs, [0] * len(sizes))
         self._count(len(sizes), sum(sizes))
 
-    def take_back(self, committed: int) -> None:
-        """What is above that seq was never committed."""
+    def revert(self, committed: int) -> None:
+        """Drop what is above that seq, because it was not committed."""
         count, size = self._new.cut_tail(committed)
         self._count(-count, -size)
         self._in_rooms.cut_tail(committed)
 
     def acknowledge(self, through: int) -> bool:
-        """The peer has everything up to that seq; whether something of that was owed, and not only about rooms."""
+        """The peer has everything up to that seq; returns whether a message left the outbox that is not about rooms."""
         self._done = max(self._done, through)
         before, (rooms, _) = self.count, self._in_rooms.cut_head(through)
         for lane in (self._old, self._new):
@@ -189,63 +183,62 @@ class Outbox:
             self.learn(self._unread.through, [])
         return before - self.count > rooms
 
-    def give_up(self, seq: int, size: int) -> int:
-        """It is not owed any more; gives its size, which is `size` as long as nobody has read it."""
-        if self.unread(seq):
+    def remove(self, seq: int, size: int) -> int:
+        """Take a message out; returns its size. `size` is used if the message was not read from the disk yet."""
+        if self.is_unread(seq):
             self._unread.gone.add(seq)
             self._unread.messages -= 1
             self._unread.size -= size
             known: int | None = size
         else:
-            known = (self._old if seq <= self._border else self._new).drop(seq)
+            known = (self._old if seq <= self._border else self._new).remove(seq)
         if known is None:
             return size
-        self._in_rooms.drop(seq)
+        self._in_rooms.remove(seq)
         self._count(-1, -known)
         return known
 
-    def put_back(self, seq: int, size: int) -> None:
-        """Giving it up could not be written down. Nothing, if the peer has it, or nothing is owed any more."""
+    def restore(self, seq: int, size: int) -> None:
+        """Put a message back because its end was not committed, unless the peer has it or was forgotten."""
         if seq <= self._done:
             return
-        if self.unread(seq):
+        if self.is_unread(seq):
             self._unread.gone.discard(seq)
             self._unread.messages += 1
             self._unread.size += size
         else:
-            (self._old if seq <= self._border else self._new).put(seq, size)
+            (self._old if seq <= self._border else self._new).insert(seq, size)
         self._count(1, size)
 
     def clear(self) -> None:
-        """Nothing is owed any more."""
+        """Drop everything for good."""
         self._count(-self.count, -self.size)
         self._old, self._new, self._unread = Lane(), Lane(), _Unread(0, 0, 0, 0)
         self._done = NEVER
         self._in_rooms = Lane()
-        self.tentative.clear()
 
-    # -- what it is
+    # -- views
 
     @property
     def first(self) -> int:
-        """The lowest seq that may be owed; 0 if none is."""
+        """Lowest seq that may be in the outbox; 0 if it is empty."""
         if not self.count:
             return 0
         return self._old.first or (self._unread.first if self._unread.messages else self._new.first)
 
-    def owes(self, seq: int) -> bool:
-        """Whether that message is owed; for one in the unread part: whether nobody gave it up in this run."""
-        if self.unread(seq):
+    def contains(self, seq: int) -> bool:
+        """Whether the message is in the outbox. In the unread range: whether it was not given up in this run."""
+        if self.is_unread(seq):
             return seq not in self._unread.gone
         return seq in self._old or seq in self._new
 
     def between(self, after: int, through: int) -> list[int]:
-        """What is owed in (after, through], as far as it is read."""
+        """Seqs in (after, through], as far as they were read."""
         return [*self._old.between(after, through), *self._new.between(after, through)]
 
 
 class _Unread:
-    """A number of messages of former runs, between two seqs, that nobody has read yet."""
+    """Messages of previous runs, between two seqs, of which only number and size are known."""
 
     __slots__ = ("first", "gone", "messages", "size", "through")
 
@@ -254,4 +247,4 @@ class _Unread:
         self.messages = messages
         self.size = size
         self.through = through
-        self.gone: set[int] = set()  # given up since
+        self.gone: set[int] = set()  # seqs given up in this run

@@ -1,9 +1,9 @@
-"""Wishes: the addresses that are redialed, and for whom; they outlast the node's run.
+"""Persistent peers: the addresses that the node keeps dialing, across restarts, and the peer of each.
 
-A wish is for an address; who answers there is known later, and may change. A peer may have several: the one that
-answered last is dialed first. Those of the configuration are not written down, since they are there at every start.
-A wish for a room server also says in which dialect it is entered, and as whom.
-What a full disk did not take is written with the next commit that it takes. Knows no sockets: dialing is peers/'.
+Which node answers at an address is known later, and may change. A peer may have several addresses; the one that
+answered last is dialed first. Addresses of the configuration are not stored, because they are there at every start.
+For a room server, dialect and nick are stored too. What a full disk did not take is written with the next commit that
+succeeds. Knows no sockets: `net/dialer.py` dials.
 """
 
 import logging
@@ -14,118 +14,113 @@ from chatd.journal.journal import Journal
 from chatd.peers.peer import Peer
 from chatd.sync import Broadcast
 
-MOST_ADDRESSES = 8  # of one peer: somebody who moves all the time must not fill the list
-WISHES = "SELECT kind, address, topic, slot, nick FROM wishes ORDER BY slot, address"
-WISH = "INSERT OR REPLACE INTO wishes (kind, address, topic, slot, nick) VALUES (?, ?, ?, ?, ?)"
+MOST_ADDRESSES = 8  # per peer: one that moves all the time must not fill the list
+ROWS = "SELECT kind, address, topic, slot, nick FROM wishes ORDER BY slot, address"
+_SAVE = "INSERT OR REPLACE INTO wishes (kind, address, topic, slot, nick) VALUES (?, ?, ?, ?, ?)"
 log = logging.getLogger("chatd.wishes")
 
 
 class PersistentPeers:
-    """All wishes of one node. Every change is told to `changed`; batches are None where nothing is to be written."""
+    """Persistent peers of one node. Every change notifies `changed`. A method returns None if nothing is written."""
 
     def __init__(self, journal: Journal, changed: Broadcast) -> None:
         self._journal = journal
         self._changed = changed
-        self._kept: dict[tuple[str, str], Peer] = {}  # (kind, address): what the table has, or is about to
-        self._fresh: set[tuple[str, str]] = set()  # asked for with `connect`, and nobody has answered there since
+        self._saved: dict[tuple[str, str], Peer] = {}  # (kind, address) -> peer: what the table has, or will have
+        self._fresh: set[tuple[str, str]] = set()  # added by `connect`, and no answer since
 
     def recall(self, peer: Peer, address: str, kind: str, nick: str) -> None:
-        """A row of the table, at the start."""
+        """Restore a row of the table at the start."""
         if kind not in ("native", "plain"):
-            peer.dialect, peer.nick = kind, nick
-        peer.persistent_addresses.append(address)
-        self._kept[(kind, address)] = peer
+            peer.set_dialect(kind, nick)
+        peer.dial_last(address)
+        self._saved[(kind, address)] = peer
         if peer.node is None:
             self._fresh.add((kind, address))
 
     def add(self, peer: Peer, address: str, *, lasting: bool = True, fresh: bool = False) -> Batch | None:
-        """That address is redialed for the peer from now on, and first. Not `lasting`: only in this run.
+        """Keep dialing that address for the peer, before its other ones. Not `lasting`: in this run only.
 
-        A `fresh` one is of a `connect` that found nobody: the first dial that does still says `connect`.
+        A `fresh` address comes from a `connect` that was not answered: the first dial that is still says `connect`.
         """
-        if address in peer.persistent_addresses:
-            peer.persistent_addresses.remove(address)
-        for worst in peer.persistent_addresses[MOST_ADDRESSES - 1 :]:
-            self._end(peer, worst)
-        peer.persistent_addresses.insert(0, address)
-        self._tell(peer)
+        peer.dial_first(address)
+        for worst in peer.persistent_addresses[MOST_ADDRESSES:]:
+            self._remove(peer, worst)
+        self._notify(peer)
         key = _key(peer, address)
         (self._fresh.add if fresh else self._fresh.discard)(key)
-        if not lasting or self._kept.get(key) is peer:
+        if not lasting or self._saved.get(key) is peer:
             return None
-        self._kept[key] = peer
-        return self._write(key)
+        self._saved[key] = peer
+        return self._save(key)
 
-    def end(self, peer: Peer, address: str | None = None) -> Batch | None:
-        """That address is not redialed for the peer any more; without one, none is."""
+    def remove(self, peer: Peer, address: str | None = None) -> Batch | None:
+        """Stop dialing an address of the peer; without `address`, all of them."""
         batch = None
         for ended in [known for known in peer.persistent_addresses if address in (None, known)]:
-            batch = self._end(peer, ended) or batch
-        self._tell(peer)
+            batch = self._remove(peer, ended) or batch
+        self._notify(peer)
         return batch
 
     def move(self, peer: Peer, to: Peer, address: str | None = None) -> None:
-        """Somebody else answers at that address, or at all of them: redialed for that one from now on."""
+        """Give an address of the peer, or all of them, to the peer that answers there."""
         for moved in [known for known in peer.persistent_addresses if address in (None, known)]:
-            lasting = self._kept.get(_key(peer, moved)) is peer
-            peer.persistent_addresses.remove(moved)
+            lasting = self._saved.get(_key(peer, moved)) is peer
+            peer.stop_dialing(moved)
             self.add(to, moved, lasting=lasting)
-        self._tell(peer)
+        self._notify(peer)
 
     def is_fresh(self, peer: Peer, address: str) -> bool:
-        """Nobody has answered there since the `connect`."""
+        """Whether no dial was answered since the `connect`."""
         return _key(peer, address) in self._fresh
 
     def put_last(self, peer: Peer, address: str) -> None:
-        """Nobody answered there: its other addresses are next."""
-        peer.persistent_addresses.remove(address)
-        peer.persistent_addresses.append(address)
+        """Try the peer's other addresses first, because there was no answer at this one."""
+        peer.dial_last(address)
 
-    def speak(self, peer: Peer, dialect: str | None, nick: str) -> None:
-        """The plain peer is met in that dialect from now on, and as that nick; by its wishes too."""
+    def set_dialect(self, peer: Peer, dialect: str | None, nick: str) -> None:
+        """Set dialect and nick of a room server, also of its stored addresses."""
         if (peer.dialect, peer.nick) == (dialect, nick):
             return
-        wished, lasting = (
-            list(peer.persistent_addresses),
-            [known for known in peer.persistent_addresses if self._kept.get(_key(peer, known)) is peer],
-        )
-        self.end(peer)
-        peer.dialect, peer.nick = dialect, nick
-        for address in reversed(wished):  # the last one that is added is dialed first
+        addresses = list(peer.persistent_addresses)
+        lasting = [known for known in addresses if self._saved.get(_key(peer, known)) is peer]
+        self.remove(peer)
+        peer.set_dialect(dialect, nick)
+        for address in reversed(addresses):  # the last one that is added is dialed first
             self.add(peer, address, lasting=address in lasting)
 
-    def _tell(self, peer: Peer) -> None:
+    def _notify(self, peer: Peer) -> None:
         peer.changed.notify()
         self._changed.notify()
 
-    def _end(self, peer: Peer, address: str) -> Batch | None:
-        peer.persistent_addresses.remove(address)
+    def _remove(self, peer: Peer, address: str) -> Batch | None:
+        peer.stop_dialing(address)
         key = _key(peer, address)
         self._fresh.discard(key)
-        if self._kept.get(key) is not peer:
+        if self._saved.get(key) is not peer:
             return None
-        del self._kept[key]
-        return self._write(key)
+        del self._saved[key]
+        return self._save(key)
 
-    def _write(self, key: tuple[str, str]) -> Batch:
+    def _save(self, key: tuple[str, str]) -> Batch:
         sql, params = self._statement(key)
         batch = self._journal.execute(sql, *params)
-        batch.if_failed(("wish", key), partial(self._put_off, key))
+        batch.if_failed(("wish", key), partial(self._postpone, key))
         return batch
 
-    def _put_off(self, key: tuple[str, str]) -> None:
+    def _postpone(self, key: tuple[str, str]) -> None:
         if not self._journal.broken:
             log.warning("the journal's disk is full: whether %s is redialed is written once there is room", key[1])
         self._journal.note(("wish", key), partial(self._statement, key))
 
     def _statement(self, key: tuple[str, str]) -> Statement:
-        """What makes the table agree with what is wished for now."""
-        peer = self._kept.get(key)
+        """Statement that makes the row agree with the present state."""
+        peer = self._saved.get(key)
         if peer is None:
             return "DELETE FROM wishes WHERE kind = ? AND address = ?", key
-        return WISH, (*key, peer.stream_id, peer.slot, peer.nick)
+        return _SAVE, (*key, peer.stream_id, peer.slot, peer.nick)
 
 
 def _key(peer: Peer, address: str) -> tuple[str, str]:
-    """A wish is for one way of talking to whoever is at the address."""
+    """Key of a row: an address may be dialed natively, as plain text and in each dialect."""
     return peer.dialect or peer.kind, address

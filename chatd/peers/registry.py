@@ -1,13 +1,12 @@
-"""Registry: all peers, by slot, node id, name and address; which of them are up.
+"""Registry: creates, keeps and forgets the peers of a node, and records which of them have live links.
 
-A journal topic is never given to another peer, and a slot is not within one run. Native peers that we dialed, decided
-about or got a message from are remembered in the journal's `peers` table and keep their slots across restarts. Others
-live as long as this run, and only so many of them that strangers cannot fill the memory; a later run may give their
-slots to other peers. Every change of a peer's state is told to `changed` and written to the journal with no await
-between. Knows no sockets: links are what `peers/peer.py` says.
+A stream id is never given to another peer; a slot is not within one run. Native peers that were dialed here, decided
+about or that sent a message are remembered in the journal's table `peers` and keep their slots across restarts. Others
+live as long as this run, up to a bound, so that strangers cannot fill the memory; a later run may reuse their slots.
+A peer's state, the event about it and the notice to `changed` happen with no await in between. Knows no sockets.
 
-A peer is known when it was dialed, accepted, named or configured here, or sent to by a local client. Every other one
-that identified itself is a stranger. What a name may be is written in `peers/names.py`.
+A peer is known if it was dialed, accepted, named or configured here, or sent to by a local client. Every other peer
+that identified itself is a stranger. `peers/names.py` says what a name may be.
 """
 
 import logging
@@ -16,25 +15,26 @@ from functools import partial
 
 from chatd.api.events import PeerDown, PeerPending, PeerUp
 from chatd.api.results import PeerRecord
-from chatd.journal.batch import Batch, Statement
+from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
+from chatd.peers.delivery import Delivery
 from chatd.peers.directory import Directory
 from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
 from chatd.peers.naming import NodeNames
 from chatd.peers.outbox import OutboxTotals
 from chatd.peers.peer import ROW, Peer, PeerLink
-from chatd.peers.persistent import WISHES, PersistentPeers
+from chatd.peers.persistent import ROWS as PERSISTENT_ROWS
+from chatd.peers.persistent import PersistentPeers
 from chatd.runtime import Runtime
 from chatd.sync import Broadcast
 
-GONE_PEERS = 256  # strangers and plain peers that are gone and still listed
+GONE_PEERS = 256  # strangers and plain peers without a link that are still listed
 PENDING_PEERS = 256
-NEWEST_TOPIC = (
+NEWEST_STREAM_ID = (
     "SELECT max(topic) FROM (SELECT max(topic) AS topic FROM events WHERE topic IS NOT NULL "
     "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
     "UNION ALL SELECT max(topic) FROM consumers UNION ALL SELECT max(topic) FROM rooms)"
 )
-FORGET = ("DELETE FROM outcomes WHERE topic = ? AND NOT final", "DELETE FROM expiries WHERE topic = ?")
 SWEEP_EVERY = 64  # new peers
 log = logging.getLogger("chatd.peers")
 
@@ -45,10 +45,10 @@ class Registry:
     def __init__(
         self, journal: Journal, runtime: Runtime, node: str = "", name: str = "", listed: Iterable[str] = ()
     ) -> None:
-        """Read what is remembered (blocking). `node` and `name` are our own, `listed` is the setting `known`."""
+        """Read the remembered peers (blocking). `node` and `name` are this node's, `listed` is the setting `known`."""
         self.node = node
         self.changed = Broadcast()
-        self.owed = OutboxTotals()
+        self.outbox_totals = OutboxTotals()
         self.persistent = PersistentPeers(journal, self.changed)
         self._journal = journal
         self._runtime = runtime
@@ -58,15 +58,15 @@ class Registry:
         query = journal.store.query
         for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
             self._recall(*row)
-        for row in query(WISHES):
-            self._recall_wish(*row)
-        newest_topic = query(NEWEST_TOPIC)[0][0] or 0
-        self._next_key = max([newest_topic, *(peer.stream_id for peer in self)]) + 1
+        for row in query(PERSISTENT_ROWS):
+            self._recall_persistent(*row)
+        newest = query(NEWEST_STREAM_ID)[0][0] or 0
+        self._next_stream_id = max([newest, *(peer.stream_id for peer in self)]) + 1
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
 
     def _recall(
         self,
-        key: int,
+        stream_id: int,
         slot: int,
         node: str,
         name: str,
@@ -76,19 +76,15 @@ class Registry:
         terminated: int,
         known: int,
     ) -> None:
-        peer = Peer(key, slot, "native", name, node, address, self.owed)
-        peer.pinned, peer.trust, peer.terminated, peer.remembered = bool(pinned), trust, bool(terminated), True
-        peer.known = bool(known) or node.startswith(self._listed)
-        peer.reason = "terminated" if terminated else None
-        peer.since = self._runtime.wall()
-        self._directory.put(peer)
+        peer = self._make(stream_id, slot, "native", name, node, address)
+        is_known = bool(known) or node.startswith(self._listed)
+        peer.recall(pinned=bool(pinned), trust=trust, terminated=bool(terminated), known=is_known)
 
-    def _recall_wish(self, kind: str, address: str, key: int, slot: int, nick: str) -> None:
-        peer = self._directory.in_slot(slot)
-        if peer is None:  # plain, or nobody has ever answered there
-            peer = Peer(key, slot, "native" if kind == "native" else "plain", address, None, address, self.owed)
-            peer.since, peer.known = self._runtime.wall(), True
-            self._directory.put(peer)
+    def _recall_persistent(self, kind: str, address: str, stream_id: int, slot: int, nick: str) -> None:
+        peer = self._directory.by_slot(slot)
+        if peer is None:  # plain, or no node has ever answered there
+            peer = self._make(stream_id, slot, "native" if kind == "native" else "plain", address, None, address)
+            peer.set_known()
         self.persistent.recall(peer, address, kind, nick)
 
     def __iter__(self) -> Iterator[Peer]:
@@ -97,29 +93,27 @@ class Registry:
     # -- finding
 
     def find(self, spec: int | str) -> Peer:
-        """The peer of a slot, `HOST:PORT`, node id, name or beginning of a node id.
+        """Peer of a slot, `HOST:PORT`, node id, name or prefix of a node id.
 
         Raises ControlError unknown_peer, ambiguous_peer.
         """
         return self._directory.find(spec)
 
-    def starting(self, start: str) -> list[Peer]:
-        """All peers with a node id that begins so, strangers too."""
-        return self._directory.starting(start)
+    def with_prefix(self, start: str) -> list[Peer]:
+        """Peers with a node id that starts with `start`, strangers too."""
+        return self._directory.with_prefix(start)
 
-    def meant_by(self, spec: str) -> list[Peer]:
-        """All peers that could be meant by a name, an address or the beginning of a node id, strangers too."""
-        begun = self.starting(spec) if len(spec) >= SHORTEST_PREFIX else []
-        called = self._directory.named(spec) or self._directory.at_address(spec)
+    def candidates(self, spec: str) -> list[Peer]:
+        """Peers that a name, an address or the prefix of a node id could mean, strangers too."""
+        begun = self.with_prefix(spec) if len(spec) >= SHORTEST_PREFIX else []
+        called = self._directory.by_name(spec) or self._directory.by_address(spec)
         return [*begun, *(peer for peer in called if peer not in begun)]
 
-    def by_stream_id(self, key: int) -> Peer | None:
-        """The peer with that topic in the journal."""
-        return self._directory.with_key(key)
+    def by_stream_id(self, stream_id: int) -> Peer | None:
+        return self._directory.by_stream_id(stream_id)
 
     def by_node(self, node: str) -> Peer | None:
-        """The peer with that node id."""
-        return self._directory.with_node(node)
+        return self._directory.by_node(node)
 
     def is_up(self, node: str) -> bool:
         """Whether the node has a live link with us."""
@@ -127,24 +121,25 @@ class Registry:
         return peer is not None and peer.is_up
 
     def records(self, *, gone: bool = True) -> list[PeerRecord]:
-        """All peers in slot order; plain ones that are gone only with `gone`."""
+        """Records of all peers in slot order; plain peers without a link only if `gone`."""
         shown = (peer for peer in self if gone or peer.kind == "native" or peer.is_up)
         return [peer.record() for peer in sorted(shown, key=lambda peer: peer.slot)]
 
     def up(self) -> list[Peer]:
-        """The peers with a live link, in slot order."""
+        """Peers with a live link, in slot order."""
         return sorted((peer for peer in self if peer.is_up), key=lambda peer: peer.slot)
 
-    # -- making and forgetting
+    # -- creating and forgetting
 
     def plain(self, address: str) -> Peer:
-        """A new plain peer; its name is its address."""
+        """Create a plain peer; its name is its address."""
         return self._add("plain", address, None, address)
 
-    def wanted(self, address: str, kind: str = "native") -> Peer:
-        """The peer that is dialed at an address; who a native one is may not be known yet.
+    def at_address(self, address: str, kind: str = "native") -> Peer:
+        """Peer that is dialed at an address, created if there is none; a native one may have no node id yet.
 
-        A known native peer is also found by where it was dialed last; a plain one only while it is up or wished for.
+        A known native peer is also found by the address of its last dial. A plain peer is found only while it has a
+        link or is persistent.
         """
         found = [
             peer
@@ -158,19 +153,19 @@ class Registry:
         peer = max(found, key=lambda peer: (address in peer.persistent_addresses, peer.is_up), default=None)
         if peer is None:
             peer = self._add(kind, address, None, address)
-            peer.known = True
+            peer.set_known()
         return peer
 
     def native(self, node: str, name: str, address: str, *, dialed: Peer | None = None) -> Peer:
-        """The peer with that node id, met just now under that name; `dialed` is the one whose address we dialed.
+        """Peer with that node id, which has just announced that name; `dialed` is the peer whose address was dialed.
 
-        A name is pinned to the first id that had it. A stranger that claims it gets another one; a peer that we dialed
-        ourselves shares it, and the bare name is ambiguous until that is settled. A node that answers where another one
-        is dialed stays a stranger.
+        A name is pinned to the first id that has it. A stranger that claims it is shown under another one. A peer that
+        was dialed here shares it, and the bare name is ambiguous until the operator renames one of the two. A node that
+        answers where another one was expected stays a stranger.
         """
-        peer = self._directory.with_node(node)
+        peer = self._directory.by_node(node)
         if dialed is not None and dialed not in self._directory:
-            dialed = None  # forgotten while it was dialed
+            dialed = None  # it was forgotten during the dial
         expected = dialed is not None and dialed.known and dialed.node in (None, node)
         if peer is None:
             if dialed is not None and dialed.node is None:
@@ -178,46 +173,48 @@ class Registry:
             else:
                 peer = self._add("native", name, node, address)
             self._pin(peer, node, name, stranger=not expected)
-            peer.known = peer.known or node.startswith(self._listed)
+            if node.startswith(self._listed):
+                peer.set_known()
         elif not peer.pinned and node.startswith(peer.name):  # unmet
             self._pin(peer, node, name, stranger=not expected)
             self.remember(peer)
         if dialed is not None:
-            peer.address = dialed.address
+            peer.set_address(dialed.address)
             self.merge(dialed, peer)
             if expected:
-                self.acquaint(peer)
+                self.set_known(peer)
         elif not peer.persistent_addresses and not peer.remembered:
-            peer.address = address
+            peer.set_address(address)
         return peer
 
     def unmet(self, node: str) -> Peer:
-        """A peer of which only the id is known; it gets its name when it is met."""
+        """Create a peer of which only the id is known; its first `Hello` brings the name."""
         return self._add("native", unmet(node, self.naming.is_taken), node, None)
 
     def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
-        """Name a peer as it announces itself, where that misleads no one."""
-        shared = any(other.pinned for other in self._directory.named(name) if other is not peer)
-        peer.pinned = not (shared and stranger) and not self.naming.misleads(name, node)
-        peer.rename(name if peer.pinned else with_id(name, node, self.naming.is_taken), node)
-        self._directory.put(peer)
+        """Give a peer the name that it announces, if that cannot be mistaken for another node."""
+        shared = any(other.pinned for other in self._directory.by_name(name) if other is not peer)
+        pinned = not (shared and stranger) and not self.naming.misleads(name, node)
+        peer.rename(name if pinned else with_id(name, node, self.naming.is_taken), node, pinned=pinned)
+        self._directory.add(peer)
         if shared and peer.pinned:
             log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
 
     def merge(self, dialed: Peer, peer: Peer) -> None:
-        """The address that was dialed turned out to be a peer that has a slot already: its wish goes there.
+        """Move persistent addresses to `peer`, which has answered where `dialed` was expected.
 
-        That peer is remembered with its wish. It is known by it only if no other node was expected at the address.
+        `peer` is remembered. It becomes known only if no other node was expected at the address.
         """
         if dialed is peer:
             return
-        peer.faults = peer.faults or dialed.faults
+        peer.set_faults(peer.faults or dialed.faults)
         if peer.trust != "denied":
-            peer.known = peer.known or dialed.node is None
+            if dialed.node is None:
+                peer.set_known()
             self.remember(peer)
         if dialed.node is None:
             self.persistent.move(dialed, peer)
-            self._directory.drop(dialed)
+            self._directory.remove(dialed)
             self.changed.notify()
             return
         self.persistent.move(dialed, peer, dialed.address)
@@ -226,141 +223,143 @@ class Registry:
 
     def _add(self, kind: str, name: str, node: str | None, address: str | None) -> Peer:
         if self._next_slot % SWEEP_EVERY == 0:
-            self._make_room()
-        peer = Peer(self.new_stream_id(), self._next_slot, kind, name, node, address, self.owed)
+            self._evict()
+        peer = self._make(self.new_stream_id(), self._next_slot, kind, name, node, address)
         self._next_slot += 1
-        peer.since = self._runtime.wall()
-        self._directory.put(peer)
+        return peer
+
+    def _make(self, stream_id: int, slot: int, kind: str, name: str, node: str | None, address: str | None) -> Peer:
+        delivery = Delivery(self._journal, stream_id, self.outbox_totals)
+        peer = Peer(stream_id, slot, kind, name, node, address, delivery, since=self._runtime.wall())
+        self._directory.add(peer)
         return peer
 
     def new_stream_id(self) -> int:
-        """A topic of the journal that nobody had, and nobody else gets."""
-        self._next_key += 1
-        return self._next_key - 1
+        """A stream id that was never used."""
+        self._next_stream_id += 1
+        return self._next_stream_id - 1
 
-    def _make_room(self) -> None:
-        """Let go of the oldest of too many that are neither up, wanted nor remembered."""
+    def _evict(self) -> None:
+        """Drop the oldest peers beyond the bounds that have no link, no persistent address and no row."""
         passing = [peer for peer in self if not (peer.is_up or peer.persistent_addresses or peer.remembered)]
         for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
             for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
-                self._directory.drop(peer)
+                self._directory.remove(peer)
                 self._journal.timings.writes.drop(peer.stream_id)
 
-    def acquaint(self, peer: Peer) -> Batch | None:
-        """The peer was dialed, accepted or named here, or sent to by a local client: it is known, and remembered."""
-        peer.known = True
+    def set_known(self, peer: Peer) -> Batch | None:
+        """Make a peer known, and remember it if it has a node id: it was dialed, accepted, named or sent to here."""
+        peer.set_known()
         return self.remember(peer) if peer.node is not None else None
 
-    def remember(self, peer: Peer) -> Batch:
-        """Write the native peer's row, with the next commit; on a full disk, with the first that there is room for."""
-        peer.remembered = True
-        return self._write(peer)
+    def ensure_known(self, peer: Peer) -> None:
+        """The same, unless it was done before: a client of this node has sent to the peer."""
+        if not peer.known or not (peer.remembered or peer.node is None):
+            self.set_known(peer)
 
-    def _write(self, peer: Peer) -> Batch:
+    def ensure_remembered(self, peer: Peer) -> None:
+        """Remember a native peer unless that was done before: what it has sent goes into the journal."""
+        if not peer.remembered:
+            self.remember(peer)
+
+    def remember(self, peer: Peer) -> Batch:
+        """Write a native peer's row with the next commit, or with the first one after a full disk."""
+        peer.set_remembered(remembered=True)
+        return self._save(peer)
+
+    def _save(self, peer: Peer) -> Batch:
         sql, params = peer.row()
         batch = self._journal.execute(sql, *params)
         batch.if_failed(("peer", peer.stream_id), partial(self._journal.note, ("peer", peer.stream_id), peer.row))
         return batch
 
     def rename(self, peer: Peer, name: str) -> Batch:
-        """Give the peer that name. Raises ControlError conflict where it means another node already."""
+        """Pin a name to a peer. Raises ControlError conflict if the name means another node."""
         self.naming.check(peer, name)
-        peer.rename(name, peer.node)
-        peer.pinned = True
-        self._directory.put(peer)
+        peer.rename(name, peer.node, pinned=True)
+        self._directory.add(peer)
         self.changed.notify()
-        batch = self.acquaint(peer)
+        batch = self.set_known(peer)
         assert batch is not None  # it has a node id
         return batch
 
     def forget(self, peer: Peer) -> Batch | None:
-        """End name, slot, wish and what is owed; what was got from it stays in the journal, and so do its marks."""
-        batch = self.persistent.end(peer)
-        self._directory.drop(peer)
+        """Drop name, slot, persistent addresses and outbox. Received messages and watermarks stay in the journal."""
+        batch = self.persistent.remove(peer)
+        self._directory.remove(peer)
         self.changed.notify()
         if not peer.remembered:
             return batch
-        peer.remembered = False
-        peer.outbox.clear()
-        peer.progress.notify()
-        peer.forgotten, peer.written = True, self._journal.watermarks.acked.get(peer.node or "", 0)
-        self._note_outbox(peer)
-        for sql in FORGET:
-            self._journal.note((sql, peer.stream_id), partial(_forget, sql, peer.stream_id))
-        return self._write(peer)
+        peer.set_remembered(remembered=False)
+        peer.delivery.forget(self._journal.watermarks.acked.get(peer.node or "", 0))
+        return self._save(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
-        """No wish for it any more; for a native peer that is remembered until a `connect` from either side."""
-        batch = self.persistent.end(peer)
+        """Stop redialing a peer. For a native one this is remembered until a `connect` from either side."""
+        batch = self.persistent.remove(peer)
         if peer.node is None:
             return batch
-        peer.terminated = True
+        peer.set_terminated(terminated=True)
         return self.remember(peer)
 
-    def welcome(self, peer: Peer) -> None:
-        """There was a `connect`: forget that it was terminated."""
+    def clear_terminated(self, peer: Peer) -> None:
+        """Forget that a peer was terminated: there was a `connect`."""
         if peer.terminated:
-            peer.terminated = False
+            peer.set_terminated(terminated=False)
             self.remember(peer)
 
     # -- states
 
     def set_state(self, peer: Peer, state: str, reason: str | None = None) -> None:
-        """Move a peer that has no link between down, dialing and pending. One that has is up, whoever fails to dial."""
+        """Set the state of a peer without a link: down, dialing or pending. A peer with a link stays up."""
         if peer.is_up and state != "up":
             return
-        if state != peer.state:
-            peer.state, peer.since = state, self._runtime.wall()
-        peer.reason = reason
-        self._tell(peer)
+        peer.set_state(state, reason, self._runtime.wall())
+        self._notify(peer)
 
-    def _tell(self, peer: Peer) -> None:
+    def _notify(self, peer: Peer) -> None:
         peer.changed.notify()
         self.changed.notify()
 
-    def ask(self, peer: Peer, address: str, reason: str) -> None:
-        """The peer is pending; told once a run."""
+    def set_pending(self, peer: Peer, address: str, reason: str) -> None:
+        """Make a peer pending; the event is appended once per run."""
         self.set_state(peer, "pending", reason)
-        if not peer.asked:
-            peer.asked = True
+        if not peer.pending_reported:
+            peer.set_pending_reported()
             self._journal.append(PeerPending(peer=peer.ref, address=address), peer.stream_id)
 
     def link_up(self, peer: Peer, link: PeerLink) -> None:
-        """The peer has one more live link."""
-        peer.links.append(link)
+        """Attach a live link; with the first one the peer is up."""
+        peer.attach(link)
         if len(peer.links) == 1:
             self.set_state(peer, "up")
             up = PeerUp(peer=peer.ref, address=link.address, direction=link.direction)
-            peer.opening = self._journal.append(up, peer.stream_id)
-            self._note_outbox(peer)
+            peer.set_opening(self._journal.append(up, peer.stream_id))
+            self._save_delivery(peer)
             log.info("%s is up (%s, %s)", peer.shown, link.address, link.direction)
         if peer not in self._directory:
-            link.close("terminated")  # forgotten while it shook hands
+            link.close("terminated")  # it was forgotten during the handshake
 
     def link_down(self, peer: Peer, link: PeerLink) -> None:
-        """A link has ended; the peer is down with its last one."""
+        """Detach a link that has ended; with the last one the peer is down."""
         if link not in peer.links:
             return
-        peer.links.remove(link)
+        peer.detach(link)
         if not peer.links:
             reason = link.reason or "closed"
             self.set_state(peer, "down", reason)
             down = PeerDown(peer=peer.ref, address=link.address, reason=reason, unsent=link.unsent)
             self._journal.append(down, peer.stream_id)
-            self._note_outbox(peer)
+            self._save_delivery(peer)
             log.info("%s is down: %s", peer.shown, reason)
-        peer.progress.notify()
-        self._tell(peer)
+        peer.delivery.progress.notify()
+        self._notify(peer)
 
-    def _note_outbox(self, peer: Peer) -> None:
-        """Keep what may have been written; of strangers and silent connections nothing was."""
-        if peer.remembered or peer.reached or peer.forgotten:
-            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
+    def _save_delivery(self, peer: Peer) -> None:
+        """Save how far links may have written. Nothing was written to strangers and silent connections."""
+        if peer.remembered or peer.delivery.written or peer.delivery.forgotten:
+            peer.delivery.save()
 
     def all_links(self) -> Iterable[tuple[Peer, PeerLink]]:
-        """Every live link with its peer."""
+        """Live links, each with its peer."""
         return [(peer, link) for peer in self for link in peer.links]
-
-
-def _forget(sql: str, stream_id: int) -> Statement:
-    return sql, (stream_id,)

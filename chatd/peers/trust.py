@@ -1,8 +1,8 @@
-"""Trust: who may talk to this node, and what people decided about peers.
+"""Trust: which nodes may talk to this one, and the decisions of its operator about peers.
 
-The TLS handshake proves an id and says nothing about trust; a verdict is asked for before any frame is taken. What
-was decided with `peer accept` and `peer deny` is remembered and beats the node's mode; `deny` beats everything. A
-decision is about a node id, never about a name: the name was chosen by the stranger itself.
+The TLS handshake proves a node id and says nothing about trust, so a verdict is requested before any frame is received.
+Decisions of `peer accept` and `peer deny` are kept and override the node's mode; `deny` overrides everything.
+A decision is about a node id, never about a name: a stranger chooses its name itself.
 """
 
 from collections.abc import Iterable
@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from chatd import paths
 from chatd.api.errors import ControlError
 from chatd.config.values import ID_PREFIX
-from chatd.peers.names import DECIDING_PREFIX, is_node_id, reads_as_other
+from chatd.formats import DECIDING_PREFIX
+from chatd.peers.names import is_node_id, reads_as_other
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
-CANDIDATES_MOST = 8  # in a hint
+CANDIDATES_MOST = 8  # peers that a hint lists
 SENTENCES = {
     "open": "open: whoever reaches the port may talk",
     "known": "known: only the listed node ids may talk",
@@ -23,10 +24,10 @@ SENTENCES = {
 
 
 class Trust:
-    """The node's mode and its decisions.
+    """Mode and decisions of one node.
 
-    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and it holds
-    until the node ends.
+    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and the decision
+    holds until the node ends.
     """
 
     def __init__(self, mode: str, known: Iterable[str], registry: Registry) -> None:
@@ -36,7 +37,7 @@ class Trust:
 
     @property
     def sentence(self) -> str:
-        """What `status` says about it."""
+        """The mode as `chatctl status` shows it."""
         return SENTENCES[self.mode]
 
     def verdict(self, node: str) -> str:
@@ -50,46 +51,46 @@ class Trust:
         return "denied" if self.mode == "known" else "pending"
 
     async def accept(self, spec: int | str) -> Peer:
-        """Let the node of that slot or id talk; one that waits is let in when it dials again, or we do."""
+        """Let a node talk, given by slot or id. A pending one is let in at the next dial from either side."""
         peer = self._find(spec, "accept")
-        peer.trust = "accepted"
+        peer.set_trust("accepted")
         if peer.state == "pending":
             self._registry.set_state(peer, "down", "accepted")
-        self._registry.acquaint(peer)
-        await self._keep(peer)
+        self._registry.set_known(peer)
+        await self._save(peer)
         return peer
 
     async def deny(self, spec: int | str) -> Peer:
-        """Refuse the node of that slot or id, and cut its links."""
+        """Refuse a node, given by slot or id, and close its links."""
         peer = self._find(spec, "deny")
-        peer.trust = "denied"
-        self._registry.persistent.end(peer)
-        self._cut(peer, "denied")
+        peer.set_trust("denied")
+        self._registry.persistent.remove(peer)
+        self._close_links(peer, "denied")
         if not peer.is_up:
             self._registry.set_state(peer, "down", "denied")
-        await self._keep(peer)
+        await self._save(peer)
         return peer
 
     async def forget(self, spec: int | str) -> Peer:
-        """End name, slot, wish and what is owed to it; it may come back as a stranger."""
+        """Drop a peer's name, slot, persistent addresses and outbox; it may come back as a stranger."""
         peer = self._registry.find(spec)
-        self._cut(peer, "terminated")
+        self._close_links(peer, "terminated")
         batch = self._registry.forget(peer)
         if batch is not None:
             await batch.wait()
         return peer
 
     async def rename(self, spec: int | str, name: str) -> Peer:
-        """Pin another name to it."""
+        """Pin another name to a peer. Raises ControlError conflict."""
         if not paths.valid_name(name) or reads_as_other(name):
             hint = f"{paths.NAME_RULE}, an IP address or a node id"
             raise ControlError("conflict", f"{name!r} is not a name", hint, reason="bad_name")
-        peer = self._native(self._registry.find(spec))
+        peer = self._require_node_id(self._registry.find(spec))
         await self._registry.rename(peer, name).wait()
         return peer
 
     def _find(self, spec: int | str, verb: str) -> Peer:
-        """The peer of a slot, a node id (also one that was never met), or 16 characters or more of one.
+        """Peer of a slot, of a node id (also of a node never met), or of the first 16 or more characters of one.
 
         Raises ControlError conflict for this node itself.
         """
@@ -98,15 +99,15 @@ class Trust:
         if isinstance(spec, str) and is_node_id(spec):
             return self._registry.by_node(spec) or self._registry.unmet(spec)
         if isinstance(spec, int) or (spec.isascii() and spec.isdigit()):
-            return self._native(self._registry.find(spec))
-        begun = self._registry.starting(spec) if ID_PREFIX.fullmatch(spec) else []
+            return self._require_node_id(self._registry.find(spec))
+        begun = self._registry.with_prefix(spec) if ID_PREFIX.fullmatch(spec) else []
         if len(begun) == 1:
             return begun[0]
         raise self._undecided(spec, verb)
 
     def _undecided(self, spec: str, verb: str) -> ControlError:
-        """The refusal of a name or of too few characters of an id: what to type instead."""
-        meant = [peer for peer in self._registry.meant_by(spec) if peer.node is not None]
+        """Error for a name or too short an id; its hint is what to type instead."""
+        meant = [peer for peer in self._registry.candidates(spec) if peer.node is not None]
         if not meant:
             hint = "`chatctl list --all` shows all peers; a node that was never met is given by its whole id"
             return ControlError("unknown_peer", f"there is no peer {spec[:128]!r}", hint)
@@ -119,7 +120,7 @@ class Trust:
             "conflict", message, f"say {forms}", reason="not_exact", candidates=[peer.slot for peer in meant]
         )
 
-    def _native(self, peer: Peer) -> Peer:
+    def _require_node_id(self, peer: Peer) -> Peer:
         if peer.node is None:
             hint = "a plain peer has no identity; `chatctl terminate` ends its connection"
             if peer.kind == "native":
@@ -127,11 +128,11 @@ class Trust:
             raise ControlError("conflict", f"{peer.name} has no node id", hint, reason="no_identity")
         return peer
 
-    def _cut(self, peer: Peer, reason: str) -> None:
+    def _close_links(self, peer: Peer, reason: str) -> None:
         for link in list(peer.links):
             link.close(reason)
 
-    async def _keep(self, peer: Peer) -> None:
+    async def _save(self, peer: Peer) -> None:
         self._registry.changed.notify()
         await self._registry.remember(peer).wait()
 

@@ -138,7 +138,7 @@ class RoomHistory:
         if self._host is None:
             return []
         found: list[int] = []
-        after, end = max(self._host.echoed, self.shown), self._journal.committed
+        after, end = max(self._host.delivery.echoed, self.shown), self._journal.committed
         while after < end:
             read = partial(
                 _page_of_own, stream_id=self._host.stream_id, after=after, through=end, room_field=self._room_field

@@ -88,7 +88,7 @@ class MessageTraces:
     def _tentative(self, entry: Entry) -> dict[int, str]:
         """The messages that were taken back when the peer may have had them: they are not sent again."""
         peer = self._registry.by_stream_id(entry.stream_id or 0)
-        return peer.outbox.tentative if peer is not None else {}
+        return peer.delivery.tentative if peer is not None else {}
 
     def _consumer_steps(self, entry: Entry) -> Iterator[Moment]:
         """The steps of the consumers that select the message, by name."""
@@ -149,7 +149,7 @@ class MessageTraces:
     async def _find(self, peer: Peer, wanted: GlobalId) -> Entry | None:
         """The message at a position in the peer's journal or in ours; nothing of other nodes is revealed to a peer."""
         if wanted.node == peer.node:
-            return await self._chat.lookup.taken(peer, wanted.epoch, wanted.seq)
+            return await self._chat.lookup.received_from(peer, wanted.epoch, wanted.seq)
         ours = wanted.node == self._hosted_rooms.host_settings.node and self._journal.holds(wanted.epoch, wanted.seq)
         return await self._journal.entry(wanted.seq) if ours else None
 

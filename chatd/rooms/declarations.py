@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from chatd.api.errors import ControlError
 from chatd.journal.journal import Journal
-from chatd.messages.chat import hang_up
+from chatd.messages.inbox import close_if_failed
 from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
 from chatd.rooms.hosted import HostedRooms
@@ -54,9 +54,8 @@ class Declarations:
             del self._newest[next(iter(self._newest))]
         answer = self.apply(peer, [(name, nick, new and not again) for name, nick, new in frame.rooms])
         if self._journal.appended != before:
-            hang_up(self._journal.next_batch, peer, link)
-            if not peer.remembered:
-                self._registry.remember(peer)
+            close_if_failed(self._journal.next_batch, peer, link)
+            self._registry.ensure_remembered(peer)
         return answer
 
     def apply(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> DeclarationAnswer:

@@ -5,23 +5,18 @@ our own comes back like this too; its return is its delivery. Waits for nothing.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from chatd.api.events import Gap, Message, Receipt, RoomJoin, RoomLeave, RoomTopic
-from chatd.journal.batch import Statement
 from chatd.journal.epochs import split_position
 from chatd.journal.journal import Journal
-from chatd.messages.references import NONE, References
-from chatd.messages.states import REJECTED, STORE
+from chatd.messages.references import NO_REFERENCES, References
+from chatd.messages.states import REJECTED
 from chatd.peers.peer import Peer
 from chatd.rooms.hosted import CLOSED
 from chatd.rooms.joined import JoinedRooms
 from chatd.rooms.joined_room import IN, JoinedRoom
 from chatd.wire.frames import Happened, Missing, Refused, Said
 
-SAVE_ECHOED = (
-    "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
-)
 FromHost = Said | Happened | Missing | Refused
 
 
@@ -33,9 +28,8 @@ class RoomFollowing:
         self._journal = journal
         self._joined_rooms = joined_rooms
         self._node = node
-        self._echoes: dict[int, tuple[int, int]] = {}  # per peer: its `echoed` before the last two batches
 
-    def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NONE) -> None:
+    def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NO_REFERENCES) -> None:
         """Apply new frames of one host, in order. Those of rooms that we are not in only confirm our own messages.
 
         `references`: our messages that the frames may name.
@@ -80,7 +74,7 @@ class RoomFollowing:
     def _append_messages(self, peer: Peer, joined_room: JoinedRoom | None, messages: list[Message]) -> None:
         if joined_room is not None and messages:
             self._journal.append_all(messages, joined_room.stream_id, "in")
-            peer.received += len(messages)
+            peer.count_received(len(messages))
 
     def _deliver_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
         """Our own message is in the room: append its receipt."""
@@ -93,7 +87,7 @@ class RoomFollowing:
                 peer=peer.ref, state="delivered", id=frame.id, room=joined_room.label, room_position=position
             )
             self._journal.append(receipt, joined_room.stream_id)
-        self._raise_echoed(peer, seq)
+        peer.delivery.echo(seq)
 
     def _own_seq(self, peer: Peer, frame: Said | Refused, references: References) -> int:
         """Return the seq of the message that the frame names, if we sent it to this room and it has not come back.
@@ -103,22 +97,11 @@ class RoomFollowing:
         """
         named = frame.id or ":0"
         epoch, seq = split_position(named)
-        if seq <= peer.echoed or not self._journal.holds(epoch, seq):
+        if seq <= peer.delivery.echoed or not self._journal.holds(epoch, seq):
             return 0
         reference = references.get(named)
-        in_room = seq in peer.unheard if reference is None else reference.room == frame.room
+        in_room = seq in peer.delivery.unechoed if reference is None else reference.room == frame.room
         return seq if in_room else 0
-
-    def _raise_echoed(self, peer: Peer, seq: int) -> None:
-        """Note that everything up to `seq` has come back. Undone if the commit fails: the host repeats it then."""
-        batch, key = self._journal.next_batch, ("echo", peer.stream_id)
-        if batch.if_failed(key, partial(_unecho, peer, peer.echoed)):
-            sure, before = self._echoes.get(peer.stream_id, (0, 0))  # at most two batches are uncommitted
-            peer.unheard.cut_head(sure)
-            self._echoes[peer.stream_id] = before, peer.echoed
-        peer.echoed = seq
-        self._journal.note(key, partial(_echoed, peer))
-        peer.progress.notify()
 
     def _receive_event(self, peer: Peer, frame: FromHost, references: References) -> None:
         if isinstance(frame, Missing):
@@ -180,18 +163,10 @@ class RoomFollowing:
             reason=frame.reason,
         )
         self._journal.append(receipt, joined_room.stream_id if joined_room else peer.stream_id)
-        self._journal.execute(STORE, seq, peer.stream_id, REJECTED, 1)
-        self._raise_echoed(peer, seq)
+        peer.delivery.save_outcome(seq, REJECTED, final=True)
+        peer.delivery.echo(seq)
 
 
 def _are_in_one_room(frame: FromHost, following: FromHost) -> bool:
     """Whether both are messages in the same room."""
     return isinstance(frame, Said) and isinstance(following, Said) and frame.room == following.room
-
-
-def _unecho(peer: Peer, seq: int) -> None:
-    peer.echoed = min(peer.echoed, seq)
-
-
-def _echoed(peer: Peer) -> Statement:
-    return SAVE_ECHOED, (peer.stream_id, peer.echoed)

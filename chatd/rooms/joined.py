@@ -13,6 +13,7 @@ from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import RoomGone
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
+from chatd.peers.delivery import ECHOES
 from chatd.peers.names import STRANGER_PREFIX
 from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
@@ -53,9 +54,9 @@ class JoinedRooms:
             joined_room = self._by_host_and_name[host, name] = JoinedRoom(stream_id, name, host, *rest)
             joined_room.state = IN
             joined_room.settled.set()
-        for stream_id, seq in query("SELECT topic, seq FROM echoes"):
+        for stream_id, seq in query(ECHOES):
             if (peer := registry.by_stream_id(stream_id)) is not None:
-                peer.echoed = seq
+                peer.delivery.recall_echo(seq)
 
     def __iter__(self) -> Iterator[JoinedRoom]:
         return iter(sorted(self._by_host_and_name.values(), key=lambda one: (one.label, one.stream_id)))
@@ -73,7 +74,7 @@ class JoinedRooms:
         found += [one for one in self if one.name == name and one.state == IN]
         labelled = [one for one in found if at and one.label == spec]
         if at:
-            node = self._registry.naming.node_of(host)
+            node = self._registry.naming.resolve(host)
             found = labelled if node is None else [one for one in found if one.host == node]
         if len(found) == 1:
             return found[0]
@@ -114,7 +115,7 @@ class JoinedRooms:
             raise ControlError("rate_limited", f"this node is in {MOST_JOINED} rooms of {peer.name}", "leave one")
         nick = nicks.for_node(self._host_settings.name) if nick is None else nick
         nicks.check(nick)
-        self._registry.acquaint(peer)
+        self._registry.set_known(peer)
         stream_id = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
         self._stream_ids[node, name] = stream_id
         joined_room = self._by_host_and_name[node, name] = JoinedRoom(

@@ -6,7 +6,6 @@ Called by room ports, `control/methods/room_say.py` and `router.py`.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -78,7 +77,7 @@ class RoomPosting:
             last = index + 1 == len(says)
             if refusal is not None:
                 self._append_run(peer, says[start:index])
-                if peer.outbox.count >= self._host_settings.outbox_messages + REFUSALS:
+                if peer.delivery.outbox.count >= self._host_settings.outbox_messages + REFUSALS:
                     return index
                 self._refuse(peer, say, refusal)
                 start = index + 1
@@ -130,11 +129,4 @@ class RoomPosting:
         event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
         batch = self._journal.append(event, peer.stream_id, "out")
         if not batch.done:
-            outbox = peer.outbox
-            outbox.add([self._journal.appended], [len(batch.entries[-1].raw)], in_room=True)
-            batch.if_failed(peer, partial(_take_back, peer, self._journal))
-            self._journal.note(("outbox", peer.stream_id), peer.outbox_row)
-
-
-def _take_back(peer: Peer, journal: Journal) -> None:
-    peer.take_back(journal.committed)
+            peer.delivery.add_refusal(batch)

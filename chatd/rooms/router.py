@@ -12,8 +12,8 @@ from typing import cast
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
-from chatd.messages.chat import hang_up
-from chatd.messages.references import NONE, References
+from chatd.messages.inbox import above_watermark, close_if_failed, raise_watermarks
+from chatd.messages.references import NO_REFERENCES, References
 from chatd.peers.peer import Peer, PeerLink
 from chatd.peers.registry import Registry
 from chatd.rooms.declarations import Declarations
@@ -43,35 +43,25 @@ class RoomRouter:
         self._registry = registry
 
     def receive(
-        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], references: References = NONE
+        self, peer: Peer, link: PeerLink, frames: Sequence[Say | FromHost], references: References = NO_REFERENCES
     ) -> Batch | None:
         """Accept frames at positions of the peer's journal, in order. None: all of them are duplicates.
 
         `references`: our messages that the frames may name. A peer that does not acknowledge rejections is
         disconnected, and its remaining frames are dropped.
         """
-        new = self._above_watermark(peer, frames)
+        node = peer.node or ""
+        new = above_watermark(self._journal, node, frames)
         if not new:
             return None
         done = self._route(peer, new, references)
-        for epoch, mark in {frame.epoch: frame.seq for frame in new[:done]}.items():
-            self._journal.raise_watermark(peer.node or "", epoch, mark)
+        raise_watermarks(self._journal, node, new[:done])
         batch = self._journal.next_batch
-        hang_up(batch, peer, link)
+        close_if_failed(batch, peer, link)
         if done < len(new):
             link.close("takes no refusals")
-        if not peer.remembered:
-            self._registry.remember(peer)
+        self._registry.ensure_remembered(peer)
         return batch
-
-    def _above_watermark(self, peer: Peer, frames: Sequence[Say | FromHost]) -> list[Say | FromHost]:
-        marks, new = dict[str, int](), list[Say | FromHost]()
-        for frame in frames:
-            mark = marks.get(frame.epoch) or self._journal.watermarks.appended(peer.node or "", frame.epoch)
-            if frame.seq > mark:
-                marks[frame.epoch] = frame.seq
-                new.append(frame)
-        return new
 
     def _route(self, peer: Peer, frames: Sequence[Say | FromHost], references: References) -> int:
         """Hand the frames on; return how many of them were processed."""
@@ -83,7 +73,7 @@ class RoomRouter:
                 done += len(run)
                 continue
             processed = self.posting.receive(peer, cast(list[Say], run))
-            peer.received += processed
+            peer.count_received(processed)
             done += processed
             if processed < len(run):
                 break

@@ -10,16 +10,17 @@ from typing import Annotated, Final
 
 import msgspec
 
+from chatd.formats import ID_CHARACTER, NODE_ID
+
 NICK_CHARACTERS: Final = 64  # a new nick has at most 32; `IP:PORT`, the nick of an address client, can be longer
 NICK_BYTES: Final = 128
 NOTE_BYTES: Final = 1024  # length of a reason or a topic
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # the range of SQLite's INTEGER
 
-_EPOCH: Final = re.compile(r"[a-z2-7]{8}")
-_ID: Final = re.compile(r"[a-z2-7]{8}:(0|[1-9][0-9]{0,18})")  # no leading zeros: one spelling per id
+_EPOCH: Final = re.compile(rf"{ID_CHARACTER}{{8}}")
+_ID: Final = re.compile(rf"{_EPOCH.pattern}:(0|[1-9][0-9]{{0,18}})")  # no leading zeros: one spelling per id
 _NAME: Final = re.compile(r"(?![0-9]+\Z)[a-z0-9._-]{1,63}")
-_NODE: Final = re.compile(r"[a-z2-7]{52}")
 _KIND: Final = re.compile(r"[a-z_]{1,32}")
 # No control characters and no lone surrogates, as in texts (messages/text.py). Format characters are allowed: people
 # write with them, and programs that print a note sanitize it. A nick has no blanks, format or private-use characters.
@@ -47,7 +48,7 @@ def valid_name(name: str) -> bool:
 
 
 def valid_node(node: str) -> bool:
-    return _NODE.fullmatch(node) is not None
+    return NODE_ID.fullmatch(node) is not None
 
 
 def valid_kind(kind: str) -> bool:

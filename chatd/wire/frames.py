@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from chatd.formats import TEXT_OVERHEAD
 from chatd.wire.fields import Seq, valid_epoch, valid_id, valid_kind, valid_name
 from chatd.wire.query_frames import (
     QUERY_CHECKS,
@@ -40,7 +41,6 @@ __all__ = [
     "BYE_REASONS",
     "CHECKS",
     "FRAME_BYTES",
-    "TEXT_OVERHEAD",
     "VERSION",
     "AckFrame",
     "Bye",
@@ -75,8 +75,6 @@ __all__ = [
 VERSION: Final = 1
 # Every node accepts this size, so a Hello, a list of rooms and a page of users must fit. Default of Config.frame_bytes.
 FRAME_BYTES: Final = 65536
-# Upper bound for a Text, Say or Said without its text (379 today). A text and this must fit into frame_bytes.
-TEXT_OVERHEAD: Final = 512
 
 # Reasons of a Bye in this version. One of a later version is accepted and treated like `protocol`.
 BYE_REASONS: Final = (

@@ -57,7 +57,7 @@ async def test_sends_to_several_peers_stay_in_the_order_they_came(stand: Stand, 
     assert [line["id"] for line in lines] == [0, 1, 2, 3, 4]
     assert [line["result"]["peer"]["name"] for line in lines] == names
     assert await texts(stand, before) == ["0", "1", "2", "3", "4"]
-    assert (stand.bob.outbox.count, carol.outbox.count) == (3, 2)
+    assert (stand.bob.delivery.outbox.count, carol.delivery.outbox.count) == (3, 2)
 
 
 async def test_sends_to_a_plain_peer_are_handed_to_its_link_one_by_one(stand: Stand, client: Client) -> None:

@@ -62,7 +62,7 @@ async def test_each_of_two_links_sends_everything_from_its_own_start(tmp_path: P
         first, second = core.outgoing(bob), core.outgoing(bob)
         assert await texts_written(first) == ["one", "two"]
         core.registry.link_up(bob, FakeLink("out"))
-        start = await core.chat.begin(bob, FakeLink("out"), None, 0)
+        start = await core.chat.start_link(bob, FakeLink("out"), None, 0)
         assert start is not None
         second.start(start)
         assert await texts_written(second) == ["one", "two"]

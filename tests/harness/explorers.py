@@ -18,6 +18,7 @@ from chatd.peers.registry import Registry
 from chatd.wire.codec import encode
 from chatd.wire.frames import Explore, Explored, FoundFrame
 from tests.harness.linked_node import config_of
+from tests.harness.parts import lone_peer
 
 Told = Explore | FoundFrame | Explored
 
@@ -120,7 +121,7 @@ class World:
         return ends
 
     def _end(self, here: str, there: str, delay: float) -> FakeLink:
-        peer = Peer(len(self.peers[here]), len(self.peers[here]), "native", there, node_id(there), "x:1")
+        peer = lone_peer(len(self.peers[here]), len(self.peers[here]), "native", there, node_id(there), "x:1")
         end = FakeLink(peer, delay)
         end.explorer = self.explorers[here]
         peer.links.append(end)

@@ -89,7 +89,7 @@ class Lobby:
 
     async def texts(self, *texts: str) -> None:
         """Bob sends direct messages."""
-        batch = self._stand.chat.receive(
+        batch = self._stand.chat.inbox.receive(
             self._stand.bob, self._stand.bob.links[0], [Text(*self._next(), text) for text in texts]
         )
         assert batch is not None
@@ -98,5 +98,5 @@ class Lobby:
     def acknowledges(self) -> None:
         """Bob acknowledges everything that is committed here."""
         stand = self._stand
-        stand.bob.reached = stand.journal.committed
-        assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+        stand.bob.delivery.mark_written(stand.journal.committed)
+        assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)

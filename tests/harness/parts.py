@@ -20,6 +20,8 @@ from chatd.messages.chat import Chat
 from chatd.messages.references import References, look_up
 from chatd.net.native.sending import SendCursor
 from chatd.net.room_updates import RoomUpdates
+from chatd.peers.delivery import Delivery
+from chatd.peers.outbox import OutboxTotals
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
@@ -110,6 +112,11 @@ class FakeLink:
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         self.enqueued.append((seq, text, batch))
+
+
+def lone_peer(stream_id: int, slot: int, kind: str, name: str, node: str | None, address: str | None) -> Peer:
+    """A peer outside of any registry and journal: nothing can be sent to it."""
+    return Peer(stream_id, slot, kind, name, node, address, Delivery(cast(Journal, None), stream_id, OutboxTotals()))
 
 
 def open_journal(
@@ -213,7 +220,7 @@ class Core:
         """The same, and its link has begun: the peer's `Hello` had that mark of our journal."""
         peer, link = self.up(node, name)
         await self.commit()
-        assert await self.chat.begin(peer, link, epoch or (self.journal.epoch if mark else None), mark) is not None
+        assert await self.chat.start_link(peer, link, epoch or (self.journal.epoch if mark else None), mark) is not None
         return peer, link
 
     def away(self, node: str = BOB, name: str = "bob") -> Peer:

@@ -20,6 +20,10 @@ class FakeNode:
         self.gate.set()
         self._changed = trio.Event()
 
+    @property
+    def inbox(self) -> "FakeNode":
+        return self
+
     def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
         self.texts += texts
         self._changed.set()
@@ -27,7 +31,7 @@ class FakeNode:
         self.batch = Batch()
         return self.batch
 
-    def written(self, peer: Peer, seq: int) -> None:
+    def record_written(self, peer: Peer, seq: int) -> None:
         self.told.append(seq)
 
     lost = False

@@ -58,13 +58,13 @@ async def messages(node: Node, count: int) -> None:
     peer, link = node.registry.native(node_id("bob"), "bob", "192.0.2.1:7420"), FakeLink()
     node.registry.link_up(peer, link)
     await node.journal.settled()
-    assert await node.chat.begin(peer, link, None, 0) is not None
+    assert await node.chat.start_link(peer, link, None, 0) is not None
     for number in range(0, count, TURN):
         node.chat.send_all(peer, ["hello there"] * TURN)
         await node.journal.settled()
-        peer.reached = node.journal.committed
-        assert node.chat.acknowledged(peer, node.journal.epoch, node.journal.committed)
-        node.chat.receive_plain(peer, [f"hello {number}"] * TURN)
+        peer.delivery.mark_written(node.journal.committed)
+        assert node.chat.acknowledge(peer, node.journal.epoch, node.journal.committed)
+        node.chat.inbox.receive_plain(peer, [f"hello {number}"] * TURN)
     node.registry.link_down(peer, link)
     await node.journal.settled()
 
@@ -122,8 +122,8 @@ async def room_joins(node: Node, count: int) -> None:
         node.router.declarations.apply(peer, [])
         if number % TURN == 0:
             await node.journal.settled()
-            peer.reached = node.journal.committed
-            assert node.chat.acknowledged(peer, node.journal.epoch, node.journal.committed)
+            peer.delivery.mark_written(node.journal.committed)
+            assert node.chat.acknowledge(peer, node.journal.epoch, node.journal.committed)
     await node.journal.settled()
     node.registry.link_down(peer, link)
 

@@ -27,7 +27,7 @@ async def in_flight(a: LiveNode, proxy: Proxy, *texts: str) -> list[str]:
     ids = await a.client.send_many("bob", texts)
     for message_id in ids[-1:]:
         while await a.states(message_id) != ["sent"]:
-            await a.node.registry.find("bob").progress.wait()
+            await a.node.registry.find("bob").delivery.progress.wait()
     return ids
 
 

@@ -100,7 +100,7 @@ async def test_a_send_waits_over_a_link_break_and_a_restart_of_the_peer(two_node
         for number in range(5):
             nursery.start_soon(send, f"{number}")
         while (await a.peer("bob"))["queued"] < 5:
-            await a.node.registry.find("bob").progress.wait()
+            await a.node.registry.find("bob").delivery.progress.wait()
         proxy.cut()
         proxy.flow()
         await b.restart()

@@ -20,8 +20,8 @@ async def deliver(node: LiveNode, peer: str, times: int) -> None:
     found = node.node.registry.find(peer)
     for _ in range(times):
         await node.client.send_many(peer, ["x" * 300 for _ in range(1000)])
-        while found.outbox.count:
-            await found.progress.wait()
+        while found.delivery.outbox.count:
+            await found.delivery.progress.wait()
 
 
 def below_floor(node: LiveNode) -> int:

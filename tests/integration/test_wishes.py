@@ -364,7 +364,7 @@ async def test_a_node_with_many_wishes_dials_them_one_after_the_other(network: N
     registry = a.node.registry
     for number in range(count):
         address = f"127.9.{number // 250}.{number % 250 + 1}:9"
-        registry.persistent.add(registry.wanted(address), address)
+        registry.persistent.add(registry.at_address(address), address)
     await a.restart()
     begun, registry = trio.current_time(), a.node.registry
     assert len(await a.peers()) == count

@@ -77,7 +77,7 @@ async def test_a_full_disk_takes_nothing_from_a_peer_and_keeps_its_mark(tmp_path
             bob, link = core.up()
             with pytest.raises(ControlError, match="disk is full"):
                 await core.chat.send(bob, "z" * 3000)[1].wait()
-            assert not bob.outbox.count
+            assert not bob.delivery.outbox.count
             assert link.reason is None
             with pytest.raises(ControlError, match="disk is full"):
                 await core.trust.deny(bob.slot)

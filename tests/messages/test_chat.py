@@ -9,16 +9,16 @@ import trio.testing
 from chatd.api.errors import ControlError
 from chatd.api.events import Receipt
 from chatd.journal.store import DiskFull
-from chatd.messages.chat import PLAINLY, Options
+from chatd.messages.chat import DEFAULT_OPTIONS, Options
 from chatd.peers.peer import Peer
 from tests.harness.parts import BOB, Core, FakeLink, standing, texts_of
 
 
 def owed(peer: Peer) -> list[int]:
-    return peer.outbox.between(0, 1 << 62)
+    return peer.delivery.outbox.between(0, 1 << 62)
 
 
-def refusal(core: Core, peer: Peer, text: str, options: Options = PLAINLY) -> ControlError:
+def refusal(core: Core, peer: Peer, text: str, options: Options = DEFAULT_OPTIONS) -> ControlError:
     with pytest.raises(ControlError) as refused:
         core.chat.send(peer, text, options)
     assert refused.value.message
@@ -62,7 +62,7 @@ async def test_without_queue_a_peer_that_is_away_is_offline(core: Core) -> None:
 
 
 async def test_a_peer_that_nobody_has_ever_reached_is_offline(core: Core) -> None:
-    unmet = core.registry.wanted("10.0.0.3:7420")
+    unmet = core.registry.at_address("10.0.0.3:7420")
     refused = refusal(core, unmet, "hi")
     assert (refused.kind, refused.message) == ("peer_offline", "nobody has answered at 10.0.0.3:7420 yet")
     assert "wait peer" in refused.hint
@@ -94,7 +94,7 @@ async def test_a_peer_that_was_terminated_is_offline(core: Core) -> None:
 
 async def test_what_goes_to_a_pending_peer_waits_until_it_is_accepted(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
-    core.registry.ask(bob, "x:1", "it waits")
+    core.registry.set_pending(bob, "x:1", "it waits")
     await core.chat.send(bob, "hi")[1].wait()
     assert (bob.record().state, bob.record().queued) == ("pending", 1)
     assert refusal(core, bob, "hi", Options(queue=False)).kind == "peer_offline"
@@ -154,7 +154,7 @@ async def test_a_plain_message_is_handed_to_the_link(core: Core) -> None:
     message, batch = core.chat.send(peer, "hi  there ")
     assert message.id == message.position
     assert link.enqueued == [(core.journal.appended, "hi  there ", batch)]
-    assert not peer.outbox.count
+    assert not peer.delivery.outbox.count
     await batch.wait()
     assert not peer.remembered
 
@@ -195,11 +195,11 @@ async def test_what_was_not_committed_is_not_owed(core: Core) -> None:
     await core.commit()
     core.world.fault = DiskFull("no room")
     batches = [core.chat.send(bob, text)[1] for text in ("lost", "lost too")]
-    assert bob.outbox.count == 3
+    assert bob.delivery.outbox.count == 3
     for batch in batches:
         with pytest.raises(ControlError, match="disk is full"):
             await batch.wait()
-    assert bob.outbox.count == core.registry.owed.messages == 1
+    assert bob.delivery.outbox.count == core.registry.outbox_totals.messages == 1
     assert link.reason is None
     await core.chat.send(bob, "next")[1].wait()
     assert owed(bob) == [core.journal.committed - 1, core.journal.committed]
@@ -212,12 +212,17 @@ async def test_an_acknowledgement_empties_what_is_owed_and_is_one_receipt(core: 
     await core.commit()
     assert len(await core.write(bob)) == 5
     seqs = owed(bob)
-    assert core.chat.acknowledged(bob, core.journal.epoch, seqs[2])
+    assert core.chat.acknowledge(bob, core.journal.epoch, seqs[2])
     assert owed(bob) == seqs[3:]
-    assert core.chat.acknowledged(bob, core.journal.epoch, seqs[1])
+    assert core.chat.acknowledge(bob, core.journal.epoch, seqs[1])
     assert core.journal.watermarks.acked == {BOB: seqs[2]}
-    assert core.chat.acknowledged(bob, core.journal.epoch, seqs[4])
-    assert (bob.outbox.count, bob.outbox.size, core.registry.owed.messages, core.registry.owed.size) == (0, 0, 0, 0)
+    assert core.chat.acknowledge(bob, core.journal.epoch, seqs[4])
+    assert (
+        bob.delivery.outbox.count,
+        bob.delivery.outbox.size,
+        core.registry.outbox_totals.messages,
+        core.registry.outbox_totals.size,
+    ) == (0, 0, 0, 0)
     await core.flushed()
     assert core.journal.store.query("SELECT node, seq FROM acks") == [(BOB, seqs[4])]
     assert [(told.state, told.through, told.id) for told in await receipts(core)] == [
@@ -230,10 +235,10 @@ async def test_an_acknowledgement_of_what_was_never_written_is_a_protocol_error(
     for text in ("1", "2"):
         core.chat.send(bob, text)
     await core.commit()
-    assert not core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
+    assert not core.chat.acknowledge(bob, core.journal.epoch, owed(bob)[0])
     assert await core.write(bob) == ["1", "2"]
-    assert core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
-    assert bob.outbox.count == 1
+    assert core.chat.acknowledge(bob, core.journal.epoch, owed(bob)[0])
+    assert bob.delivery.outbox.count == 1
 
 
 async def test_who_waits_for_acknowledgements_is_woken(core: Core) -> None:
@@ -242,9 +247,9 @@ async def test_who_waits_for_acknowledgements_is_woken(core: Core) -> None:
     await core.commit()
     await core.write(bob)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(bob.progress.wait)
+        nursery.start_soon(bob.delivery.progress.wait)
         await trio.testing.wait_all_tasks_blocked()
-        assert core.chat.acknowledged(bob, core.journal.epoch, owed(bob)[0])
+        assert core.chat.acknowledge(bob, core.journal.epoch, owed(bob)[0])
 
 
 async def receipts(core: Core) -> list[Receipt]:

@@ -41,11 +41,11 @@ async def fill(core: Core, peer: Peer, count: int) -> list[int]:
     await core.commit()
     if peer.is_up:
         await core.write(peer)
-    return peer.outbox.between(0, 1 << 62)
+    return peer.delivery.outbox.between(0, 1 << 62)
 
 
 async def fill_bytes(core: Core, peer: Peer, size: int) -> None:
-    while peer.outbox.size < size:
+    while peer.delivery.outbox.size < size:
         core.chat.send(peer, "x" * 10_000)
     await core.commit()
 
@@ -77,11 +77,11 @@ async def test_a_sender_to_a_peer_that_is_up_is_slowed_until_there_is_room_again
             waiting = Waiting(nursery, slowed(core, bob))
             await trio.testing.wait_all_tasks_blocked()
             assert not waiting.done
-            assert core.chat.acknowledged(bob, core.journal.epoch, seqs[9])
+            assert core.chat.acknowledge(bob, core.journal.epoch, seqs[9])
             await trio.testing.wait_all_tasks_blocked()
             assert not waiting.done  # not for each one that goes
             core.chat.send(bob, "somebody else was quicker")
-            assert core.chat.acknowledged(bob, core.journal.epoch, seqs[25])
+            assert core.chat.acknowledge(bob, core.journal.epoch, seqs[25])
             await trio.testing.wait_all_tasks_blocked()
             assert waiting.done
         core.chat.send_all(bob, ["more"] * 25)
@@ -96,10 +96,10 @@ async def test_neighbours_wait_for_room_for_all_of_them(tmp_path: Path) -> None:
         await core.commit()
         async with trio.open_nursery() as nursery:
             waiting = Waiting(nursery, slowed(core, bob, *FOUR))
-            assert core.chat.acknowledged(bob, core.journal.epoch, seqs[2])
+            assert core.chat.acknowledge(bob, core.journal.epoch, seqs[2])
             await trio.testing.wait_all_tasks_blocked()
             assert not waiting.done
-            assert core.chat.acknowledged(bob, core.journal.epoch, seqs[3])
+            assert core.chat.acknowledge(bob, core.journal.epoch, seqs[3])
             await trio.testing.wait_all_tasks_blocked()
             assert waiting.done
         core.chat.send_all(bob, FOUR)
@@ -135,7 +135,7 @@ async def test_an_outbox_is_full_at_its_bytes(tmp_path: Path) -> None:
         bob = core.away()
         await fill_bytes(core, bob, 65536)
         assert "--outbox-bytes" in refused(core, bob).hint
-        assert bob.outbox.count < 10
+        assert bob.delivery.outbox.count < 10
 
 
 async def test_a_peer_that_is_up_and_takes_nothing_for_10_s_is_as_good_as_away(
@@ -148,7 +148,7 @@ async def test_a_peer_that_is_up_and_takes_nothing_for_10_s_is_as_good_as_away(
         await patience(slowed(core, bob))
         assert trio.current_time() == pytest.approx(began + STALL_S, abs=0.01)
         assert "takes nothing" in refused(core, bob).hint
-        assert core.chat.acknowledged(bob, core.journal.epoch, seqs[0])
+        assert core.chat.acknowledge(bob, core.journal.epoch, seqs[0])
         core.chat.send(bob, "it moves")
         slowed(core, bob)
 
@@ -163,7 +163,7 @@ async def test_each_acknowledgement_gives_it_10_s_more(tmp_path: Path, autojump_
                 waiting = Waiting(nursery, slowed(core, bob))
                 await trio.sleep(9)
                 assert not waiting.done
-                assert core.chat.acknowledged(bob, core.journal.epoch, seq)
+                assert core.chat.acknowledge(bob, core.journal.epoch, seq)
                 core.chat.send(bob, "more")
             await patience(slowed(core, bob))
         assert trio.current_time() == pytest.approx(began + 27 + STALL_S, abs=0.01)
@@ -215,17 +215,17 @@ async def test_a_peer_that_is_up_waits_for_the_outboxes_of_others(tmp_path: Path
         await patience(slowed(core, bob))
         assert trio.current_time() == pytest.approx(began + STALL_S, abs=0.01)
         refused(core, bob)
-        assert core.chat.acknowledged(bob, core.journal.epoch, bob.outbox.first)
+        assert core.chat.acknowledge(bob, core.journal.epoch, bob.delivery.outbox.first)
         refused(core, bob)  # there is nothing of its own to wait for
-        bob.outbox.moved_at = trio.current_time()
-        core.registry.owed.size -= 10_000
+        bob.delivery.progressed_at = trio.current_time()
+        core.registry.outbox_totals.size -= 10_000
         await fill(core, bob, 1)
-        core.registry.owed.size += 10_000
+        core.registry.outbox_totals.size += 10_000
         async with trio.open_nursery() as nursery:
             waiting = Waiting(nursery, slowed(core, bob))
             await trio.testing.wait_all_tasks_blocked()
             assert not waiting.done
-            assert core.chat.acknowledged(carol, core.journal.epoch, carol.outbox.between(0, 1 << 62)[5])
+            assert core.chat.acknowledge(carol, core.journal.epoch, carol.delivery.outbox.between(0, 1 << 62)[5])
             await trio.testing.wait_all_tasks_blocked()
             assert waiting.done
         core.chat.send(bob, "more")

@@ -29,7 +29,7 @@ def last(core: Core) -> Entry:
 
 async def test_a_message_and_its_mark_are_one_commit(core: Core) -> None:
     bob, link = core.up()
-    batch = core.chat.receive(bob, link, [Text(OLD, 3, "hi", "cccccccc:9")])
+    batch = core.chat.inbox.receive(bob, link, [Text(OLD, 3, "hi", "cccccccc:9")])
     assert batch is not None
     assert batch.watermarks == {(BOB, OLD): 3}
     assert core.journal.watermarks.committed(BOB) is None
@@ -49,7 +49,7 @@ async def test_an_answer_names_what_it_answers_by_the_key_that_signed_for_it(tmp
     async with standing(tmp_path, us="z" * 52) as core:
         bob, link = core.up()
         texts = [Text(OLD, 1, "that", asked.id), Text(OLD, 2, "and what?", "cccccccc:9")]
-        core.chat.receive(bob, link, texts, await core.claims(bob, asked.id, "cccccccc:9"))
+        core.chat.inbox.receive(bob, link, texts, await core.claims(bob, asked.id, "cccccccc:9"))
         await core.commit()
         answers = [entry.event for entry in (await core.journal.page(0)).entries if entry.direction == "in"]
         named = [(event.re, event.re_global_id) for event in answers if isinstance(event, Message)]
@@ -60,18 +60,18 @@ async def test_a_message_that_was_appended_is_a_duplicate_before_its_commit(core
     bob, link = core.up()
     second = FakeLink()
     core.registry.link_up(bob, second)
-    assert core.chat.receive(bob, link, frames(1, 2)) is not None
-    assert core.chat.receive(bob, second, frames(1, 2)) is None
-    assert core.chat.receive(bob, second, frames(2, 3)) is not None
+    assert core.chat.inbox.receive(bob, link, frames(1, 2)) is not None
+    assert core.chat.inbox.receive(bob, second, frames(1, 2)) is None
+    assert core.chat.inbox.receive(bob, second, frames(2, 3)) is not None
     await core.commit()
-    assert core.chat.receive(bob, link, frames(3, 1)) is None
+    assert core.chat.inbox.receive(bob, link, frames(3, 1)) is None
     assert inbound(core) == ["a1", "a2", "a3"]
     assert bob.received == 3
 
 
 async def test_duplicates_within_one_read_are_dropped(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, frames(5, 5, 7, 6, 7, 9))
+    core.chat.inbox.receive(bob, link, frames(5, 5, 7, 6, 7, 9))
     await core.commit()
     assert inbound(core) == ["a5", "a7", "a9"]
 
@@ -79,7 +79,7 @@ async def test_duplicates_within_one_read_are_dropped(core: Core) -> None:
 async def test_every_epoch_has_a_mark_of_its_own(core: Core) -> None:
     bob, link = core.up()
     texts = frames(1, 2) + frames(3, 4, epoch=NEW) + frames(2, 3) + frames(4, 5, epoch=NEW)
-    assert core.chat.receive(bob, link, texts) is not None
+    assert core.chat.inbox.receive(bob, link, texts) is not None
     await core.commit()
     assert inbound(core) == ["a1", "a2", "b3", "b4", "a3", "b5"]
     assert core.journal.watermarks.appended(BOB, OLD) == 3
@@ -88,8 +88,8 @@ async def test_every_epoch_has_a_mark_of_its_own(core: Core) -> None:
 
 async def test_an_epoch_of_duplicates_alone_changes_nothing(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, frames(2))
-    core.chat.receive(bob, link, frames(1, 2) + frames(3, epoch=NEW) + frames(2))
+    core.chat.inbox.receive(bob, link, frames(2))
+    core.chat.inbox.receive(bob, link, frames(1, 2) + frames(3, epoch=NEW) + frames(2))
     await core.commit()
     assert inbound(core) == ["a2", "b3"]
     assert core.journal.watermarks.committed(BOB) == (NEW, 3)
@@ -99,12 +99,12 @@ async def test_an_epoch_of_duplicates_alone_changes_nothing(core: Core) -> None:
 async def test_marks_survive_a_restart_and_a_forgotten_peer(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        core.chat.receive(bob, link, frames(1, 2))
+        core.chat.inbox.receive(bob, link, frames(1, 2))
         await core.trust.forget("bob")
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        assert core.chat.receive(bob, link, frames(1, 2)) is None
-        assert core.chat.receive(bob, link, frames(2, 3)) is not None
+        assert core.chat.inbox.receive(bob, link, frames(1, 2)) is None
+        assert core.chat.inbox.receive(bob, link, frames(2, 3)) is not None
 
 
 async def test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back(core: Core) -> None:
@@ -115,22 +115,22 @@ async def test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_bac
     core.registry.link_up(carol, other)
     await core.commit()
     core.world.fault = DiskFull("no room")
-    batch = core.chat.receive(bob, link, frames(1, 2))
+    batch = core.chat.inbox.receive(bob, link, frames(1, 2))
     assert batch is not None
-    assert core.chat.receive(bob, second, frames(1, 2)) is None  # dropped because of what is lost now
+    assert core.chat.inbox.receive(bob, second, frames(1, 2)) is None  # dropped because of what is lost now
     with pytest.raises(ControlError, match="disk is full"):
         await batch.wait()
     assert (link.reason, second.reason, other.reason) == ("storage_full", "storage_full", None)
     assert core.journal.store.query("SELECT count(*) FROM peers") == [(0,)]
     assert core.journal.watermarks.appended(BOB, OLD) == 0
-    assert core.chat.receive(bob, FakeLink(), frames(1, 2, 3)) is not None
+    assert core.chat.inbox.receive(bob, FakeLink(), frames(1, 2, 3)) is not None
     await core.commit()
     assert inbound(core) == ["a1", "a2", "a3"]
 
 
 async def test_plain_texts_are_taken_as_they_come(core: Core) -> None:
     peer, _ = core.plain_up()
-    await core.chat.receive_plain(peer, ["hi", "hi", "\ufffd"]).wait()
+    await core.chat.inbox.receive_plain(peer, ["hi", "hi", "\ufffd"]).wait()
     assert inbound(core) == ["hi", "hi", "\ufffd"]
     event = last(core).event
     assert isinstance(event, Message)
@@ -156,14 +156,14 @@ async def test_a_link_starts_at_the_later_of_mark_and_acknowledgement(tmp_path: 
     async with standing(tmp_path) as core:
         bob, link = core.up()
         await core.commit()
-        assert await core.chat.begin(bob, link, None, 0) == 0
-        assert await core.chat.begin(bob, link, "zzzzzzzz", 99) == 0  # of a journal that was wiped
-        assert await core.chat.begin(bob, link, first, 4) == 4
-        assert await core.chat.begin(bob, link, None, 0) == 4  # an acknowledgement is final
-        assert await core.chat.begin(bob, link, first, 2) == 4
-        assert await core.chat.begin(bob, link, "zzzzzzzz", 99) == 4
-        assert await core.chat.begin(bob, link, first, 10) == 10
-        assert await core.chat.begin(bob, link, core.journal.epoch, 11) == 11
+        assert await core.chat.start_link(bob, link, None, 0) == 0
+        assert await core.chat.start_link(bob, link, "zzzzzzzz", 99) == 0  # of a journal that was wiped
+        assert await core.chat.start_link(bob, link, first, 4) == 4
+        assert await core.chat.start_link(bob, link, None, 0) == 4  # an acknowledgement is final
+        assert await core.chat.start_link(bob, link, first, 2) == 4
+        assert await core.chat.start_link(bob, link, "zzzzzzzz", 99) == 4
+        assert await core.chat.start_link(bob, link, first, 10) == 10
+        assert await core.chat.start_link(bob, link, core.journal.epoch, 11) == 11
         await core.commit()
         assert await core.types() == ["message"] * 10 + ["peer.up"]
 
@@ -172,7 +172,7 @@ async def test_a_mark_beyond_an_older_epoch_is_its_end_and_told(tmp_path: Path) 
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        assert await core.chat.begin(bob, link, first, 25) == 10
+        assert await core.chat.start_link(bob, link, first, 25) == 10
         await core.commit()
         event = last(core).event
         assert isinstance(event, PeerDiverged)
@@ -184,7 +184,7 @@ async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_pat
         empty = core.journal.epoch
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        assert await core.chat.begin(bob, link, empty, 25) == 0
+        assert await core.chat.start_link(bob, link, empty, 25) == 0
         await core.commit()
         event = last(core).event
         assert isinstance(event, PeerDiverged)
@@ -194,8 +194,8 @@ async def test_a_mark_beyond_an_older_epoch_that_is_empty_is_its_end_too(tmp_pat
 async def test_a_mark_beyond_what_was_written_now_is_a_protocol_error(core: Core) -> None:
     bob, link = core.up()
     await core.commit()
-    assert await core.chat.begin(bob, link, core.journal.epoch, core.journal.committed) == core.journal.committed
-    assert await core.chat.begin(bob, link, core.journal.epoch, core.journal.committed + 1) is None
+    assert await core.chat.start_link(bob, link, core.journal.epoch, core.journal.committed) == core.journal.committed
+    assert await core.chat.start_link(bob, link, core.journal.epoch, core.journal.committed + 1) is None
 
 
 async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ async def test_only_what_was_written_can_be_acknowledged(tmp_path: Path) -> None
     async with standing(tmp_path) as core:
         bob, _ = await core.linked()
         present = core.journal.epoch
-        bob.reached = 11  # as if a link had written that
-        assert not core.chat.acknowledged(bob, present, 12)
-        assert not core.chat.acknowledged(bob, present, 10)  # of the epoch before
-        assert not core.chat.acknowledged(bob, first, 0)
+        bob.delivery.mark_written(11)  # as if a link had written that
+        assert not core.chat.acknowledge(bob, present, 12)
+        assert not core.chat.acknowledge(bob, present, 10)  # of the epoch before
+        assert not core.chat.acknowledge(bob, first, 0)
         assert core.journal.watermarks.acked == {}
-        assert core.chat.acknowledged(bob, first, 10)
-        assert core.chat.acknowledged(bob, present, 11)
+        assert core.chat.acknowledge(bob, first, 10)
+        assert core.chat.acknowledge(bob, present, 11)
         assert core.journal.watermarks.acked == {BOB: 11}
 
 
@@ -217,8 +217,8 @@ async def test_what_a_peer_has_of_a_lost_journal_is_no_fault_of_its_own(tmp_path
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch=first, mark=10)
-        assert core.chat.acknowledged(bob, "zzzzzzzz", 40)
-        assert core.chat.acknowledged(bob, first, 40)
+        assert core.chat.acknowledge(bob, "zzzzzzzz", 40)
+        assert core.chat.acknowledge(bob, first, 40)
         assert core.journal.watermarks.acked == {BOB: 10}
 
 
@@ -227,10 +227,10 @@ async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written
     first = await restarted(tmp_path)
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch="zzzzzzzz", mark=3)
-        bob.reached = 5
-        assert core.chat.acknowledged(bob, first, 7)
+        bob.delivery.mark_written(5)
+        assert core.chat.acknowledge(bob, first, 7)
         assert core.journal.watermarks.acked == {BOB: 7}
-        assert not core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+        assert not core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
 
 
 # -- where the peer goes on
@@ -238,26 +238,26 @@ async def test_a_peer_may_have_more_of_an_older_epoch_than_this_link_has_written
 
 async def test_a_resume_behind_our_mark_is_a_gap(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, frames(3))
-    core.chat.resumed(bob, OLD, 3)
-    core.chat.resumed(bob, OLD, 2)
-    core.chat.resumed(bob, OLD, 8)
+    core.chat.inbox.receive(bob, link, frames(3))
+    core.chat.inbox.resume(bob, OLD, 3)
+    core.chat.inbox.resume(bob, OLD, 2)
+    core.chat.inbox.resume(bob, OLD, 8)
     await core.commit()
     assert (await core.types())[-2:] == ["message", "gap"]
     event = last(core).event
     assert isinstance(event, Gap)
     assert (event.after, event.through, event.peer) == (f"{OLD}:3", f"{OLD}:8", bob.ref)
     assert core.journal.watermarks.committed(BOB) == (OLD, 8)
-    assert core.chat.receive(bob, link, frames(8)) is None
-    assert core.chat.receive(bob, link, frames(9)) is not None
+    assert core.chat.inbox.receive(bob, link, frames(8)) is None
+    assert core.chat.inbox.receive(bob, link, frames(9)) is not None
 
 
 @pytest.mark.parametrize(("known", "after"), [([], None), ([3], f"{OLD}:3")])
 async def test_a_gap_over_epochs_begins_where_we_stopped(core: Core, known: list[int], after: str | None) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, frames(*known))
+    core.chat.inbox.receive(bob, link, frames(*known))
     await core.commit()
-    core.chat.resumed(bob, NEW, 8)
+    core.chat.inbox.resume(bob, NEW, 8)
     await core.commit()
     event = last(core).event
     assert isinstance(event, Gap)
@@ -268,7 +268,7 @@ async def test_a_gap_that_meets_a_full_disk_closes_the_links(core: Core) -> None
     bob, link = core.up()
     await core.commit()
     core.world.fault = DiskFull("no room")
-    core.chat.resumed(bob, OLD, 8)
+    core.chat.inbox.resume(bob, OLD, 8)
     await core.commit()
     assert link.reason == "storage_full"
     assert core.journal.watermarks.appended(BOB, OLD) == 0
@@ -284,5 +284,5 @@ async def test_an_acknowledgement_beyond_what_we_have_of_an_older_epoch_is_of_al
     async with standing(tmp_path, World(inline=True)) as core:  # it was longer than this copy
         bob, _ = await core.linked()
         await core.write(bob)
-        assert core.chat.acknowledged(bob, epoch, last + 5)
-        assert bob.outbox.count == 0
+        assert core.chat.acknowledge(bob, epoch, last + 5)
+        assert bob.delivery.outbox.count == 0

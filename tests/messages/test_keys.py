@@ -19,7 +19,7 @@ async def send(core: Core, peer: Peer, text: str, key: str) -> tuple[int, bool]:
     """As `send --key` does it: the message's seq, and whether it was said just now."""
     while True:
         try:
-            seq = core.chat.said(peer, text, key)
+            seq = core.chat.find_keyed(peer, text, key)
             if seq is not None:
                 return seq, False
             core.chat.send(peer, text, Options(key=key))
@@ -40,14 +40,14 @@ async def test_the_same_key_is_the_same_message(core: Core) -> None:
     assert await send(core, bob, "hi", "k1") == (first[0], False)
     other = await send(core, bob, "hi", "k2")
     assert other[1]
-    assert bob.outbox.count == 2
+    assert bob.delivery.outbox.count == 2
     await core.commit()
     assert rows(core) == [("k1", first[0]), ("k2", other[0])]
 
 
 async def test_one_that_was_not_asked_for_in_this_run_is_looked_up_first(core: Core) -> None:
     with pytest.raises(NoCapacity):
-        core.chat.said(core.away(), "hi", "new")
+        core.chat.find_keyed(core.away(), "hi", "new")
     assert core.journal.appended == 2  # up and down: nothing was said
 
 
@@ -70,7 +70,7 @@ async def test_a_key_is_known_after_thousands_of_others(core: Core, monkeypatch:
     await core.commit()
     assert await send(core, bob, "hi", "first") == (first, False)
     assert await send(core, bob, "hi", "key 4999") == (first + 5000, False)
-    assert bob.outbox.count == 5001
+    assert bob.delivery.outbox.count == 5001
 
 
 async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Core) -> None:
@@ -80,7 +80,7 @@ async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Cor
     core.world.fault = DiskFull("no room")
     seq, _ = await send(core, bob, "hi", "k")
     with pytest.raises(NoCapacity) as notyet:
-        core.chat.said(bob, "hi", "k")
+        core.chat.find_keyed(bob, "hi", "k")
     await notyet.value.wait()
     await core.chat.send(bob, "another message")[1].wait()
     assert core.journal.committed == seq
@@ -140,7 +140,7 @@ async def test_a_key_with_another_peer_or_text_is_a_conflict(core: Core, name: s
             await send(core, peers[name], text, "k")
         assert (refused.value.kind, refused.value.details) == ("conflict", {"reason": "key"})
         await core.commit()
-    assert core.registry.owed.messages == 1
+    assert core.registry.outbox_totals.messages == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\nb", "\x00", "\ud800", "\x1b[1m"], ids=repr)
@@ -154,7 +154,7 @@ async def test_what_is_no_key_is_refused(core: Core, key: str) -> None:
 
 async def test_a_bad_text_is_told_before_its_key_is_looked_at(core: Core) -> None:
     with pytest.raises(ControlError, match="U\\+001B"):
-        core.chat.said(core.away(), "\x1b", "k")
+        core.chat.find_keyed(core.away(), "\x1b", "k")
 
 
 async def test_a_key_may_have_every_script(core: Core) -> None:
@@ -170,10 +170,10 @@ async def test_a_key_whose_message_was_not_committed_is_free(core: Core) -> None
     bob = core.away()
     await core.commit()
     with pytest.raises(NoCapacity) as notyet:
-        core.chat.said(bob, "hi", "k")
+        core.chat.find_keyed(bob, "hi", "k")
     await notyet.value.wait()
     core.world.fault = DiskFull("no room")
-    assert core.chat.said(bob, "hi", "k") is None
+    assert core.chat.find_keyed(bob, "hi", "k") is None
     batch = core.chat.send(bob, "hi", Options(key="k"))[1]
     with pytest.raises(ControlError):
         await batch.wait()
@@ -208,10 +208,10 @@ async def test_below_the_floor_a_key_lives_as_long_as_its_message_is_owed(core: 
 async def test_a_key_that_nobody_had_is_not_asked_for_again(core: Core) -> None:
     bob = core.away()
     with pytest.raises(NoCapacity) as notyet:
-        core.chat.said(bob, "hi", "k")
+        core.chat.find_keyed(bob, "hi", "k")
     await notyet.value.wait()
     for _ in range(3):
-        assert core.chat.said(bob, "hi", "k") is None
+        assert core.chat.find_keyed(bob, "hi", "k") is None
 
 
 def forget(core: Core, seq: int) -> None:

@@ -55,7 +55,7 @@ async def test_what_we_said_under_a_former_key_is_found_by_the_global_id_that_it
 
 async def test_what_others_said_is_not_found_under_our_own_node_id(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("a" * 8, 7, "direct")])
+    core.chat.inbox.receive(bob, link, [Text("a" * 8, 7, "direct")])
     await core.commit()
     assert await found(core, core.newest()) == "direct"
     await unknown(core, f"{SELF}/{core.newest()}")
@@ -67,8 +67,8 @@ async def test_what_others_said_is_found_by_its_global_id(core: Core) -> None:
     ids: list[str] = []
     for epoch in EPOCHS:
         for seq in (3, 4, 9, 10, 400):
-            core.chat.receive(bob, link, [Text(epoch, seq, f"{epoch}:{seq}")])
-            core.chat.receive(carol, other, [Text("d" * 8, len(ids) + 1, "noise")])
+            core.chat.inbox.receive(bob, link, [Text(epoch, seq, f"{epoch}:{seq}")])
+            core.chat.inbox.receive(carol, other, [Text("d" * 8, len(ids) + 1, "noise")])
             core.chat.send(bob, "ours")
             ids.append(f"{epoch}:{seq}")
     await core.commit()
@@ -88,7 +88,7 @@ async def test_an_epoch_that_two_nodes_use_does_not_mix_up_their_messages(core: 
     await core.commit()
     seq = core.journal.committed
     for peer, at, text in ((carol, other, "carol's"), (bob, link, "bob's")):
-        core.chat.receive(peer, at, [Text("aaaaaaaa", seq, text)])
+        core.chat.inbox.receive(peer, at, [Text("aaaaaaaa", seq, text)])
         await core.commit()
     assert await found(core, f"{BOB}/aaaaaaaa:{seq}") == "bob's"
     assert await found(core, f"{CAROL}/aaaaaaaa:{seq}") == "carol's"
@@ -97,7 +97,7 @@ async def test_an_epoch_that_two_nodes_use_does_not_mix_up_their_messages(core: 
 
 async def test_only_verbs_that_look_across_nodes_take_a_global_id(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     with pytest.raises(ControlError) as refused:
         await core.chat.lookup.find(f"{BOB}/aaaaaaaa:1")
@@ -108,7 +108,7 @@ async def test_only_verbs_that_look_across_nodes_take_a_global_id(core: Core) ->
 async def test_a_search_in_many_messages_looks_at_few(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     bob, link = core.up()
     for start in range(0, 20_000, 1000):
-        core.chat.receive(bob, link, [Text("aaaaaaaa", seq * 3, f"{seq}") for seq in range(start, start + 1000)])
+        core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", seq * 3, f"{seq}") for seq in range(start, start + 1000)])
         await core.commit()
     looks = 0
     first_in = core.journal.store.first_in
@@ -131,7 +131,7 @@ async def test_a_search_among_many_that_went_out_leaves_the_journal_to_others(
     monkeypatch.setattr("chatd.messages.lookup.ROWS", 64)
     bob, link = core.up()
     for seq in (1, 2):
-        core.chat.receive(bob, link, [Text("aaaaaaaa", seq, f"{seq}")])
+        core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", seq, f"{seq}")])
         for _ in range(4):
             core.chat.send_all(bob, ["out"] * 250)
         await core.commit()
@@ -144,7 +144,7 @@ async def test_a_search_among_many_that_went_out_leaves_the_journal_to_others(
 
 async def test_a_message_of_a_plain_peer_is_found_by_its_position(core: Core) -> None:
     peer, _ = core.plain_up()
-    await core.chat.receive_plain(peer, ["hi"]).wait()
+    await core.chat.inbox.receive_plain(peer, ["hi"]).wait()
     entry = await core.chat.lookup.find(core.journal.position(core.journal.committed))
     assert core.chat.lookup.peer_of(entry) is peer
 
@@ -153,7 +153,7 @@ async def test_a_message_of_somebody_who_has_gone_is_of_nobody_who_has_that_slot
     async with standing(tmp_path) as core:
         plain, _ = core.plain_up()
         slot = plain.slot
-        await core.chat.receive_plain(plain, ["hello"]).wait()
+        await core.chat.inbox.receive_plain(plain, ["hello"]).wait()
         said = core.newest()
     async with standing(tmp_path) as core:
         bob, _ = core.up()
@@ -208,14 +208,14 @@ async def test_a_position_of_another_epoch_of_ours_is_unknown(tmp_path: Path) ->
 )
 async def test_what_is_no_id_is_unknown(core: Core, garbage: str) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     assert len((await unknown(core, garbage)).message) < 200
 
 
 async def test_what_a_forgotten_peer_said_is_found_by_its_id_only(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     position = core.journal.position(core.journal.committed)
     await core.trust.forget("bob")
@@ -231,24 +231,24 @@ async def test_what_a_forgotten_peer_said_is_found_by_its_id_only(core: Core) ->
 
 async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     known = core.newest()
     for message_id in (known, "aaaaaaaa:2") * 2:
         with pytest.raises(NoCapacity) as notyet:
-            core.chat.lookup.found(message_id)
+            core.chat.lookup.find_now(message_id)
         await notyet.value.wait()
         if message_id == known:
-            assert core.chat.lookup.found(message_id).type == "message"
+            assert core.chat.lookup.find_now(message_id).type == "message"
         else:
             with pytest.raises(ControlError, match="there is no message"):
-                core.chat.lookup.found(message_id)
+                core.chat.lookup.find_now(message_id)
     assert not core.chat.lookup._looked_up
 
 
 async def test_what_nobody_asks_for_any_more_is_let_go(core: Core) -> None:
     for number in range(300):
         with pytest.raises(NoCapacity) as notyet:
-            core.chat.lookup.found(f"aaaaaaaa:{number}")
+            core.chat.lookup.find_now(f"aaaaaaaa:{number}")
         await notyet.value.wait()
     assert len(core.chat.lookup._looked_up) == 256

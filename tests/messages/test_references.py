@@ -15,7 +15,7 @@ async def test_only_messages_to_that_peer_are_its_to_speak_of(core: Core) -> Non
     carol, _ = core.up(CAROL, "carol")
     plain, _ = core.plain_up()
     (to_bob, _), (to_carol, _), (to_plain, _) = (core.chat.send(peer, "hi") for peer in (bob, carol, plain))
-    await core.chat.receive_plain(plain, ["in"]).wait()
+    await core.chat.inbox.receive_plain(plain, ["in"]).wait()
     heard = core.newest()
     ours = core.journal.epoch
     named = [to_bob.id, to_carol.id, to_plain.id, heard, f"{ours}:1", f"{ours}:0", f"{ours}:999", "zzzzzzzz:2"]
@@ -25,7 +25,7 @@ async def test_only_messages_to_that_peer_are_its_to_speak_of(core: Core) -> Non
 
 async def test_a_message_from_that_peer_is_not_its_to_speak_of(core: Core) -> None:
     bob, link = await core.linked()
-    core.chat.receive(bob, link, [Text("epochbob", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("epochbob", 1, "hi")])
     await core.commit()
     heard = core.newest()
     assert (await core.chat.lookup.find(heard)).stream_id == bob.stream_id

@@ -48,8 +48,8 @@ def outcomes(core: Core) -> list[tuple[str, int]]:
 
 def exact(core: Core, peer: Peer, *sizes: int) -> None:
     """As many messages of these sizes are owed, and the journal knows it."""
-    assert (peer.outbox.count, peer.outbox.size) == (len(sizes), sum(sizes))
-    assert (core.registry.owed.messages, core.registry.owed.size) == (len(sizes), sum(sizes))
+    assert (peer.delivery.outbox.count, peer.delivery.outbox.size) == (len(sizes), sum(sizes))
+    assert (core.registry.outbox_totals.messages, core.registry.outbox_totals.size) == (len(sizes), sum(sizes))
     rows = core.journal.store.query("SELECT messages, bytes FROM outboxes WHERE topic = ?", peer.stream_id)
     assert rows == [(len(sizes), sum(sizes))]
 
@@ -76,7 +76,7 @@ async def test_cancelling_twice_is_cancelling_once(core: Core) -> None:
     (one,) = await say(core, bob, "1")
     assert await cancel(core, bob, one) == await cancel(core, bob, one) == "cancelled"
     assert await told(core) == [("cancelled", "1")]
-    assert bob.outbox.count == 0
+    assert bob.delivery.outbox.count == 0
 
 
 async def test_two_that_cancel_at_once_are_both_told_so(core: Core) -> None:
@@ -115,9 +115,9 @@ async def test_what_may_have_been_written_is_only_not_sent_again(core: Core) -> 
     assert await core.write(bob) == ["1", "2"]
     assert await cancel(core, bob, one) == await cancel(core, bob, one) == "sent"
     assert (await core.state(one), outcomes(core)) == ("sent", [("cancelled", 0)])
-    assert (bob.outbox.count, await told(core)) == (2, [])
+    assert (bob.delivery.outbox.count, await told(core)) == (2, [])
     core.registry.link_down(bob, link)
-    assert (await core.state(one), bob.outbox.count) == ("sent", 2)
+    assert (await core.state(one), bob.delivery.outbox.count) == ("sent", 2)
     await core.linked()
     assert await core.write(bob) == ["2"]
 
@@ -139,11 +139,11 @@ async def test_an_acknowledgement_decides_that_what_was_cancelled_is_delivered(c
     one, two = await say(core, bob, "1", "2")
     await core.write(bob)
     await cancel(core, bob, one)
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(one.position))
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.resolve(one.position))
     await core.commit()
     assert (await core.state(one), await core.state(two)) == ("delivered", "sent")
     assert (await refusal(core, bob, one)).details == {"reason": "delivered"}
-    assert (outcomes(core), bob.outbox.tentative) == ([], {})
+    assert (outcomes(core), bob.delivery.tentative) == ([], {})
     assert await told(core) == [("delivered", None)]
 
 
@@ -185,7 +185,7 @@ async def test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_
         assert [await core.state(message.position) for message in (arrived, lost, behind)] == ["sent"] * 3
         assert await cancel(core, bob, lost.position) == "sent"
         assert await cancel(core, bob, behind.position) == "sent"
-        assert bob.outbox.count == 3
+        assert bob.delivery.outbox.count == 3
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch=first, mark=int(arrived.position.split(":")[1]))
         states = [await core.state(message.position) for message in (arrived, lost, behind)]
@@ -226,7 +226,7 @@ async def test_what_is_delivered_stays_so_where_the_end_of_its_cancelling_was_no
         (one,) = await say(core, bob, "1")
         await core.write(bob)
         await cancel(core, bob, one)
-        core.chat.acknowledged(bob, first, core.journal.resolve(one.position))
+        core.chat.acknowledge(bob, first, core.journal.resolve(one.position))
         core.world.fault = DiskFull("no room")
         await core.commit()
         await core.flushed()
@@ -243,7 +243,7 @@ async def test_what_is_delivered_cannot_be_taken_back(core: Core) -> None:
     bob, _ = await core.linked()
     (one,) = await say(core, bob, "1")
     await core.write(bob)
-    core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     refused = await refusal(core, bob, one)
     assert (refused.kind, refused.details) == ("conflict", {"reason": "delivered"})
     assert "is delivered" in refused.message
@@ -251,7 +251,7 @@ async def test_what_is_delivered_cannot_be_taken_back(core: Core) -> None:
 
 async def test_what_came_in_cannot_be_taken_back(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
     await core.commit()
     refused = await refusal(core, bob, core.journal.position(core.journal.committed))
     assert (refused.kind, refused.details) == ("conflict", {"reason": "not_ours"})
@@ -283,7 +283,7 @@ async def test_a_cancel_in_flight_that_cannot_be_written_down_is_none(core: Core
     await core.write(bob)
     core.world.fault, core.world.fault_after = DiskFull("no room"), 1
     assert (await refusal(core, bob, one)).kind == "storage_full"
-    assert not bob.outbox.tentative
+    assert not bob.delivery.tentative
     core.registry.link_down(bob, link)
     await core.linked()
     assert await core.write(bob) == ["1"]
@@ -300,10 +300,14 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
     await core.commit()
     outgoing = core.outgoing(bob)
     core.world.fault = DiskFull("no room")
-    assert await core.chat.begin(bob, link, None, 0) == 0
+    assert await core.chat.start_link(bob, link, None, 0) == 0
     assert await outgoing.next() == []
     assert link.reason == "storage_full"
-    assert (bob.outbox.count, bob.outbox.size, bob.outbox.tentative) == (2, sum(sizes), {bob.outbox.first: "cancelled"})
+    assert (bob.delivery.outbox.count, bob.delivery.outbox.size, bob.delivery.tentative) == (
+        2,
+        sum(sizes),
+        {bob.delivery.outbox.first: "cancelled"},
+    )
     core.registry.link_down(bob, link)
     await core.linked()
     assert await core.write(bob) == ["2"]
@@ -314,19 +318,19 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
 async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core) -> None:
     bob, link = await core.linked()
     expired, arrived, tentative, lost = await say(core, bob, "1", "2", "3", "4")
-    await core.chat.states.end(bob, bob.outbox.first, 1, "expired").wait()
+    await core.chat.states.end(bob, bob.delivery.outbox.first, 1, "expired").wait()
     assert await core.write(bob) == ["2", "3", "4"]
-    core.chat.acknowledged(bob, core.journal.epoch, core.journal.resolve(arrived.position))
+    core.chat.acknowledge(bob, core.journal.epoch, core.journal.resolve(arrived.position))
     await cancel(core, bob, tentative)
     messages, states = (expired, arrived, tentative, lost), ["expired", "delivered", "cancelled", "cancelled"]
     await core.trust.forget("bob")
     assert [await core.state(message) for message in messages] == states
-    assert core.registry.owed.messages == 0
+    assert core.registry.outbox_totals.messages == 0
     core.registry.link_down(bob, link)
     again, _ = await core.linked()
     (new,) = await say(core, again, "5")
     assert await core.write(again) == ["5"]
-    assert core.chat.acknowledged(again, core.journal.epoch, core.journal.resolve(new.position))
+    assert core.chat.acknowledge(again, core.journal.epoch, core.journal.resolve(new.position))
     await core.flushed()
     assert [await core.state(message) for message in (*messages, new)] == [*states, "delivered"]
 
@@ -394,7 +398,7 @@ async def test_over_a_restart_a_ttl_goes_by_wall_time(tmp_path: Path, autojump_c
         await trio.sleep(41)
         core.chat.states.expire()
         assert await told(core) == [("expired", "1"), ("expired", "2")]
-        assert core.registry.owed.messages == 0
+        assert core.registry.outbox_totals.messages == 0
 
 
 async def test_what_expires_in_flight_is_decided_by_the_next_hello(timed: Core, autojump_clock: MockClock) -> None:
@@ -417,7 +421,7 @@ async def test_a_ttl_of_what_is_delivered_or_cancelled_ends_without_a_word(
     bob, _ = await timed.linked()
     delivered, _ = await say(timed, bob, "1", "2", ttl=5)
     await timed.write(bob)
-    timed.chat.acknowledged(bob, timed.journal.epoch, timed.journal.committed)
+    timed.chat.acknowledge(bob, timed.journal.epoch, timed.journal.committed)
     (cancelled,) = await say(timed, bob, "3", ttl=5)
     await cancel(timed, bob, cancelled)
     await trio.sleep(6)
@@ -438,7 +442,7 @@ async def test_a_cancelled_message_is_not_expired_after_a_restart(tmp_path: Path
         core.chat.states.expire()
         assert await core.state(one.position) == "cancelled"
         assert await told(core) == [("cancelled", "1")]
-        assert core.registry.owed.messages == 2
+        assert core.registry.outbox_totals.messages == 2
 
 
 async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autojump_clock: MockClock) -> None:
@@ -447,7 +451,7 @@ async def test_a_ttl_that_ends_before_the_commit_waits_for_it(timed: Core, autoj
     timed.world.hold()
     await trio.sleep(2)
     timed.chat.states.expire()
-    assert bob.outbox.count == 1
+    assert bob.delivery.outbox.count == 1
     assert timed.chat.states.next_expiry < trio.current_time()
     timed.world.let_go()
     await batch.wait()
@@ -484,7 +488,7 @@ async def test_an_expiry_that_cannot_be_written_down_is_tried_again(timed: Core,
     timed.world.fault = DiskFull("no room")
     timed.chat.states.expire()
     await timed.commit()
-    assert bob.outbox.count == 2
+    assert bob.delivery.outbox.count == 2
     assert await timed.state(one) == "queued"
     timed.chat.states.expire()
     await timed.commit()
@@ -501,7 +505,7 @@ async def test_a_journal_that_takes_nothing_any_more_leaves_what_is_due_for_late
     await trio.sleep(5)
     timed.journal.broken = True
     timed.chat.states.expire()
-    assert (bob.outbox.count, timed.chat.states.next_expiry) == (2, 5)
+    assert (bob.delivery.outbox.count, timed.chat.states.next_expiry) == (2, 5)
     timed.journal.broken = False
 
 
@@ -529,10 +533,10 @@ async def test_what_was_owed_is_known_after_a_restart_without_reading_it(tmp_pat
     async with standing(tmp_path) as core:
         bob = core.registry.find("bob")
         exact(core, bob, *sizes[:3], *sizes[4:])
-        assert bob.outbox.has_unread
-        assert bob.outbox.first <= int(messages[0].position.split(":")[1])
+        assert bob.delivery.outbox.has_unread
+        assert bob.delivery.outbox.first <= int(messages[0].position.split(":")[1])
         await cancel(core, bob, messages[700].position)
-        assert bob.outbox.count == 998
+        assert bob.delivery.outbox.count == 998
         await core.linked()
         written = await core.write(bob)
         assert written == [message.text for message in messages if message not in (messages[3], messages[700])]
@@ -545,10 +549,10 @@ async def test_a_backlog_that_was_acknowledged_after_all_is_not_owed(tmp_path: P
         messages = await say(core, core.away(), *(f"{number}" for number in range(1500)))
     async with standing(tmp_path) as core:
         bob, _ = await core.linked(epoch=first, mark=int(messages[1199].position.split(":")[1]))
-        assert bob.outbox.count == 300
+        assert bob.delivery.outbox.count == 300
         assert await core.write(bob) == [f"{number}" for number in range(1200, 1500)]
-        assert core.chat.acknowledged(bob, first, int(messages[-1].position.split(":")[1]))
+        assert core.chat.acknowledge(bob, first, int(messages[-1].position.split(":")[1]))
         await core.flushed()
         exact(core, bob)
     async with standing(tmp_path) as core:
-        assert core.registry.find(BOB).outbox.count == 0
+        assert core.registry.find(BOB).delivery.outbox.count == 0

@@ -165,9 +165,9 @@ MUTANTS = (
     ),
     Mutant(
         "duplicates are judged by the committed mark",
-        CHAT,
-        "mark = raised.get(epoch) or self._journal.watermarks.appended(node, epoch)",
-        "mark = raised.get(epoch) or self._journal.watermarks._committed.get((node, epoch), 0)",
+        "chatd/messages/inbox.py",
+        "watermark = watermarks.get(epoch) or journal.watermarks.appended(node, epoch)",
+        "watermark = watermarks.get(epoch) or journal.watermarks.committed_in(node, epoch)",
         tests("tests/messages/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
     ),
     Mutant(
@@ -179,8 +179,8 @@ MUTANTS = (
     ),
     Mutant(
         "a link goes on after a failed batch",
-        CHAT,
-        'batch.if_failed(("in", link), partial(_hang_up, peer, link))',
+        "chatd/messages/inbox.py",
+        'batch.if_failed(("in", link), partial(_close, peer, link))',
         "pass",
         tests(
             "tests/messages/test_chat_receive.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"
@@ -221,7 +221,7 @@ MUTANTS = (
         "two links share one send cursor",
         TEXTS,
         "        self.cursor = self._fed = seq",
-        "        self.cursor = self._fed = max(seq, self._peer.reached)",
+        "        self.cursor = self._fed = max(seq, self._peer.delivery.written)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -234,28 +234,28 @@ MUTANTS = (
     Mutant(
         "what is behind an expired message is written before the expiry is committed",
         TEXTS,
-        "        if outbox.deciding is not None:\n            return []\n",
+        "        if delivery.uncommitted_end is not None:\n            return []\n",
         "",
         tests("tests/net/native/test_sending.py::test_a_rejection_is_on_disk_before_anything_behind_it_is_written"),
     ),
     Mutant(
         "what may have been written is cancelled for good",
         OUTCOMES,
-        "if seq > max(peer.written, peer.reached):",
-        "if seq > 0:",
+        "if not peer.delivery.may_have_written(seq):",
+        "if True:",
         tests("tests/messages/test_states.py::test_what_may_have_been_written_is_only_not_sent_again"),
     ),
     Mutant(
         "what was owed is not owed after a restart",
-        OUTCOMES,
-        "            if messages > 0:\n",
-        "            if messages < 0:\n",
+        "chatd/peers/delivery.py",
+        "        if messages > 0:\n",
+        "        if messages < 0:\n",
         simulation(40, "kill"),
     ),
     Mutant(
         "that a link is open is not written down",
-        "chatd/peers/peer.py",
-        'written = OPEN if self.kind == "native" and self.links else',
+        "chatd/peers/delivery.py",
+        "written = _OPEN if self._is_open else",
         "written =",
         tests(
             "tests/messages/test_states.py::test_what_was_in_flight_when_a_node_was_killed_is_decided_by_the_next_hello"
@@ -289,8 +289,8 @@ MUTANTS = (
     Mutant(
         "no mark is raised for what comes of rooms",
         "chatd/rooms/router.py",
-        '            self._journal.raise_watermark(peer.node or "", epoch, mark)',
-        "            continue",
+        "raise_watermarks(self._journal, node, new[:done])",
+        "pass",
         tests("tests/rooms/test_posting.py::test_the_same_again_is_a_duplicate"),
     ),
     Mutant(
@@ -334,8 +334,8 @@ MUTANTS = (
     Mutant(
         "a refusal is not owed",
         POSTING,
-        "            outbox.add([self._journal.appended], [len(batch.entries[-1].raw)], in_room=True)\n",
-        "",
+        "            peer.delivery.add_refusal(batch)\n",
+        "            pass\n",
         simulation(20, "rooms", "kick"),
     ),
     Mutant(
@@ -355,14 +355,14 @@ MUTANTS = (
     Mutant(
         "a host speaks of messages that were not said in its room",
         FOLLOWING,
-        "in_room = seq in peer.unheard if reference is None else reference.room == frame.room",
-        "in_room = reference is not None or seq in peer.unheard",
+        "in_room = seq in peer.delivery.unechoed if reference is None else reference.room == frame.room",
+        "in_room = reference is not None or seq in peer.delivery.unechoed",
         tests("tests/rooms/test_joined.py::test_no_host_speaks_of_what_was_said_to_others"),
     ),
     Mutant(
         "what was said in a room is delivered when the host has read it",
         OUTCOMES,
-        "return DELIVERED if not in_room or seq <= peer.echoed else",
+        "return DELIVERED if not in_room or seq <= peer.delivery.echoed else",
         "return DELIVERED if True else",
         tests("tests/rooms/test_joined.py::test_our_own_message_is_delivered_when_it_comes_back"),
     ),
@@ -385,8 +385,8 @@ MUTANTS = (
     ),
     Mutant(
         "what came back is dealt with though its commit fails",
-        FOLLOWING,
-        "if batch.if_failed(key, partial(_unecho, peer, peer.echoed)):",
+        "chatd/peers/delivery.py",
+        "if batch.if_failed(self._echo_key, partial(self._revert_echo, self.echoed)):",
         "if True:",
         simulation(80, "rooms", "full"),
     ),
@@ -676,7 +676,7 @@ MUTANTS = (
         "a stranger is accepted by the name that it chose",
         "chatd/peers/trust.py",
         "        if len(begun) == 1:\n",
-        "        begun = begun or self._registry.meant_by(spec)\n        if len(begun) == 1:\n",
+        "        begun = begun or self._registry.candidates(spec)\n        if len(begun) == 1:\n",
         tests("tests/peers/test_trust.py"),
     ),
     Mutant(
@@ -752,7 +752,7 @@ MUTANTS = (
     ),
     Mutant(
         "a node that restarts is taken for two",
-        "chatd/peers/peer.py",
+        "chatd/peers/epochs.py",
         "        if epoch in self._known:\n",
         "        if self._known:\n",
         tests("tests/peers/test_clones.py"),
@@ -1002,15 +1002,15 @@ MUTANTS = (
     Mutant(
         "all addresses of a peer are given up for one at which another node refuses",
         "chatd/net/dialer.py",
-        "registry.persistent.end(peer, None if refused.peer else address)",
-        "registry.persistent.end(peer)",
+        "registry.persistent.remove(peer, None if refused.peer else address)",
+        "registry.persistent.remove(peer)",
         tests("tests/net/test_dialer.py"),
     ),
     Mutant(
         "a peer that refuses is dialed at its other addresses",
         "chatd/net/dialer.py",
-        "registry.persistent.end(peer, None if refused.peer else address)",
-        "registry.persistent.end(peer, address)",
+        "registry.persistent.remove(peer, None if refused.peer else address)",
+        "registry.persistent.remove(peer, address)",
         tests("tests/net/test_dialer.py"),
     ),
     Mutant(
@@ -1051,8 +1051,8 @@ MUTANTS = (
     Mutant(
         "a host speaks for another room of its own",
         FOLLOWING,
-        "in_room = seq in peer.unheard if reference is None else reference.room == frame.room",
-        "in_room = seq in peer.unheard or (reference is not None and reference.room == frame.room)",
+        "in_room = seq in peer.delivery.unechoed if reference is None else reference.room == frame.room",
+        "in_room = seq in peer.delivery.unechoed or (reference is not None and reference.room == frame.room)",
         tests(
             "tests/adversary/test_rooms.py"
             "::test_a_host_tells_what_became_of_a_message_only_in_the_room_where_it_was_said"
@@ -1061,7 +1061,7 @@ MUTANTS = (
     Mutant(
         "an acknowledgement is believed of what was never sent",
         CHAT,
-        "if seq < first or (seq > min(last, peer.reached) and epoch == self._journal.epoch):",
+        "if seq < first or (seq > min(last, peer.delivery.written) and epoch == self._journal.epoch):",
         "if seq < first:",
         tests("tests/adversary/test_acknowledgements.py"),
     ),

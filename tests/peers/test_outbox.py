@@ -35,9 +35,9 @@ def test_a_lane_is_cut_at_both_ends() -> None:
 def test_one_is_taken_out_of_a_lane_and_put_back_in_its_place() -> None:
     lane = lane_of(3, 5, 8)
     lane.cut_head(3)
-    assert (lane.drop(3), lane.drop(4), lane.drop(5)) == (None, None, 50)
+    assert (lane.remove(3), lane.remove(4), lane.remove(5)) == (None, None, 50)
     assert (seqs_of(lane), 5 in lane, 3 in lane) == ([8], False, False)
-    lane.put(5, 50)
+    lane.insert(5, 50)
     assert (seqs_of(lane), lane.first, 5 in lane) == ([5, 8], 5, True)
     assert lane.cut_tail(0) == (2, 130)
 
@@ -88,20 +88,20 @@ def test_all_outboxes_of_a_node_are_counted_together() -> None:
 def test_what_could_not_be_given_up_of_a_forgotten_peer_is_not_owed_again() -> None:
     outbox = Outbox(OutboxTotals())
     outbox.add([1, 2], [10, 20])
-    outbox.give_up(1, 10)
+    outbox.remove(1, 10)
     outbox.clear()
-    outbox.put_back(1, 10)
+    outbox.restore(1, 10)
     assert (outbox.count, outbox.first) == (0, 0)
 
 
 def test_what_could_not_be_given_up_is_owed_again_also_where_it_was_read_meanwhile() -> None:
     outbox = Outbox(OutboxTotals())
     outbox.recall(10, 3, 33, 100)
-    outbox.give_up(20, 11)
+    outbox.remove(20, 11)
     outbox.learn(50, [(10, 10), (20, 11)])
     assert (outbox.count, outbox.between(0, 100)) == (2, [10])
-    outbox.put_back(20, 11)
-    assert outbox.owes(20)
+    outbox.restore(20, 11)
+    assert outbox.contains(20)
     outbox.learn(100, [(70, 12)])
     assert (outbox.count, outbox.size, outbox.between(0, 100)) == (3, 33, [10, 20, 70])
 
@@ -109,9 +109,9 @@ def test_what_could_not_be_given_up_is_owed_again_also_where_it_was_read_meanwhi
 def test_what_could_not_be_given_up_and_was_acknowledged_meanwhile_is_not_owed_again() -> None:
     outbox = Outbox(OutboxTotals())
     outbox.add([1, 2], [10, 20])
-    outbox.give_up(1, 10)
+    outbox.remove(1, 10)
     outbox.acknowledge(2)
-    outbox.put_back(1, 10)
+    outbox.restore(1, 10)
     assert (outbox.count, outbox.first) == (0, 0)
 
 
@@ -161,7 +161,7 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def fail(self) -> None:
-        self.outbox.take_back(self.committed)
+        self.outbox.revert(self.committed)
         self.owed = {seq: size for seq, size in self.owed.items() if seq <= self.committed}
         self.appended = self.committed
 
@@ -189,9 +189,9 @@ class Model(RuleBasedStateMachine):
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
         seq = data.draw(st.sampled_from(sorted(seq for seq in self.owed if seq <= self.committed)))
-        assert self.outbox.owes(seq)
+        assert self.outbox.contains(seq)
         self.given[seq] = self.owed.pop(seq)
-        self.outbox.give_up(seq, self.given[seq])
+        self.outbox.remove(seq, self.given[seq])
 
     @precondition(lambda self: self.given)
     @rule(data=st.data())
@@ -199,7 +199,7 @@ class Model(RuleBasedStateMachine):
         seq = data.draw(st.sampled_from(sorted(self.given)))
         if seq not in self.written_down:
             self.owed[seq] = self.given.pop(seq)
-            self.outbox.put_back(seq, self.owed[seq])
+            self.outbox.restore(seq, self.owed[seq])
 
     @precondition(lambda self: self.given)
     @rule(data=st.data())
@@ -220,10 +220,10 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def each_is_known(self) -> None:
-        known = sorted(seq for seq in self.owed if not self.outbox.unread(seq))
+        known = sorted(seq for seq in self.owed if not self.outbox.is_unread(seq))
         assert self.outbox.between(0, self.appended) == known
-        assert all(self.outbox.owes(seq) for seq in self.owed)
-        assert not any(self.outbox.owes(seq) for seq in self.given)
+        assert all(self.outbox.contains(seq) for seq in self.owed)
+        assert not any(self.outbox.contains(seq) for seq in self.given)
 
 
 TestModel = Model.TestCase
@@ -235,5 +235,5 @@ def test_an_acknowledgement_says_whether_more_than_talk_in_rooms_was_owed() -> N
     outbox.add([3], [10])
     outbox.add([4], [10], in_room=True)
     outbox.add([5], [10])
-    outbox.give_up(4, 10)
+    outbox.remove(4, 10)
     assert [outbox.acknowledge(seq) for seq in (1, 3, 3, 4, 5)] == [False, True, False, False, True]

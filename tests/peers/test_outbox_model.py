@@ -90,7 +90,7 @@ class Play:
             peer = self.peer
             self.core.registry.link_up(peer, self.link)
             epoch, seq = (self.arrived[-1].epoch, self.arrived[-1].seq) if self.arrived else (None, 0)
-            start = await self.core.chat.begin(peer, self.link, epoch, seq)
+            start = await self.core.chat.start_link(peer, self.link, epoch, seq)
             assert start is not None
             self.outgoing = self.core.outgoing(peer, start)
             await self.core.commit()
@@ -112,7 +112,7 @@ class Play:
     async def do_ack(self, _: int) -> None:
         if self.link is not None and self.arrived:
             mark = self.arrived[-1]
-            assert self.core.chat.acknowledged(self.peer, mark.epoch, mark.seq)
+            assert self.core.chat.acknowledge(self.peer, mark.epoch, mark.seq)
             self.core.journal.flush()
 
     async def do_down(self, _: int) -> None:
@@ -150,7 +150,7 @@ class Play:
         self.restart = True
 
     def exact(self) -> None:
-        outbox, owed = self.peer.outbox, self.core.registry.owed
+        outbox, owed = self.peer.delivery.outbox, self.core.registry.outbox_totals
         assert (owed.messages, owed.size) == (outbox.count, outbox.size)
         assert 0 <= outbox.count <= len(self.said)
 
@@ -175,7 +175,11 @@ class Play:
         ends = [(event.id, event.state) for event in events if isinstance(event, Receipt) and event.id]
         assert sorted(ends) == sorted((one, state) for one, state in states.items() if state != "delivered")
         assert [event.text for event in events if isinstance(event, Message)] == [f"{n}" for n in range(len(self.said))]
-        assert (self.peer.outbox.count, self.peer.outbox.size, self.peer.outbox.tentative) == (0, 0, {})
+        assert (self.peer.delivery.outbox.count, self.peer.delivery.outbox.size, self.peer.delivery.tentative) == (
+            0,
+            0,
+            {},
+        )
 
 
 async def play(steps: list[tuple[str, int]], clock: MockClock) -> None:

@@ -5,9 +5,9 @@ from tests.harness.parts import BOB, Core, FakeLink
 
 async def test_a_peer_that_asks_is_told_of_once(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
-    core.registry.ask(bob, "x:1", "it waits")
+    core.registry.set_pending(bob, "x:1", "it waits")
     core.registry.set_state(bob, "down")
-    core.registry.ask(bob, "x:1", "it waits")
+    core.registry.set_pending(bob, "x:1", "it waits")
     await core.commit()
     assert await core.types() == ["peer.pending"]
     assert (bob.state, bob.reason) == ("pending", "it waits")

@@ -24,8 +24,8 @@ async def test_wishes_are_there_after_a_restart_with_their_peers_and_slots(tmp_p
     async with standing(tmp_path) as core:
         registry = core.registry
         registry.plain("10.0.0.9:6000")
-        bob = registry.native(BOB, "bob", "x", dialed=registry.wanted(HERE))
-        unmet, plain = registry.wanted(THERE), registry.wanted(THERE, "plain")
+        bob = registry.native(BOB, "bob", "x", dialed=registry.at_address(HERE))
+        unmet, plain = registry.at_address(THERE), registry.at_address(THERE, "plain")
         for peer, address in ((bob, HERE), (unmet, THERE), (plain, THERE)):
             registry.persistent.add(peer, address)
         await core.commit()
@@ -49,7 +49,7 @@ async def test_a_wish_survives_a_kill_once_its_batch_is_done(tmp_path: Path) -> 
     before, after = tmp_path / "before", tmp_path / "after"
     before.mkdir()
     async with standing(before) as core:
-        batch = core.registry.persistent.add(core.registry.wanted(HERE), HERE)
+        batch = core.registry.persistent.add(core.registry.at_address(HERE), HERE)
         assert batch is not None
         await batch.wait()
         copy_as_crashed(before, after)
@@ -58,7 +58,7 @@ async def test_a_wish_survives_a_kill_once_its_batch_is_done(tmp_path: Path) -> 
 
 
 async def test_a_wish_of_the_configuration_is_not_written_unless_somebody_asks_for_it(core: Core) -> None:
-    bob = core.registry.wanted(HERE)
+    bob = core.registry.at_address(HERE)
     assert core.registry.persistent.add(bob, HERE, lasting=False) is None
     await core.commit()
     assert (bob.persistent_addresses, rows(core)) == ([HERE], [])
@@ -70,21 +70,21 @@ async def test_a_wish_of_the_configuration_is_not_written_unless_somebody_asks_f
 
 
 async def test_an_ended_wish_is_gone_from_the_disk_and_the_others_stay(core: Core) -> None:
-    bob, carol = core.registry.wanted(HERE), core.registry.wanted(THERE)
+    bob, carol = core.registry.at_address(HERE), core.registry.at_address(THERE)
     for peer, address in ((bob, HERE), (bob, "10.0.0.4:7420"), (carol, THERE)):
         core.registry.persistent.add(peer, address)
-    core.registry.persistent.end(bob, HERE)
+    core.registry.persistent.remove(bob, HERE)
     await core.commit()
     assert (bob.persistent_addresses, len(rows(core))) == (["10.0.0.4:7420"], 2)
-    core.registry.persistent.end(bob)
+    core.registry.persistent.remove(bob)
     await core.commit()
     assert (bob.persistent_addresses, rows(core)) == ([], [("native", THERE, 1)])
-    assert core.registry.persistent.end(bob) is None
+    assert core.registry.persistent.remove(bob) is None
 
 
 async def test_whoever_waits_for_a_change_is_told_of_every_one(core: Core) -> None:
-    bob, wishes = core.registry.wanted(HERE), core.registry.persistent
-    for change in (partial(wishes.add, bob, HERE), partial(wishes.end, bob)):
+    bob, wishes = core.registry.at_address(HERE), core.registry.persistent
+    for change in (partial(wishes.add, bob, HERE), partial(wishes.remove, bob)):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(core.registry.changed.wait)
             await trio.testing.wait_all_tasks_blocked()
@@ -92,7 +92,7 @@ async def test_whoever_waits_for_a_change_is_told_of_every_one(core: Core) -> No
 
 
 async def test_the_address_that_answered_last_comes_first_and_one_that_did_not_comes_last(core: Core) -> None:
-    bob = core.registry.wanted(HERE)
+    bob = core.registry.at_address(HERE)
     core.registry.persistent.add(bob, HERE)
     core.registry.persistent.add(bob, THERE)
     assert bob.persistent_addresses == [THERE, HERE]
@@ -105,7 +105,7 @@ async def test_the_address_that_answered_last_comes_first_and_one_that_did_not_c
 
 
 async def test_somebody_who_moves_all_the_time_has_only_so_many_addresses(core: Core) -> None:
-    bob = core.registry.wanted(HERE)
+    bob = core.registry.at_address(HERE)
     addresses = [f"10.0.1.{number}:7420" for number in range(3 * MOST_ADDRESSES)]
     for address in addresses:
         core.registry.persistent.add(bob, address)
@@ -118,13 +118,13 @@ async def test_somebody_who_moves_all_the_time_has_only_so_many_addresses(core: 
 async def test_two_addresses_of_one_node_become_two_wishes_for_it(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         registry = core.registry
-        first, second = registry.wanted(HERE), registry.wanted(THERE)
+        first, second = registry.at_address(HERE), registry.at_address(THERE)
         registry.persistent.add(first, HERE)
         registry.persistent.add(second, THERE)
         bob = registry.native(BOB, "bob", "x", dialed=first)
         assert registry.native(BOB, "bob", "x", dialed=second) is bob
         assert (bob.slot, bob.persistent_addresses, second.persistent_addresses) == (0, [THERE, HERE], [])
-        assert registry.wanted(THERE) is registry.wanted(HERE) is registry.find(THERE) is bob
+        assert registry.at_address(THERE) is registry.at_address(HERE) is registry.find(THERE) is bob
         await core.commit()
     async with standing(tmp_path) as core:
         (bob,) = core.registry
@@ -133,7 +133,7 @@ async def test_two_addresses_of_one_node_become_two_wishes_for_it(tmp_path: Path
 
 async def test_another_node_at_one_of_the_addresses_takes_only_that_wish(core: Core) -> None:
     registry = core.registry
-    bob = registry.native(BOB, "bob", "x", dialed=registry.wanted(HERE))
+    bob = registry.native(BOB, "bob", "x", dialed=registry.at_address(HERE))
     registry.persistent.add(bob, HERE)
     registry.persistent.add(bob, THERE)
     registry.set_state(bob, "dialing")
@@ -147,7 +147,7 @@ async def test_another_node_at_one_of_the_addresses_takes_only_that_wish(core: C
 async def test_a_wish_of_the_configuration_stays_one_when_somebody_else_answers(core: Core) -> None:
     registry = core.registry
     bob, _ = core.up()
-    wanted = registry.wanted(THERE)
+    wanted = registry.at_address(THERE)
     registry.persistent.add(wanted, THERE, lasting=False)
     registry.native(BOB, "bob", "x", dialed=wanted)
     await core.commit()
@@ -157,7 +157,7 @@ async def test_a_wish_of_the_configuration_stays_one_when_somebody_else_answers(
 async def test_a_full_disk_keeps_nobody_from_wishing_and_the_row_is_written_later(
     core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bob = core.registry.wanted(HERE)
+    bob = core.registry.at_address(HERE)
     core.world.fault = DiskFull("no room")
     batch = core.registry.persistent.add(bob, HERE)
     await core.commit()
@@ -172,11 +172,11 @@ async def test_a_full_disk_keeps_nobody_from_wishing_and_the_row_is_written_late
 
 @pytest.mark.parametrize("again", [False, True])
 async def test_what_is_written_later_is_what_is_wished_by_then(core: Core, *, again: bool) -> None:
-    bob = core.registry.wanted(HERE)
+    bob = core.registry.at_address(HERE)
     core.registry.persistent.add(bob, HERE)
     await core.commit()
     core.world.fault = DiskFull("no room")
-    core.registry.persistent.end(bob)
+    core.registry.persistent.remove(bob)
     await core.commit()
     assert (bob.persistent_addresses, rows(core)) == ([], [("native", HERE, 0)])
     if again:
@@ -189,7 +189,7 @@ async def test_what_is_written_later_is_what_is_wished_by_then(core: Core, *, ag
 async def test_a_wish_is_fresh_until_somebody_answers(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         registry = core.registry
-        unmet, other = registry.wanted(HERE), registry.wanted(THERE)
+        unmet, other = registry.at_address(HERE), registry.at_address(THERE)
         registry.persistent.add(unmet, HERE, fresh=True)
         registry.persistent.add(other, THERE, fresh=True)
         await core.commit()
@@ -200,7 +200,7 @@ async def test_a_wish_is_fresh_until_somebody_answers(tmp_path: Path) -> None:
         bob = registry.native(BOB, "bob", "x", dialed=unmet)
         registry.persistent.add(bob, HERE, lasting=False)
         assert not registry.persistent.is_fresh(bob, HERE)
-        registry.persistent.end(other)
+        registry.persistent.remove(other)
         assert not registry.persistent.is_fresh(other, THERE)
         await core.commit()
     async with standing(tmp_path) as core:
@@ -214,9 +214,9 @@ def spoken(core: Core) -> list[tuple[Any, ...]]:
 
 async def test_the_dialect_and_nick_of_a_room_server_are_there_after_a_restart(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        named, addressed, plain = (core.registry.wanted(f"10.0.0.{n}:1234", "plain") for n in range(3))
-        core.registry.persistent.speak(named, "name", "Jané")
-        core.registry.persistent.speak(addressed, "address", "")
+        named, addressed, plain = (core.registry.at_address(f"10.0.0.{n}:1234", "plain") for n in range(3))
+        core.registry.persistent.set_dialect(named, "name", "Jané")
+        core.registry.persistent.set_dialect(addressed, "address", "")
         for peer in (named, addressed, plain):
             core.registry.persistent.add(peer, peer.name)
         await core.commit()
@@ -228,34 +228,34 @@ async def test_the_dialect_and_nick_of_a_room_server_are_there_after_a_restart(t
             ("plain", "10.0.0.1:1234", "address", "", ["10.0.0.1:1234"]),
             ("plain", "10.0.0.2:1234", None, "", ["10.0.0.2:1234"]),
         ]
-        assert core.registry.wanted("10.0.0.0:1234", "plain") is core.registry.find(0)
+        assert core.registry.at_address("10.0.0.0:1234", "plain") is core.registry.find(0)
 
 
 @pytest.mark.parametrize("way", [("name", "joe"), ("address", ""), (None, "")], ids=str)
 async def test_another_way_of_talking_takes_the_wish_along(core: Core, way: tuple[str | None, str]) -> None:
-    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.persistent
-    wishes.speak(room, "name", "jane")
+    room, wishes = core.registry.at_address(HERE, "plain"), core.registry.persistent
+    wishes.set_dialect(room, "name", "jane")
     wishes.add(room, HERE)
     await core.commit()
     assert spoken(core) == [("name", HERE, "jane")]
-    wishes.speak(room, *way)
+    wishes.set_dialect(room, *way)
     await core.commit()
     assert room.persistent_addresses == [HERE]
     assert spoken(core) == [(way[0] or "plain", HERE, way[1])]
-    wishes.end(room)
+    wishes.remove(room)
     await core.commit()
     assert spoken(core) == []
 
 
 async def test_talking_as_before_writes_nothing(core: Core) -> None:
-    room, wishes = core.registry.wanted(HERE, "plain"), core.registry.persistent
-    wishes.speak(room, "name", "jane")
+    room, wishes = core.registry.at_address(HERE, "plain"), core.registry.persistent
+    wishes.set_dialect(room, "name", "jane")
     await core.commit()
     assert spoken(core) == []
     wishes.add(room, HERE)
     await core.commit()
     calls = core.world.calls
-    wishes.speak(room, "name", "jane")
+    wishes.set_dialect(room, "name", "jane")
     assert wishes.add(room, HERE) is None
     await core.commit()
     assert core.world.calls == calls

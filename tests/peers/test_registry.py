@@ -34,8 +34,8 @@ async def test_a_slot_of_a_stranger_is_given_anew_after_a_restart_and_one_that_i
 ) -> None:
     async with standing(tmp_path) as core:
         known, stranger = core.registry.native(BOB, "bob", "x:1"), core.registry.native(CAROL, "carol", "x:2")
-        core.registry.acquaint(known)
-        core.registry.ask(stranger, "x:2", "it waits")
+        core.registry.set_known(known)
+        core.registry.set_pending(stranger, "x:2", "it waits")
         assert (known.slot, stranger.slot) == (0, 1)
         await core.commit()
     async with standing(tmp_path) as core:
@@ -47,7 +47,7 @@ async def test_a_slot_of_a_stranger_is_given_anew_after_a_restart_and_one_that_i
 async def test_a_name_that_was_there_before_the_node_whose_id_begins_so_stays_but_decides_nothing(core: Core) -> None:
     early = core.registry.native(CAROL, BOB[:16], "x:1")
     bob = core.registry.native(BOB, "bob", "x:2")
-    core.registry.acquaint(bob)
+    core.registry.set_known(bob)
     assert core.registry.find(BOB[:16]) is early
     assert core.registry.find(BOB) is bob
     assert await core.trust.deny(BOB[:16]) is bob
@@ -82,7 +82,7 @@ async def test_a_peer_that_says_another_name_keeps_the_pinned_one(core: Core) ->
 
 async def dialed_bobs(core: Core) -> None:
     core.registry.native(BOB, "bob", "10.0.0.2:5000")
-    wanted = core.registry.wanted("10.0.0.3:7420")
+    wanted = core.registry.at_address("10.0.0.3:7420")
     assert core.registry.native(STRANGER, "bob", "10.0.0.3:7420", dialed=wanted) is wanted
 
 
@@ -106,14 +106,14 @@ async def test_a_known_name_at_an_address_of_ours_is_ambiguous_until_one_is_forg
 
 async def test_a_node_at_the_address_of_another_one_stays_a_stranger_and_takes_no_name(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
+        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("10.0.0.3:7420"))
         core.registry.persistent.add(bob, "10.0.0.3:7420")
         await core.commit()
         liar = core.registry.native(STRANGER, "bob", "x", dialed=bob)
         assert (liar.name, liar.pinned, liar.persistent_addresses) == ("bob~k3v7zzzz", False, ["10.0.0.3:7420"])
         await core.commit()
     async with standing(tmp_path) as core:
-        liar = core.registry.wanted("10.0.0.3:7420")
+        liar = core.registry.at_address("10.0.0.3:7420")
         assert liar.node == STRANGER
         core.registry.native(STRANGER, "bob", "x", dialed=liar)  # redialed
         assert not liar.known
@@ -121,7 +121,7 @@ async def test_a_node_at_the_address_of_another_one_stays_a_stranger_and_takes_n
 
 
 async def test_a_node_that_comes_back_to_its_address_gets_its_wish_back(core: Core) -> None:
-    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("10.0.0.3:7420"))
     core.registry.persistent.add(bob, "10.0.0.3:7420")
     liar = core.registry.native(STRANGER, "bob", "x", dialed=bob)
     assert core.registry.native(BOB, "bob", "x", dialed=liar) is bob
@@ -148,7 +148,7 @@ async def test_a_peer_is_looked_up_by_slot_address_id_name_and_prefix_in_this_or
     link.address = "10.0.0.2:41000"
     by_digits = core.registry.native("2222" + "a" * 48, "one", "x:1")
     for peer in (bob, named_like_a_prefix, by_digits):
-        core.registry.acquaint(peer)
+        core.registry.set_known(peer)
     assert core.registry.find(1) is core.registry.find("1") is bob
     assert core.registry.find("10.0.0.2:5000") is core.registry.find("10.0.0.2:41000") is bob
     assert core.registry.find("k3v7") is named_like_a_prefix
@@ -167,9 +167,9 @@ async def test_what_nobody_is_called_is_unknown(core: Core) -> None:
 async def test_two_known_ids_with_the_same_beginning_are_ambiguous(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     stranger = core.registry.native(STRANGER, "stranger", "x:2")
-    core.registry.acquaint(bob)
+    core.registry.set_known(bob)
     assert core.registry.find("k3v7") is bob  # a stranger does not count
-    core.registry.acquaint(stranger)
+    core.registry.set_known(stranger)
     assert not_found(core, "k3v7").details == {"candidates": [0, 1]}
 
 
@@ -182,7 +182,7 @@ async def test_a_stranger_is_not_found_by_less_than_twelve_characters_of_its_id(
     assert refused.hint.endswith(f"its slot: {bob.slot}")
     assert core.registry.find(BOB[:12]) is bob
     assert "12 characters" not in not_found(core, "zzzz").hint
-    core.registry.acquaint(bob)
+    core.registry.set_known(bob)
     assert core.registry.find(BOB[:length]) is bob
 
 
@@ -201,7 +201,7 @@ async def test_a_whole_id_is_that_node_or_none_whatever_others_call_themselves(c
 )
 async def test_a_name_that_reads_as_something_else_is_not_pinned(core: Core, name: str, dialed: bool) -> None:
     core.registry.native(BOB, "bob", "10.0.0.2:5000")
-    wanted = core.registry.wanted("10.0.0.3:7420") if dialed else None
+    wanted = core.registry.at_address("10.0.0.3:7420") if dialed else None
     liar = core.registry.native(CAROL, name, "10.0.0.66:1", dialed=wanted)
     assert (liar.name, liar.pinned) == (f"{name}~cccccccc", False)
     assert core.registry.find(f"{name}~cccccccc") is liar
@@ -213,7 +213,7 @@ async def test_a_name_that_is_there_keeps_its_meaning_whatever_ids_come(core: Co
     for _ in range(2):
         assert core.registry.find(BOB[:6]) is honest
         assert core.registry.native(CAROL, BOB[:6], "10.0.0.2:5001").name == BOB[:6]
-        core.registry.acquaint(stranger)
+        core.registry.set_known(stranger)
     assert core.registry.find(BOB[:5]) is stranger
 
 
@@ -234,9 +234,9 @@ async def test_a_name_that_is_made_here_is_that_of_one_node(core: Core) -> None:
 
 async def test_a_node_that_comes_later_does_not_change_what_a_name_means(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        early = core.registry.native(CAROL, "k3v7", "x:1", dialed=core.registry.wanted("x:1"))
-        bob = core.registry.native(BOB, "bob", "x:2", dialed=core.registry.wanted("x:2"))
-        core.registry.native(STRANGER, "k3v7", "x:3", dialed=core.registry.wanted("x:3"))
+        early = core.registry.native(CAROL, "k3v7", "x:1", dialed=core.registry.at_address("x:1"))
+        bob = core.registry.native(BOB, "bob", "x:2", dialed=core.registry.at_address("x:2"))
+        core.registry.native(STRANGER, "k3v7", "x:3", dialed=core.registry.at_address("x:3"))
         assert core.registry.find("k3v7") is early
         await core.commit()
     async with standing(tmp_path) as core:
@@ -246,26 +246,26 @@ async def test_a_node_that_comes_later_does_not_change_what_a_name_means(tmp_pat
 
 
 async def test_an_address_is_the_peer_that_is_dialed_there(core: Core) -> None:
-    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.2:7420"))
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("10.0.0.2:7420"))
     liar, link = core.up(CAROL, "carol")
     liar.address = link.address = "10.0.0.2:7420"
     assert core.registry.find("10.0.0.2:7420") is bob  # it was dialed there last
-    assert core.registry.wanted("10.0.0.2:7420") is bob
-    core.registry.acquaint(liar)
+    assert core.registry.at_address("10.0.0.2:7420") is bob
+    core.registry.set_known(liar)
     core.registry.persistent.add(bob, "10.0.0.2:7420")
     assert core.registry.find("10.0.0.2:7420") is bob
-    assert core.registry.wanted("10.0.0.2:7420") is bob
+    assert core.registry.at_address("10.0.0.2:7420") is bob
 
 
 async def test_a_stranger_that_comes_from_an_address_is_not_who_is_dialed_there(core: Core) -> None:
     liar, link = core.up(CAROL, "carol")
     link.address = "10.0.0.2:5000"
     assert core.registry.find("10.0.0.2:5000") is liar
-    assert core.registry.wanted("10.0.0.2:5000") is not liar
+    assert core.registry.at_address("10.0.0.2:5000") is not liar
 
 
 async def test_a_peer_is_known_once_it_was_dialed_named_or_sent_to(core: Core) -> None:
-    dialed = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    dialed = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
     named = core.registry.native(CAROL, "carol", "x:2")
     sent_to = core.registry.native(STRANGER, "stranger", "x:3")
     plain, _ = core.plain_up()
@@ -279,7 +279,7 @@ async def test_a_peer_is_known_once_it_was_dialed_named_or_sent_to(core: Core) -
 async def test_who_only_wrote_to_us_or_was_denied_stays_a_stranger(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
         bob, link = core.up()
-        core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
+        core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "hi")])
         carol, _ = core.up(CAROL, "carol")
         await core.trust.deny(carol.slot)
         assert not bob.known
@@ -300,8 +300,8 @@ async def test_who_is_listed_in_the_configuration_is_known(tmp_path: Path) -> No
 
 async def test_what_is_dialed_is_known_after_a_restart_too(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        core.registry.persistent.add(core.registry.wanted("10.0.0.3:7420"), "10.0.0.3:7420")
-        core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+        core.registry.persistent.add(core.registry.at_address("10.0.0.3:7420"), "10.0.0.3:7420")
+        core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
         await core.commit()
     async with standing(tmp_path) as core:
         assert [peer.known for peer in core.registry] == [True, True]
@@ -309,7 +309,7 @@ async def test_what_is_dialed_is_known_after_a_restart_too(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["alice", "k3v7", "bob"])
 async def test_a_peer_cannot_be_given_a_name_that_means_another_node(core: Core, name: str) -> None:
-    core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
     carol = core.registry.native(CAROL, "carol", "x:2")
     with pytest.raises(ControlError) as refused:
         core.registry.rename(carol, name)
@@ -347,18 +347,18 @@ async def test_names_of_nodes_of_the_network_follow_the_same_rules(core: Core) -
 
 
 async def test_a_node_is_meant_by_its_name_and_by_its_id(core: Core) -> None:
-    core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
-    core.registry.wanted("10.0.0.3:7420")
+    core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
+    core.registry.at_address("10.0.0.3:7420")
     specs = ("alice", SELF, SELF[:4], "bob", BOB, BOB[:4], "10.0.0.3:7420", "nobody")
-    assert [core.registry.naming.node_of(spec) for spec in specs] == [SELF, SELF, SELF, BOB, BOB, BOB, "", None]
+    assert [core.registry.naming.resolve(spec) for spec in specs] == [SELF, SELF, SELF, BOB, BOB, BOB, "", None]
 
 
 @pytest.mark.parametrize("length", [4, 8, 11])
 async def test_a_beginning_of_our_own_id_that_finds_a_peer_too_is_ambiguous(core: Core, length: int) -> None:
-    spec, node_of = SELF[:length], core.registry.naming.node_of
+    spec, node_of = SELF[:length], core.registry.naming.resolve
     liar = core.registry.native(SELF[:11] + "b" * 41, "mallory", "x:1")
     assert node_of(spec) == SELF  # a stranger is not found by so little of its id
-    core.registry.acquaint(liar)
+    core.registry.set_known(liar)
     with pytest.raises(ControlError) as refused:
         node_of(spec)
     assert (refused.value.kind, refused.value.details) == ("ambiguous_peer", {"candidates": [liar.slot]})
@@ -369,8 +369,8 @@ async def test_a_beginning_of_our_own_id_that_finds_a_peer_too_is_ambiguous(core
 async def test_a_name_that_was_given_here_is_meant_before_the_beginning_of_our_own_id(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     core.registry.rename(bob, SELF[:4])
-    core.registry.acquaint(core.registry.native(SELF[:5] + "b" * 47, "mallory", "x:2"))
-    assert core.registry.naming.node_of(SELF[:4]) == BOB
+    core.registry.set_known(core.registry.native(SELF[:5] + "b" * 47, "mallory", "x:2"))
+    assert core.registry.naming.resolve(SELF[:4]) == BOB
 
 
 async def test_of_plain_peers_with_one_address_the_live_one_is_meant(core: Core) -> None:
@@ -382,19 +382,19 @@ async def test_of_plain_peers_with_one_address_the_live_one_is_meant(core: Core)
 
 
 async def test_the_same_address_is_dialed_for_the_same_peer(core: Core) -> None:
-    wanted = core.registry.wanted("10.0.0.3:7420")
-    assert core.registry.wanted("10.0.0.3:7420") is wanted
-    plain = core.registry.wanted("10.0.0.3:7420", "plain")
+    wanted = core.registry.at_address("10.0.0.3:7420")
+    assert core.registry.at_address("10.0.0.3:7420") is wanted
+    plain = core.registry.at_address("10.0.0.3:7420", "plain")
     assert plain is not wanted
     assert plain.kind == "plain"
-    assert core.registry.wanted("10.0.0.3:7420", "plain") is not plain  # it was never up
+    assert core.registry.at_address("10.0.0.3:7420", "plain") is not plain  # it was never up
     core.registry.persistent.add(plain, "10.0.0.3:7420")
-    assert core.registry.wanted("10.0.0.3:7420", "plain") is plain
+    assert core.registry.at_address("10.0.0.3:7420", "plain") is plain
 
 
 async def test_an_address_that_turns_out_to_be_somebody_known_is_merged(core: Core) -> None:
     bob, _ = core.up()
-    wanted = core.registry.wanted("10.0.0.3:7420")
+    wanted = core.registry.at_address("10.0.0.3:7420")
     core.registry.persistent.add(wanted, "10.0.0.3:7420")
     assert core.registry.native(BOB, "bob", "x", dialed=wanted) is bob
     assert bob.persistent_addresses == [bob.address] == ["10.0.0.3:7420"]
@@ -403,7 +403,7 @@ async def test_an_address_that_turns_out_to_be_somebody_known_is_merged(core: Co
 
 
 async def test_another_node_at_a_known_address_takes_its_wish(core: Core) -> None:
-    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("10.0.0.3:7420"))
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("10.0.0.3:7420"))
     core.registry.persistent.add(bob, "10.0.0.3:7420")
     core.registry.set_state(bob, "dialing")
     carol = core.registry.native(CAROL, "carol", "x", dialed=bob)
@@ -417,7 +417,7 @@ async def test_another_node_at_a_known_address_takes_its_wish(core: Core) -> Non
 
 async def test_peers_that_we_dialed_are_remembered_and_strangers_are_not(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        dialed = core.registry.wanted("10.0.0.3:7420")
+        dialed = core.registry.at_address("10.0.0.3:7420")
         core.registry.plain("10.0.0.9:6000")
         core.registry.native(STRANGER, "stranger", "x:1")
         core.registry.native(BOB, "bob", "x", dialed=dialed)
@@ -439,7 +439,7 @@ async def test_topics_are_not_given_again_after_a_restart(tmp_path: Path) -> Non
     async with standing(tmp_path) as core:
         core.up()
         plain, _ = core.plain_up()
-        await core.chat.receive_plain(plain, ["hi"]).wait()
+        await core.chat.inbox.receive_plain(plain, ["hi"]).wait()
     async with standing(tmp_path) as core:
         assert core.registry.plain("x").stream_id > plain.stream_id
 
@@ -453,7 +453,7 @@ async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path
             core.chat.send(carol, text)
         await core.commit()
         await core.write(bob)
-        assert core.chat.acknowledged(bob, core.journal.epoch, bob.outbox.first)
+        assert core.chat.acknowledge(bob, core.journal.epoch, bob.delivery.outbox.first)
         core.registry.remember(bob)
         await core.commit()
     async with standing(tmp_path) as core:
@@ -472,7 +472,7 @@ async def test_a_peer_that_is_up_stays_so_whoever_fails_to_dial_it(core: Core) -
 
 async def test_a_forgotten_peer_is_gone_for_good(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
         core.registry.forget(bob)
         assert core.registry.by_node(BOB) is None
         again = core.registry.native(BOB, "bob", "x:2")
@@ -485,7 +485,7 @@ async def test_a_forgotten_peer_is_gone_for_good(tmp_path: Path) -> None:
 
 
 async def test_a_peer_whose_forgetting_met_a_full_disk_may_come_back(core: Core) -> None:
-    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
     await core.commit()
     core.world.fault = DiskFull("no room")
     batch = core.registry.forget(bob)
@@ -510,7 +510,7 @@ async def test_what_could_not_be_remembered_is_written_with_the_next_commit(core
 
 
 async def test_what_could_not_be_forgotten_goes_with_the_next_commit(core: Core) -> None:
-    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+    bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
     core.registry.persistent.add(bob, "x:1")
     await core.commit()
     core.world.fault = DiskFull("no room")
@@ -538,7 +538,7 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
         core.registry.link_down(bob, link)
         core.journal.flush()
         await core.commit()
-        assert core.registry.owed.messages == 0
+        assert core.registry.outbox_totals.messages == 0
         query = core.journal.store.query
         assert query("SELECT messages, bytes, written FROM outboxes WHERE topic = ?", bob.stream_id) == [(0, 0, 0)]
         assert query("SELECT count(*) FROM expiries WHERE topic = ?", bob.stream_id) == [(0,)]
@@ -547,7 +547,7 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
 
 async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path) -> None:
     async with standing(tmp_path) as core:
-        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.wanted("x:1"))
+        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
         core.registry.persistent.add(bob, "x:1")
         batch = core.registry.terminate(bob)
         assert batch is not None
@@ -555,7 +555,7 @@ async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path
     async with standing(tmp_path) as core:
         bob = core.registry.find("bob")
         assert (bob.terminated, bob.persistent_addresses, bob.state, bob.reason) == (True, [], "down", "terminated")
-        core.registry.welcome(bob)
+        core.registry.clear_terminated(bob)
         await core.commit()
     async with standing(tmp_path) as core:
         bob = core.registry.find("bob")
@@ -565,7 +565,7 @@ async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path
 async def test_a_stranger_that_was_terminated_is_remembered_and_a_plain_peer_is_not(core: Core) -> None:
     bob, _ = core.up()
     plain, _ = core.plain_up()
-    unmet = core.registry.wanted("10.0.0.3:7420")
+    unmet = core.registry.at_address("10.0.0.3:7420")
     for peer in (bob, plain, unmet):
         core.registry.terminate(peer)
     await core.commit()
@@ -575,7 +575,7 @@ async def test_a_stranger_that_was_terminated_is_remembered_and_a_plain_peer_is_
 
 
 async def test_who_is_forgotten_while_it_is_dialed_comes_back_as_a_stranger(core: Core) -> None:
-    unmet = core.registry.wanted("10.0.0.3:7420")
+    unmet = core.registry.at_address("10.0.0.3:7420")
     core.registry.persistent.add(unmet, "10.0.0.3:7420")
     core.registry.forget(unmet)
     bob = core.registry.native(BOB, "bob", "10.0.0.3:7420", dialed=unmet)
@@ -596,12 +596,12 @@ async def test_strangers_that_are_gone_do_not_fill_the_memory(core: Core, monkey
     monkeypatch.setattr(registry_module, "GONE_PEERS", 10)
     monkeypatch.setattr(registry_module, "PENDING_PEERS", 5)
     kept, _ = core.up()
-    wanted = core.registry.wanted("10.0.0.3:7420")
+    wanted = core.registry.at_address("10.0.0.3:7420")
     core.registry.persistent.add(wanted, "10.0.0.3:7420")
-    remembered = core.registry.native(CAROL, "carol", "x", dialed=core.registry.wanted("x:1"))
+    remembered = core.registry.native(CAROL, "carol", "x", dialed=core.registry.at_address("x:1"))
     for number in range(200):
         core.registry.plain(f"10.1.0.9:{number}")
-        core.registry.ask(core.registry.native(f"{number:052}", f"n{number}x", "x:1"), "x:1", "it waits")
+        core.registry.set_pending(core.registry.native(f"{number:052}", f"n{number}x", "x:1"), "x:1", "it waits")
     states = [peer.state for peer in core.registry]
     assert states.count("pending") <= 5 + registry_module.SWEEP_EVERY
     assert states.count("down") <= 10 + 2 + registry_module.SWEEP_EVERY

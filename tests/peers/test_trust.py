@@ -56,7 +56,7 @@ async def test_a_decision_is_remembered(tmp_path: Path) -> None:
 
 async def test_a_pending_peer_that_is_accepted_may_come_back(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
-    core.registry.ask(bob, "x:1", "it waits")
+    core.registry.set_pending(bob, "x:1", "it waits")
     await core.trust.accept(bob.slot)
     assert (bob.state, bob.reason) == ("down", "accepted")
 
@@ -181,7 +181,7 @@ async def test_denying_cuts_every_link_and_ends_the_wish(core: Core) -> None:
 
 async def test_denying_somebody_who_is_not_there_is_shown(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
-    core.registry.ask(bob, "x:1", "it waits")
+    core.registry.set_pending(bob, "x:1", "it waits")
     await core.trust.deny(str(bob.slot))
     assert (bob.state, bob.reason) == ("down", "denied")
 
@@ -238,7 +238,7 @@ async def test_a_name_that_is_taken_is_a_conflict(core: Core) -> None:
 
 async def test_who_has_no_node_id_cannot_be_decided_about_or_renamed(core: Core) -> None:
     plain, _ = core.plain_up()
-    unmet = core.registry.wanted("10.0.0.3:7420")
+    unmet = core.registry.at_address("10.0.0.3:7420")
     for peer, hint in ((plain, "a plain peer has no identity"), (unmet, "nobody has answered at its address yet")):
         for verb in (core.trust.accept, core.trust.deny):
             with pytest.raises(ControlError, match="has no node id") as refused:

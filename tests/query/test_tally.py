@@ -29,7 +29,7 @@ def append(core: Core, peer: Peer, *ids: str, text: str = "x") -> None:
 
 async def test_what_came_of_the_range_is_counted(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text(EPOCH, seq, f"{seq}") for seq in range(1, 101)])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, seq, f"{seq}") for seq in range(1, 101)])
     core.chat.send_all(bob, ["ours"] * 50)
     assert await counted(core, bob, 1, 100) == (100, 100)
     assert await counted(core, bob, 11, 20) == (10, 10)
@@ -66,7 +66,7 @@ async def test_the_highest_positions_and_long_texts_are_read_right(core: Core) -
 async def test_many_are_counted_in_small_steps(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally_module, "STEP", 16)
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text(EPOCH, seq, f"{seq}") for seq in range(1, 161)])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, seq, f"{seq}") for seq in range(1, 161)])
     await core.commit()
     calls = core.world.calls
     assert await counted(core, bob, 1, 160) == (160, 160)
@@ -75,14 +75,14 @@ async def test_many_are_counted_in_small_steps(core: Core, monkeypatch: pytest.M
 
 async def test_the_place_of_the_first_is_found_without_looking_at_all(core: Core) -> None:
     bob, link = core.up()
-    core.chat.receive(bob, link, [Text(OLDER, seq * 2, "old") for seq in range(1, 101)])
+    core.chat.inbox.receive(bob, link, [Text(OLDER, seq * 2, "old") for seq in range(1, 101)])
     await core.commit()
     before = core.journal.committed
-    core.chat.receive(bob, link, [Text(EPOCH, seq * 2, "new") for seq in range(1, 101)])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, seq * 2, "new") for seq in range(1, 101)])
     await core.commit()
-    assert await core.chat.lookup.place(bob, EPOCH, 1) == before
-    assert await core.chat.lookup.place(bob, EPOCH, 2) == before
-    assert await core.chat.lookup.place(bob, EPOCH, 3) == before + 1
-    assert await core.chat.lookup.place(bob, EPOCH, 1000) == core.journal.committed
-    assert await core.chat.lookup.place(bob, "zzzzzzzz", 1) == core.journal.committed
-    assert await counted(core, bob, 5, 9, after=await core.chat.lookup.place(bob, EPOCH, 5)) == (2, 2)
+    assert await core.chat.lookup.position_before(bob, EPOCH, 1) == before
+    assert await core.chat.lookup.position_before(bob, EPOCH, 2) == before
+    assert await core.chat.lookup.position_before(bob, EPOCH, 3) == before + 1
+    assert await core.chat.lookup.position_before(bob, EPOCH, 1000) == core.journal.committed
+    assert await core.chat.lookup.position_before(bob, "zzzzzzzz", 1) == core.journal.committed
+    assert await counted(core, bob, 5, 9, after=await core.chat.lookup.position_before(bob, EPOCH, 5)) == (2, 2)

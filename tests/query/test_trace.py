@@ -8,7 +8,7 @@ import trio
 
 from chatd.api.params import Filter
 from chatd.journal.epochs import GlobalId, split_position
-from chatd.messages.chat import Options, Saying
+from chatd.messages.chat import Options, RoomTarget
 from chatd.messages.consumers import Consumers
 from chatd.peers.peer import Peer
 from chatd.query import trace as lives_module
@@ -81,7 +81,7 @@ async def test_a_message_is_accepted_committed_sent_and_acknowledged(living: Liv
     await living.write(bob)
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged?"]
     core.world.now += 2
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged"]
     moments = (await living.lives.trace(await core.chat.lookup.find(message_id))).moments
     times = [moment.at or 0.0 for moment in moments]
@@ -95,7 +95,7 @@ async def test_one_acknowledgement_is_that_of_all_that_came_before_it(living: Li
     await living.write(bob)
     for message_id in (second, third):
         core.world.now += 1
-        core.chat.acknowledged(bob, core.journal.epoch, int(message_id.partition(":")[2]))
+        core.chat.acknowledge(bob, core.journal.epoch, int(message_id.partition(":")[2]))
         await core.commit()
     moments = [
         (await living.lives.trace(await core.chat.lookup.find(one))).moments[-1] for one in (first, second, third)
@@ -164,7 +164,7 @@ async def test_of_a_plain_peer_sent_is_the_end(living: Living) -> None:
     peer, link = core.plain_up()
     message_id = await say(core, peer)
     assert await living.steps(message_id) == ["accepted", "committed", "sent?"]
-    core.chat.written(peer, core.journal.committed)
+    core.chat.record_written(peer, core.journal.committed)
     assert await living.steps(message_id) == ["accepted", "committed", "sent"]
     lost = await say(core, peer)
     core.world.now += 5
@@ -180,7 +180,7 @@ async def test_what_a_former_run_has_done_is_known_without_its_times(tmp_path: P
         await living.consumer("bot")
         message_id = await say(core, bob)
         await living.write(bob)
-        core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+        core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
         bot = living.consumers.get("bot")
         assert bot is not None
         await living.consumers.ack(bot, core.journal.committed).wait()
@@ -198,9 +198,9 @@ async def test_an_end_that_lies_far_behind_its_message_has_no_time(
     bob, link = await core.linked()
     message_id = await say(core, bob)
     await living.write(bob)
-    core.chat.receive(bob, link, [Text(EPOCH, seq, "x") for seq in range(1, 3000)])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, seq, "x") for seq in range(1, 3000)])
     await core.commit()
-    core.chat.acknowledged(bob, core.journal.epoch, int(message_id.partition(":")[2]))
+    core.chat.acknowledge(bob, core.journal.epoch, int(message_id.partition(":")[2]))
     assert await living.steps(message_id) == ["accepted", "committed", "sent", "acknowledged~"]
 
 
@@ -221,7 +221,7 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
     }
     for name, (filter_, stream_id) in wanted.items():
         await living.consumer(name, filter_, stream_id)
-    core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
     message_id = core.newest()
     steps = await living.steps(message_id)
@@ -236,7 +236,7 @@ async def test_every_consumer_that_is_to_get_it_is_told_of(living: Living) -> No
 async def test_a_consumer_that_began_behind_it_is_none_of_its(living: Living) -> None:
     core = living.core
     bob, link = await core.linked()
-    core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, 1, "hi")])
     await core.commit()
     message_id = core.newest()
     await living.consumers.create("late", core.journal.committed, MESSAGES, None).wait()
@@ -252,8 +252,8 @@ async def test_each_of_the_two_is_told_and_nobody_else(living: Living) -> None:
     carol, _ = await core.linked(CAROL, "carol")
     plain, _ = core.plain_up()
     ours, for_plain = await say(core, bob), await say(core, plain)
-    core.chat.receive(bob, link, [Text(EPOCH, 1, "hi")])
-    core.chat.receive_plain(plain, ["hi"])
+    core.chat.inbox.receive(bob, link, [Text(EPOCH, 1, "hi")])
+    core.chat.inbox.receive_plain(plain, ["hi"])
     await core.commit()
     position = core.journal.position(core.journal.committed)
     assert await living.told(bob, ours) == ["accepted", "committed", "sent?"]
@@ -309,8 +309,8 @@ async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: 
     membership = core.router.joined_rooms.join(bob, "hall", "al")
     core.router.joined_rooms.receive_roster(bob, Roster("hall", "al", "", 1, [("al", SELF, True)], False))
     await living.consumer("room", Filter(room="hall@bob"), membership.stream_id)
-    saying = Saying(membership.label, membership.nick)
-    placed, refused = await say(core, bob, saying=saying), await say(core, bob, saying=saying)
+    target = RoomTarget(membership.label, membership.nick)
+    placed, refused = await say(core, bob, room_target=target), await say(core, bob, room_target=target)
     await living.write(bob)
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered?", "taken? room"]
     core.world.now += 1
@@ -318,7 +318,7 @@ async def test_what_is_said_in_a_room_of_a_peer_ends_when_it_comes_back(living: 
         bob, link, [Said(EPOCH, 5, "hall", "al", "hi", placed), Refused(EPOCH, 6, "hall", refused, "no")]
     )
     await core.commit()
-    core.chat.acknowledged(bob, core.journal.epoch, int(refused.partition(":")[2]))
+    core.chat.acknowledge(bob, core.journal.epoch, int(refused.partition(":")[2]))
     assert await living.steps(placed) == ["accepted", "committed", "sent", "delivered", "taken? room"]
     assert await living.steps(refused) == ["accepted", "committed", "sent", "rejected", "taken? room"]
     life = await living.lives.trace(await core.chat.lookup.find(placed))
@@ -330,7 +330,7 @@ async def test_of_a_forgotten_peer_what_is_in_the_journal_is_told(living: Living
     bob, link = await core.linked()
     arrived = await say(core, bob)
     await living.write(bob)
-    core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     core.registry.link_down(bob, link)
     waiting = await say(core, bob)
     await core.commit()

@@ -291,7 +291,7 @@ async def test_a_node_that_never_acknowledges_its_leaving_comes_back_only_so_oft
     assert [one.kind for one in gone] == ["rate_limited"]
     assert room.by_node == {}
     await core.commit()
-    bob.reached = core.journal.committed
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    bob.delivery.mark_written(core.journal.committed)
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     assert core.router.declarations.apply(bob, [("lobby", "bob", True)]) == ([], [room])
     await core.commit()

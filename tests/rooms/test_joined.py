@@ -10,7 +10,7 @@ import pytest
 from chatd.api.errors import ControlError
 from chatd.api.events import Message
 from chatd.journal.store import DiskFull
-from chatd.messages.chat import Options, Saying
+from chatd.messages.chat import Options, RoomTarget
 from chatd.peers.peer import Peer
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.wire.frames import Gone, Happened, Missing, Refused, Roster, Said, Say
@@ -43,7 +43,7 @@ async def events(core: Core, joined_room: JoinedRoom) -> list[dict[str, Any]]:
 
 
 def say(core: Core, peer: Peer, joined_room: JoinedRoom, text: str) -> Message:
-    options = Options(saying=Saying(joined_room.label, joined_room.nick))
+    options = Options(room_target=RoomTarget(joined_room.label, joined_room.nick))
     return core.chat.send(peer, text, options)[0]
 
 
@@ -141,7 +141,7 @@ async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> No
     await core.commit()
     frames = await core.outgoing(bob).next()
     assert [(type(frame), getattr(frame, "room", "")) for frame in frames] == [(Say, "lobby")]
-    assert core.chat.acknowledged(bob, core.journal.epoch, core.journal.committed)
+    assert core.chat.acknowledge(bob, core.journal.epoch, core.journal.committed)
     assert await core.state(message) == "sent"
     core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)])
     await core.commit()
@@ -163,7 +163,7 @@ async def test_our_own_message_is_awaited_again_when_its_coming_back_cannot_be_w
         assert await core.state(message) == "queued"
         core.router.receive(bob, FakeLink(), back)
         assert [event["type"] for event in await events(core, joined_room)] == ["receipt"]
-        assert bob.echoed == int(message.position.split(":")[1])
+        assert bob.delivery.echoed == int(message.position.split(":")[1])
 
 
 async def test_what_the_host_refuses_is_rejected_with_its_reason(core: Core) -> None:
@@ -182,7 +182,7 @@ async def test_a_refusal_of_what_was_never_said_is_nothing(core: Core) -> None:
     for said in (f"{core.journal.epoch}:999", "elsewher:1"):
         core.router.receive(bob, link, [Refused(THERE, core.journal.appended + 20, "lobby", said, "no")])
     assert await events(core, joined_room) == []
-    assert bob.echoed == 0
+    assert bob.delivery.echoed == 0
 
 
 async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
@@ -301,7 +301,7 @@ async def test_memberships_are_as_before_after_a_restart(tmp_path: Path) -> None
             10,
         )
         assert core.router.joined_rooms.declaration(BOB) == [("lobby", "owl", False)]
-        assert core.registry.find("bob").echoed > 0
+        assert core.registry.find("bob").delivery.echoed > 0
         assert core.registry.new_stream_id() > key
 
 
@@ -380,5 +380,5 @@ async def test_what_was_said_and_never_committed_is_not_awaited_though_a_refusal
         core.router.receive(bob, link, [Say(THERE, 11, "attic", "refused in the same commit")])
         world.fault = DiskFull("full")
         await core.commit()
-        assert int(message.position.split(":")[1]) not in bob.unheard
-        assert bob.outbox.count == 0
+        assert int(message.position.split(":")[1]) not in bob.delivery.unechoed
+        assert bob.delivery.outbox.count == 0

@@ -105,7 +105,7 @@ async def test_what_a_room_does_not_take_is_refused_and_what_is_around_it_is_not
     frames = await core.outgoing(bob).next()
     refused = [frame for frame in frames if isinstance(frame, Refused)]
     assert [(frame.room, frame.id, frame.reason) for frame in refused] == [(say.room, "epochbob:5", reason)]
-    assert bob.outbox.count == 1  # owed, until it is acknowledged
+    assert bob.delivery.outbox.count == 1  # owed, until it is acknowledged
 
 
 async def test_who_is_not_in_the_room_is_refused(core: Core) -> None:
@@ -113,7 +113,7 @@ async def test_who_is_not_in_the_room_is_refused(core: Core) -> None:
     bob, _ = await core.linked()
     take(core, bob, Say(THERE, 5, "lobby", "hi"))
     assert await said(core, room) == []
-    assert bob.outbox.count == 1
+    assert bob.delivery.outbox.count == 1
 
 
 async def test_who_takes_no_refusals_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ async def test_who_takes_no_refusals_is_hung_up_on(tmp_path: Path, monkeypatch: 
         bob, link = await core.linked()
         core.router.receive(bob, link, [Say(THERE, seq, "lobby", "hi") for seq in range(1, 10)])
         await core.commit()
-        assert bob.outbox.count == 3
+        assert bob.delivery.outbox.count == 3
         assert core.journal.watermarks.appended(BOB, THERE) == 3  # the others come again
         assert link.reason == "takes no refusals"
 

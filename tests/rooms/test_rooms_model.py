@@ -426,7 +426,7 @@ class RoomsMachine(RuleBasedStateMachine):
         if one is None:
             assert isinstance(event, RoomRefused)
             assert event.global_id == f"{node}/eeeeeeee:{self.marks[node]}"
-            assert self.peers[node].outbox.owes(self.journal.appended)
+            assert self.peers[node].delivery.outbox.contains(self.journal.appended)
         else:
             assert isinstance(event, Message)
             assert (event.global_id, event.nick) == (f"{node}/eeeeeeee:{self.marks[node]}", one.nick)

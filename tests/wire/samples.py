@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from chatd.formats import TEXT_OVERHEAD
 from chatd.wire.frames import (
     BYE_REASONS,
     FRAME_BYTES,
-    TEXT_OVERHEAD,
     AckFrame,
     Bye,
     Cloned,

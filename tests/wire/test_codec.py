@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatd.config.loading import FRAME_ROOM
+from chatd.formats import TEXT_OVERHEAD
 from chatd.wire.codec import Decoder, encode, encode_many
 from chatd.wire.errors import LocalError, RemoteError
-from chatd.wire.frames import FRAME_BYTES, TEXT_OVERHEAD, AckFrame, Bye, Frame, PingFrame, PongFrame, Said, Say, Text
+from chatd.wire.frames import FRAME_BYTES, AckFrame, Bye, Frame, PingFrame, PongFrame, Said, Say, Text
 from tests.wire.samples import EPOCH, NODE, framed, frames, packed, values
 
 WIRE_MD = Path(__file__).parents[2] / "docs" / "wire.md"
@@ -108,10 +108,6 @@ def test_the_longest_text_of_any_limit_fits_into_a_frame_whoever_says_it_to_whom
             Said(EPOCH, seq, room, nick, text, longest_id, nick),
         ):
             assert len(encode(frame, size + TEXT_OVERHEAD)) <= size + TEXT_OVERHEAD + 4
-
-
-def test_the_settings_leave_the_room_in_a_frame_that_a_hello_has_to_leave() -> None:
-    assert FRAME_ROOM == TEXT_OVERHEAD
 
 
 @given(st.lists(frames, max_size=5))

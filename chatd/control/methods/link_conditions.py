@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from chatd.api.errors import INVALID_PARAMS, ControlError
 from chatd.api.network import Topology, TopologyNode
 from chatd.control.jsonrpc import RpcError
+from chatd.formats import ID_CHARACTER, NODE_ID_LENGTH
 from chatd.peers.names import STRANGER_PREFIX, is_node_id
 
 TERMS_MOST: Final = 256
@@ -23,7 +24,7 @@ TERM_LONGEST: Final = 256  # characters: two names with ids, and the dash
 CANDIDATES_MOST: Final = 8  # in an error message
 NAMESAKE_MS: Final = 1000.0  # for so long another node with the same name may still answer
 HINT: Final = "links are like alice-bob,bob-carol: a ! before one means that it is not up"
-_END: Final = re.compile(r"[a-z0-9._-]{1,63}(~[a-z2-7]{1,52})?")
+_END: Final = re.compile(rf"[a-z0-9._-]{{1,63}}(~{ID_CHARACTER}{{1,{NODE_ID_LENGTH}}})?")
 Lookup = Callable[[str], str | None]  # name -> node id of a peer, or None; raises ambiguous_peer
 
 

@@ -62,7 +62,7 @@ class MessageStateWatch:
                 if state not in ("sent", "queued"):
                     raise self.error(state, await self._reason(state))
                 while not self._is_final(wanted):
-                    await self._peer.progress.wait()
+                    await self._peer.delivery.progress.wait()
             return state
         state = await self.state()
         if state in (wanted, "delivered"):
@@ -75,9 +75,9 @@ class MessageStateWatch:
         peer = self._peer
         if self._now() in (wanted, "delivered", "failed"):
             return True
-        if peer.kind == "plain" or peer.outbox.owes(self._seq):
+        if peer.kind == "plain" or peer.delivery.outbox.contains(self._seq):
             return False
-        if self._room is None or peer.forgotten:
+        if self._room is None or peer.delivery.forgotten:
             return True
         return self._seq > self._node.journal.watermarks.acked.get(
             peer.node or "", 0

@@ -55,7 +55,7 @@ def _send(node: Node, peer: Peer, params: Send | Reply, re: Answered | None) -> 
         message, batch = node.chat.send(peer, params.text)
         return Sent(message.position, "queued", message.peer), batch
     _check(peer, params)
-    if params.key is not None and (seq := node.chat.said(peer, params.text, params.key)) is not None:
+    if params.key is not None and (seq := node.chat.find_keyed(peer, params.text, params.key)) is not None:
         return _repeated(MessageStateWatch(node, peer, seq), params)
     options = Options(ttl=params.ttl, key=params.key, queue=params.queue, re=re)
     message, batch = node.chat.send(peer, params.text, options)
@@ -106,7 +106,7 @@ async def _send_and_wait(start: Callable[[], Sending]) -> Sent:
 
 def reply(node: Node, _session: Session, params: Reply) -> Sending:
     """Send an answer to the sender of a received message."""
-    found = node.chat.lookup.found(params.id)
+    found = node.chat.lookup.find_now(params.id)
     if found.direction != "in":
         hint = "answer a message that came in"
         raise ControlError("conflict", f"message {params.id} is of this node itself", hint, reason="own")

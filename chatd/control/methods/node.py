@@ -51,8 +51,8 @@ def _journal_status(node: Node) -> JournalStatus:
         bytes=journal.store.size(),
         full=journal.full,
         oldest=journal.position(journal.floor) if journal.floor else None,
-        owed=node.registry.owed.messages,
-        owed_bytes=node.registry.owed.size,
+        owed=node.registry.outbox_totals.messages,
+        owed_bytes=node.registry.outbox_totals.size,
     )
 
 

@@ -13,7 +13,7 @@ from chatd.control.methods.peers import check_timeout
 from chatd.control.methods.rooms import own_in
 from chatd.control.session import Session
 from chatd.journal.batch import Batch
-from chatd.messages.chat import Options, Saying
+from chatd.messages.chat import Options, RoomTarget
 from chatd.node import Node
 from chatd.peers.peer import Peer
 from chatd.rooms.joined_room import JoinedRoom
@@ -71,8 +71,8 @@ def _say(
     if isinstance(room, HostedRoom):
         member = None if to is None else node.hosted_rooms.find_member(room, to)
         return node.posting.post(room, own_in(room), texts, member)
-    saying = Saying(room.label, room.nick, None if to is None else _find_member(room, to))
-    return node.chat.send_all(_host(node, room), texts, Options(saying=saying))
+    target = RoomTarget(room.label, room.nick, None if to is None else _find_member(room, to))
+    return node.chat.send_all(_host(node, room), texts, Options(room_target=target))
 
 
 def _find_member(room: JoinedRoom, nick: str) -> tuple[str, str | None]:

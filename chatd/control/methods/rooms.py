@@ -40,7 +40,7 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
     """Join a room; returns when the host has accepted us, and that is on disk."""
     check_timeout(params.timeout)
     name, _, owner = params.room.partition("@")
-    if not owner or node.registry.naming.node_of(owner) == node.identity.node:
+    if not owner or node.registry.naming.resolve(owner) == node.identity.node:
         return await _enter(node, name, params.nick)
     peer = node.registry.find(owner)
     if peer.kind == "plain":

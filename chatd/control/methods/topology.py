@@ -25,7 +25,7 @@ async def topo(node: Node, _session: Session, params: Topo) -> Topology:
 
 async def wait_for_links(node: Node, links: str, timeout: float | None) -> None:
     """Wait until all links are up, or with a `!` down. Raises RpcError, ControlError ambiguous_peer, timeout."""
-    terms, lookup = link_conditions.parse(links), node.registry.naming.node_of
+    terms, lookup = link_conditions.parse(links), node.registry.naming.resolve
     pause = PAUSE_S
     with trio.move_on_after(float("inf") if timeout is None else timeout):
         while True:

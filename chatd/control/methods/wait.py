@@ -76,7 +76,9 @@ def _changes(node: Node, params: Wait) -> Broadcast:
         return node.joined_rooms.find(params.room or "").changed
     if params.for_ != "outbox-empty":
         return node.registry.changed
-    return node.registry.owed.changed if params.peer is None else node.registry.find(params.peer).progress
+    if params.peer is None:
+        return node.registry.outbox_totals.changed
+    return node.registry.find(params.peer).delivery.progress
 
 
 def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
@@ -93,7 +95,7 @@ def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
         return lambda: [] if _count_users(node, room) >= most else None
     if params.for_ == "outbox-empty":
         if spec is None:
-            return lambda: None if node.registry.owed.messages else []
+            return lambda: None if node.registry.outbox_totals.messages else []
         peer = node.registry.find(spec)
         return lambda: None if peer.record().queued else [peer]
     raise RpcError(INVALID_PARAMS, f"wait: {params.for_[:64]!r} is nothing to wait for, or misses its parameter", FOR)

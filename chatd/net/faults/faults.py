@@ -167,7 +167,7 @@ class Faults:
         log.info("%s: faults: %s", peer.shown, msgspec.json.encode(peer.faults).decode() if peer.faults else "none")
 
     def _apply(self, peer: Peer, faults: LinkFaults) -> None:
-        peer.faults = _or_none(faults)
+        peer.set_faults(_or_none(faults))
         for sock, other in list(self._open.items()):
             if other is peer:
                 self._impair(sock, peer)

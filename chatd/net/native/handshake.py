@@ -13,12 +13,12 @@ from typing import Literal, NamedTuple, NoReturn, cast
 import trio
 
 from chatd.config.settings import Config
+from chatd.formats import DECIDING_PREFIX
 from chatd.journal.journal import Journal
 from chatd.net import reasons
 from chatd.net.faults.faults import Faults
 from chatd.peers.clones import Clones
 from chatd.peers.identity import ALPN, Identity, node_id
-from chatd.peers.names import DECIDING_PREFIX
 from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
 from chatd.peers.trust import Trust
@@ -83,7 +83,7 @@ async def as_dialer(parts: HandshakeParts, stream: trio.SocketStream, dial: str,
         hello = await shaking.their_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
         if pending:
-            registry.ask(peer, peer.address or "", waits_here(peer))
+            registry.set_pending(peer, peer.address or "", waits_here(peer))
             await shaking.leave()
             raise HandshakeRefused("pending", f"{peer.shown} {waits_here(peer)}", peer=peer)
         await shaking.first_frame(peer)
@@ -99,7 +99,7 @@ async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address:
         hello = await shaking.their_hello()
         peer = parts.registry.native(shaking.node, hello.name, address)
         if parts.trust.verdict(shaking.node) == "pending":
-            parts.registry.ask(peer, address, waits_here(peer))
+            parts.registry.set_pending(peer, address, waits_here(peer))
             message = f"{peer.shown} {waits_here(peer)}"
             await shaking.refuse("pending", message, peer, first=shaking.our_hello("answer"))
         if shaking.was_refused:
@@ -107,7 +107,7 @@ async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address:
             await shaking.first_frame(peer)
         if peer.terminated and hello.dial == "redial":
             await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
-        parts.registry.welcome(peer)
+        parts.registry.clear_terminated(peer)
         _drop_lost(peer, hello)
         await parts.journal.settled()
         await shaking.send(shaking.our_hello("answer"))
@@ -279,8 +279,8 @@ class _Handshake:
     def established(self, peer: Peer, hello: Hello) -> Established:
         """Both sides have sent Hello: record limits and epoch of the peer."""
         self._parts.faults.attach(self.stream.transport_stream, peer)
-        peer.text_bytes, peer.text_chars = hello.text_bytes, hello.text_chars
-        self._parts.clones.met(peer, hello.epoch)
+        peer.set_text_limits(hello.text_bytes, hello.text_chars)
+        self._parts.clones.record_epoch(peer, hello.epoch)
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 
     def broken(self, error: BaseException) -> str:

@@ -261,7 +261,7 @@ class NativeLink:
     def _handle(self, frame: Frame) -> None:
         match frame:
             case AckFrame(epoch=epoch, seq=seq):
-                if not self._chat.acknowledged(self.peer, epoch, seq):
+                if not self._chat.acknowledge(self.peer, epoch, seq):
                     raise RemoteError(f"an acknowledgement of {epoch}:{seq}, which was never sent")
                 if self._rooms.is_waiting:
                     self._waker.wake()
@@ -278,7 +278,7 @@ class NativeLink:
             case Hello():
                 raise RemoteError("a second Hello")
             case Cloned(epoch=epoch):
-                self._parts.clones.told(self.peer, epoch)
+                self._parts.clones.record_report(self.peer, epoch)
             case Rooms() | Roster() | Gone():
                 self._take_rooms(frame)
             case Explore() | FoundFrame() | Explored():
@@ -294,13 +294,13 @@ class NativeLink:
     def _take_bye(self, reason: str) -> None:
         self.bye = reason
         if reason in ("terminated", "denied"):
-            self._parts.registry.persistent.end(self.peer)
+            self._parts.registry.persistent.remove(self.peer)
         self.close(reasons.ended(reason))
 
     def _take_pong(self, token: int, at: float) -> None:
         rtt_ms = self._pings.answered(token, at)
         if rtt_ms is not None:
-            self.peer.rtt_ms = rtt_ms
+            self.peer.set_rtt(rtt_ms)
 
     # -- out
 
@@ -322,12 +322,12 @@ class NativeLink:
 
     def _cloned(self) -> list[Frame]:
         """Tell the peer that it is a clone, which it cannot detect itself."""
-        return [Cloned(self.peer.epochs.other)] if self.peer.is_cloned else []
+        return [Cloned(self.peer.epochs.previous)] if self.peer.is_cloned else []
 
     async def _begin(self) -> int | None:
         """The seq after which this link sends; None if the link is to be closed."""
         peer = self.peer
-        start = await self._chat.begin(peer, self, self._hello.mark_epoch, self._hello.mark_seq)
+        start = await self._chat.start_link(peer, self, self._hello.mark_epoch, self._hello.mark_seq)
         if start is None:
             log.warning("%s claims to have more of this journal than was written", peer.shown)
             self.close("protocol")
@@ -345,10 +345,8 @@ class NativeLink:
             if frames or ordered:
                 began = self._parts.runtime.wall()
                 await self._send([*frames, *ordered])
-                self.peer.sent += self._outgoing.texts
                 if ordered:
-                    self._journal.timings.writes.add(self.peer.stream_id, after, self._outgoing.cursor, began)
-                    self.peer.progress.notify()
+                    self.peer.delivery.record_write(after, self._outgoing.cursor, began, self._outgoing.texts)
             elif self._outgoing.at_tail:
                 await self._rest_until_woken()
 

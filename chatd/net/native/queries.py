@@ -169,7 +169,7 @@ class Queries:
             return
         journal, peer = self._journal, self._peer
         async with self._counting:
-            after = await self._lookup.place(peer, frame.epoch, frame.first)
+            after = await self._lookup.position_before(peer, frame.epoch, frame.first)
             tally = RangeTally(peer.stream_id, after, journal.committed, frame.epoch, frame.first, frame.last)
             began = trio.current_time()
             while not await journal.ask(tally.step):

@@ -12,8 +12,8 @@ from typing import Final, cast
 from chatd.config.settings import Config
 from chatd.journal.journal import Journal
 from chatd.messages.chat import Chat
-from chatd.messages.references import NONE, look_up
-from chatd.messages.text_limits import any_over
+from chatd.messages.references import NO_REFERENCES, look_up
+from chatd.messages.text import any_over
 from chatd.peers.peer import Peer, PeerLink
 from chatd.rooms.following import FromHost
 from chatd.rooms.router import RoomRouter
@@ -41,7 +41,7 @@ class Receiver:
         self._journal = journal
         self._limits = config.text_bytes, config.max_text
         self._peer = peer
-        self._claims = NONE
+        self._claims = NO_REFERENCES
         self._resumed = False
         self._acknowledged: dict[str, int] = {}  # epoch of the peer -> newest acknowledged watermark
 
@@ -62,7 +62,7 @@ class Receiver:
 
     def forget(self) -> None:
         """Drop what `look_up` has found."""
-        self._claims = NONE
+        self._claims = NO_REFERENCES
 
     def resume(self, frame: Resume) -> None:
         """Frames follow from that position. Raises RemoteError."""
@@ -71,7 +71,7 @@ class Receiver:
         self._check_epochs([frame])
         self._resumed = True
         if frame.seq:
-            self._chat.resumed(self._peer, frame.epoch, frame.seq)
+            self._chat.inbox.resume(self._peer, frame.epoch, frame.seq)
 
     def receive(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
         """Accept a run of one kind, in order; False if all of it were duplicates. Raises RemoteError."""
@@ -83,7 +83,7 @@ class Receiver:
         if any_over(cast(list[Text], texts), text_bytes, text_chars):
             raise RemoteError(f"a text over {text_bytes} bytes, or {text_chars} characters if not 0")
         if kind == DIRECT:
-            new = self._chat.receive(self._peer, link, cast(list[Text], frames), self._claims)
+            new = self._chat.inbox.receive(self._peer, link, cast(list[Text], frames), self._claims)
         else:
             new = self._router.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
         for epoch in (frames[0].epoch, frames[-1].epoch):

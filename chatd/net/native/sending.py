@@ -15,7 +15,7 @@ from chatd.journal.batch import Entry
 from chatd.journal.epochs import position_part
 from chatd.journal.journal import Journal
 from chatd.messages.states import REJECTED, MessageStates
-from chatd.messages.text_limits import is_over
+from chatd.messages.text import is_over
 from chatd.net.room_updates import RoomUpdates
 from chatd.peers.peer import Peer
 from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
@@ -81,17 +81,17 @@ class SendCursor:
         self._look_at_rooms()  # before the link may rest: else nothing wakes it for a new room
         if not await self._decided() or self.at_tail:
             return []
-        peer, outbox = self._peer, self._peer.outbox
+        peer, delivery, outbox = self._peer, self._peer.delivery, self._peer.delivery.outbox
         entries, through = await self._journal.read(self.cursor, self._stream_ids, WRITE_ROWS)
         direct = [entry for entry in entries if entry.stream_id == peer.stream_id] if self._rooms else entries
         if outbox.has_unread and outbox.learned < through:
-            await self._states.read(peer, direct, through)
+            await self._states.load_page(peer, direct, through)
         # No await from here on: the outbox must not change before the write.
         self._states.expire()
         ours = self._owed(direct, through)
         if self.cursor < self._backlog:
             self._reject(ours)
-        if outbox.deciding is not None:
+        if delivery.uncommitted_end is not None:
             return []
         after, self.cursor = self.cursor, through
         self.texts = len(ours)
@@ -100,7 +100,7 @@ class SendCursor:
             frames = self._with_rooms(cast(list[Ordered], frames), entries, after, through)
         if frames:
             last = frames[-1]
-            peer.reached = max(peer.reached, through if type(last) is bytes else cast(Ordered, last).seq)
+            delivery.mark_written(through if type(last) is bytes else cast(Ordered, last).seq)
         return frames
 
     # -- rooms
@@ -164,15 +164,14 @@ class SendCursor:
 
     async def _decided(self) -> bool:
         """Wait until ended messages are committed. False if that failed: the caller retries."""
-        outbox, failed = self._peer.outbox, False
-        while (batch := outbox.deciding) is not None and not failed:
+        delivery, failed = self._peer.delivery, False
+        while (batch := delivery.uncommitted_end) is not None and not failed:
             try:
                 await batch.wait()
             except ControlError:
                 failed = True
                 await trio.sleep(AGAIN_S)
-            if outbox.deciding is batch:
-                outbox.deciding = None
+            delivery.settle_end(batch)
         if failed:
             self._states.expire()
         return not failed
@@ -185,8 +184,7 @@ class SendCursor:
         ours = [entry for entry in entries if entry.direction == "out"]
         if not ours:
             return ours
-        outbox = self._peer.outbox
-        owed = outbox.between(ours[0].seq - 1, through)
+        owed = self._peer.delivery.outbox.between(ours[0].seq - 1, through)
         if len(owed) == len(ours):
             return ours
         wanted = set(owed)

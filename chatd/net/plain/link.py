@@ -43,12 +43,20 @@ Result = Literal["native", "closed"]
 
 
 class PlainReceiver(Protocol):
-    """The part of `messages/chat.py` that a plain link uses."""
+    """The part of `messages/inbox.py` that a plain link uses."""
 
     def receive_plain(self, peer: Peer, texts: list[str]) -> Batch:
         """Add texts to the next commit."""
 
-    def written(self, peer: Peer, seq: int) -> None:
+
+class PlainChat(Protocol):
+    """The part of `messages/chat.py` that a plain link uses."""
+
+    @property
+    def inbox(self) -> PlainReceiver:
+        """Receives the texts of the peer."""
+
+    def record_written(self, peer: Peer, seq: int) -> None:
         """Everything up to and including `seq` is written."""
 
 
@@ -75,7 +83,7 @@ class PlainLink:
         self,
         stream: trio.SocketStream,
         peer: Peer,
-        chat: PlainReceiver,
+        chat: PlainChat,
         journal: JournalState,
         config: Config,
         *,
@@ -218,7 +226,7 @@ class PlainLink:
         elif texts:
             self.received += len(texts)
             self._read_pacer.spend(len(texts))
-            batch = self._chat.receive_plain(self._peer, texts)
+            batch = self._chat.inbox.receive_plain(self._peer, texts)
             # The texts are lost: hanging up is the only way to tell the peer.
             batch.if_failed(("in", self), partial(self.close, STORAGE_FULL))
 
@@ -297,9 +305,9 @@ class PlainLink:
             done = [self._queue.pop() for end in ends[written:] if end <= taken]
             written += len(done)
             self.sent += len(done)
-            self._peer.sent += len(done)
+            self._peer.delivery.count_sent(len(done))
             if done:
-                self._chat.written(self._peer, done[-1])
+                self._chat.record_written(self._peer, done[-1])
 
     # -- the end
 

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from chatd.config.settings import Config
-from chatd.net.plain.link import DRAIN_S, JournalState, PlainLink, PlainReceiver
+from chatd.net.plain.link import DRAIN_S, JournalState, PlainChat, PlainLink
 from chatd.peers.peer import Peer
 from chatd.wire.dialect_clients import AddressClient, DialectClient, NameClient
 from chatd.wire.dialects import ADDRESS, NAME
@@ -37,7 +37,7 @@ class RoomServerLink(PlainLink):
         self,
         stream: trio.SocketStream,
         peer: Peer,
-        chat: PlainReceiver,
+        chat: PlainChat,
         journal: JournalState,
         config: Config,
         *,

@@ -139,8 +139,8 @@ async def test_it_shows_the_states_that_messages_have_now(stand: Stand, client: 
     ids = [(await client.ask("send", peer="bob", text=text))["id"] for text in ("1", "2", "3", "4")]
     await client.ask("cancel", id=ids[3])
     first, second = (stand.journal.resolve(message_id) for message_id in ids[:2])
-    stand.bob.reached = second
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, first)
+    stand.bob.delivery.mark_written(second)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, first)
     await stand.say("from bob")
     events = (await client.ask("history", filter=ONLY))["events"]
     states = [event.get("state") for event in events]

@@ -15,20 +15,20 @@ from tests.harness.control_node import Client, FakeLink, Refused, Stand, request
 async def written(stand: Stand) -> None:
     """A link has written everything to bob."""
     await stand.journal.settled()
-    stand.bob.reached = stand.journal.committed
-    stand.bob.progress.notify()
+    stand.bob.delivery.mark_written(stand.journal.committed)
+    stand.bob.delivery.progress.notify()
 
 
 async def acknowledged(stand: Stand) -> None:
     """Bob acknowledges everything."""
     await written(stand)
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)
 
 
 async def sending(stand: Stand, client: Client, wait: str, **params: Any) -> int:
     """The request id of an open `send` whose message is committed."""
     number = await client.post("send", peer="bob", text="hi", wait=wait, **params)
-    while not stand.bob.outbox.count:
+    while not stand.bob.delivery.outbox.count:
         await trio.lowlevel.checkpoint()
     await stand.journal.settled()
     await trio.testing.wait_all_tasks_blocked()
@@ -42,7 +42,7 @@ async def refused(client: Client, number: int) -> Refused:
 
 
 def newest(stand: Stand) -> str:
-    return stand.journal.position(stand.bob.outbox.first)
+    return stand.journal.position(stand.bob.delivery.outbox.first)
 
 
 async def test_a_send_waits_until_it_is_sent(stand: Stand, client: Client) -> None:
@@ -76,7 +76,7 @@ async def test_a_send_that_takes_too_long_stays_and_its_id_is_told(
     error = await refused(client, number)
     assert (error.kind, error.data["id"], error.data["state"]) == ("timeout", newest(stand), state)
     assert f"chatctl msg {newest(stand)}" in error.data["hint"]
-    assert stand.bob.outbox.count == 1
+    assert stand.bob.delivery.outbox.count == 1
 
 
 async def cancel(stand: Stand, client: Client) -> None:
@@ -84,12 +84,12 @@ async def cancel(stand: Stand, client: Client) -> None:
 
 
 async def expire(stand: Stand, client: Client) -> None:
-    seq = stand.bob.outbox.first
+    seq = stand.bob.delivery.outbox.first
     await stand.chat.states.end(stand.bob, seq, 1, "expired").wait()
 
 
 async def reject(stand: Stand, client: Client) -> None:
-    seq = stand.bob.outbox.first
+    seq = stand.bob.delivery.outbox.first
     await stand.chat.states.end(stand.bob, seq, 1, "rejected").wait()
 
 
@@ -125,11 +125,11 @@ async def test_an_end_that_cannot_be_written_down_is_none(stand: Stand, client: 
     number = await sending(stand, client, "delivered")
     with stand.holding_commits() as disk:
         disk.failure = DiskFull("full")
-        stand.chat.states.end(stand.bob, stand.bob.outbox.first, 1, "expired")
+        stand.chat.states.end(stand.bob, stand.bob.delivery.outbox.first, 1, "expired")
         await trio.testing.wait_all_tasks_blocked()
         disk.release()
         await stand.journal.settled()
-        assert stand.bob.outbox.count == 1
+        assert stand.bob.delivery.outbox.count == 1
         assert await client.ask("whoami")
         stand.store.write = disk._write  # type: ignore[method-assign]
     await acknowledged(stand)
@@ -141,11 +141,11 @@ async def test_a_send_that_is_not_committed_is_refused_as_that(stand: Stand, cli
     with stand.holding_commits() as disk:
         disk.failure = DiskFull("full")
         number = await client.post("send", peer="bob", text="hi", wait="delivered")
-        while not stand.bob.outbox.count:
+        while not stand.bob.delivery.outbox.count:
             await trio.lowlevel.checkpoint()
         disk.release()
         assert (await refused(client, number)).kind == "storage_full"
-    assert stand.bob.outbox.count == 0
+    assert stand.bob.delivery.outbox.count == 0
 
 
 # -- plain peers
@@ -163,7 +163,7 @@ async def test_sent_to_a_plain_peer_is_written(stand: Stand, client: Client) -> 
     while not link.waiting:
         await trio.lowlevel.checkpoint()
     await stand.journal.settled()
-    stand.chat.written(peer, stand.journal.committed)
+    stand.chat.record_written(peer, stand.journal.committed)
     assert result_of(await client.answer(number))["state"] == "sent"
 
 
@@ -193,7 +193,7 @@ async def test_only_sent_and_delivered_can_be_waited_for(stand: Stand, client: C
     with pytest.raises(Refused) as caught:
         await client.ask("send", peer="bob", text="hi", wait=wait)
     assert caught.value.kind == "invalid_params"
-    assert stand.bob.outbox.count == 0
+    assert stand.bob.delivery.outbox.count == 0
 
 
 # -- wait delivered

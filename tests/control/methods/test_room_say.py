@@ -109,7 +109,7 @@ async def test_what_a_member_says_is_owed_to_the_host(stand: Stand, lobby: Lobby
     (message,) = await said(stand)
     assert (message["id"], message["room"], message["nick"]) == (sent["id"], "lobby@bob", "alice")
     assert "to" not in message
-    assert stand.bob.outbox.count == 1
+    assert stand.bob.delivery.outbox.count == 1
     assert (await client.ask("msg", id=sent["id"]))["message"]["state"] == "queued"
     assert (await client.ask("cancel", id=sent["id"]))["state"] == "cancelled"
 
@@ -131,11 +131,11 @@ async def test_to_one_of_whom_nothing_is_known_yet_it_is_refused(stand: Stand, l
 async def begun(stand: Stand, client: Client, wait: str, **params: Any) -> tuple[int, str]:
     """The request id of an open `room.say`, and the id of its message."""
     number = await client.post("room.say", room="lobby", text="hi", wait=wait, **params)
-    while not stand.bob.outbox.count:
+    while not stand.bob.delivery.outbox.count:
         await trio.lowlevel.checkpoint()
     await stand.journal.settled()
     await trio.testing.wait_all_tasks_blocked()
-    return number, stand.journal.position(stand.bob.outbox.first)
+    return number, stand.journal.position(stand.bob.delivery.outbox.first)
 
 
 async def test_sent_is_what_the_host_has_got(stand: Stand, lobby: Lobby, client: Client) -> None:

@@ -23,7 +23,7 @@ async def refused(client: Client, method: str, **params: Any) -> Refused:
 async def hear(stand: Stand, peer: Peer, seq: int, text: str, re: str | None = None, epoch: str = "aaaaaaaa") -> str:
     """Commit a message of a native peer; returns its id here."""
     claims = await look_up(stand.journal, peer, [re] if re else [])
-    batch = stand.chat.receive(peer, peer.links[0], [Text(epoch, seq, text, re)], claims)
+    batch = stand.chat.inbox.receive(peer, peer.links[0], [Text(epoch, seq, text, re)], claims)
     assert batch is not None
     await batch.wait()
     return stand.journal.position(stand.journal.committed)
@@ -56,7 +56,7 @@ async def test_a_send_to_whom_it_cannot_go_is_refused(stand: Stand, client: Clie
     assert (await refused(client, "send", peer="bob", text="x")).kind == "forbidden"
     stand.bob.trust, stand.bob.terminated = None, True
     assert (await refused(client, "send", peer="bob", text="x")).kind == "peer_offline"
-    stand.registry.wanted("127.0.0.1:7499")
+    stand.registry.at_address("127.0.0.1:7499")
     assert (await refused(client, "send", peer="127.0.0.1:7499", text="x")).kind == "peer_offline"
     assert await texts(stand) == []
 
@@ -89,7 +89,7 @@ async def test_a_plain_peer_takes_a_key_and_no_ttl(stand: Stand, client: Client)
 async def test_the_same_key_is_answered_with_the_first_message(stand: Stand, client: Client) -> None:
     first = await client.ask("send", peer="bob", text="x", key="k")
     await stand.journal.settled()
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     again = await client.ask("send", peer="bob", text="x", key="k")
     assert (again["id"], again["state"], again["peer"]) == (first["id"], "sent", first["peer"])
     error = await refused(client, "send", peer="bob", text="y", key="k")
@@ -114,8 +114,8 @@ async def test_a_key_may_be_waited_for_again(stand: Stand, client: Client) -> No
     error = await refused(client, "send", peer="bob", text="x", key="k", wait="delivered", timeout=0.01)
     assert error.kind == "timeout"
     await stand.journal.settled()
-    stand.bob.reached = stand.journal.committed
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+    stand.bob.delivery.mark_written(stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)
     again = await client.ask("send", peer="bob", text="x", key="k", wait="delivered", timeout=10)
     assert (again["id"], again["state"]) == (error.data["id"], "delivered")
 
@@ -126,18 +126,18 @@ async def test_a_client_is_slowed_at_the_bound_and_nothing_is_refused_or_out_of_
 ) -> None:
     """Bob receives 30 messages at a time."""
     count, done = 1000, trio.Event()
-    await stand.chat.begin(stand.bob, stand.bob.links[0], None, 0)
+    await stand.chat.start_link(stand.bob, stand.bob.links[0], None, 0)
     most = 0
 
     async def take() -> None:
         nonlocal most
         while not done.is_set():
             await trio.testing.wait_all_tasks_blocked(0.001)
-            most = max(most, stand.bob.outbox.count)
-            owed = stand.bob.outbox.between(0, stand.journal.committed)
+            most = max(most, stand.bob.delivery.outbox.count)
+            owed = stand.bob.delivery.outbox.between(0, stand.journal.committed)
             if owed:
-                stand.bob.reached = owed[-1]
-                assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, owed[:30][-1])
+                stand.bob.delivery.mark_written(owed[-1])
+                assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, owed[:30][-1])
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(take)
@@ -161,7 +161,7 @@ async def test_the_outbox_of_a_peer_that_is_away_gets_full(stand: Stand, client:
 
 @pytest.mark.parametrize("stand", [{"outbox_messages": 3}], indirect=True)
 async def test_other_clients_go_on_while_one_is_slowed(stand: Stand, client: Client) -> None:
-    await stand.chat.begin(stand.bob, stand.bob.links[0], None, 0)
+    await stand.chat.start_link(stand.bob, stand.bob.links[0], None, 0)
     await client.write(b"".join(request("send", number, peer="bob", text=f"{number}") for number in range(4)))
     await client.lines(3)
     other = await stand.connect()
@@ -355,7 +355,7 @@ async def test_a_message_is_cancelled_by_its_id(stand: Stand, client: Client) ->
 
 async def test_a_message_that_may_have_arrived_is_cancelled_as_sent(stand: Stand, client: Client) -> None:
     sent = await client.ask("send", peer="bob", text="x")
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     assert await client.ask("cancel", id=sent["id"]) == {"id": sent["id"], "state": "sent"}
 
 
@@ -364,8 +364,8 @@ async def test_what_cannot_be_cancelled_says_why(stand: Stand, client: Client) -
     error = await refused(client, "cancel", id=theirs)
     assert (error.kind, error.data["reason"]) == ("conflict", "not_ours")
     sent = await client.ask("send", peer="bob", text="x")
-    stand.bob.reached = stand.journal.committed
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.committed)
+    stand.bob.delivery.mark_written(stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.committed)
     error = await refused(client, "cancel", id=sent["id"])
     assert (error.kind, error.data["reason"]) == ("conflict", "delivered")
     assert (await refused(client, "cancel", id="nonsense")).kind == "unknown_message"
@@ -378,5 +378,5 @@ async def test_pipelined_cancels_of_one_message_are_one(stand: Stand, client: Cl
     assert [result_of(line)["state"] for line in lines] == ["cancelled"] * 5
     receipts = await client.ask("history", filter={"types": ["receipt"]})
     assert [(event["state"], event["id"]) for event in receipts["events"]] == [("cancelled", sent["id"])]
-    assert stand.bob.outbox.count == 0
+    assert stand.bob.delivery.outbox.count == 0
     assert stand.bob.node == BOB_ID

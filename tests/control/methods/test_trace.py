@@ -35,7 +35,7 @@ async def test_what_goes_to_a_peer_that_cannot_be_asked_is_told_as_it_is_known_h
 
 async def test_what_may_have_been_sent_is_said_to_be_with_a_peer_that_is_gone(stand: Stand, client: Client) -> None:
     sent = await client.ask("send", peer="bob", text="hi")
-    stand.bob.reached = stand.journal.committed
+    stand.bob.delivery.mark_written(stand.journal.committed)
     assert await steps(client, sent["id"]) == [
         ("accepted", True),
         ("committed", True),
@@ -55,7 +55,7 @@ async def test_a_plain_peer_has_no_other_end_to_ask(stand: Stand, client: Client
     peer = stand.registry.plain("10.0.0.9:5000")
     stand.registry.link_up(peer, FakeLink(address="10.0.0.9:5000"))
     sent = await client.ask("send", peer=peer.slot, text="hi")
-    stand.chat.written(peer, stand.journal.committed)
+    stand.chat.record_written(peer, stand.journal.committed)
     assert await steps(client, sent["id"]) == [("accepted", True), ("committed", True), ("sent", True)]
     silent = (await client.ask("trace", id=sent["id"]))["silent"]
     assert silent == "10.0.0.9:5000 is a plain peer: it tells nothing of messages"

@@ -63,7 +63,7 @@ async def test_too_late_is_a_timeout(stand: Stand, client: Client) -> None:
 
 async def test_an_ambiguous_peer_is_not_waited_for(stand: Stand, client: Client) -> None:
     for peer in (stand.bob, stand.registry.native("bbbb" + "c" * 48, "bert", "x:1")):
-        stand.registry.acquaint(peer)
+        stand.registry.set_known(peer)
     with pytest.raises(Refused) as caught:
         await client.ask("wait", for_="peer", peer="bbbb")
     assert caught.value.kind == "ambiguous_peer"
@@ -121,16 +121,17 @@ async def test_an_outbox_is_waited_for_until_it_is_empty(stand: Stand, client: C
     carol = stand.registry.native("c" * 52, "carol", "x:1")
     ids = [(await client.ask("send", peer=name, text="x"))["id"] for name in ("bob", "carol", "bob")]
     await client.write(request("wait", 1, for_="outbox-empty", peer="bob") + request("wait", 2, for_="outbox-empty"))
-    stand.bob.reached = carol.reached = stand.journal.committed
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[0]))
+    for peer in (stand.bob, carol):
+        peer.delivery.mark_written(stand.journal.committed)
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[0]))
     assert await client.ask("whoami")
-    assert stand.chat.acknowledged(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[2]))
+    assert stand.chat.acknowledge(stand.bob, stand.journal.epoch, stand.journal.resolve(ids[2]))
     assert [peer["name"] for peer in result_of(await client.answer(1))["peers"]] == ["bob"]
     other = await stand.connect()
     async with other.stream:
         await other.ask("cancel", id=(await other.ask("send", peer="carol", text="y"))["id"])
     assert await client.ask("whoami")
-    assert stand.chat.acknowledged(carol, stand.journal.epoch, stand.journal.resolve(ids[1]))
+    assert stand.chat.acknowledge(carol, stand.journal.epoch, stand.journal.resolve(ids[1]))
     assert result_of(await client.answer(2)) == {"peers": []}
 
 
@@ -141,7 +142,7 @@ async def test_the_outbox_of_a_plain_peer_is_what_waits_for_its_link(stand: Stan
     await client.write(request("wait", 1, for_="outbox-empty", peer=peer.slot) + request("whoami", 2))
     await client.answer(2)
     link.waiting = 0
-    stand.chat.written(peer, stand.journal.committed)
+    stand.chat.record_written(peer, stand.journal.committed)
     assert result_of(await client.answer(1))["peers"][0]["slot"] == peer.slot
 
 

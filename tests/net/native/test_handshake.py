@@ -47,7 +47,7 @@ async def shake(node: Node, script: Script, *, dial: str = "", identity: Identit
         nursery.start_soon(other)
         try:
             if dial:
-                wanted = node.registry.wanted("127.0.0.1:7421")
+                wanted = node.registry.at_address("127.0.0.1:7421")
                 outcome.established = await as_dialer(node.handshake_parts, ours, dial, wanted)
             else:
                 outcome.established = await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")

@@ -128,7 +128,7 @@ async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
             await peer.rest()
         await node.journal.settled()
         assert texts_of(node) == ["question", "answer"]
-        assert not node.registry.find(0).outbox.count
+        assert not node.registry.find(0).delivery.outbox.count
 
 
 async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
@@ -237,8 +237,8 @@ async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_i
             assert [text.text for text in texts] == ["short", "behind"]
             assert node.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
             await handmade.send(AckFrame(texts[1].epoch, texts[1].seq))
-            while peer.outbox.count:
-                await peer.progress.wait()
+            while peer.delivery.outbox.count:
+                await peer.delivery.progress.wait()
             assert link.reason is None
         states = [await node.chat.states.state(await node.chat.lookup.find(one.position)) for one in messages]
         assert states == ["delivered", "rejected", "delivered"]
@@ -279,10 +279,10 @@ async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatc
             for token in (5, 6, 7):
                 await handmade.send(PingFrame(token))
                 assert (await handmade.until(PongFrame)).token == token
-            assert (link.reason, peer.reached) == (None, 0)
+            assert (link.reason, peer.delivery.written) == (None, 0)
             node.journal.store.write = write  # type: ignore[method-assign]
             assert (await handmade.until(Text)).text == "behind"
-            assert peer.outbox.count == 1
+            assert peer.delivery.outbox.count == 1
 
 
 async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard() -> None:
@@ -318,7 +318,7 @@ async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_s
         node.journal.store.files.lost = True
         await peer.send(Text("handmade", 2, "lost"), AckFrame(owed.epoch, owed.seq), PingFrame(7))
         assert (await peer.until(PongFrame)).token == 7
-        assert link.peer.outbox.count == 0
+        assert link.peer.delivery.outbox.count == 0
         assert node.journal.watermarks.appended(link.peer.node or "", "handmade") == 1
         assert texts_of(node) == ["kept", "owed"]
         assert link.reason is None
@@ -371,8 +371,8 @@ async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap()
             await batch.wait()
             said = await peer.until(Text)
             await peer.send(AckFrame(said.epoch, said.seq))
-            while link.peer.outbox.count:
-                await link.peer.progress.wait()
+            while link.peer.delivery.outbox.count:
+                await link.peer.delivery.progress.wait()
             await peer.send(Bye("shutdown"))
         first, present = said.seq + 1, node.journal.epoch
         node.journal.epochs = Epochs([(first, "aaaaaaaa"), (node.journal.committed + 1, "bbbbbbbb")])
@@ -388,7 +388,7 @@ async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap()
             )
             await peer.rest()
         assert link.reason == "peer stopped"
-        assert not link.peer.outbox.count
+        assert not link.peer.delivery.outbox.count
 
 
 class InMemory:

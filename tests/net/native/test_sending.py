@@ -9,7 +9,7 @@ import trio.testing
 
 from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options
-from chatd.messages.text_limits import any_over, is_over
+from chatd.messages.text import any_over, is_over
 from chatd.net.native import sending as texts_module
 from chatd.net.native.sending import SendCursor
 from chatd.peers.peer import Peer
@@ -28,7 +28,7 @@ async def say(core: Core, peer: Peer, *texts: str) -> list[int]:
     for text in texts:
         core.chat.send(peer, text)
     await core.commit()
-    return peer.outbox.between(0, 1 << 62)[-len(texts) :]
+    return peer.delivery.outbox.between(0, 1 << 62)[-len(texts) :]
 
 
 def limited(core: Core, peer: Peer, text_bytes: int = 1000, text_chars: int = 0) -> SendCursor:
@@ -40,7 +40,7 @@ async def test_only_what_goes_out_to_the_peer_is_sent_and_once(tmp_path: Path) -
         bob, link = await core.linked()
         carol, _ = await core.linked(CAROL, "carol")
         (first,) = await say(core, bob, "1")
-        core.chat.receive(bob, link, [Text("aaaaaaaa", 1, "from it")])
+        core.chat.inbox.receive(bob, link, [Text("aaaaaaaa", 1, "from it")])
         await say(core, carol, "to another")
         (second,) = await say(core, bob, "2")
         outgoing, epoch = core.outgoing(bob), core.journal.epoch
@@ -50,7 +50,7 @@ async def test_only_what_goes_out_to_the_peer_is_sent_and_once(tmp_path: Path) -
         (third,) = await say(core, bob, "3")
         assert not outgoing.at_tail
         assert await outgoing.next() == [Text(epoch, third, "3")]
-        assert bob.reached == third
+        assert bob.delivery.written == third
 
 
 async def test_messages_of_earlier_starts_keep_their_epoch(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ async def test_a_backlog_of_many_pages_is_sent_in_order(tmp_path: Path) -> None:
         await say(core, core.away(), *texts)
     async with standing(tmp_path) as core:
         bob, _ = await core.linked()
-        assert bob.outbox.count == 5000
+        assert bob.delivery.outbox.count == 5000
         assert await core.write(bob) == texts
-        assert (bob.outbox.count, bob.outbox.has_unread) == (5000, False)
+        assert (bob.delivery.outbox.count, bob.delivery.outbox.has_unread) == (5000, False)
 
 
 async def test_what_is_over_the_limits_by_now_is_rejected_and_what_is_behind_is_sent(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_what_is_over_the_limits_by_now_is_rejected_and_what_is_behind_is_
         assert await outgoing.next() == []
         assert await texts_written(outgoing) == ["short", "short again"]
         assert await core.state(core.journal.position(long)) == "rejected"
-        assert bob.outbox.count == 2
+        assert bob.delivery.outbox.count == 2
         assert link.reason is None
 
 
@@ -104,7 +104,7 @@ async def test_a_rejection_is_on_disk_before_anything_behind_it_is_written(tmp_p
         async with trio.open_nursery() as nursery:
             nursery.start_soon(write)
             await trio.testing.wait_all_tasks_blocked()
-            assert (written.is_set(), bob.reached) == (False, 0)
+            assert (written.is_set(), bob.delivery.written) == (False, 0)
             core.world.let_go()
         assert core.journal.store.query("SELECT state, final FROM outcomes") == [("rejected", 1)]
 
@@ -124,7 +124,7 @@ async def test_what_is_past_its_ttl_is_not_sent(core: Core, autojump_clock: trio
     await say(core, bob, "on time")
     await trio.sleep(5)
     assert await core.write(bob) == ["on time"]
-    assert bob.outbox.count == 1
+    assert bob.delivery.outbox.count == 1
 
 
 async def test_on_a_full_disk_nothing_behind_a_rejection_is_sent_until_there_is_room(
@@ -137,10 +137,10 @@ async def test_on_a_full_disk_nothing_behind_a_rejection_is_sent_until_there_is_
         core.world.fault = DiskFull("no room")
         assert await outgoing.next() == []
         assert await outgoing.next() == []  # so that the link has time for its Pings
-        assert (bob.outbox.count, bob.reached) == (2, 0)
+        assert (bob.delivery.outbox.count, bob.delivery.written) == (2, 0)
     assert await texts_written(outgoing) == ["short"]
     assert trio.current_time() >= 3 * texts_module.AGAIN_S
-    assert bob.outbox.count == 1
+    assert bob.delivery.outbox.count == 1
 
 
 async def test_a_link_writes_nothing_twice_and_leaves_nothing_out_that_another_one_may_have_written(core: Core) -> None:
@@ -152,7 +152,7 @@ async def test_a_link_writes_nothing_twice_and_leaves_nothing_out_that_another_o
     await say(core, bob, "2")
     assert await texts_written(outgoing) == ["2"]
     assert await core.write(bob) == ["1", "2"]
-    assert bob.outbox.count == 2
+    assert bob.delivery.outbox.count == 2
 
 
 async def test_a_message_to_be_sent_is_read_from_the_journal_by_topic(core: Core) -> None:

@@ -14,6 +14,7 @@ from chatd.journal.batch import Batch
 from chatd.net.plain.link import PlainLink
 from chatd.peers.peer import Peer
 from tests.harness.chat_programs import PeerProgram, ProgramCrashed, Variant
+from tests.harness.parts import lone_peer
 from tests.harness.plain_node import FakeNode, committed, pair, reset
 
 CONFIG = Config(node="default", name="alice", socket="/none", state="/none")
@@ -54,7 +55,7 @@ async def running(
     if dial:
         await ours.aclose()
         ours = await trio.open_tcp_stream("127.0.0.1", dial)
-    node, peer = FakeNode(), Peer(1, 0, "plain", "127.0.0.1:5000", None, "127.0.0.1:5000")
+    node, peer = FakeNode(), lone_peer(1, 0, "plain", "127.0.0.1:5000", None, "127.0.0.1:5000")
     link = PlainLink(
         ours, peer, node, node, config, direction=direction, address="127.0.0.1:5000", provisional=provisional
     )
@@ -101,7 +102,7 @@ async def test_one_message_is_one_read_of_a_peer_program(nursery: trio.Nursery) 
             rig.link.enqueue(1, text, committed())
         assert await program.wait_received(len(sent)) == sent
         program.vanish()
-    assert rig.link.sent == rig.peer.sent == len(sent)
+    assert rig.link.sent == rig.peer.delivery.sent == len(sent)
 
 
 @pytest.mark.parametrize("variant", ["close-text", "100-character", "counting"])

@@ -13,8 +13,8 @@ from chatd.api.errors import ControlError
 from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.net.plain.room_server import RoomServerLink
-from chatd.peers.peer import Peer
 from chatd.wire.lines import TextRefused
+from tests.harness.parts import lone_peer
 from tests.harness.plain_node import FakeNode, committed, pair
 
 CONFIG = Config(node="default", name="alice", socket="/none", state="/none", plain_pace=0.001)
@@ -66,7 +66,7 @@ class Rig(msgspec.Struct):
 async def room_server_link(dialect: str, config: Config = CONFIG, *, welcome: bytes = WELCOME) -> AsyncIterator[Rig]:
     """Run a link until the end of the block, with the nick jane, after its greeting and the welcome."""
     ours, theirs = await pair()
-    node, peer = FakeNode(), Peer(1, 0, "plain", "127.0.0.1:1234", None, "127.0.0.1:1234")
+    node, peer = FakeNode(), lone_peer(1, 0, "plain", "127.0.0.1:1234", None, "127.0.0.1:1234")
     peer.dialect, peer.nick = dialect, "jane" if dialect == "name" else ""
     link = RoomServerLink(ours, peer, node, node, config, address="127.0.0.1:1234")
     rig = Rig(link, node, theirs, trio.Event(), trio.CancelScope())

@@ -15,10 +15,11 @@ from chatd.peers.registry import Registry
 from chatd.wire.codec import encode
 from chatd.wire.query_frames import NEIGHBOURS_MOST
 from tests.harness.explorers import FakeLink, node_id
+from tests.harness.parts import lone_peer
 
 
 def peer(name: str, state: str = "up", kind: str = "native", **fields: Any) -> Peer:
-    made = Peer(1, 1, kind, name, node_id(name) if kind == "native" else None, "x:1")
+    made = lone_peer(1, 1, kind, name, node_id(name) if kind == "native" else None, "x:1")
     made.state, made.rtt_ms = state, 7.0
     if state == "up":
         made.links.append(FakeLink(made, 0.1))

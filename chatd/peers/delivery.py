@@ -1,0 +1,251 @@
+"""Delivery: the state of the messages that go to one peer, and how the journal keeps it.
+
+Owns the outbox, how far links have written, what was given up while the peer may have it, and what has come back from
+the peer's rooms. Saves its own rows (tables `outboxes`, `outcomes`, `echoes`) and undoes what a failed commit loses.
+Knows neither links nor texts. Called by `messages/`, by `rooms/` and by the writers of the links.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from chatd.journal.batch import Batch, Statement
+from chatd.journal.journal import Journal
+from chatd.journal.store import Store
+from chatd.peers.outbox import Lane, Outbox, OutboxTotals
+from chatd.sync import Broadcast
+
+OUTBOXES: Final = "SELECT topic, first, messages, bytes, written FROM outboxes WHERE topic IN (SELECT id FROM peers)"
+TENTATIVE: Final = "SELECT topic, seq, state FROM outcomes WHERE final = 0"
+ECHOES: Final = "SELECT topic, seq FROM echoes"
+_SAVE: Final = "INSERT OR REPLACE INTO outboxes (topic, first, messages, bytes, written) VALUES (?, ?, ?, ?, ?)"
+_SAVE_OUTCOME: Final = "INSERT OR REPLACE INTO outcomes (seq, topic, state, final) VALUES (?, ?, ?, ?)"
+_DELETE_OUTCOME: Final = "DELETE FROM outcomes WHERE seq = ? AND final = 0"
+_SAVE_ECHO: Final = (
+    "INSERT INTO echoes (topic, seq) VALUES (?, ?) ON CONFLICT (topic) DO UPDATE SET seq = max(seq, excluded.seq)"
+)
+_FORGET: Final = ("DELETE FROM outcomes WHERE topic = ? AND NOT final", "DELETE FROM expiries WHERE topic = ?")
+_OPEN: Final = -1  # stored as `written` while a native link is open: everything committed may have been written
+
+
+class Delivery:
+    """Messages to one peer. Other modules read the attributes, and change them by calling methods."""
+
+    __slots__ = (
+        *("_echo_key", "_echoed_before", "_is_open", "_journal", "_key", "_stream_id"),
+        *("echoed", "forgotten", "outbox", "progress", "progressed_at", "sent"),
+        *("tentative", "uncommitted_end", "unechoed", "written", "written_before"),
+    )
+
+    def __init__(self, journal: Journal, stream_id: int, totals: OutboxTotals) -> None:
+        self.outbox = Outbox(totals)  # native: what the peer has not acknowledged
+        self.tentative: dict[int, str] = {}  # given up, but the peer may have it: its next `Hello` decides
+        self.uncommitted_end: Batch | None = None  # ends of messages: on disk before anything after them is written
+        self.progressed_at = 0.0  # trio's clock: the last acknowledgement, or when the outbox was empty last
+        self.written_before = 0  # seq up to which former links may have written
+        self.written = 0  # seq up to which links of this run may have written, or after which one started
+        self.sent = 0  # messages written in this run
+        self.unechoed = Lane()  # said in rooms of the peer in this run, and not come back; without sizes
+        self.echoed = 0  # seq up to which the peer has placed or refused everything that was said in its rooms
+        self.forgotten = False  # the peer had a row, and lives on only as long as its links
+        self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
+        self._journal = journal
+        self._stream_id = stream_id
+        self._is_open = False  # a native link is open
+        self._key = ("outbox", stream_id)
+        self._echo_key = ("echo", stream_id)
+        self._echoed_before = 0, 0  # `echoed` before each of the last two batches, which may be uncommitted
+
+    # -- rows of the journal
+
+    def recall(self, first: int, messages: int, size: int, written: int, newest: int) -> None:
+        """A row of OUTBOXES at the start, in a journal that ended at seq `newest`."""
+        self.written_before = newest if written == _OPEN else written
+        if messages > 0:
+            self.outbox.recall(first, messages, size, newest)
+
+    def recall_echo(self, seq: int) -> None:
+        """A row of ECHOES at the start."""
+        self.echoed = seq
+
+    def save(self) -> None:
+        """Write the outbox's row with the next commit."""
+        self._journal.note(self._key, self._row)
+
+    def _row(self) -> Statement:
+        """Of a forgotten peer only how much it had acknowledged is kept."""
+        if self.forgotten:
+            return _SAVE, (self._stream_id, 0, 0, 0, self.written_before)
+        outbox = self.outbox
+        written = _OPEN if self._is_open else max(self.written_before, self.written)
+        return _SAVE, (self._stream_id, outbox.first, outbox.count, outbox.size, written)
+
+    def save_outcome(self, seq: int, state: str, *, final: bool) -> Batch:
+        """Write the state in which a message ended, or ends unless the peer has it."""
+        return self._journal.execute(_SAVE_OUTCOME, seq, self._stream_id, state, int(final))
+
+    # -- messages that were appended
+
+    def add(self, batch: Batch, count: int, *, in_room: bool) -> None:
+        """Queue the last `count` messages of an open batch; `in_room`: they are said in a room of the peer."""
+        if not self.outbox.count:
+            self.progressed_at = trio.current_time()
+        seqs = self._queue(batch, count, in_room=in_room)
+        if in_room:
+            self.unechoed.add(seqs, [0] * count)
+
+    def add_refusal(self, batch: Batch) -> None:
+        """Queue the last event of an open batch: it refuses what the peer has said in a room of this node."""
+        self._queue(batch, 1, in_room=True)
+
+    def _queue(self, batch: Batch, count: int, *, in_room: bool) -> range:
+        """Returns the seqs. No receipt tells of an acknowledgement that is only about rooms."""
+        newest = self._journal.appended
+        seqs = range(newest - count + 1, newest + 1)
+        self.outbox.add(seqs, [len(entry.raw) for entry in batch.entries[-count:]], in_room=in_room)
+        batch.if_failed(self, self._revert)
+        self.save()
+        return seqs
+
+    def _revert(self) -> None:
+        """Drop what was appended and not committed."""
+        committed = self._journal.committed
+        self.outbox.revert(committed)
+        self.unechoed.cut_tail(committed)
+
+    # -- links
+
+    def set_open(self, *, is_open: bool) -> None:
+        """Whether a native link is open: then all that is committed may have been written if this node is killed."""
+        self._is_open = is_open
+
+    def start_link(self, seq: int, *, only: bool) -> None:
+        """A link starts after `seq`. Of an `only` link the peer has told what of former ones has not arrived."""
+        self.mark_written(seq)
+        if only:
+            self.written_before, self.written = 0, seq
+        self.progressed_at = trio.current_time()
+
+    def mark_written(self, seq: int) -> None:
+        """A link writes, or is about to write, everything up to that seq."""
+        if seq > self.written:
+            self.written = seq
+
+    def may_have_written(self, seq: int) -> bool:
+        """Whether a link of any run may have written that message."""
+        return seq <= self.written or seq <= self.written_before
+
+    def record_write(self, after: int, through: int, at: float, messages: int) -> None:
+        """A native link has written (after, through], which has that many messages; wall time `at`."""
+        self.sent += messages
+        self._journal.timings.writes.add(self._stream_id, after, through, at)
+        self.progress.notify()
+
+    def record_plain_write(self, seq: int, at: float) -> None:
+        """A plain link has written everything up to that seq. No acknowledgement follows, so the row is saved."""
+        self._journal.timings.writes.add(self._stream_id, self.written, seq, at)
+        self.written = seq
+        self.save()
+        self.progress.notify()
+
+    def count_sent(self, messages: int) -> None:
+        """Add messages that a plain link has written."""
+        self.sent += messages
+
+    # -- acknowledgement
+
+    def acknowledge(self, through: int) -> bool:
+        """The peer has everything up to that seq; whether a message was among it that was not only about rooms."""
+        count = self.outbox.count
+        direct = self.outbox.acknowledge(through)
+        if self.tentative:
+            for seq in [seq for seq in self.tentative if seq <= through]:
+                del self.tentative[seq]
+                self._journal.execute(_DELETE_OUTCOME, seq)
+        if self.outbox.count != count:
+            self.save()
+        self.progressed_at = trio.current_time()
+        self.progress.notify()
+        return direct
+
+    # -- giving up
+
+    def can_end(self, seq: int) -> bool:
+        """Whether the message is in the outbox, and was not given up tentatively."""
+        return seq not in self.tentative and self.outbox.contains(seq)
+
+    def end(self, seq: int, size: int, state: str, batch: Batch) -> None:
+        """End a message in that state, which is for good once the batch is committed; `size` as in the journal."""
+        size = self.outbox.remove(seq, size)
+        self.tentative.pop(seq, None)
+        self.save_outcome(seq, state, final=True)
+        self.save()
+        self.uncommitted_end = batch
+        batch.if_failed(("outcome", seq), partial(self.outbox.restore, seq, size))
+        self.progress.notify()
+
+    def end_tentatively(self, seq: int, state: str) -> Batch:
+        """Give up a message that the peer may have."""
+        self.set_tentative(seq, state)
+        batch = self.save_outcome(seq, state, final=False)
+        batch.if_failed(("tentative", seq), partial(self._drop_tentative, seq))
+        return batch
+
+    def set_tentative(self, seq: int, state: str) -> None:
+        """The message ends in that state unless the peer's next `Hello` says that it has it."""
+        self.tentative[seq] = state
+
+    def _drop_tentative(self, seq: int) -> None:
+        self.tentative.pop(seq, None)
+
+    def take_tentative(self) -> list[tuple[int, str]]:
+        """Take out (seq, state) of every message that was given up tentatively, in order, to decide about them."""
+        taken = sorted(self.tentative.items())
+        self.tentative.clear()
+        return taken
+
+    def settle_end(self, batch: Batch) -> None:
+        """That batch is committed or has failed, so writing goes on if no other end waits."""
+        if self.uncommitted_end is batch:
+            self.uncommitted_end = None
+
+    def forget(self, acknowledged: int) -> None:
+        """Drop everything that is queued; keep only the seq up to which the peer has acknowledged."""
+        self.outbox.clear()
+        self.tentative.clear()
+        self.forgotten, self.written_before = True, acknowledged
+        self.progress.notify()
+        self.save()
+        for sql in _FORGET:
+            self._journal.note((sql, self._stream_id), partial(_statement, sql, self._stream_id))
+
+    # -- rooms of the peer
+
+    def echo(self, seq: int) -> None:
+        """The host has placed or refused our message, and all before it. If that is not committed, it tells again."""
+        batch = self._journal.next_batch
+        if batch.if_failed(self._echo_key, partial(self._revert_echo, self.echoed)):
+            sure, before = self._echoed_before  # two batches at most are under way
+            self.unechoed.cut_head(sure)
+            self._echoed_before = before, self.echoed
+        self.echoed = seq
+        self._journal.note(self._echo_key, self._echo_row)
+        self.progress.notify()
+
+    def _revert_echo(self, seq: int) -> None:
+        self.echoed = min(self.echoed, seq)
+
+    def _echo_row(self) -> Statement:
+        return _SAVE_ECHO, (self._stream_id, self.echoed)
+
+
+def written_to(store: Store, *, stream_ids: Sequence[int]) -> dict[int, int]:
+    """Seqs up to which messages were written, by stream id; also of peers that are gone or forgotten."""
+    sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(stream_ids))})"
+    return dict(store.query(sql, *stream_ids))
+
+
+def _statement(sql: str, stream_id: int) -> Statement:
+    return sql, (stream_id,)
