@@ -1,4 +1,4 @@
-"""Nodes as clients of room servers that behave like those of the seeds 003 and 004."""
+"""Nodes as clients of room servers that behave like the original `address` and `name` room servers (docs/origins.md)."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""Room ports of a real node: the programs of the seeds, nc, crowds, and what happens when the node goes and comes."""
+"""Room ports of a real node: the original chat programs (docs/origins.md), nc, crowds, and what happens when the node goes and comes."""
 
 import random
 import socket
