@@ -8,7 +8,7 @@ SEEDS ?= 500
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run test test-long sim mutants lint format bench clean
+.PHONY: help run test test-long check sim mutants lint format bench clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -22,6 +22,8 @@ test: lint ## lint, types, import rules, and every test that is not long, with b
 
 test-long: $(READY) ## the tests that take longer or need a Docker engine
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+check: test test-long ## everything that CI runs
 
 sim: $(READY) ## simulate whole nodes with faults (SEEDS=20000 for more than make test does)
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) $(ARGS)

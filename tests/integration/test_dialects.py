@@ -1,4 +1,4 @@
-"""Nodes as clients of room servers that behave like the original `address` and `name` room servers (docs/origins.md)."""
+"""Nodes as clients of programs that behave like the original room servers (docs/origins.md)."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""Room ports of a real node: the original chat programs (docs/origins.md), nc, crowds, and what happens when the node goes and comes."""
+"""Room ports of a real node: the original chat programs (docs/origins.md), nc, crowds, and restarts of the node."""
 
 import random
 import socket
