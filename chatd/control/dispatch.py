@@ -32,7 +32,8 @@ OpenRequest = tuple[Id | msgspec.UnsetType, Coroutine[Any, Any, msgspec.Struct]]
 class Dispatcher:
     """The requests of one session.
 
-    `session` is what handlers get; `waker` is that of the session's writer. `changed`: an open request has finished.
+    `session` is passed to the handlers. `waker` wakes the session's writer. `changed` is notified when an open request
+    has finished.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Dispatcher:
         self._cancel_open()
 
     def abandon(self) -> None:
-        """Cancel open requests, also later ones: the client reads no answers. Other requests are still executed."""
+        """Cancel open requests, also future ones: the client reads no answers. Other requests are still executed."""
         self._abandoned = True
         self._cancel_open()
 
@@ -78,7 +79,7 @@ class Dispatcher:
     # -- starting
 
     async def start_many(self, method: Method, requests: Sequence[Any]) -> bool:
-        """Execute consecutive requests of one method together, or none of them: then start each by itself.
+        """Execute consecutive requests of one method together. False: none was executed, so start each by itself.
 
         Waits while there is no capacity for them.
         """
@@ -118,7 +119,7 @@ class Dispatcher:
         return True
 
     def _start(self, request: Request | BadLine | None) -> OpenRequest | None:
-        """Execute a request, or return its work, which has not begun. Raises NoCapacity."""
+        """Execute a request, or return its work, which has not started. Raises NoCapacity."""
         if request is None:
             limit = self._node.config.control_line_bytes
             self._refuse(None, ControlError("too_large", f"the line is over {limit} bytes and was skipped"))

@@ -25,14 +25,14 @@ def reachable(listening: Iterable[str]) -> list[str]:
     """
     hosts = frozenset(host for host in listening if not ipaddress.ip_address(host).is_loopback)
     if hosts and not hosts & ANY:
-        found = list(hosts)
+        addresses = list(hosts)
     else:
-        found = [*_default_routes(), *_ipv4(), *_ipv6()]
+        addresses = [*_default_routes(), *_ipv4(), *_ipv6()]
     if hosts and "::" not in hosts:
-        found = [address for address in found if ":" not in address or address in hosts]
+        addresses = [address for address in addresses if ":" not in address or address in hosts]
     if hosts and "0.0.0.0" not in hosts:
-        found = [address for address in found if ":" in address or address in hosts]
-    return sorted(dict.fromkeys(found), key=_rank) or ["127.0.0.1"]
+        addresses = [address for address in addresses if ":" in address or address in hosts]
+    return sorted(dict.fromkeys(addresses), key=_rank) or ["127.0.0.1"]
 
 
 def _rank(address: str) -> int:

@@ -143,12 +143,12 @@ def _id_of(line: bytes) -> Id | msgspec.Raw:
     An id with a lone surrogate is returned escaped, as it was received: it cannot be encoded as a string.
     """
     try:
-        found: Id = msgspec.convert(json.loads(line)["id"], Id)
+        id_: Id = msgspec.convert(json.loads(line)["id"], Id)
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
-    if isinstance(found, str) and not found.isprintable():
-        return msgspec.Raw(json.dumps(found).encode())
-    return found
+    if isinstance(id_, str) and not id_.isprintable():
+        return msgspec.Raw(json.dumps(id_).encode())
+    return id_
 
 
 class LineBuffer:

@@ -95,7 +95,7 @@ def find_scope(node: Node, wanted: Filter | None) -> Scope:
     try:
         return peer_scope(node.registry.find(wanted.peer))
     except ControlError as error:
-        room = _room_called(node, wanted.peer) if error.kind == "unknown_peer" else None
+        room = _find_room(node, wanted.peer) if error.kind == "unknown_peer" else None
         if room is not None:
             return room_scope(node.registry, room)
         if error.kind != "unknown_peer" or isinstance(wanted.peer, int):
@@ -104,9 +104,9 @@ def find_scope(node: Node, wanted: Filter | None) -> Scope:
         raise ControlError(error.kind, f"there is no peer or room {wanted.peer[:64]!r}", hint) from None
 
 
-def _room_called(node: Node, spec: int | str) -> HostedRoom | JoinedRoom | None:
+def _find_room(node: Node, spec: int | str) -> HostedRoom | JoinedRoom | None:
     """The room of that name, if there is one. Raises ControlError if several match."""
-    names = {room.name for room in node.hosted_rooms} | {one.name for one in node.joined_rooms}
+    names = {room.name for room in node.hosted_rooms} | {room.name for room in node.joined_rooms}
     if isinstance(spec, str) and ("@" in spec or spec in names):
         return node.joined_rooms.find(spec)
     return None
@@ -132,7 +132,7 @@ def _check_type(name: str) -> None:
 def known_start(journal: Journal, start: str | From) -> int | None:
     """The seq after which to read; None if it must be searched for. Raises RpcError, ControlError cursor_gone.
 
-    Only a position may be below the journal's floor: its client has read up to there, and is told of the gap.
+    Only a position may be below the journal's floor: its client has read up to there, and gets a gap event first.
     """
     if isinstance(start, From):
         if [start.position, start.since, start.last].count(None) != 2:
@@ -149,16 +149,16 @@ def known_start(journal: Journal, start: str | From) -> int | None:
     return journal.committed if start == "now" else journal.floor
 
 
-async def sought_start(journal: Journal, start: From, selection: Selection) -> int:
+async def search_start(journal: Journal, start: From, selection: Selection) -> int:
     """The seq after which to read, for the `since` or `last` that `known_start` has checked."""
     if start.since is not None:
-        found = await seek_time(journal, seconds_of("from.since", start.since))
+        seq = await seek_time(journal, seconds_of("from.since", start.since))
     else:
         n = start.last or 0
-        found = await seek_last(
+        seq = await seek_last(
             journal, n, selection.matches, selection.stream_id, heads=selection.heads, where=selection.where
         )
-    return max(found, journal.floor)
+    return max(seq, journal.floor)
 
 
 async def read_or_gap(
@@ -180,7 +180,7 @@ async def read_or_gap(
 def _gap(journal: Journal, runtime: Runtime, after: int) -> Entry:
     floor = journal.position(journal.floor)
     event = Gap(position=floor, at=stamp(runtime.wall()), after=journal.position(after), through=floor)
-    return Entry(journal.floor, 0, ALWAYS, None, None, _encode(event))  # (at_ms 0: as old as the deleted events)
+    return Entry(journal.floor, 0, ALWAYS, None, None, _encode(event))  # at_ms 0: as old as the deleted events
 
 
 def seconds_of(field: str, moment: str) -> float:

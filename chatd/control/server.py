@@ -69,7 +69,7 @@ class ControlServer:
             (self._bound or bound).unlink()
 
     async def bind_again(self) -> None:
-        """Create the socket again if nothing is at its path; sessions continue. Raises PathError, StartupFailure."""
+        """Create the socket again if its file was removed; sessions continue. Raises PathError, StartupFailure."""
         in_thread, bound = self._node.runtime.in_thread, self._bound
         if bound is None or self._nursery is None or not await in_thread(bound.is_missing):
             return
@@ -127,12 +127,12 @@ class ControlServer:
 
     async def _supervise(self, sock: trio.socket.SocketType, short: bool) -> None:
         with sock:
-            farewell = await self._attend(sock, short)
+            farewell = await self._serve_client(sock, short)
             await self._closing.shut_down(sock, farewell)
         self._acceptor.refill()
 
-    async def _attend(self, sock: trio.socket.SocketType, short: bool) -> bytes:
-        """Serve a client to its end; returns the line that tells it why the daemon ended the session."""
+    async def _serve_client(self, sock: trio.socket.SocketType, short: bool) -> bytes:
+        """Run its session; returns the last line for the client, empty unless the daemon ended the session."""
         refusal = self._refusal(sock, short)
         if refusal is not None:
             return _line(None, refusal)
@@ -162,9 +162,9 @@ class ControlServer:
         return _line(*session.farewell)
 
     def _refusal(self, sock: trio.socket.SocketType, short: bool) -> ControlError | None:
-        who = unix.Credentials(sock)
-        if not who.may_enter(self._gid):
-            self._warn("a client of user %d was refused (process %d)", who.uid, who.pid)
+        credentials = unix.Credentials(sock)
+        if not credentials.may_enter(self._gid):
+            self._warn("a client of user %d was refused (process %d)", credentials.uid, credentials.pid)
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
         if (short or self._sessions.is_full) and not self._sessions.free_reserve():
             self._warn("all %d sessions are taken: a client was refused", self._node.config.sessions)

@@ -1,8 +1,8 @@
 """Session: one client. One task reads requests, one writes responses and events, one serves each open request.
 
 Everything that can grow has a bound here, and at a bound the client is not read. control/dispatch.py starts requests,
-control/session_limit.py decides whether the session has an ordinary place or one in the reserve. Knows no methods: it
-gets the table.
+control/session_limit.py decides whether the session has an ordinary place or one in the reserve. Knows no particular
+method: it gets the table. Started by control/server.py.
 """
 
 import logging
@@ -71,7 +71,7 @@ class Session:
             node, self, methods, self._responses, self.subscriptions, self._waker, self._capacity_freed
         )
         self._eof = False
-        self._gone = False  # the client cannot read any more
+        self._gone = False  # the client has closed its socket: writing is useless
         self._finishing = False
 
     async def run(self) -> None:
@@ -100,7 +100,7 @@ class Session:
         self._waker.wake()
 
     def dismiss(self, error: ControlError, id_: Id | msgspec.Raw = None) -> None:
-        """End the session with an error. No further request is started, and `error` tells the client so."""
+        """End the session with an error. No further request is started; the client gets `error` as the last line."""
         self.farewell = self.farewell or (id_, error)
         self._reading.cancel()
         self.finish()
@@ -164,17 +164,17 @@ class Session:
 
     async def _start_requests(self, lines: list[bytes | None], nursery: trio.Nursery) -> None:
         """Start requests in order, TURN at a time: consecutive requests of one method together, if it can do that."""
-        requests, done = jsonrpc.parse_all(lines), 0
+        requests, started = jsonrpc.parse_all(lines), 0
         runs = groupby(requests, attrgetter("method")) if requests is not None else [("", map(_parse, lines))]
-        for name, neighbours in runs:
+        for name, run in runs:
             method = self.methods.get(name)
-            while turn := [*islice(neighbours, TURN)]:
+            while turn := [*islice(run, TURN)]:
                 await self._wait_for_capacity()
                 if method is None or self.reserved or not await self._requests.start_many(method, turn):
                     await self._start_each(turn, nursery)
-                done += len(turn)
-                if done >= TURN:
-                    done = 0
+                started += len(turn)
+                if started >= TURN:
+                    started = 0
                     await trio.lowlevel.checkpoint()
 
     async def _start_each(self, requests: Iterable[Request | BadLine | None], nursery: trio.Nursery) -> None:
@@ -185,9 +185,10 @@ class Session:
             await self._requests.start(request, nursery)
 
     async def _wait_for_capacity(self) -> None:
-        """Wait until the client has read enough of its responses, enough requests are done, and the journal has room.
+        """Wait until enough responses are read, enough requests are done, and the journal has capacity.
 
-        In the reserve no method writes, so it does not wait for the journal: an operator is told of a stuck disk.
+        In the reserve no method writes, so it does not wait for the journal: an operator must get
+        answers while the disk is stuck.
         """
         most_bytes, most_open = self.node.config.control_buffer_bytes, self.node.config.requests_per_session
         while self._responses.unsent >= most_bytes or self._requests.open_count >= most_open:

@@ -1,4 +1,4 @@
-"""SessionLimit: how many sessions there may be, and which client gets in when all places are taken.
+"""SessionLimit: the bound on sessions, and which client gets one when all places are taken.
 
 The setting `sessions` bounds ordinary sessions. RESERVED more places are for an operator: a session there may call
 OPERATOR_METHODS only. A client that connects when all ordinary places are taken starts in the reserve, and its first
@@ -92,7 +92,7 @@ class SessionLimit(Generic[S]):
 
     def _evict_longest_idle(self) -> bool:
         idle = [session for session in self._ordinary if session.idle_since is not None]
-        session = min(idle, key=lambda one: one.idle_since or 0.0, default=None)
+        session = min(idle, key=lambda idle_session: idle_session.idle_since or 0.0, default=None)
         if session is None or trio.current_time() - (session.idle_since or 0.0) < EVICT_AFTER_S:
             return False
         self._evict(session)

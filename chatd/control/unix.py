@@ -20,7 +20,7 @@ BACKLOG = 128
 UMASK = 0o177  # so that it is 0600 from the first moment
 GROUP_MODE = 0o660
 SO_PEERGROUPS = 59  # Linux 4.13; not in the socket module
-MAX_GROUPS = 255  # getsockopt takes at most 1,024 bytes
+MAX_GROUPS = 255  # getsockopt accepts a buffer of at most 1,024 bytes
 
 
 class BoundSocket:
@@ -39,12 +39,12 @@ class BoundSocket:
     def is_missing(self) -> bool:
         """Whether nothing is at the path. Raises StartupFailure if something else is."""
         try:
-            found = _inode(self.path)
+            inode = _inode(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError as error:
             raise StartupFailure(f"the control socket {self.path} cannot be looked at: {error.strerror}") from None
-        if found != self._inode:
+        if inode != self._inode:
             raise StartupFailure(f"something else is at {self.path}: new clients do not reach this node (move it away)")
         return False
 
@@ -58,7 +58,7 @@ class BoundSocket:
 
 
 def bind(path: str, gid: int | None) -> BoundSocket:
-    """Listen on `path` (blocking), for our user, and for the members of a group if `gid` is given.
+    """Listen on `path` for our user, and for the members of the group `gid` if it is given. Blocking.
 
     Raises PathError, StartupFailure, and AlreadyRunning if another program answers there.
     """
@@ -134,10 +134,10 @@ def group_id(group: str) -> int | None:
 def _remove_stale(path: str) -> None:
     """Remove a stale socket. Raises AlreadyRunning, StartupFailure, OSError."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(found.st_mode):
+    if not stat.S_ISSOCK(status.st_mode):
         raise StartupFailure(f"{path} is in the way and is not a socket: move it, or name another with --socket")
     if _is_answered(path):
         raise AlreadyRunning(f"another program answers on {path}")
@@ -152,8 +152,8 @@ def _is_answered(path: str) -> bool:
 
 
 def _inode(path: str) -> tuple[int, int]:
-    found = os.lstat(path)
-    return found.st_dev, found.st_ino
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino
 
 
 class Hangups:
@@ -166,7 +166,7 @@ class Hangups:
 
     def __init__(self) -> None:
         self._epoll: select.epoll
-        self._gone: dict[int, trio.Event] = {}
+        self._gone: dict[int, trio.Event] = {}  # by descriptor
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watch until cancelled."""

@@ -21,7 +21,7 @@ from chatd.peers.registry import Registry
 from chatd.rooms import nicks
 from chatd.rooms.intervals import MembershipInterval, MembershipIntervals
 from chatd.rooms.room import NATIVE, OWN, PLAIN, HostedRoom, Member
-from chatd.wire.frames import valid_name
+from chatd.wire.fields import valid_name
 
 SAVE_ROOM = "INSERT OR REPLACE INTO rooms (topic, name, host, label, subject, closed) VALUES (?, ?, '', ?, ?, ?)"
 # Only if the room is closed: this runs with a later commit, and the closing may have failed and been undone.

@@ -21,7 +21,8 @@ from chatd.rooms import nicks
 from chatd.rooms.hosted import CLOSED, LEFT, HostedRooms, HostSettings
 from chatd.rooms.joined_room import IN, JOINING, OVER, JoinedRoom
 from chatd.rooms.room import HostedRoom
-from chatd.wire.frames import Gone, Roster, valid_name
+from chatd.wire.fields import valid_name
+from chatd.wire.frames import Gone, Roster
 
 SAVE = "INSERT OR REPLACE INTO rooms (topic, name, host, label, nick, subject, since) VALUES (?, ?, ?, ?, ?, ?, ?)"
 CLOSE = "UPDATE rooms SET closed = 1 WHERE topic = ?"

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from chatd.wire.lines import HANG_UP, LineDecoder, LineTooLong
+from chatd.wire.lines import HANG_UP, NOT_TEXT, LineDecoder, LineTooLong
 
 ADDRESS: Final = "address"
 NAME: Final = "name"
@@ -30,7 +30,6 @@ QUIT: Final = "QUIT"
 EXIT: Final = "*exit"
 _PRIVATE: Final = "(Private Message) "
 _BLANKS: Final = b" \t\n\v\f\r\0"
-_STRIPPED: Final = str.maketrans("", "", "\r\0")
 # A text must stay one line, also for readers that split at every Unicode line break. Format characters stay, as in all
 # texts: people write with them, and a change of direction ends with the line.
 _HARMLESS: Final = (
@@ -114,7 +113,7 @@ class _Server:
     def _texts(self, chunk: bytes) -> list[str]:
         if chunk != HANG_UP.encode():
             return self._decoder.receive(chunk)
-        # LineDecoder takes this chunk for a hang-up; in a room it is a text. In two chunks it is.
+        # As one chunk LineDecoder would read it as a hang-up, but in a room it is a text: split it.
         return self._decoder.receive(chunk[:1]) + self._decoder.receive(chunk[1:])
 
     def _commands(self, texts: list[str]) -> list[Command]:
@@ -179,14 +178,14 @@ class NameServer(_Server):
 
     def close(self) -> list[Command]:
         """Return the unfinished line as the last command: the stream has ended. Empty after a Leave."""
-        self._named = True  # or it never will be
+        self._named = True  # no name can follow
         return super().close()
 
     def _enter(self, chunk: bytes) -> list[Command]:
-        """Take the first non-blank line as the name. Its newline may be missing: some programs send none."""
+        """Use the first non-blank line as the name. Its newline may be missing: some programs send none."""
         lines = chunk.lstrip(_BLANKS).split(b"\n")
         for number, line in enumerate(lines, 1):
-            name = one_line(line.decode("utf-8", "replace").translate(_STRIPPED)).strip()
+            name = one_line(line.decode("utf-8", "replace").translate(NOT_TEXT)).strip()
             if name:
                 self._named = True
                 self.ends_lines = number < len(lines)
@@ -235,10 +234,10 @@ def one_line(text: str) -> str:
 
 def line_of(dialect: str, nick: str, text: str, *, private: bool = False) -> bytes:
     """Render a text of `nick` as clients of that dialect receive it, with a newline."""
-    said = _PRIVATE + one_line(text) if private else one_line(text)
+    content = _PRIVATE + one_line(text) if private else one_line(text)
     if dialect == ADDRESS:
-        return f"{_address(nick)}: {said}\n".encode("utf-8", "replace")
-    return f"<{nick}> {said}\n".encode("utf-8", "replace")
+        return f"{_address(nick)}: {content}\n".encode("utf-8", "replace")
+    return f"<{nick}> {content}\n".encode("utf-8", "replace")
 
 
 def _address(nick: str) -> str:

@@ -69,7 +69,6 @@ __all__ = [
     "Text",
     "TracedFrame",
     "frame_name",
-    "valid_name",
 ]
 
 VERSION: Final = 1

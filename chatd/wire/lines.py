@@ -12,7 +12,7 @@ from chatd.wire.errors import LocalError, RemoteError
 
 HANG_UP: Final = "Close Connection"  # the close-text peer sends this instead of a FIN
 _HANG_UP_CHUNK: Final = HANG_UP.encode()
-_STRIPPED: Final = str.maketrans("", "", "\r\0")  # telnet ends lines with \r\n or \r\0
+NOT_TEXT: Final = str.maketrans("", "", "\r\0")  # telnet ends lines with \r\n or \r\0
 _CONTROLS: Final = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
 
@@ -67,9 +67,9 @@ class LineDecoder:
         held = pieces.pop()
         texts: list[str] = []
         for piece in pieces:
-            self._within_limit(piece, texts)
+            self._check_limit(piece, texts)
             _add(texts, piece.decode("utf-8", "replace"))
-        self._within_limit(held, texts)
+        self._check_limit(held, texts)
         self._unfinished = held
         self.pending = bool(held)
         if not held:
@@ -96,7 +96,7 @@ class LineDecoder:
         _add(texts, held.decode("utf-8", "replace"))
         return texts
 
-    def _within_limit(self, piece: bytes, texts: list[str]) -> None:
+    def _check_limit(self, piece: bytes, texts: list[str]) -> None:
         if len(piece) > self._limit and not self._split_long:
             self._unfinished = b""
             self._closed = True
@@ -106,7 +106,7 @@ class LineDecoder:
 
 def _add(texts: list[str], piece: str) -> bool:
     """Append the text of one line, without \\r and NUL. Return False for an empty line, which adds nothing."""
-    text = piece.translate(_STRIPPED)
+    text = piece.translate(NOT_TEXT)
     if text:
         texts.append(text)
     return bool(text)

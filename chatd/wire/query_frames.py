@@ -30,7 +30,7 @@ class Explore(msgspec.Struct, array_like=True, tag=16, frozen=True, gc=False):
 
     The token identifies the exploration and is drawn by the node that starts it. A node reports its links once per
     token and answers a repeated request with Explored only, unless the repeated one may go further. Answers after
-    `within_ms` are ignored. `own`: the sender started the exploration. It is always told the links, because it
+    `within_ms` are ignored. `own`: the sender started the exploration. It always gets the links, because it
     believes no other node about the receiver.
     """
 

@@ -130,8 +130,9 @@ def _rooms_problem(frame: Rooms) -> str:
 def _roster_problem(frame: Roster) -> str:
     if len(frame.users) > USERS_MOST:
         return f"more than {USERS_MOST} users"
-    wrong = _room(frame.room) or _nick(frame.nick) or _note(frame.topic)
-    return wrong or next((problem for nick, node, _ in frame.users if (problem := _nick(nick) or _node(node))), "")
+    if problem := _room(frame.room) or _nick(frame.nick) or _note(frame.topic):
+        return problem
+    return next((problem for nick, node, _ in frame.users if (problem := _nick(nick) or _node(node))), "")
 
 
 def _gone_problem(frame: Gone) -> str:
@@ -139,21 +140,21 @@ def _gone_problem(frame: Gone) -> str:
 
 
 def _say_problem(frame: Say) -> str:
-    wrong = _at(frame.epoch, frame.room)
+    problem = _at(frame.epoch, frame.room)
     if frame.to is None:
-        return wrong or ("" if frame.to_node is None else "a node without a nick")
-    return wrong or _nick(frame.to) or _node(frame.to_node)
+        return problem or ("" if frame.to_node is None else "a node without a nick")
+    return problem or _nick(frame.to) or _node(frame.to_node)
 
 
 def _said_problem(frame: Said) -> str:
-    wrong = _at(frame.epoch, frame.room) or _nick(frame.nick) or ("" if frame.id is None else _id(frame.id))
-    return wrong or ("" if frame.to is None else _nick(frame.to))
+    problem = _at(frame.epoch, frame.room) or _nick(frame.nick) or ("" if frame.id is None else _id(frame.id))
+    return problem or ("" if frame.to is None else _nick(frame.to))
 
 
 def _happened_problem(frame: Happened) -> str:
     nameless = not frame.nick and frame.what in ("topic", "closed")
-    wrong = _at(frame.epoch, frame.room) or ("" if nameless else _nick(frame.nick))
-    return wrong or _node(frame.node) or _note(frame.text)
+    problem = _at(frame.epoch, frame.room) or ("" if nameless else _nick(frame.nick))
+    return problem or _node(frame.node) or _note(frame.text)
 
 
 def _refused_problem(frame: Refused) -> str:

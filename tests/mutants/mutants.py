@@ -569,15 +569,15 @@ MUTANTS = (
     Mutant(
         "a name that two nodes announce satisfies a wait",
         "chatd/control/methods/link_conditions.py",
-        "if len(found) > 1 or len(meant) < len(found):",
-        "if len(meant) < len(found):",
+        "if len(candidates) > 1 or len(meant) < len(candidates):",
+        "if len(meant) < len(candidates):",
         tests("tests/control/methods/test_link_conditions.py"),
     ),
     Mutant(
         "a node that is shown with its id only is not there",
         "chatd/control/methods/link_conditions.py",
-        "if len(found) > 1 or len(meant) < len(found):",
-        "if len(found) > 1:",
+        "if len(candidates) > 1 or len(meant) < len(candidates):",
+        "if len(candidates) > 1:",
         tests("tests/control/methods/test_link_conditions.py"),
     ),
     Mutant(
@@ -590,8 +590,8 @@ MUTANTS = (
     Mutant(
         "the beginning of an id that no link has proven is certain",
         "chatd/control/methods/link_conditions.py",
-        "return _Found(meant[0] if meant else None, sure=False)",
-        "return _Found(meant[0] if meant else None, sure=len(end) >= STRANGER_PREFIX)",
+        "return _EndMatch(meant[0] if meant else None, sure=False)",
+        "return _EndMatch(meant[0] if meant else None, sure=len(end) >= STRANGER_PREFIX)",
         tests("tests/control/methods/test_link_conditions.py"),
     ),
     # -- who is meant
@@ -945,7 +945,7 @@ MUTANTS = (
     Mutant(
         "the id of a request that cannot be encoded ends the session",
         "chatd/control/jsonrpc.py",
-        "if isinstance(found, str) and not found.isprintable():",
+        "if isinstance(id_, str) and not id_.isprintable():",
         "if False:",
         tests("tests/control/test_jsonrpc.py"),
     ),

@@ -34,8 +34,8 @@ def remove(node: Node, _session: Session, params: ByConsumer) -> tuple[Acked, Ba
 async def consumers(node: Node, _session: Session, _params: Nothing) -> ConsumerList:
     """All consumers by name, each with its lag."""
     listed = list(node.consumers)
-    requests = [_count_request(one.seq, Selection.of_consumer(node, one)) for one in listed]
-    records = [_record(node, one) for one in listed]
+    requests = [_count_request(consumer.seq, Selection.of_consumer(node, consumer)) for consumer in listed]
+    records = [_record(node, consumer) for consumer in listed]
     lags = await search.count(node.journal, requests)
     return ConsumerList([msgspec.structs.replace(record, lag=lag) for record, lag in zip(records, lags, strict=True)])
 
@@ -56,7 +56,7 @@ def _record(node: Node, consumer: Consumer) -> ConsumerRecord:
 
 
 def check_name(name: str) -> None:
-    """Raises RpcError for an invalid name."""
+    """Raise RpcError for an invalid name."""
     if not valid_name(name):
         raise RpcError(INVALID_PARAMS, f"{name[:64]!r} is no name for a consumer", f"a name is {NAME_RULE}")
 

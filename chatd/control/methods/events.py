@@ -8,7 +8,7 @@ from chatd.api.params import Filter, From, Subscribe, Unsubscribe
 from chatd.api.results import Empty, PeerList, Subscribed
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.consumers import check_name
-from chatd.control.selection import Selection, find_scope, known_start, sought_start
+from chatd.control.selection import Selection, find_scope, known_start, search_start
 from chatd.control.session import Session
 from chatd.messages.consumers import Consumer, ConsumerReader
 from chatd.node import Node
@@ -32,7 +32,7 @@ def subscribe(node: Node, session: Session, params: Subscribe) -> Subscribing:
 async def _subscribe_after_search(
     node: Node, session: Session, selection: Selection, start: From, boundary: int
 ) -> Subscribed:
-    cursor = await sought_start(node.journal, start, selection)
+    cursor = await search_start(node.journal, start, selection)
     return _register(node, session, selection, min(cursor, boundary), boundary)
 
 
@@ -84,7 +84,7 @@ async def _create(node: Node, params: Subscribe, name: str) -> None:
     selection = Selection.new(node, params.filter)
     cursor = known_start(node.journal, params.from_)
     if cursor is None and isinstance(params.from_, From):
-        cursor = await sought_start(node.journal, params.from_, selection)
+        cursor = await search_start(node.journal, params.from_, selection)
     if node.consumers.get(name) is None:
         await node.consumers.create(name, cursor or 0, params.filter or Filter(), selection.main_stream_id).wait()
 

@@ -10,7 +10,7 @@ from chatd.api.params import From, History
 from chatd.api.results import HistoryPage
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.messages import present
-from chatd.control.selection import Selection, known_start, read_or_gap, seconds_of, sought_start
+from chatd.control.selection import Selection, known_start, read_or_gap, search_start, seconds_of
 from chatd.control.session import Session
 from chatd.journal.batch import Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
@@ -18,9 +18,9 @@ from chatd.node import Node
 from chatd.query.room_history import MESSAGES_PER_READ, RoomHistory, shows_own_messages
 
 PAGE_BYTES = 256 * 1024
-SHOWN = "+"  # in `next` of a joined room: POSITION+SEQ, where SEQ is our newest message that was shown out of its place
+SHOWN = "+"  # in `next` of a joined room: POSITION+SEQ, where SEQ is our newest message that was shown without a place
 
-# Turns entries of the journal, in order and a few dozen at a time, into those that the page contains.
+# Turns entries of the journal, in order and at most MESSAGES_PER_READ at a time, into those that the page contains.
 Arrange = Callable[[Sequence[Entry]], Awaitable[Sequence[Entry]]]
 
 
@@ -35,7 +35,7 @@ async def history(node: Node, _session: Session, params: History) -> HistoryPage
     wanted = params.from_ if params.from_ is not None else From(last=params.n)
     after = known_start(journal, wanted)
     if after is None and isinstance(wanted, From):
-        after = await sought_start(journal, wanted, selection)
+        after = await search_start(journal, wanted, selection)
     entries, through = await _collect(
         node, selection.select, selection.stream_id, after or 0, end, params.n, selection.where
     )
@@ -52,23 +52,23 @@ async def _collect(
     node: Node, arrange: Arrange, stream_id: StreamIds, after: int, end: int, n: int, where: Condition = ANYTHING
 ) -> tuple[list[Entry], int]:
     """At most `n` events and about PAGE_BYTES; and the last seq examined."""
-    found: list[Entry] = []
+    collected: list[Entry] = []
     size = 0
-    while after < end and len(found) < n:
+    while after < end and len(collected) < n:
         entries, through = await read_or_gap(node.journal, node.runtime, after, stream_id, where=where)
         for start in range(0, len(entries), MESSAGES_PER_READ):
-            some = [entry for entry in entries[start : start + MESSAGES_PER_READ] if entry.seq <= end]
-            for entry in await arrange(some):
+            chunk = [entry for entry in entries[start : start + MESSAGES_PER_READ] if entry.seq <= end]
+            for entry in await arrange(chunk):
                 size += len(entry.raw)
-                if size > PAGE_BYTES and found:
-                    return found, after
-                found.append(entry)
+                if size > PAGE_BYTES and collected:
+                    return collected, after
+                collected.append(entry)
                 after = entry.seq
-                if len(found) == n:
-                    return found, after
+                if len(collected) == n:
+                    return collected, after
         after = min(through, end)
         await trio.lowlevel.checkpoint()
-    return found, after
+    return collected, after
 
 
 # -- a room of another node
@@ -89,20 +89,20 @@ async def _room_page(node: Node, selection: Selection, params: History) -> Histo
         end, unplaced = journal.committed, unplaced[max(0, len(unplaced) - wanted.last) :]
         after = await room_history.seek_last(wanted.last - len(unplaced))
     elif after is None and isinstance(wanted, From):
-        after = await sought_start(journal, wanted, selection)
-    found, through = await _collect(node, room_history.arrange, selection.stream_id, after or 0, end, params.n)
-    if unplaced is None and through >= end and len(found) < params.n:
+        after = await search_start(journal, wanted, selection)
+    entries, through = await _collect(node, room_history.arrange, selection.stream_id, after or 0, end, params.n)
+    if unplaced is None and through >= end and len(entries) < params.n:
         unplaced, end = await room_history.unplaced(), journal.committed
         more, through = await _collect(
-            node, room_history.arrange, selection.stream_id, through, end, params.n - len(found)
+            node, room_history.arrange, selection.stream_id, through, end, params.n - len(entries)
         )
-        found += more
+        entries += more
     is_all = through >= end and unplaced is not None
     if is_all and unplaced is not None:
-        rest, is_all = await room_history.read_unplaced(unplaced, params.n - len(found), PAGE_BYTES)
-        found += rest
+        rest, is_all = await room_history.read_unplaced(unplaced, params.n - len(entries), PAGE_BYTES)
+        entries += rest
     next_ = journal.position(through) + (f"{SHOWN}{room_history.shown}" if room_history.shown else "")
-    return HistoryPage(await present(node, found), None if is_all or not _has_next_page(params, found) else next_)
+    return HistoryPage(await present(node, entries), None if is_all or not _has_next_page(params, entries) else next_)
 
 
 def _split(wanted: str | From) -> tuple[str | From, int]:

@@ -22,9 +22,9 @@ from chatd.peers.names import STRANGER_PREFIX, is_node_id
 TERMS_MOST: Final = 256
 TERM_LONGEST: Final = 256  # characters: two names with ids, and the dash
 CANDIDATES_MOST: Final = 8  # in an error message
-NAMESAKE_MS: Final = 1000.0  # for so long another node with the same name may still answer
+NAMESAKE_MS: Final = 1000.0  # until then another node with the same name may still answer
 HINT: Final = "links are like alice-bob,bob-carol: a ! before one means that it is not up"
-_END: Final = re.compile(rf"[a-z0-9._-]{{1,63}}(~{ID_CHARACTER}{{1,{NODE_ID_LENGTH}}})?")
+_END_FORM: Final = re.compile(rf"[a-z0-9._-]{{1,63}}(~{ID_CHARACTER}{{1,{NODE_ID_LENGTH}}})?")
 Lookup = Callable[[str], str | None]  # name -> node id of a peer, or None; raises ambiguous_peer
 
 
@@ -35,7 +35,7 @@ class Term(NamedTuple):
     pairs: tuple[tuple[str, str], ...]
 
 
-class _Found(NamedTuple):
+class _EndMatch(NamedTuple):
     """The node at one end of a link, or the error if it is ambiguous."""
 
     node: TopologyNode | None = None
@@ -58,7 +58,7 @@ def parse(text: str) -> list[Term]:
 def _term(part: str) -> Term:
     link = part.removeprefix("!")
     splits = _splits(link) if len(part) <= TERM_LONGEST else ()
-    pairs = tuple((left, right) for left, right in splits if _END.fullmatch(left) and _END.fullmatch(right))
+    pairs = tuple((left, right) for left, right in splits if _END_FORM.fullmatch(left) and _END_FORM.fullmatch(right))
     if not pairs:
         raise RpcError(INVALID_PARAMS, f"{part[:64]!r} is no link between two nodes", HINT)
     return Term(link == part, pairs)
@@ -96,15 +96,15 @@ class _Nodes:
 
     def verdict(self, term: Term) -> bool | None:
         """Whether the link is up; None: neither end has reported it."""
-        said: set[bool | None] = set()
+        states: set[bool | None] = set()
         for first, second in term.pairs:
             left, right = self._find(first), self._find(second)
             error = left.error or right.error
             if error is not None and (len(term.pairs) == 1 or (left.exists and right.exists)):
                 raise error
             if (left.sure and right.sure) or not self._may_have_namesakes:
-                said.add(self._link_state(left.node, right.node))
-        return True if True in said else False if False in said else None
+                states.add(self._link_state(left.node, right.node))
+        return True if True in states else False if False in states else None
 
     def _link_state(self, left: TopologyNode | None, right: TopologyNode | None) -> bool | None:
         if left is not None and right is not None:
@@ -115,52 +115,52 @@ class _Nodes:
     def _is_up(self, left: TopologyNode, right: TopologyNode) -> bool | None:
         """Whether the link is up, as reported by those of its ends that answered."""
         ends = ((left, right), (right, left))
-        said = {self._up.get((one.node, other.node), False) for one, other in ends if one.status == "answered"}
-        if False in said:
+        reports = {self._up.get((end.node, other.node), False) for end, other in ends if end.status == "answered"}
+        if False in reports:
             return False
         waits = self._surely and "silent" in (left.status, right.status)
-        return None if waits or not said else True
+        return None if waits or not reports else True
 
-    def _find(self, end: str) -> _Found:
+    def _find(self, end: str) -> _EndMatch:
         """The node with that name or id: one of our peers, else one that is known through other nodes."""
         if end.isdigit():
-            return _Found()  # not a slot
+            return _EndMatch()  # not a slot
         try:
             known = self._lookup(end)
         except ControlError as error:
-            return _Found(error=error)
+            return _EndMatch(error=error)
         if known is not None or is_node_id(end):
             return self._peer(end, known or end)
         return self._distant_node(end)
 
-    def _peer(self, end: str, id_: str) -> _Found:
+    def _peer(self, end: str, id_: str) -> _EndMatch:
         """The peer with that id. Ambiguous if only its id begins with `end`, which other nodes announce as a name."""
         node = self._by_id.get(id_)
         others = [other for other in self._by_name.get(end, []) if other is not node]
         if node is None or node.name == end or not node.node.startswith(end) or not others:
-            return _Found(node)
-        return _Found(error=_ambiguous(end, [node, *others]))
+            return _EndMatch(node)
+        return _EndMatch(error=_ambiguous(end, [node, *others]))
 
-    def _distant_node(self, end: str) -> _Found:
+    def _distant_node(self, end: str) -> _EndMatch:
         """The node, not one of our peers, that is shown as `end` or has an id with this prefix.
 
         Other nodes may have invented ids, and names that displace another one. So every node that could be meant
         counts, and a node that is shown with its id is not meant by its bare name.
         """
         name, tilde, start = end.partition("~")
-        named = {node.node: node for node in self._by_name.get(name, []) if node.node.startswith(start)}
+        by_name = {node.node: node for node in self._by_name.get(name, []) if node.node.startswith(start)}
         is_long = len(end) >= STRANGER_PREFIX
-        begun = {id_: node for id_, node in self._by_id.items() if id_.startswith(end)} if is_long else {}
-        found = named | begun
-        meant = [node for node in found.values() if tilde or node.name == end or node.node in begun]
-        if len(found) > 1 or len(meant) < len(found):
-            return _Found(error=_ambiguous(end, list(found.values())))
-        return _Found(meant[0] if meant else None, sure=False)
+        by_prefix = {id_: node for id_, node in self._by_id.items() if id_.startswith(end)} if is_long else {}
+        candidates = by_name | by_prefix
+        meant = [node for node in candidates.values() if tilde or node.name == end or node.node in by_prefix]
+        if len(candidates) > 1 or len(meant) < len(candidates):
+            return _EndMatch(error=_ambiguous(end, list(candidates.values())))
+        return _EndMatch(meant[0] if meant else None, sure=False)
 
 
-def _ambiguous(end: str, found: Sequence[TopologyNode]) -> ControlError:
-    shown = [f"{node.name.partition('~')[0]}~{node.node[:STRANGER_PREFIX]}" for node in found[:CANDIDATES_MOST]]
+def _ambiguous(end: str, candidates: Sequence[TopologyNode]) -> ControlError:
+    shown = [f"{node.name.partition('~')[0]}~{node.node[:STRANGER_PREFIX]}" for node in candidates[:CANDIDATES_MOST]]
     hint = "say which, with the first characters of its id"
     return ControlError(
-        "ambiguous_peer", f"{end!r} may be {', '.join(shown)}", hint, candidates=[node.node for node in found]
+        "ambiguous_peer", f"{end!r} may be {', '.join(shown)}", hint, candidates=[node.node for node in candidates]
     )

@@ -42,7 +42,7 @@ def _changes(params: Link) -> Changes:
 
 
 def _check(params: Link, *, changing: bool) -> None:
-    """Raises RpcError for parameters that exclude each other."""
+    """Raise RpcError for parameters that exclude each other or change nothing."""
     if params.direction not in DIRECTIONS:
         raise RpcError(INVALID_PARAMS, f"{params.direction!r} is no direction", "it is out, in or both")
     if params.peer is not None and params.all:

@@ -16,7 +16,7 @@ from chatd.peers.peer import Peer
 
 
 class MessageStateWatch:
-    """The message with that seq to `peer`, or in the room of the peer with that label."""
+    """The message `seq` to `peer`; with `room`, in the room of the peer that has this label."""
 
     def __init__(self, node: Node, peer: Peer, seq: int, room: str | None = None) -> None:
         self._node = node
@@ -48,15 +48,15 @@ class MessageStateWatch:
     async def _stored(self) -> str:
         entry = await self._node.journal.entry(self._seq)
         if entry is None:  # deleted: it is in no outbox
-            return self._now()
+            return self._state_by_position()
         return await self._states.state(entry)
 
-    def _now(self) -> str:
-        """The state by positions, if the message was not given up or rejected."""
+    def _state_by_position(self) -> str:
+        """The state if the message was neither given up nor rejected."""
         return self._states.state_now(self._peer, self._seq, in_room=self._room is not None)
 
     async def wait(self, wanted: str, timeout: float | None) -> str:
-        """Wait until it is "sent" or "delivered", as wanted. Raises ControlError: timeout, or its other final state."""
+        """Wait until it is "sent" or "delivered". Raises ControlError: timeout, or its other final state."""
         with trio.move_on_after(float("inf") if timeout is None else timeout):
             while (state := await self.state()) not in (wanted, "delivered"):
                 if state not in ("sent", "queued"):
@@ -71,24 +71,23 @@ class MessageStateWatch:
         raise ControlError("timeout", f"not {wanted} within {timeout:g} s", hint, id=self.id, state=state)
 
     def _is_final(self, wanted: str) -> bool:
-        """Whether it is as wanted, or has another final state (unless the commit of that fails)."""
+        """Whether it has the state `wanted` or another final one (unless the commit of that fails)."""
         peer = self._peer
-        if self._now() in (wanted, "delivered", "failed"):
+        if self._state_by_position() in (wanted, "delivered", "failed"):
             return True
         if peer.kind == "plain" or peer.delivery.outbox.contains(self._seq):
             return False
         if self._room is None or peer.delivery.forgotten:
             return True
-        return self._seq > self._node.journal.watermarks.acked.get(
-            peer.node or "", 0
-        )  # else the host has not answered yet
+        acknowledged = self._node.journal.watermarks.acked.get(peer.node or "", 0)
+        return self._seq > acknowledged  # else the host has not answered yet
 
     async def _reason(self, state: str) -> str:
-        """Why the host of a room has rejected it; empty if it has not."""
+        """The reason with which the host of a room has rejected it; empty if it has not."""
         if self._room is None or state != "rejected":
             return ""
         journal, cursor = self._node.journal, self._seq
-        room_streams = [one.stream_id for one in self._node.joined_rooms if one.label == self._room]
+        room_streams = [room.stream_id for room in self._node.joined_rooms if room.label == self._room]
         while cursor < journal.committed:
             entries, cursor = await journal.read(cursor, (self._peer.stream_id, *room_streams))
             for entry in entries:

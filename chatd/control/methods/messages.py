@@ -34,13 +34,13 @@ def send(node: Node, _session: Session, params: Send) -> Sending:
 
 def send_many(node: Node, params: Sequence[Send]) -> tuple[list[Sent], Batch] | None:
     """Send consecutive messages, if all go to one native peer, without options, and are valid. Raises NoCapacity."""
-    node.chat.keys.prefetch([one.key for one in params if one.key is not None])
-    specs = {one.peer for one in params}
+    node.chat.keys.prefetch([request.key for request in params if request.key is not None])
+    specs = {request.peer for request in params}
     try:
         peer = node.registry.find(specs.pop())
         if specs or peer.kind == "plain" or any(map(_has_options, params)):
             return None
-        messages, batch = node.chat.send_all(peer, [one.text for one in params])
+        messages, batch = node.chat.send_all(peer, [request.text for request in params])
     except ControlError:
         return None
     return [Sent(message.position, "queued", message.peer) for message in messages], batch
@@ -65,7 +65,7 @@ def _send(node: Node, peer: Peer, params: Send | Reply, re: Answered | None) -> 
 
 
 def _check(peer: Peer, params: Send | Reply | Ask) -> None:
-    """Raises RpcError, and ControlError for options that a plain peer does not support."""
+    """Raise RpcError, or ControlError for options that a plain peer does not support."""
     check_timeout(params.timeout)
     if params.ttl is not None and not 0 < params.ttl <= MOST_TTL_S:
         raise RpcError(INVALID_PARAMS, "ttl is not within 0 s to 10 years")
@@ -106,15 +106,15 @@ async def _send_and_wait(start: Callable[[], Sending]) -> Sent:
 
 def reply(node: Node, _session: Session, params: Reply) -> Sending:
     """Send an answer to the sender of a received message."""
-    found = node.chat.lookup.find_now(params.id)
-    if found.direction != "in":
+    entry = node.chat.lookup.find_now(params.id)
+    if entry.direction != "in":
         hint = "answer a message that came in"
         raise ControlError("conflict", f"message {params.id} is of this node itself", hint, reason="own")
-    if (room := cast(Message, found.event).room) is not None:
+    message = cast(Message, entry.event)
+    if (room := message.room) is not None:
         hint = f"say it there: `chatctl say {room} TEXT`"
         raise ControlError("conflict", f"message {params.id} was said in {room}", hint, reason="room")
-    peer = node.chat.lookup.peer_of(found)
-    message = cast(Message, found.event)
+    peer = node.chat.lookup.peer_of(entry)
     return _send(node, peer, params, Answered(message.id, message.global_id))
 
 

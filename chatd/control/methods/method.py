@@ -9,17 +9,14 @@ import trio
 from chatd.journal.batch import Batch
 from chatd.peers.outbox import NoCapacity
 
-# The result; a result and the batch that must be committed before the response; or work that takes longer, with its
-# result.
+# A result; a result and the batch that must be committed before the response; or longer work that returns a result.
 Outcome = msgspec.Struct | tuple[msgspec.Struct, Batch] | Coroutine[Any, Any, msgspec.Struct]
-
-
-# The results of pipelined requests, and the batch that all wait for. None: nothing was done, call each by itself.
+# Results of pipelined requests, and the batch that all of them wait for. None: nothing was done, call each by itself.
 Outcomes = tuple[Sequence[msgspec.Struct], Batch] | None
 
 
 async def wait_for_capacity(error: NoCapacity) -> None:
-    """Wait until the request that raised this is to be tried again."""
+    """Wait until the request that raised this error may be retried."""
     with trio.move_on_at(error.until):
         await error.wait()
 
@@ -31,8 +28,8 @@ class Method:
     rejected.
 
     A handler gets the node, the session and the decoded parameters. It may raise ControlError; RpcError for parameters
-    that are wrong in a way that their struct does not express; and NoCapacity if it must be called again later. Then no
-    later request of the session is started meanwhile. `many` gets the node and a list of parameters. It raises nothing
+    that are wrong in a way that their struct does not express; and NoCapacity if it must be called again later. Until
+    then no later request of the session is started. `many` gets the node and a list of parameters. It raises nothing
     but NoCapacity, and does nothing that the handler, called for each request, would not do.
     """
 

@@ -33,7 +33,7 @@ def status(node: Node, session: Session, _params: Nothing) -> Status:
         trust=config.trust,
         plain=config.plain,
         peers=PeerCounts(*(states.count(state) for state in PeerCounts.__struct_fields__)),
-        rooms=len([*node.hosted_rooms, *(one for one in node.joined_rooms if one.state == IN)]),
+        rooms=len([*node.hosted_rooms, *(room for room in node.joined_rooms if room.state == IN)]),
         room_ports=node.room_ports.addresses,
         sessions=len(session.limit),
         journal=_journal_status(node),
@@ -62,8 +62,8 @@ def whoami(node: Node, _session: Session, _params: Nothing) -> Whoami:
 
 async def myip(node: Node, _session: Session, _params: Nothing) -> MyIp:
     hosts = [parse_address(address)[0] for address in node.listener.addresses]
-    found = await node.runtime.in_thread(interfaces.reachable, hosts)
-    return MyIp(found[0], found)
+    addresses = await node.runtime.in_thread(interfaces.reachable, hosts)
+    return MyIp(addresses[0], addresses)
 
 
 def myport(node: Node, _session: Session, _params: Nothing) -> MyPort:

@@ -61,7 +61,7 @@ async def rename(node: Node, _session: Session, params: Rename) -> PeerResult:
 
 
 def _check_dialect(dialect: str | None, nick: str | None) -> None:
-    """Raises RpcError for an unknown dialect, and for a nick that the room server does not use or cannot be sent."""
+    """Raise RpcError for an unknown dialect, and for a nick that the room server does not use or cannot be sent."""
     if dialect not in (None, ADDRESS, NAME):
         raise RpcError(INVALID_PARAMS, f"{dialect!r} is no dialect", f"it is {ADDRESS} or {NAME}")
     if nick is None:
@@ -76,6 +76,6 @@ def _check_dialect(dialect: str | None, nick: str | None) -> None:
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Raises RpcError for a negative timeout."""
+    """Raise RpcError for a negative timeout."""
     if timeout is not None and timeout < 0:
         raise RpcError(INVALID_PARAMS, "timeout is negative")

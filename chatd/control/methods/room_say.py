@@ -10,7 +10,7 @@ from chatd.api.results import Sent
 from chatd.control.jsonrpc import RpcError
 from chatd.control.methods.message_state import MessageStateWatch
 from chatd.control.methods.peers import check_timeout
-from chatd.control.methods.rooms import own_in
+from chatd.control.methods.rooms import own_member_of
 from chatd.control.session import Session
 from chatd.journal.batch import Batch
 from chatd.messages.chat import Options, RoomTarget
@@ -29,7 +29,7 @@ def say(node: Node, _session: Session, params: RoomSay) -> Posting:
         raise RpcError(INVALID_PARAMS, f"wait: {params.wait[:64]!r} is neither sent nor delivered")
     room = node.joined_rooms.find(params.room)
     to, text = _addressed(params)
-    (message,), batch = _say(node, room, [text], to)
+    (message,), batch = _append(node, room, [text], to)
     sent = _sent(room, message)
     if params.wait is None or isinstance(room, HostedRoom):
         return sent, batch
@@ -38,12 +38,12 @@ def say(node: Node, _session: Session, params: RoomSay) -> Posting:
 
 def say_many(node: Node, params: Sequence[RoomSay]) -> tuple[list[Sent], Batch] | None:
     """Send consecutive messages, if all go to one room, without options, and are valid. Raises NoCapacity."""
-    specs = {one.room for one in params}
+    specs = {request.room for request in params}
     try:
         room = node.joined_rooms.find(specs.pop())
         if specs or any(map(_has_options, params)):
             return None
-        messages, batch = _say(node, room, [one.text for one in params], None)
+        messages, batch = _append(node, room, [request.text for request in params], None)
     except ControlError:
         return None
     return [_sent(room, message) for message in messages], batch
@@ -64,22 +64,22 @@ def _addressed(params: RoomSay) -> tuple[str | None, str]:
     return (nick, rest) if nick else (None, text)
 
 
-def _say(
+def _append(
     node: Node, room: HostedRoom | JoinedRoom, texts: Sequence[str], to: str | None
 ) -> tuple[list[Message], Batch]:
     """Append the messages. Raises ControlError, NoCapacity."""
     if isinstance(room, HostedRoom):
         member = None if to is None else node.hosted_rooms.find_member(room, to)
-        return node.posting.post(room, own_in(room), texts, member)
+        return node.posting.post(room, own_member_of(room), texts, member)
     target = RoomTarget(room.label, room.nick, None if to is None else _find_member(room, to))
     return node.chat.send_all(_host(node, room), texts, Options(room_target=target))
 
 
 def _find_member(room: JoinedRoom, nick: str) -> tuple[str, str | None]:
     """The nick and node id of the member with that nick. Raises ControlError unknown_peer, peer_offline."""
-    found = room.named(nick)
-    if found is not None:
-        return found[0], found[1]
+    user = room.named(nick)
+    if user is not None:
+        return user[0], user[1]
     if not room.rosters_received:
         hint = "say it to all, or wait for the host: `chatctl room list`"
         raise ControlError("peer_offline", f"the host of {room.label} has not said yet who is in it", hint)

@@ -72,13 +72,13 @@ async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
 def leave(node: Node, _session: Session, params: ByRoom) -> Changed:
     room = node.joined_rooms.find(params.room)
     if isinstance(room, HostedRoom):
-        return _changed(room, node.hosted_rooms.leave(room, own_in(room)))
+        return _changed(room, node.hosted_rooms.leave(room, own_member_of(room)))
     record = _record(node, room)
     return RoomResult(msgspec.structs.replace(record, nick=None)), node.joined_rooms.leave(room)
 
 
 def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Coroutine[Any, Any, UserList]:
-    """The members of a room. The host of a joined room is asked, if it is connected."""
+    """The members of a room. Asks the host of a joined room, if it is connected."""
     room = node.joined_rooms.find(params.room)
     if isinstance(room, HostedRoom):
         records = room.user_records(node.registry.is_up)
@@ -87,14 +87,14 @@ def users(node: Node, _session: Session, params: RoomUsers) -> UserList | Corout
 
 
 async def _users_from_host(node: Node, room: JoinedRoom) -> UserList:
-    heard = room.rosters_received
+    before = room.rosters_received
     if node.joined_rooms.request_roster(room):
         with trio.move_on_after(ASK_S):
-            while room.rosters_received == heard and room.state != OVER:
+            while room.rosters_received == before and room.state != OVER:
                 await room.changed.wait()
     if room.error is not None:
         raise room.error.again()
-    return UserList(room.label, room.topic, room.user_records(), fresh=room.rosters_received != heard)
+    return UserList(room.label, room.topic, room.user_records(), fresh=room.rosters_received != before)
 
 
 def topic(node: Node, _session: Session, params: Topic) -> Changed:
@@ -131,7 +131,7 @@ def close(node: Node, _session: Session, params: ByRoom) -> Changed:
 
 def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
     """Hosted and joined rooms, by name."""
-    joined = [one for one in node.joined_rooms if one.state == IN]
+    joined = [room for room in node.joined_rooms if room.state == IN]
     records = [_record(node, room) for room in (*node.hosted_rooms, *joined)]
     return RoomList(sorted(records, key=lambda record: (record.room, record.host)))
 
@@ -139,8 +139,8 @@ def list_rooms(node: Node, _session: Session, _params: Nothing) -> RoomList:
 # -- shared
 
 
-def own_in(room: HostedRoom) -> Member:
-    """This node as a member of a hosted room. Raises ControlError conflict if it is none."""
+def own_member_of(room: HostedRoom) -> Member:
+    """This node as a member of a hosted room. Raises ControlError conflict if it is not a member."""
     if room.own_member is None:
         hint = f"`chatctl room join {room.name}` first"
         raise ControlError("conflict", f"this node hosts {room.label}, and is not in it", hint, reason="not_in")

@@ -29,10 +29,10 @@ async def wait_for_links(node: Node, links: str, timeout: float | None) -> None:
     pause = PAUSE_S
     with trio.move_on_after(float("inf") if timeout is None else timeout):
         while True:
-            found = await node.explorer.explore(
-                HOPS_MOST, ASKING_S, lambda topology: link_conditions.fulfilled(terms, topology, lookup, surely=True)
+            topology = await node.explorer.explore(
+                HOPS_MOST, ASKING_S, lambda partial: link_conditions.fulfilled(terms, partial, lookup, surely=True)
             )
-            if link_conditions.fulfilled(terms, found, lookup, surely=False):
+            if link_conditions.fulfilled(terms, topology, lookup, surely=False):
                 return
             await trio.sleep(SHORTEST_PAUSE_S)  # links often change several at a time
             with trio.move_on_after(pause - SHORTEST_PAUSE_S):

@@ -31,15 +31,15 @@ from chatd.runtime import stamp
 from chatd.wire import frames
 
 PINGS: Final = 4
-# The order of steps: those of the sender, of the receiver, the end, and then the consumers.
-_FROM: Final = {ACCEPTED: 0, ARRIVED: 0, COMMITTED: 1, SENT: 2, TAKEN: 6}
-_TO: Final = {ARRIVED: 3, COMMITTED: 4, TAKEN: 7}
-_END: Final = 5
-_ELSEWHERE: Final = frozenset({ACCEPTED, ARRIVED, COMMITTED, SENT, ACKNOWLEDGED, DELIVERED, TAKEN})
+# Order in which steps are shown: those of the sender, of the receiver, the end of the message, and then consumers.
+_SENDER_ORDER: Final = {ACCEPTED: 0, ARRIVED: 0, COMMITTED: 1, SENT: 2, TAKEN: 6}
+_RECEIVER_ORDER: Final = {ARRIVED: 3, COMMITTED: 4, TAKEN: 7}
+_END_ORDER: Final = 5
+_KNOWN_STEPS: Final = frozenset({ACCEPTED, ARRIVED, COMMITTED, SENT, ACKNOWLEDGED, DELIVERED, TAKEN})
 
 
 class Report(NamedTuple):
-    """The steps at the other end. `silent`: why there are none. `clock`: its offset; `error`: of that; in seconds."""
+    """The steps at the other end. `silent`: why there are none. `clock`: seconds its clock is ahead, ± `error`."""
 
     moments: list[Moment]
     silent: str | None = None
@@ -52,7 +52,7 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
     check_timeout(params.timeout)
     entry = await node.chat.lookup.find_any(params.id)
     message, ours = cast(Message, entry.event), await node.traces.trace(entry)
-    peer = _other(node, entry)
+    peer = _other_end(node, entry)
     silent = _why_silent(entry, peer, ours)
     report = Report([], silent)
     if peer is not None and silent is None:
@@ -75,7 +75,7 @@ async def trace(node: Node, _session: Session, params: Trace) -> Traced:
 # -- the other end
 
 
-def _other(node: Node, entry: Entry) -> Peer | None:
+def _other_end(node: Node, entry: Entry) -> Peer | None:
     """The peer at the other end; None for an unknown one, and for a member of a hosted room that is no peer."""
     try:
         return None if is_settled(entry.raw) else node.chat.lookup.peer_of(entry)
@@ -84,7 +84,7 @@ def _other(node: Node, entry: Entry) -> Peer | None:
 
 
 def _why_silent(entry: Entry, peer: Peer | None, ours: MessageTrace) -> str | None:
-    """Why the other end is not asked; None: it is."""
+    """The reason for which the other end is not asked; None if it is asked."""
     message = cast(Message, entry.event)
     name = message.peer.name if peer is None else peer.name
     if is_settled(entry.raw):
@@ -103,7 +103,8 @@ def _why_silent(entry: Entry, peer: Peer | None, ours: MessageTrace) -> str | No
 def _question(our_node: str, peer: Peer, entry: Entry, ours: MessageTrace) -> GlobalId:
     """The global id by which the other end finds the message: its position in the sender's journal, or in its room.
 
-    `our_node` is our present node id: the other end may know a message that we accepted under a former one only so.
+    `our_node` is our present node id: the other end may know a message that we accepted under
+    a former id only by the present one.
     """
     message = cast(Message, entry.event)
     if ours.room_position is not None:
@@ -128,7 +129,7 @@ async def _ask(peer: Peer, question: GlobalId, timeout: float) -> Report:
         silent = str(group.exceptions[0])
     for answer in answers:
         silent = None if answer.known else f"{peer.name} does not know it"
-    best = min((one for one in pings if one.answered.is_set()), key=lambda one: one.rtt_s, default=None)
+    best = min((ping for ping in pings if ping.answered.is_set()), key=lambda ping: ping.rtt_s, default=None)
     clock = best.clock_s if best is not None else None
     error = best.rtt_s / 2 if best is not None and clock is not None else None
     return Report([moment for answer in answers for moment in _moments(answer)], silent, clock, error)
@@ -145,7 +146,7 @@ def _moments(answer: frames.TracedFrame) -> Iterator[Moment]:
     for what, when, who in answer.steps:
         if what == AWAITED:
             yield Moment(TAKEN, done=False, consumer=who)
-        elif what in _ELSEWHERE:
+        elif what in _KNOWN_STEPS:
             yield Moment(what, at=when or None, consumer=who)
 
 
@@ -154,12 +155,17 @@ def _moments(answer: frames.TracedFrame) -> Iterator[Moment]:
 
 def _steps(here: str, there: str, entry: Entry, ours: MessageTrace, report: Report) -> list[Step]:
     """The steps of both ends in order."""
-    our_order, their_order = (_FROM, _TO) if entry.direction == "out" else (_TO, _FROM)
-    ranked = [(our_order.get(one.step, _END), _step(here, one, 0.0, here=True)) for one in ours.moments]
-    ranked += [(their_order.get(one.step, _END), _step(there, one, report.clock, here=False)) for one in report.moments]
+    our_order, their_order = (
+        (_SENDER_ORDER, _RECEIVER_ORDER) if entry.direction == "out" else (_RECEIVER_ORDER, _SENDER_ORDER)
+    )
+    ranked = [(our_order.get(moment.step, _END_ORDER), _step(here, moment, 0.0, here=True)) for moment in ours.moments]
+    ranked += [
+        (their_order.get(moment.step, _END_ORDER), _step(there, moment, report.clock, here=False))
+        for moment in report.moments
+    ]
     ranked.sort(key=lambda pair: pair[0])
-    moments = [at for _, (_, at) in ranked]
-    first = next((at for at in moments if at is not None), 0.0)
+    times = [at for _, (_, at) in ranked]
+    first = next((at for at in times if at is not None), 0.0)
     return [
         msgspec.structs.replace(step, after_ms=_millis(at - first if at is not None else None))
         for _, (step, at) in ranked
@@ -207,7 +213,7 @@ async def tally(node: Node, _session: Session, params: Tally) -> Tallied:
         raise ControlError("peer_offline", f"{peer.name} is not connected", f"`chatctl wait peer {peer.name}`")
     messages = distinct = 0
     with trio.move_on_after(float("inf") if params.timeout is None else params.timeout) as scope:
-        for epoch, begin, end in _parts(node, first, last):
+        for epoch, begin, end in _ranges_by_epoch(node, first, last):
             counted = await link.queries.count(epoch, begin, end)
             messages += counted.messages
             distinct += counted.distinct
@@ -223,7 +229,7 @@ def _seq(node: Node, field: str, message_id: str) -> int:
         raise RpcError(INVALID_PARAMS, f"{field}: {message_id[:64]!r} is no position of this journal") from None
 
 
-def _parts(node: Node, first: int, last: int) -> Iterator[tuple[str, int, int]]:
+def _ranges_by_epoch(node: Node, first: int, last: int) -> Iterator[tuple[str, int, int]]:
     """The parts of the range by epoch, e.g. if a restart is within it."""
     while first <= last:
         epoch = node.journal.epoch_of(first)

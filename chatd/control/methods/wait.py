@@ -31,17 +31,17 @@ FOR = (
 
 
 async def wait(node: Node, _session: Session, params: Wait) -> Waited:
-    """The peers that meet the condition, as soon as it holds. Without a timeout it waits for ever."""
+    """The peers that meet the condition, as soon as it holds. Without a timeout it waits forever."""
     check_timeout(params.timeout)
     if params.for_ == "delivered" and params.id is not None:
         return await _delivered(node, params.id, params.timeout)
     if params.for_ == "topo" and params.links is not None:
         await wait_for_links(node, params.links, params.timeout)
         return Waited([])
-    found = _condition(node, params)
+    condition = _condition(node, params)
     changed = _changes(node, params)
     with trio.move_on_after(float("inf") if params.timeout is None else params.timeout):
-        while (peers := found()) is None:
+        while (peers := condition()) is None:
             await changed.wait()
         return Waited([peer.record() for peer in peers])
     raise ControlError("timeout", f"not within {params.timeout:g} s", _hint(node, params))
@@ -91,8 +91,8 @@ def _condition(node: Node, params: Wait) -> Callable[[], list[Peer] | None]:
         count = params.count
         return lambda: up if len(up := node.registry.up()) >= count else None
     if params.for_ == "users" and params.room is not None and params.count is not None:
-        room, most = node.joined_rooms.find(params.room), params.count
-        return lambda: [] if _count_users(node, room) >= most else None
+        room, least = node.joined_rooms.find(params.room), params.count
+        return lambda: [] if _count_users(node, room) >= least else None
     if params.for_ == "outbox-empty":
         if spec is None:
             return lambda: None if node.registry.outbox_totals.messages else []
@@ -111,7 +111,7 @@ def _count_users(node: Node, room: HostedRoom | JoinedRoom) -> int:
 
 
 def _up(node: Node, spec: PeerSpec) -> list[Peer] | None:
-    """The peer, if it is up. An unknown one may still connect, also if a stranger's id has this prefix."""
+    """The peer, if it is up; None also for an unknown one, which may still connect."""
     try:
         peer = node.registry.find(spec)
     except ControlError as error:
