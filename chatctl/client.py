@@ -115,16 +115,16 @@ class Client:
 
     def join(self, room: str, nick: str | None = None, *, timeout: float | None = None) -> "dict[str, Any]":
         """Join a room, e.g. `lobby@alice`; return the room. Membership lasts across restarts, until `leave`."""
-        found: dict[str, Any] = self.call("room.join", timeout, room=room, nick=nick)["room"]
-        return found
+        joined: dict[str, Any] = self.call("room.join", timeout, room=room, nick=nick)["room"]
+        return joined
 
     def leave(self, room: str) -> None:
         self.call("room.leave", room=room)
 
     def users(self, room: str) -> "list[dict[str, Any]]":
         """Members of a room, in the order in which they joined."""
-        found: list[dict[str, Any]] = self.call("room.users", room=room)["users"]
-        return found
+        members: list[dict[str, Any]] = self.call("room.users", room=room)["users"]
+        return members
 
     def messages(
         self,

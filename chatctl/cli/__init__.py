@@ -1,1 +1,1 @@
-"""The command line: global options, the table of verbs, and what several verbs share."""
+"""The command line: global options, the table of verbs, and code that several verbs share."""

@@ -1,4 +1,4 @@
-"""What `tail` and `history` share: options, the daemon's filter, and the printing and counting of events."""
+"""Options, the daemon's filter, and the printing of events: shared by `tail` and `history`."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the verbs that send text share: options, UTF-8 checks, the request, and the report of its outcome.
+"""Options, UTF-8 checks, the request and the report of its result, shared by the verbs that send text.
 
 Options end at the first word of the text. Every later word is text, so `send 0 it is -5 C` works. Used by send, ask,
 reply, say, room and the console.

@@ -1,4 +1,4 @@
-"""App and Verb: what a verb is given, and the shape that all verbs share, with the options before and after a verb.
+"""App and Verb: one run of chatctl, and the base of all verbs, with the options accepted before and after a verb.
 
 Knows no particular verb. Used by the entry point, the table and every file in commands/.
 """
@@ -45,11 +45,11 @@ def lookup_verb(name: str, line: "Callable[[Mapping[str, Any]], str]", help: str
     def run(app: App) -> None:
         from chatctl.text.sanitize import inline
 
-        found = app.call(name)
+        result = app.call(name)
         if app.out.json:
-            app.out.result(found)
+            app.out.result(result)
         else:
-            app.out.line(inline(line(found)))
+            app.out.line(inline(line(result)))
 
     return Verb(name, run, help=help)
 

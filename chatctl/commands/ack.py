@@ -7,11 +7,11 @@ from chatctl.text.sanitize import inline
 
 
 def run(app: App, name: str, position: str) -> None:
-    found = app.call("ack", {"consumer": name, "position": position})
+    result = app.call("ack", {"consumer": name, "position": position})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     else:
-        app.out.line(inline(f"{found.get('consumer')} is at {found.get('position')}"))
+        app.out.line(inline(f"{result.get('consumer')} is at {result.get('position')}"))
 
 
 command = Verb(

@@ -15,8 +15,8 @@ def run(app: App, peer: str, text: tuple[str, ...], literal: bool, **options: "A
     sending.check_utf8(peer, "the peer's name")
     params = sending.send_params(**options)
     app.watch_stdout()
-    found = sending.call_sending(app, "ask", {"peer": peer, "text": sending.message_text(text, literal), **params})
-    answer = found.get("answer") or {}
+    result = sending.call_sending(app, "ask", {"peer": peer, "text": sending.message_text(text, literal), **params})
+    answer = result.get("answer") or {}
     if app.out.json:
         app.out.result(answer)
     elif app.out.on_terminal:

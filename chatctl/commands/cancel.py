@@ -8,10 +8,10 @@ from chatctl.text.sanitize import inline
 
 
 def run(app: App, number: str) -> int:
-    found = app.call("cancel", {"id": number})
-    certain = found.get("state") == "cancelled"
+    result = app.call("cancel", {"id": number})
+    certain = result.get("state") == "cancelled"
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     elif certain:
         app.out.line("cancelled")
     if not certain:

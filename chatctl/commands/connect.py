@@ -16,11 +16,11 @@ def run(
     host, number = split_address(address, port)
     params: dict[str, object] = {"host": host, "port": number, "plain": plain, "keep": keep}
     params |= {name: value for name, value in (("dialect", dialect), ("nick", nick)) if value is not None}
-    found = app.call_with_timeout("connect", params)
+    result = app.call_with_timeout("connect", params)
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     else:
-        app.out.line(f"connected: {peer_line(found.get('peer') or {})}")
+        app.out.line(f"connected: {peer_line(result.get('peer') or {})}")
 
 
 def split_address(address: str, port: str | None) -> tuple[str, int]:

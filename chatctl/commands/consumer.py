@@ -7,11 +7,11 @@ from chatctl.text.sanitize import inline
 
 
 def remove(app: App, name: str) -> None:
-    found = app.call("consumer.remove", {"consumer": name})
+    result = app.call("consumer.remove", {"consumer": name})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     else:
-        app.out.line(inline(f"removed: {found.get('consumer')}, which was at {found.get('position')}"))
+        app.out.line(inline(f"removed: {result.get('consumer')}, which was at {result.get('position')}"))
 
 
 command = click.Group(

@@ -11,11 +11,11 @@ HEAD = ("NAME", "POSITION", "LAG", "HELD", "LAST SEEN")
 
 
 def run(app: App) -> None:
-    found = app.call("consumers")
+    result = app.call("consumers")
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    consumers = found.get("consumers") or []
+    consumers = result.get("consumers") or []
     if not consumers:
         app.out.note("no consumers")
         return

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def run(app: App) -> int:
-    found = app.call("health")
-    healthy = bool(found.get("healthy"))
+    result = app.call("health")
+    healthy = bool(result.get("healthy"))
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     else:
-        lines = ["healthy" if healthy else _joined(found.get("problems")) or "unhealthy"]
-        if found.get("warnings"):
-            lines.append(f"warning: {_joined(found.get('warnings'))}")
+        lines = ["healthy" if healthy else _joined(result.get("problems")) or "unhealthy"]
+        if result.get("warnings"):
+            lines.append(f"warning: {_joined(result.get('warnings'))}")
         app.out.line("\n".join(inline(line) for line in lines))
     return DONE if healthy else FAILED
 

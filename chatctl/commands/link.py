@@ -24,21 +24,21 @@ def run(app: App, **given: "Any") -> None:
     directions = [name for name in DIRECTIONS if params.pop(name, False)]
     if len(directions) == 1:
         params["direction"] = directions[0]
-    found = app.call("link", params)
+    result = app.call("link", params)
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     elif params.keys() - {"peer"}:
-        app.out.line("\n".join(_changed_lines(params, found)))
+        app.out.line("\n".join(_changed_lines(params, result)))
     else:
-        _print_links(app, found)
+        _print_links(app, result)
 
 
-def _changed_lines(params: "dict[str, Any]", found: "dict[str, Any]") -> "Iterator[str]":
+def _changed_lines(params: "dict[str, Any]", result: "dict[str, Any]") -> "Iterator[str]":
     """Faults after the change: one line for the peer, or with `--all` one for the default and for each exception."""
-    default = link_faults.faults_text(found.get("default"))
+    default = link_faults.faults_text(result.get("default"))
     if params.get("all"):
-        yield f"everybody: {_change_text(params, found.get('default'))}"
-    for link in found.get("links") or []:
+        yield f"everybody: {_change_text(params, result.get('default'))}"
+    for link in result.get("links") or []:
         if not params.get("all") or link_faults.faults_text(link.get("faults")) != default:
             state = "" if link.get("state") == "up" else f" ({link.get('state')})"
             yield inline(f"{_peer_name(link)}: {_change_text(params, link.get('faults'))}{state}")
@@ -57,16 +57,16 @@ def _change_text(params: "dict[str, Any]", now: "dict[str, Any] | None") -> str:
     return "; ".join(words) + lasting
 
 
-def _print_links(app: App, found: "dict[str, Any]") -> None:
+def _print_links(app: App, result: "dict[str, Any]") -> None:
     """Print a table: a row for each direction with requested or measured faults."""
-    default = found.get("default")
+    default = result.get("default")
     others = {"peer": {"name": OTHERS}, "faults": default} if link_faults.faults_text(default) else None
-    links = [*([others] if others else []), *(found.get("links") or [])]
+    links = [*([others] if others else []), *(result.get("links") or [])]
     if links:
         app.out.table(HEAD, [row for link in links for row in _rows(link)])
     else:
         app.out.note("nobody is connected")
-    if not found.get("allowed"):
+    if not result.get("allowed"):
         app.out.note("faults are not allowed here; chatd --allow-faults (or CHATD_ALLOW_FAULTS=1) allows them")
 
 

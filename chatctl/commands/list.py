@@ -16,11 +16,11 @@ COLOURS = {"up": "green", "dialing": "yellow", "pending": "yellow", "down": "red
 
 
 def run(app: App, everyone: bool) -> None:
-    found = app.call("list", {"all": everyone})
+    result = app.call("list", {"all": everyone})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    peers = found.get("peers") or []
+    peers = result.get("peers") or []
     if not peers:
         app.out.note("no peers")
         return

@@ -4,6 +4,6 @@ from chatctl.cli.verb import lookup_verb
 
 command = lookup_verb(
     "myip",
-    lambda found: str(found.get("ip")),
+    lambda result: str(result.get("ip")),
     help="The address of this machine that others can reach; --json tells all of them.",
 )

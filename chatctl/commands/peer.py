@@ -14,11 +14,11 @@ def _verb(name: str, done: str, arguments: list[click.Parameter], **attrs: "Any"
     """A verb that calls the method `peer.NAME` with its arguments and prints the peer after the word `done`."""
 
     def run(app: App, **params: str) -> None:
-        found = app.call(f"peer.{name}", params)
+        result = app.call(f"peer.{name}", params)
         if app.out.json:
-            app.out.result(found)
+            app.out.result(result)
         else:
-            app.out.line(f"{done}: {peer_line(found.get('peer') or {})}")
+            app.out.line(f"{done}: {peer_line(result.get('peer') or {})}")
 
     return Verb(name, run, arguments, **attrs)
 

@@ -86,23 +86,23 @@ class Pinger:
         if number is None:
             return
         try:
-            found = result_of(message)
+            result = result_of(message)
         except Failure as failure:
             if failure.kind not in LOST_KINDS or (failure.kind == "peer_offline" and not self.resolved):
                 raise
             self._print_lost(number, failure)
         else:
-            self._print_answer(number, found)
+            self._print_answer(number, result)
         self.resolved += 1
 
-    def _print_answer(self, number: int, found: "dict[str, Any]") -> None:
-        self.round_trips.add(float(found.get("rtt_ms") or 0.0) / 1000)
-        self._peer = peer = found.get("peer") or {}
+    def _print_answer(self, number: int, result: "dict[str, Any]") -> None:
+        self.round_trips.add(float(result.get("rtt_ms") or 0.0) / 1000)
+        self._peer = peer = result.get("peer") or {}
         if self._app.out.json:
-            self._app.out.result({"seq": number, **found})
+            self._app.out.result({"seq": number, **result})
             return
         who = inline(f"{peer.get('name')} ({short(peer.get('node'))})")
-        self._app.out.line(f"answer from {who}: seq={number} time={millis_text(float(found.get('rtt_ms') or 0.0))} ms")
+        self._app.out.line(f"answer from {who}: seq={number} time={millis_text(float(result.get('rtt_ms') or 0.0))} ms")
 
     def _print_lost(self, number: int, failure: Failure) -> None:
         if self._app.out.json:

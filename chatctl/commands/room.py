@@ -33,10 +33,10 @@ def topic(app: App, room: str, text: tuple[str, ...], literal: bool) -> None:
     """Print the topic. With a text, set it first."""
     sending.check_utf8(room, "the room's name")
     given = {"text": sending.message_text(text, literal)} if text else {}
-    found = app.call("room.topic", {"room": room, **given})
-    words = (found.get("room") or {}).get("topic")
+    result = app.call("room.topic", {"room": room, **given})
+    words = (result.get("room") or {}).get("topic")
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     elif words:
         app.out.line(inline(str(words)))
     else:
@@ -44,32 +44,32 @@ def topic(app: App, room: str, text: tuple[str, ...], literal: bool) -> None:
 
 
 def users(app: App, room: str) -> None:
-    found = app.call("room.users", {"room": room})
+    result = app.call("room.users", {"room": room})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    _print_table(app, USER_HEAD, [_user_row(user) for user in found.get("users") or []], "nobody is in it")
-    if not found.get("fresh", True):
+    _print_table(app, USER_HEAD, [_user_row(user) for user in result.get("users") or []], "nobody is in it")
+    if not result.get("fresh", True):
         app.out.note("chatctl: this is what was known when the room's host was last heard of")
 
 
 def rooms(app: App) -> None:
-    found = app.call("room.list")
+    result = app.call("room.list")
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    _print_table(app, ROOM_HEAD, [_room_row(room) for room in found.get("rooms") or []], "no rooms")
+    _print_table(app, ROOM_HEAD, [_room_row(room) for room in result.get("rooms") or []], "no rooms")
 
 
 def _nick_param(nick: str | None) -> dict[str, object]:
     return {} if nick is None else {"nick": nick}
 
 
-def _print_room(app: App, found: "dict[str, Any]", done: str) -> None:
+def _print_room(app: App, result: "dict[str, Any]", done: str) -> None:
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     else:
-        app.out.line(f"{done}: {room_line(found.get('room') or {})}")
+        app.out.line(f"{done}: {room_line(result.get('room') or {})}")
 
 
 def _print_table(app: App, head: tuple[str, ...], rows: list[list[object]], nothing: str) -> None:
@@ -106,11 +106,11 @@ def _verb(name: str, done: str, help: str) -> Verb:  # noqa: A002 - click's name
     """
 
     def run(app: App, **params: str) -> None:
-        found = app.call(f"room.{name}", params)
+        result = app.call(f"room.{name}", params)
         if app.out.json:
-            app.out.result(found)
+            app.out.result(result)
         else:
-            app.out.line(inline(f"{done.format_map(params)}: {(found.get('room') or {}).get('room')}"))
+            app.out.line(inline(f"{done.format_map(params)}: {(result.get('room') or {}).get('room')}"))
 
     return Verb(name, run, [_ROOM, _NICK] if "{nick}" in done else [_ROOM], help=help)
 

@@ -13,9 +13,9 @@ TRIES = 5  # for a daemon that ends the session without an answer and still runs
 
 def run(app: App) -> None:
     """Done when the daemon has confirmed the request, or when it can no longer be reached."""
-    found = _stop(app)
+    result = _stop(app)
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
     else:
         app.out.line("stopped")
 
@@ -23,7 +23,7 @@ def run(app: App) -> None:
 def _stop(app: App) -> "dict[str, Any]":
     for left in reversed(range(TRIES)):
         try:
-            found = _request(app)
+            result = _request(app)
         except SessionEnded:
             if _is_gone(app):
                 return {}
@@ -31,7 +31,7 @@ def _stop(app: App) -> "dict[str, Any]":
                 raise
         else:
             _wait_for_end(app)
-            return found
+            return result
     raise AssertionError("the last try returns or raises")
 
 

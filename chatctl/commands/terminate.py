@@ -7,13 +7,13 @@ from chatctl.text.format import peer_line
 
 
 def run(app: App, peer: str) -> None:
-    found = app.call("terminate", {"peer": peer})
+    result = app.call("terminate", {"peer": peer})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    queued = found.get("queued") or 0
+    queued = result.get("queued") or 0
     left = f"; not delivered: {queued}" if queued else ""
-    app.out.line(f"terminated: {peer_line(found.get('peer') or {})}{left}")
+    app.out.line(f"terminated: {peer_line(result.get('peer') or {})}{left}")
 
 
 command = Verb(

@@ -17,29 +17,29 @@ NOT_KEPT, NOT_YET = "time not kept", "not yet"
 
 
 def run(app: App, number: str) -> None:
-    found = app.call_with_timeout("trace", {"id": number})
+    result = app.call_with_timeout("trace", {"id": number})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    steps = found.get("steps") or []
+    steps = result.get("steps") or []
     afters = [_after(step) for step in steps]
     width = max(map(len, afters), default=0)
     rows = [_row(step, after.rjust(width)) for step, after in zip(steps, afters, strict=True)]
     head, *lines = table(HEAD, rows)
-    app.out.line("\n".join([_title(found), app.out.paint(head, "bold"), *lines, *_remote_clock_lines(found)]))
+    app.out.line("\n".join([_title(result), app.out.paint(head, "bold"), *lines, *_remote_clock_lines(result)]))
 
 
-def _title(found: "dict[str, Any]") -> str:
+def _title(result: "dict[str, Any]") -> str:
     """`7kq2m4xa:42 to bob`."""
-    name, room, room_position = _peer_name(found), found.get("room"), found.get("room_position")
-    preposition = "to" if found.get("direction") == "out" else "from"
+    name, room, room_position = _peer_name(result), result.get("room"), result.get("room_position")
+    preposition = "to" if result.get("direction") == "out" else "from"
     where = f" in {room}" if room else ""
     position_there = f", there at {room_position}" if room_position else ""
-    return inline(f"{found.get('id')} {preposition} {name}{where}{position_there}")
+    return inline(f"{result.get('id')} {preposition} {name}{where}{position_there}")
 
 
-def _peer_name(found: "dict[str, Any]") -> str:
-    peer = found.get("peer")
+def _peer_name(result: "dict[str, Any]") -> str:
+    peer = result.get("peer")
     return str(peer.get("name")) if isinstance(peer, dict) else "?"
 
 
@@ -63,13 +63,13 @@ def _after(step: "dict[str, Any]") -> str:
     return f"{after:+.1f} ms" if abs(after) < 1000 else f"{after / 1000:+,.2f} s"
 
 
-def _remote_clock_lines(found: "dict[str, Any]") -> "Iterator[str]":
+def _remote_clock_lines(result: "dict[str, Any]") -> "Iterator[str]":
     """Clock difference to the other end, and the reason if it has not answered."""
-    clock, error, silent = (found.get(field) for field in ("clock_ms", "clock_error_ms", "silent"))
-    label = inline(f"clock of {_peer_name(found)}")
+    clock, error, silent = (result.get(field) for field in ("clock_ms", "clock_error_ms", "silent"))
+    label = inline(f"clock of {_peer_name(result)}")
     if isinstance(clock, int | float) and isinstance(error, int | float):
         yield f"{label}: {abs(clock):,.1f} ms {'behind' if clock < 0 else 'ahead of'} ours, ±{error:,.1f} ms"
-    elif any(not step.get("here") for step in found.get("steps") or []):
+    elif any(not step.get("here") for step in result.get("steps") or []):
         yield f"{label}: not known"
     if silent:
         yield inline(str(silent))

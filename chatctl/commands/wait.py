@@ -48,8 +48,8 @@ def peers(app: App, count: int) -> None:
 
 
 def users(app: App, room: str, count: int) -> None:
-    found = app.call_with_timeout("wait", {"for": "users", "room": room, "count": count})
-    _print_done(app, found, inline(f"{count} or more are in {room}"))
+    result = app.call_with_timeout("wait", {"for": "users", "room": room, "count": count})
+    _print_done(app, result, inline(f"{count} or more are in {room}"))
 
 
 def delivered(app: App, number: str) -> None:
@@ -74,11 +74,11 @@ class WaitVerb(Verb):
         return super().invoke(ctx)
 
 
-def _print_done(app: App, found: "dict[str, Any]", condition: str) -> None:
+def _print_done(app: App, result: "dict[str, Any]", condition: str) -> None:
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
-    lines = [f"{condition}: {peer_line(peer)}" for peer in found.get("peers") or []]
+    lines = [f"{condition}: {peer_line(peer)}" for peer in result.get("peers") or []]
     app.out.line("\n".join(lines) or condition)
 
 

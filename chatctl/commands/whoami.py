@@ -4,6 +4,6 @@ from chatctl.cli.verb import lookup_verb
 
 command = lookup_verb(
     "whoami",
-    lambda found: f"{found.get('name')} {found.get('node')}",
+    lambda result: f"{result.get('name')} {result.get('node')}",
     help="The name and the node id of this node.",
 )

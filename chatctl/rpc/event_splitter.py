@@ -1,4 +1,4 @@
-"""Takes the events out of the lines that the daemon sends, without decoding them.
+"""Extracts the events from the lines that the daemon sends, without decoding them.
 
 Knows the shape of a notification; knows no event. Used by `Follower`.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_SHAPES = 16  # a session has two: replayed events and new ones
-_MARK = b'"event":'
+_EVENT_KEY = b'"event":'
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -31,7 +31,7 @@ class EventSplitter:
         events: list[bytes] = []
         others: list[dict[str, Any]] = []
         for line in lines:
-            head, _, rest = line.partition(_MARK)
+            head, _, rest = line.partition(_EVENT_KEY)
             if self._heads.get(head) and rest.endswith(b"}}"):
                 events.append(rest[:-2])
                 continue

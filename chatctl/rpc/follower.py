@@ -179,7 +179,7 @@ class Follower:
     def _subscribe(self) -> None:
         try:
             number = self._session.send_request("subscribe", self._subscribe_params())
-            found, lines = self._session.read_reply(number, self._connection.deadline)
+            subscribed, lines = self._session.read_reply(number, self._connection.deadline)
         except Failure as failure:
             if self._consumer is None or self._consumer.filter_given or failure.details.get("reason") != "filter":
                 raise
@@ -188,8 +188,8 @@ class Follower:
             return
         self._subscribed = True
         self._pending = []
-        if not self.position and seq(found.get("after")) > 0:
-            self.position = str(found["after"])
+        if not self.position and seq(subscribed.get("after")) > 0:
+            self.position = str(subscribed["after"])
         if self._consumer is not None:
             self._consumer.takeover = False  # only once: a later takeover by another reader shall succeed
             self._consumer.send_ack(self._session)

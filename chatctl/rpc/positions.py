@@ -1,4 +1,4 @@
-"""The two facts that chatctl needs about an event before it is decoded: its position, and whether it is a gap."""
+"""The position of an event, and whether it is a gap, from the event as the daemon wrote it."""
 
 import json
 

@@ -60,7 +60,7 @@ class ControlSession:
         return self._last_id
 
     def encode_request(self, method: str, params: "Mapping[str, object]") -> bytes:
-        """One request line with the next id. Raises Failure for lone surrogates: bytes that were not UTF-8 in argv."""
+        """One request line with the next id. Raises Failure for lone surrogates: bytes in argv that are not UTF-8."""
         self._last_id += 1
         line = _encode({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}) + "\n"
         try:
@@ -133,5 +133,5 @@ def result_of(reply: "dict[str, Any]") -> "dict[str, Any]":
     """Return the result in a reply. Raises Failure for an error."""
     if "error" in reply:
         raise refusal(reply["error"])
-    found = reply.get("result")
-    return found if isinstance(found, dict) else {}
+    result = reply.get("result")
+    return result if isinstance(result, dict) else {}

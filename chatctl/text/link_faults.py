@@ -15,9 +15,9 @@ _STEPS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 def requested_text(direction: "Mapping[str, Any] | None") -> str:
     """Faults of one direction; empty if it has none."""
-    found = direction or {}
-    words = [f"{name} {to_text(found[name])}" for name, to_text in _FORMATS if found.get(name)]
-    return ", ".join([*words, *(["cut"] if found.get("cut") else [])])
+    given = direction or {}
+    words = [f"{name} {to_text(given[name])}" for name, to_text in _FORMATS if given.get(name)]
+    return ", ".join([*words, *(["cut"] if given.get("cut") else [])])
 
 
 def faults_text(faults: "Mapping[str, Any] | None") -> str:
@@ -30,21 +30,21 @@ def faults_text(faults: "Mapping[str, Any] | None") -> str:
 
 def texts_by_direction(faults: "Mapping[str, Any] | None") -> tuple[str, str]:
     """Return the faults of the direction out, and of in."""
-    found = faults or {}
-    return requested_text(found.get("out")), requested_text(found.get("in"))
+    given = faults or {}
+    return requested_text(given.get("out")), requested_text(given.get("in"))
 
 
-def measured_text(found: "Mapping[str, Any] | None") -> str:
+def measured_text(measured: "Mapping[str, Any] | None") -> str:
     """Measured delay, loss and rate of one direction; empty if no segment passed."""
-    if not found or not found.get("segments"):
+    if not measured or not measured.get("segments"):
         return ""
     words = []
-    if found.get("delay_s") is not None:
-        words.append(f"delay {duration_text(found['delay_s'])}")
-    words.append(f"loss {share_text((found.get('resent') or 0) / found['segments'])}")
-    if found.get("rate") is not None:
-        words.append(f"rate {bytes_text(found['rate'])}")
-    return ", ".join([*words, f"bytes {bytes_text(found.get('bytes') or 0)}"])
+    if measured.get("delay_s") is not None:
+        words.append(f"delay {duration_text(measured['delay_s'])}")
+    words.append(f"loss {share_text((measured.get('resent') or 0) / measured['segments'])}")
+    if measured.get("rate") is not None:
+        words.append(f"rate {bytes_text(measured['rate'])}")
+    return ", ".join([*words, f"bytes {bytes_text(measured.get('bytes') or 0)}"])
 
 
 def duration_text(seconds: float) -> str:

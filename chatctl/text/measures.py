@@ -12,7 +12,7 @@ BAR_COLUMNS = 30
 
 
 class DurationHistogram:
-    """Counts durations rounded to three digits, so that ten million take no more memory than a thousand.
+    """Counts durations rounded to three digits, so that ten million need no more memory than a thousand.
 
     Minimum and maximum are exact. Percentiles are by nearest rank, so each is a duration that occurred.
     """
@@ -47,8 +47,8 @@ class DurationHistogram:
     def record(self) -> "dict[str, float | None]":
         """Minimum, median, 99th percentile and maximum in milliseconds, for `--json`."""
         shares = {"min_ms": 0, "median_ms": 50, "p99_ms": 99, "max_ms": 100}
-        found = {name: self.percentile(share) for name, share in shares.items()}
-        return {name: None if value is None else round(value * 1000, 3) for name, value in found.items()}
+        percentiles = {name: self.percentile(share) for name, share in shares.items()}
+        return {name: None if value is None else round(value * 1000, 3) for name, value in percentiles.items()}
 
 
 def millis_text(value: float) -> str:

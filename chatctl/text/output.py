@@ -137,13 +137,13 @@ def fold(line: str, columns: int) -> str:
 
     if columns <= 2 * len(INDENT) or _width(line) <= columns:
         return line
-    pieces, start, taken = [], 0, 0
+    pieces, start, used = [], 0, 0
     for at, character in enumerate(line):
         width = _width(character)
-        if taken + width > columns:
+        if used + width > columns:
             pieces.append(line[start:at])
-            start, taken = at, len(INDENT)
-        taken += width
+            start, used = at, len(INDENT)
+        used += width
     return f"\n{INDENT}".join([*pieces, line[start:]])
 
 
@@ -153,7 +153,7 @@ def _width(text: str) -> int:
         return len(text)
     from unicodedata import combining, east_asian_width
 
-    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def short(node: object) -> str:

@@ -182,7 +182,7 @@ class LoadGenerator:
             self._schedule_again(refusal(message["error"]))
         elif isinstance(number, str):
             self._open_waits -= 1
-            if "result" in message:  # after an error, a receipt tells the state
+            if "result" in message:  # after an error, a receipt has the state
                 self._delivered_through = max(self._delivered_through, seq(number))
         elif "error" in message:
             raise refusal(message["error"])

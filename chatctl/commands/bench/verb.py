@@ -63,9 +63,9 @@ class Bench:
         epoch, last = self._load.first_id.partition(":")[0], seq(self._load.last_id)
         arrived = distinct = 0
         for start in range(seq(self._load.first_id), last + 1, TALLY_POSITIONS):
-            found = self._tally(f"{epoch}:{start}", f"{epoch}:{min(start + TALLY_POSITIONS - 1, last)}")
-            arrived += int(found.get("messages") or 0)
-            distinct += int(found.get("distinct") or 0)
+            result = self._tally(f"{epoch}:{start}", f"{epoch}:{min(start + TALLY_POSITIONS - 1, last)}")
+            arrived += int(result.get("messages") or 0)
+            distinct += int(result.get("distinct") or 0)
         self._duplicated = arrived - distinct
         self._lost = max(self._expected() - distinct, 0)
 
@@ -93,9 +93,9 @@ class Bench:
                 break
         return max(expected, load.delivered)  # some may have been deleted here since
 
-    def _sent_count(self, found: "dict[str, Any]") -> int:
+    def _sent_count(self, result: "dict[str, Any]") -> int:
         """The daemon's count of messages written to the peer."""
-        peers = found.get("peers") or []
+        peers = result.get("peers") or []
         return next((int(peer.get("sent") or 0) for peer in peers if peer.get("slot") == self._slot), 0)
 
     @property

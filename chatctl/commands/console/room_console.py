@@ -169,8 +169,8 @@ class RoomConsole:
             return None
         return None if self._nick is None else room
 
-    def _update_room(self, found: "dict[str, Any]") -> "dict[str, Any]":
-        room: dict[str, Any] = found.get("room") or {}
+    def _update_room(self, result: "dict[str, Any]") -> "dict[str, Any]":
+        room: dict[str, Any] = result.get("room") or {}
         self._nick, self._room = room.get("nick"), str(room.get("room") or self._room)
         return room
 

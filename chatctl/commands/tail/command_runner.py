@@ -1,7 +1,7 @@
 """`tail --exec`: runs a command for each message, one at a time, and retries it until it exits 0.
 
 Knows processes and signals; acknowledges nothing. At an interrupt the command may finish first: the terminal has sent
-SIGINT to it as well, and a command that still exits 0 has processed its message.
+SIGINT to it too, and a command that still exits 0 has processed its message.
 """
 
 import os

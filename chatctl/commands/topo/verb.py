@@ -11,14 +11,14 @@ MAX_HOPS = 64
 def run(app: App, hops: "int | None", dot: bool, mermaid: bool) -> None:
     if dot + mermaid + app.out.json > 1:
         raise Failure("usage", "--json, --dot and --mermaid exclude each other", "choose one of them")
-    found = app.call_with_timeout("topo", {} if hops is None else {"hops": hops})
+    result = app.call_with_timeout("topo", {} if hops is None else {"hops": hops})
     if app.out.json:
-        app.out.result(found)
+        app.out.result(result)
         return
     from chatctl.commands.topo import graphs, tree
     from chatctl.commands.topo.network import Network, count_text
 
-    network = Network(found)
+    network = Network(result)
     if dot or mermaid:
         app.out.line(graphs.dot(network) if dot else graphs.mermaid(network))
         return
