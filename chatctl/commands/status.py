@@ -29,7 +29,7 @@ def _lines(status: "dict[str, Any]") -> list[tuple[str, str]]:
     return [
         ("node", f"{status.get('name')} ({short(status.get('node'))})"),
         ("version", f"{status.get('version')}, process {status.get('pid')}, up {_duration(status.get('uptime_s'))}"),
-        ("listen", ", ".join(str(one) for one in status.get("listen") or []) or "nowhere"),
+        ("listen", ", ".join(str(address) for address in status.get("listen") or []) or "nowhere"),
         ("security", f"{status.get('security')}"),
         ("peers", counts),
         *_faults(status.get("faults") or {}),

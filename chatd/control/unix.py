@@ -17,7 +17,7 @@ from chatd.failures import NO_SPACE, AlreadyRunning, StartupFailure, because_of
 from chatd.paths import SOCKET_PATH_LIMIT, PathError, ensure_socket_dir
 
 BACKLOG = 128
-UMASK = 0o177  # so that it is 0600 from the first moment
+UMASK = 0o177  # the socket's mode is 0600 from the first moment
 GROUP_MODE = 0o660
 SO_PEERGROUPS = 59  # Linux 4.13; not in the socket module
 MAX_GROUPS = 255  # getsockopt accepts a buffer of at most 1,024 bytes
@@ -68,13 +68,7 @@ def bind(path: str, gid: int | None) -> BoundSocket:
     sock = _make_socket(path)
     try:
         _remove_stale(path)
-        sock.settimeout(0)
-        before = os.umask(UMASK)
-        try:
-            sock.bind(path)
-        finally:
-            os.umask(before)
-        bound = BoundSocket(sock, path)
+        bound = _bind_private(sock, path)
     except StartupFailure:
         sock.close()
         raise
@@ -91,6 +85,17 @@ def bind(path: str, gid: int | None) -> BoundSocket:
         bound.unlink()
         raise StartupFailure(f"the control socket {path} cannot be opened: {error.strerror}") from None
     return bound
+
+
+def _bind_private(sock: socket.socket, path: str) -> BoundSocket:
+    """Bind a socket to which only our user has access from the first moment. Raises OSError."""
+    sock.settimeout(0)
+    before = os.umask(UMASK)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    return BoundSocket(sock, path)
 
 
 def refuse_if_answered(path: str) -> None:

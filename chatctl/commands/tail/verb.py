@@ -144,7 +144,8 @@ def _print_past(app: App, printer: EventPrinter, start: "dict[str, object] | Non
 def _newest_seq(app: App, name: str | None, match: "dict[str, object]") -> int:
     """Sequence number at which `--no-follow` ends. A consumer that exists has a filter of its own."""
     consumers = app.call("consumers").get("consumers") or [] if name is not None else []
-    return newest_seq(app, next((one.get("filter") or {} for one in consumers if one.get("name") == name), match))
+    filters = (consumer.get("filter") or {} for consumer in consumers if consumer.get("name") == name)
+    return newest_seq(app, next(filters, match))
 
 
 command = Verb(

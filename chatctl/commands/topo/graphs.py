@@ -49,4 +49,4 @@ def _quoted(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Escape text for quotes in Mermaid: every special character becomes its code, e.g. `#34;`."""
-    return "".join(one if one in _PLAIN else f"#{ord(one)};" for one in text)
+    return "".join(char if char in _PLAIN else f"#{ord(char)};" for char in text)

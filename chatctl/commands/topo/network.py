@@ -128,7 +128,7 @@ def count_text(count: int, noun: str) -> str:
 
 
 def _sort_key(label: str, node: str) -> "tuple[list[tuple[int, str]], str]":
-    return [(int(one), "") if one.isdecimal() else (-1, one) for one in _DIGITS.split(label)], node
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(label)], node
 
 
 def _relevance(state: str) -> int:
