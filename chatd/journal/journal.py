@@ -161,7 +161,7 @@ class Journal:
 
     def note_ack(self, node: str, seq: int) -> None:
         """Note that the node has everything up to and including our `seq`."""
-        self.watermarks.acked[node] = seq
+        self.watermarks.set_acknowledged(node, seq)
         self.note(("ack", node), lambda: (ACK, (node, self.watermarks.acked[node])))
 
     def flush(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class Watermarks:
-    """The watermarks of all nodes. A position in another node's journal is (epoch, seq)."""
+    """The watermarks and acknowledgements of all nodes. A position in another node's journal is (epoch, seq)."""
 
     __slots__ = ("_appended", "_committed", "_newest", "acked")
 
@@ -17,7 +17,7 @@ class Watermarks:
         self._committed = {(node, epoch): seq for node, epoch, seq in rows}
         self._appended = dict(self._committed)
         self._newest = dict(self._committed.keys())
-        self.acked = dict(acked)
+        self.acked = dict(acked)  # by node: our seq up to which it has acknowledged everything
 
     def appended(self, node: str, epoch: str) -> int:
         """The newest appended seq of that epoch; 0 without one."""
@@ -51,3 +51,10 @@ class Watermarks:
     def revert(self) -> None:
         """Take back what was appended and not committed: a watermark never passes a message that is not on disk."""
         self._appended = dict(self._committed)
+
+    def acknowledged_by(self, node: str | None) -> int:
+        """Our seq up to which that node has acknowledged everything; 0 for none, and for a plain peer (None)."""
+        return 0 if node is None else self.acked.get(node, 0)
+
+    def set_acknowledged(self, node: str, seq: int) -> None:
+        self.acked[node] = seq

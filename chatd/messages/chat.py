@@ -229,7 +229,7 @@ class Chat:
         return start
 
     def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
-        acked = self._journal.watermarks.acked.get(peer.node or "", 0)
+        acked = self._journal.watermarks.acknowledged_by(peer.node)
         span = self._journal.span(epoch) if epoch else None
         if span is None or epoch is None:
             return acked
@@ -258,7 +258,7 @@ class Chat:
 
     def _acknowledge(self, peer: Peer, seq: int) -> None:
         node = peer.node or ""
-        if seq <= self._journal.watermarks.acked.get(node, 0):
+        if seq <= self._journal.watermarks.acknowledged_by(node):
             return
         direct = peer.delivery.acknowledge(seq)
         self._on_acknowledged(node, seq)

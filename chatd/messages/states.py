@@ -131,8 +131,7 @@ class MessageStates:
                 self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
 
     def _can_end(self, peer: Peer, seq: int) -> bool:
-        acked = self._journal.watermarks.acked.get(peer.node or "", 0)
-        return seq > acked and peer.delivery.can_end(seq)
+        return seq > self._journal.watermarks.acknowledged_by(peer.node) and peer.delivery.can_end(seq)
 
     # -- messages of previous runs
 
@@ -189,7 +188,7 @@ class MessageStates:
 
     def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
         """State of a message that has no final end. One in a room of the peer is delivered when it comes back."""
-        if peer.kind == "native" and seq <= self._journal.watermarks.acked.get(peer.node or "", 0):
+        if seq <= self._journal.watermarks.acknowledged_by(peer.node):
             return DELIVERED if not in_room or seq <= peer.delivery.echoed else "sent"
         if peer.delivery.may_have_written(seq):
             return "sent"

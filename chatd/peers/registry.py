@@ -291,7 +291,7 @@ class Registry:
         if not peer.remembered:
             return batch
         peer.set_remembered(remembered=False)
-        peer.delivery.forget(self._journal.watermarks.acked.get(peer.node or "", 0))
+        peer.delivery.forget(self._journal.watermarks.acknowledged_by(peer.node))
         return self._save(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:

@@ -166,7 +166,7 @@ class MessageTraces:
 
     def _member_steps(self, peer: Peer, entry: Entry) -> Iterator[Moment]:
         """The steps of a room message on its way to one member."""
-        acked = entry.seq <= self._journal.watermarks.acked.get(peer.node or "", 0)
+        acked = entry.seq <= self._journal.watermarks.acknowledged_by(peer.node)
         times = self._journal.timings.writes.times_of(peer.stream_id, entry.seq)
         yield from _write_steps(times, done=acked or bool(times))
         yield Moment(ACKNOWLEDGED, done=acked)

@@ -139,7 +139,7 @@ MUTANTS = (
         STORE,
         "                run(_MARK, (node, epoch, seq))",
         "                continue",
-        tests("tests/messages/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+        tests("tests/messages/test_inbox.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
     Mutant(
         "a seq is given again when its event has gone",
@@ -168,23 +168,21 @@ MUTANTS = (
         "chatd/messages/inbox.py",
         "watermark = watermarks.get(epoch) or journal.watermarks.appended(node, epoch)",
         "watermark = watermarks.get(epoch) or journal.watermarks.committed_in(node, epoch)",
-        tests("tests/messages/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
+        tests("tests/messages/test_inbox.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
     ),
     Mutant(
         "marks are forgotten at a restart",
         JOURNAL,
         'store.query("SELECT node, epoch, seq FROM marks ORDER BY ord")',
         "[]",
-        tests("tests/messages/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+        tests("tests/messages/test_inbox.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
     Mutant(
         "a link goes on after a failed batch",
         "chatd/messages/inbox.py",
         'batch.if_failed(("in", link), partial(_close, peer, link))',
         "pass",
-        tests(
-            "tests/messages/test_chat_receive.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"
-        ),
+        tests("tests/messages/test_inbox.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"),
     ),
     Mutant(
         "marks stay where a failed batch has put them",
@@ -229,7 +227,7 @@ MUTANTS = (
         CHAT,
         "        if seq <= span[1]:\n            return max(acked, seq)",
         "        if seq <= span[1]:\n            return seq",
-        tests("tests/messages/test_chat_receive.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
+        tests("tests/messages/test_inbox.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
     ),
     Mutant(
         "what is behind an expired message is written before the expiry is committed",

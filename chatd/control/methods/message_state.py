@@ -79,9 +79,8 @@ class MessageStateWatch:
             return False
         if self._room is None or peer.delivery.forgotten:
             return True
-        return self._seq > self._node.journal.watermarks.acked.get(
-            peer.node or "", 0
-        )  # else the host has not answered yet
+        # Otherwise the host has not answered yet.
+        return self._seq > self._node.journal.watermarks.acknowledged_by(peer.node)
 
     async def _reason(self, state: str) -> str:
         """Why the host of a room has rejected it; empty if it has not."""
