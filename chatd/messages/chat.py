@@ -129,7 +129,7 @@ class Chat:
             ends_at = int((self._wall() + options.ttl) * 1000)
             first = batch.entries[-len(texts)]
             self.states.expire_after(peer, first.seq, len(first.raw), options.ttl, ends_at, batch)
-        self._registry.ensure_known(peer)
+        self._registry.remembered.ensure_known(peer)
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
@@ -176,7 +176,7 @@ class Chat:
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts, options)
-        self._registry.ensure_known(peer)
+        self._registry.remembered.ensure_known(peer)
         link.enqueue(self._journal.appended, text, batch)
         return messages, batch
 

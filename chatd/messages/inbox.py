@@ -63,7 +63,7 @@ class Inbox:
         raise_watermarks(self._journal, node, new)
         peer.count_received(len(messages))
         close_if_failed(batch, peer, link)
-        self._registry.ensure_remembered(peer)
+        self._registry.remembered.ensure(peer)
         return batch
 
     def _answer(self, message: Message, position: str, references: References) -> None:

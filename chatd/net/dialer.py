@@ -158,7 +158,7 @@ class Dialer:
         if peer.dialect is not None and (keep or peer.is_up):
             self._forget_unmet_nodes_at(address)
         if keep:
-            self._registry.clear_terminated(peer)
+            self._registry.remembered.clear_terminated(peer)
             self._registry.persistent.add(peer, address, fresh=not peer.is_up)
             self._start_task(peer, self._config.redial_min)
         elif not peer.persistent_addresses and not peer.is_up:
@@ -214,7 +214,7 @@ class Dialer:
         if was_persistent and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
         elif why == "connect":
-            self._registry.clear_terminated(peer)
+            self._registry.remembered.clear_terminated(peer)
         if address in peer.persistent_addresses:
             self._registry.persistent.add(peer, address, lasting=False)
         return peer

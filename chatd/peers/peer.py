@@ -7,16 +7,12 @@ and change them by calling methods. Knows no sockets: PeerLink says what the cor
 from typing import Protocol
 
 from chatd.api.results import LinkFaults, PeerRecord, PeerRef
-from chatd.journal.batch import Batch, Statement
+from chatd.journal.batch import Batch
 from chatd.peers.delivery import Delivery
 from chatd.peers.epochs import PeerEpochs
 from chatd.peers.names import SHORT_ID
 from chatd.runtime import stamp
 from chatd.sync import Broadcast
-
-ROW = "id, slot, node, name, pinned, address, trust, terminated, known"
-# Replaces by node too: a row whose deletion met a full disk may still be there.
-PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class PeerLink(Protocol):
@@ -216,13 +212,6 @@ class Peer:
         self.received += messages
 
     # -- views
-
-    def row(self) -> Statement:
-        """Statement that writes its row, or deletes that of a forgotten peer."""
-        if not self.remembered:
-            return "DELETE FROM peers WHERE id = ?", (self.stream_id,)
-        who = (self.stream_id, self.slot, self.node, self.name, self.pinned, self.address)
-        return PEER, (*who, self.trust, self.terminated, self.known)
 
     @property
     def is_cloned(self) -> bool:

@@ -11,7 +11,6 @@ that identified itself is a stranger. `peers/names.py` says what a name may be.
 
 import logging
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 from chatd.api.events import PeerDown, PeerPending, PeerUp
 from chatd.api.results import PeerRecord
@@ -22,9 +21,10 @@ from chatd.peers.directory import Directory
 from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
 from chatd.peers.naming import NodeNames
 from chatd.peers.outbox import OutboxTotals
-from chatd.peers.peer import ROW, Peer, PeerLink
+from chatd.peers.peer import Peer, PeerLink
 from chatd.peers.persistent import ROWS as PERSISTENT_ROWS
 from chatd.peers.persistent import PersistentPeers
+from chatd.peers.remembered import PeerRow, RememberedPeers
 from chatd.runtime import Runtime
 from chatd.sync import Broadcast
 
@@ -50,35 +50,25 @@ class Registry:
         self.changed = Broadcast()
         self.outbox_totals = OutboxTotals()
         self.persistent = PersistentPeers(journal, self.changed)
+        self.remembered = RememberedPeers(journal)
         self._journal = journal
         self._runtime = runtime
         self._listed = tuple(listed)
         self._directory = Directory()
         self.naming = NodeNames(self._directory, node, name)
         query = journal.store.query
-        for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
-            self._recall(*row)
-        for row in query(PERSISTENT_ROWS):
-            self._recall_persistent(*row)
+        for row in self.remembered.rows():
+            self._recall(row)
+        for values in query(PERSISTENT_ROWS):
+            self._recall_persistent(*values)
         newest = query(NEWEST_STREAM_ID)[0][0] or 0
         self._next_stream_id = max([newest, *(peer.stream_id for peer in self)]) + 1
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
 
-    def _recall(
-        self,
-        stream_id: int,
-        slot: int,
-        node: str,
-        name: str,
-        pinned: int,
-        address: str,
-        trust: str,
-        terminated: int,
-        known: int,
-    ) -> None:
-        peer = self._make(stream_id, slot, "native", name, node, address)
-        is_known = bool(known) or node.startswith(self._listed)
-        peer.recall(pinned=bool(pinned), trust=trust, terminated=bool(terminated), known=is_known)
+    def _recall(self, row: PeerRow) -> None:
+        peer = self._make(row.stream_id, row.slot, "native", row.name, row.node, row.address)
+        known = bool(row.known) or row.node.startswith(self._listed)
+        peer.recall(pinned=bool(row.pinned), trust=row.trust, terminated=bool(row.terminated), known=known)
 
     def _recall_persistent(self, kind: str, address: str, stream_id: int, slot: int, nick: str) -> None:
         peer = self._directory.by_slot(slot)
@@ -177,12 +167,12 @@ class Registry:
                 peer.set_known()
         elif not peer.pinned and node.startswith(peer.name):  # unmet
             self._pin(peer, node, name, stranger=not expected)
-            self.remember(peer)
+            self.remembered.add(peer)
         if dialed is not None:
             peer.set_address(dialed.address)
             self.merge(dialed, peer)
             if expected:
-                self.set_known(peer)
+                self.remembered.set_known(peer)
         elif not peer.persistent_addresses and not peer.remembered:
             peer.set_address(address)
         return peer
@@ -211,7 +201,7 @@ class Registry:
         if peer.trust != "denied":
             if dialed.node is None:
                 peer.set_known()
-            self.remember(peer)
+            self.remembered.add(peer)
         if dialed.node is None:
             self.persistent.move(dialed, peer)
             self._directory.remove(dialed)
@@ -247,39 +237,13 @@ class Registry:
                 self._directory.remove(peer)
                 self._journal.timings.writes.drop(peer.stream_id)
 
-    def set_known(self, peer: Peer) -> Batch | None:
-        """Make a peer known, and remember it if it has a node id: it was dialed, accepted, named or sent to here."""
-        peer.set_known()
-        return self.remember(peer) if peer.node is not None else None
-
-    def ensure_known(self, peer: Peer) -> None:
-        """The same, unless it was done before: a client of this node has sent to the peer."""
-        if not peer.known or not (peer.remembered or peer.node is None):
-            self.set_known(peer)
-
-    def ensure_remembered(self, peer: Peer) -> None:
-        """Remember a native peer unless that was done before: what it has sent goes into the journal."""
-        if not peer.remembered:
-            self.remember(peer)
-
-    def remember(self, peer: Peer) -> Batch:
-        """Write a native peer's row with the next commit, or with the first one after a full disk."""
-        peer.set_remembered(remembered=True)
-        return self._save(peer)
-
-    def _save(self, peer: Peer) -> Batch:
-        sql, params = peer.row()
-        batch = self._journal.execute(sql, *params)
-        batch.if_failed(("peer", peer.stream_id), partial(self._journal.note, ("peer", peer.stream_id), peer.row))
-        return batch
-
     def rename(self, peer: Peer, name: str) -> Batch:
         """Pin a name to a peer. Raises ControlError conflict if the name means another node."""
         self.naming.check(peer, name)
         peer.rename(name, peer.node, pinned=True)
         self._directory.add(peer)
         self.changed.notify()
-        batch = self.set_known(peer)
+        batch = self.remembered.set_known(peer)
         assert batch is not None  # it has a node id
         return batch
 
@@ -290,23 +254,15 @@ class Registry:
         self.changed.notify()
         if not peer.remembered:
             return batch
-        peer.set_remembered(remembered=False)
         peer.delivery.forget(self._journal.watermarks.acknowledged_by(peer.node))
-        return self._save(peer)
+        return self.remembered.remove(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
         """Stop redialing a peer. For a native one this is remembered until a `connect` from either side."""
         batch = self.persistent.remove(peer)
         if peer.node is None:
             return batch
-        peer.set_terminated(terminated=True)
-        return self.remember(peer)
-
-    def clear_terminated(self, peer: Peer) -> None:
-        """Forget that a peer was terminated: there was a `connect`."""
-        if peer.terminated:
-            peer.set_terminated(terminated=False)
-            self.remember(peer)
+        return self.remembered.set_terminated(peer)
 
     # -- states
 

@@ -56,7 +56,7 @@ class Trust:
         peer.set_trust("accepted")
         if peer.state == "pending":
             self._registry.set_state(peer, "down", "accepted")
-        self._registry.set_known(peer)
+        self._registry.remembered.set_known(peer)
         await self._save(peer)
         return peer
 
@@ -134,7 +134,7 @@ class Trust:
 
     async def _save(self, peer: Peer) -> None:
         self._registry.changed.notify()
-        await self._registry.remember(peer).wait()
+        await self._registry.remembered.add(peer).wait()
 
 
 def _itself(verb: str) -> ControlError:

@@ -55,7 +55,7 @@ class Declarations:
         answer = self.apply(peer, [(name, nick, new and not again) for name, nick, new in frame.rooms])
         if self._journal.appended != before:
             close_if_failed(self._journal.next_batch, peer, link)
-            self._registry.ensure_remembered(peer)
+            self._registry.remembered.ensure(peer)
         return answer
 
     def apply(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> DeclarationAnswer:

@@ -115,7 +115,7 @@ class JoinedRooms:
             raise ControlError("rate_limited", f"this node is in {MOST_JOINED} rooms of {peer.name}", "leave one")
         nick = nicks.for_node(self._host_settings.name) if nick is None else nick
         nicks.check(nick)
-        self._registry.set_known(peer)
+        self._registry.remembered.set_known(peer)
         stream_id = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
         self._stream_ids[node, name] = stream_id
         joined_room = self._by_host_and_name[node, name] = JoinedRoom(

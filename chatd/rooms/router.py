@@ -60,7 +60,7 @@ class RoomRouter:
         close_if_failed(batch, peer, link)
         if done < len(new):
             link.close("takes no refusals")
-        self._registry.ensure_remembered(peer)
+        self._registry.remembered.ensure(peer)
         return batch
 
     def _route(self, peer: Peer, frames: Sequence[Say | FromHost], references: References) -> int:

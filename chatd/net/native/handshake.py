@@ -107,7 +107,7 @@ async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address:
             await shaking.first_frame(peer)
         if peer.terminated and hello.dial == "redial":
             await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
-        parts.registry.clear_terminated(peer)
+        parts.registry.remembered.clear_terminated(peer)
         _drop_lost(peer, hello)
         await parts.journal.settled()
         await shaking.send(shaking.our_hello("answer"))
