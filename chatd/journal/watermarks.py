@@ -1,7 +1,7 @@
 """Watermarks: up to where each node's journal was received (per node and epoch), and what other nodes acknowledged.
 
-Watermarks and acknowledgements are kept for good, also of forgotten peers. A watermark has two values: *appended*
-decides what is a duplicate; *committed* is what `Hello` and `Ack` frames contain, and only the journal raises it.
+Both are kept for good, also those of forgotten peers. A watermark has two values: *appended* decides what is a
+duplicate; *committed* is sent in `Hello` and `Ack` frames, and only the journal raises it.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Watermarks:
         return self._appended.get((node, epoch), 0)
 
     def raise_appended(self, node: str, epoch: str, seq: int) -> None:
-        """Make every seq up to and including this one a duplicate."""
+        """Make every seq of that epoch up to and including `seq` a duplicate."""
         self._appended[(node, epoch)] = seq
 
     def committed(self, node: str) -> tuple[str, int] | None:
@@ -49,7 +49,7 @@ class Watermarks:
             self._committed[key] = max(seq, self._committed.get(key, 0))
 
     def revert(self) -> None:
-        """Take back what was appended and not committed: a watermark never passes a message that is not on disk."""
+        """Drop what was appended and not committed: a watermark never passes a message that is not on disk."""
         self._appended = dict(self._committed)
 
     def acknowledged_by(self, node: str | None) -> int:
