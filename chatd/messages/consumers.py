@@ -180,7 +180,7 @@ class Consumers:
         if consumer.reader is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
-        self._journal.timings.taken.drop(consumer)
+        self._journal.timings.acknowledgements.drop(consumer)
         batch = self._journal.execute(REMOVE, consumer.name)
         batch.if_failed(None, partial(self._all.__setitem__, consumer.name, consumer))
         return batch
@@ -202,7 +202,7 @@ class Consumers:
         batch = self._journal.execute(MOVE, seq, consumer.last_seen_ms, consumer.name)
         batch.size += ACK_BYTES
         if seq > consumer.seq:
-            self._journal.timings.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
+            self._journal.timings.acknowledgements.add(consumer, consumer.seq, seq, self._runtime.wall())
         consumer.acknowledge(seq, batch)
         if consumer.reader is not None:
             consumer.reader.wake()

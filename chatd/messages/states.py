@@ -86,7 +86,7 @@ class MessageStates:
 
     def decide(self, peer: Peer, through: int) -> None:
         """End what was given up tentatively: the peer's `Hello` says that it has everything up to `through` only."""
-        for seq, state in peer.delivery.take_tentative():
+        for seq, state in peer.delivery.pop_tentative():
             if seq > through:
                 batch = self.end(peer, seq, 0, state)
                 batch.if_failed(("undecided", seq), partial(_undecide, peer, seq, state))

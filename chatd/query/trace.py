@@ -96,7 +96,7 @@ class MessageTraces:
             scope = consumer_scope(self._registry, self._joined_rooms, one)
             if entry.seq > one.created_at_seq and is_selected(entry, scope, one.filter):
                 done = one.seq >= entry.seq
-                times = self._journal.timings.taken.times_of(one, entry.seq) if done else []
+                times = self._journal.timings.acknowledgements.times_of(one, entry.seq) if done else []
                 yield Moment(TAKEN, done, times[-1] if times else None, one.name)
 
     # -- its end

@@ -52,7 +52,7 @@ class RoomFollowing:
             if frame.id is not None:
                 self._append_messages(peer, joined_room, messages)
                 messages = []
-                self._deliver_own(peer, joined_room, frame, references)
+                self._confirm_own(peer, joined_room, frame, references)
             elif joined_room is not None:
                 messages.append(self._message_of(peer, joined_room, frame))
         self._append_messages(peer, joined_room, messages)
@@ -76,7 +76,7 @@ class RoomFollowing:
             self._journal.append_all(messages, joined_room.stream_id, "in")
             peer.count_received(len(messages))
 
-    def _deliver_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
+    def _confirm_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
         """Our own message is in the room: append its receipt."""
         seq = self._own_seq(peer, frame, references)
         if not seq:

@@ -43,7 +43,7 @@ class JoinedRooms:
         self._by_host_and_name: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
         # Rooms that we have left keep theirs, so that a rejoin finds the history.
         self._stream_ids: dict[tuple[str, str], int] = {}
-        self.version = 0  # number of the newest declaration: hosts ignore older ones
+        self.declaration_number = 0  # number of the newest declaration: hosts ignore older ones
         query = journal.store.query
         for stream_id, name, host, closed, *rest in query(
             "SELECT topic, name, host, closed, label, nick, subject, since FROM rooms WHERE host <> '' ORDER BY topic"
@@ -162,7 +162,7 @@ class JoinedRooms:
         return self._declare(self._registry.by_node(joined_room.host))
 
     def _declare(self, peer: Peer | None) -> bool:
-        self.version += 1
+        self.declaration_number += 1
         links = [link for link in (peer.links if peer else []) if link.reason is None]
         for link in cast(list[NativeLink], links):
             link.declare()
@@ -170,7 +170,7 @@ class JoinedRooms:
 
     def _discard(self, joined_room: JoinedRoom, error: ControlError) -> None:
         """Forget a room, and wake what waits for it; `error` is the reason."""
-        self.version += 1
+        self.declaration_number += 1
         joined_room.state, joined_room.error = OVER, error
         self._by_host_and_name.pop((joined_room.host, joined_room.name), None)
         joined_room.settled.set()
@@ -206,7 +206,7 @@ class JoinedRooms:
         if joined_room.state == IN and (joined_room.nick, joined_room.topic, joined_room.since) == told:
             return None
         joined_room.nick, joined_room.topic, joined_room.since = told
-        self.version += 1
+        self.declaration_number += 1
         batch = self.save(joined_room)
         if joined_room.state == JOINING:
             batch.if_failed(("joined", joined_room), partial(self._discard, joined_room, _storage_full(joined_room)))

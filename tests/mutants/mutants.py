@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         "a disk that is full at the start is final",
         STORE,
-        "if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):",
+        "if code == sqlite3.SQLITE_FULL or (is_unclear and _is_out_of_space(path)):",
         "if code == sqlite3.SQLITE_FULL:",
         tests("tests/integration/test_full_start.py"),
     ),
@@ -137,7 +137,7 @@ MUTANTS = (
     Mutant(
         "a mark is not committed with its message",
         STORE,
-        "                run(_MARK, (node, epoch, seq))",
+        "                run(_RAISE_WATERMARK, (node, epoch, seq))",
         "                continue",
         tests("tests/messages/test_inbox.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
@@ -610,14 +610,14 @@ MUTANTS = (
     Mutant(
         "an announced name may begin the id of another node",
         "chatd/peers/naming.py",
-        "return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
-        "return ours or reads_as_other(name)",
+        "return means_us or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
+        "return means_us or reads_as_other(name)",
         tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "the first digits of a long number are a slot",
         DIRECTORY,
-        "                return self._one(spec, [])\n            spec = int(spec)\n",
+        "                return self._only(spec, [])\n            spec = int(spec)\n",
         "                spec = spec[:SLOT_DIGITS]\n            spec = int(spec)\n",
         tests("tests/peers/test_directory.py"),
     ),
@@ -652,15 +652,15 @@ MUTANTS = (
     Mutant(
         "a peer is meant by the beginning of our own id",
         "chatd/peers/naming.py",
-        "if begins and peer.name != spec:",
-        "if not begins and peer.name == self._node:",
+        "if begins_ours and peer.name != spec:",
+        "if not begins_ours and peer.name == self._node:",
         tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "a name that was given here is ambiguous with the beginning of our own id",
         "chatd/peers/naming.py",
-        "if begins and peer.name != spec:",
-        "if begins:",
+        "if begins_ours and peer.name != spec:",
+        "if begins_ours:",
         tests("tests/peers/test_registry.py"),
     ),
     Mutant(
@@ -673,8 +673,8 @@ MUTANTS = (
     Mutant(
         "a stranger is accepted by the name that it chose",
         "chatd/peers/trust.py",
-        "        if len(begun) == 1:\n",
-        "        begun = begun or self._registry.candidates(spec)\n        if len(begun) == 1:\n",
+        "        if len(matching) == 1:\n",
+        "        matching = matching or self._registry.candidates(spec)\n        if len(matching) == 1:\n",
         tests("tests/peers/test_trust.py"),
     ),
     Mutant(

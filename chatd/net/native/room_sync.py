@@ -56,7 +56,9 @@ class RoomSync:
         node = self._peer.node or ""
         if self._declare:
             self._declare = False
-            frames.append(Rooms(self._router.joined_rooms.version, self._router.joined_rooms.declaration(node)))
+            frames.append(
+                Rooms(self._router.joined_rooms.declaration_number, self._router.joined_rooms.declaration(node))
+            )
         frames += self._gone + self._ended(node)
         self._gone = []
         waiting: list[HostedRoom] = []
