@@ -211,7 +211,7 @@ MUTANTS = (
     Mutant(
         "a key is forgotten at a restart",
         "chatd/messages/keys.py",
-        "        self._journal.execute(INSERT, key, *said)\n",
+        "        self._journal.execute(INSERT, key, *message)\n",
         "",
         tests("tests/messages/test_keys.py::test_a_key_is_known_after_a_restart"),
     ),
