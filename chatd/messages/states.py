@@ -196,7 +196,7 @@ class MessageStates:
 
 
 def _undecide(peer: Peer, seq: int, state: str) -> None:
-    """Make an end tentative again, after a full disk. Nothing after the message may be sent until a link decides anew."""
+    """Make an end tentative again, after a full disk. Nothing after the message may be sent: the links close."""
     peer.delivery.set_tentative(seq, state)
     for link in peer.links:
         link.close("storage_full")

@@ -1,7 +1,7 @@
 """Texts of messages: which characters they may have, and how long they may be.
 
 Two kinds of checks: of texts from a client of this node (they raise ControlError), and of frames against the limits
-that this node has announced in its `Hello`. Texts to plain peers are checked further by wire/lines.py. Pure.
+that their receiver has announced in its `Hello`. Texts to plain peers are checked further by wire/lines.py. Pure.
 """
 
 from collections.abc import Sequence

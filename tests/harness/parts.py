@@ -258,7 +258,7 @@ class Core:
         self.registry.link_up(peer, link)
         return peer, link
 
-    async def claims(self, peer: Peer, *positions: str) -> References:
+    async def references(self, peer: Peer, *positions: str) -> References:
         """What a link finds of our messages that the peer's frames name."""
         return await look_up(self.journal, peer, positions)
 

@@ -367,7 +367,7 @@ MUTANTS = (
     Mutant(
         "who was kicked while away is let in again",
         DECLARATIONS,
-        "if not new and (known is None or node not in known.by_node) and hosted_rooms.intervals.has_past(node, name):",
+        "if not is_join and not is_member and hosted_rooms.intervals.has_past(node, name):",
         "if not node:",
         tests(
             "tests/integration/test_rooms.py"
