@@ -65,7 +65,7 @@ class Journal:
     def __init__(self, store: Store, runtime: Runtime, *, pending_bytes: int, tail_bytes: int) -> None:
         """Begin a new epoch in an open store (blocking).
 
-        `pending_bytes` bounds what waits for its commit, `tail_bytes` the event cache.
+        `pending_bytes` bounds the uncommitted batches, `tail_bytes` the event cache.
         """
         self.store = store
         self._runtime = runtime
@@ -168,7 +168,7 @@ class Journal:
         self.note(("ack", node), lambda: (ACK, (node, self.watermarks.acked[node])))
 
     def flush(self) -> None:
-        """Commit what waits for a commit, even if it is only notes."""
+        """Commit everything that waits for a commit, even if it is only notes."""
         if (self._next_batch or self._next_batch.notes) and not self.broken:
             self._urgent = True
             self._work.wake()
@@ -272,7 +272,7 @@ class Journal:
         self._capacity_freed.notify()
 
     def _fail(self, error: ControlError) -> None:
-        """Discard everything that is not committed, also what was appended after the failed batch."""
+        """Discard everything that is not committed, including events appended after the failed batch."""
         failed = [batch for batch in (self._committing, self._next_batch) if batch is not None]
         self._committing, self._next_batch, self._urgent = None, Batch(), False
         self.appended = self.committed

@@ -160,7 +160,7 @@ class Store:
         return code == sqlite3.SQLITE_IOERR and _is_read_only(self.path)
 
     def _free_log(self) -> None:
-        """Roll back what SQLite has not rolled back itself, and truncate the log: it may be what fills the disk."""
+        """Roll back what SQLite has not rolled back itself, and truncate the log, which may fill the disk."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         try:

@@ -123,7 +123,7 @@ class Delivery:
         self._is_open = is_open
 
     def start_link(self, seq: int, *, only: bool) -> None:
-        """A link starts after `seq`. `only`: there is no other one, so what former links wrote after `seq` is lost."""
+        """A link starts after `seq`. `only`: there is no other link, so later messages of former links are lost."""
         self.mark_written(seq)
         if only:
             self.written_before, self.written = 0, seq

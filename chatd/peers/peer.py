@@ -1,7 +1,7 @@
 """Peer: another program that this node has, had or wants a connection with, and its live links.
 
 Owns what is known about the peer; the messages to it belong to its `Delivery`. Other modules read the attributes and
-change them by calling methods. Knows no sockets: PeerLink is what the core may use of a live connection.
+change them by calling methods. Knows no sockets: PeerLink is the part of a live connection that the core may use.
 """
 
 from typing import Protocol
@@ -16,7 +16,7 @@ from chatd.sync import Broadcast
 
 
 class PeerLink(Protocol):
-    """What the core may use of a live connection. No method waits."""
+    """The part of a live connection that the core may use. No method waits."""
 
     direction: str  # "in" | "out": who dialed
     address: str  # "HOST:PORT" of the other end
@@ -31,7 +31,7 @@ class NativeLink(PeerLink, Protocol):
     """A link to another chatd."""
 
     epoch: str  # of the peer's journal
-    lost: bool  # the peer has dropped it: what was written to it after the watermark of the peer's `Hello` is lost
+    lost: bool  # the peer has dropped it: everything written to it after the watermark of the peer's `Hello` is lost
 
     def drop(self, reason: str) -> None:
         """Close at once: nothing is received from it any longer."""

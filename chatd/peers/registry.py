@@ -158,10 +158,7 @@ class Registry:
             dialed = None  # it was forgotten during the dial
         expected = dialed is not None and dialed.known and dialed.node in (None, node)
         if peer is None:
-            if dialed is not None and dialed.node is None:
-                peer = dialed
-            else:
-                peer = self._add("native", name, node, address)
+            peer = dialed if dialed is not None and dialed.node is None else self._add("native", name, node, address)
             self._pin(peer, node, name, stranger=not expected)
             if node.startswith(self._listed):
                 peer.set_known()

@@ -106,7 +106,7 @@ class Trust:
         raise self._not_exact(spec, verb)
 
     def _not_exact(self, spec: str, verb: str) -> ControlError:
-        """Error for a name or a prefix that is too short; its hint is what to type instead."""
+        """Error for a name or a prefix that is too short; its hint names valid arguments."""
         candidates = [peer for peer in self._registry.candidates(spec) if peer.node is not None]
         if not candidates:
             hint = "`chatctl list --all` shows all peers; a node that was never met is given by its whole id"
