@@ -15,7 +15,7 @@ from chatd.rooms.nicks import fold
 from tests.sim.plan import Room
 from tests.sim.truth import Attempt, Journal, Row, Stay
 
-END_OF_TIME = 1 << 62
+FOR_EVER = 1 << 62
 PLACED = ("message", "room.join", "room.leave", "room.topic")  # what has a place in a room's order
 ENDED = frozenset({"cancelled", "expired"})
 
@@ -112,7 +112,7 @@ class _Host:
 
     def _members(self) -> Iterator[str]:
         """The table of members says what the events say."""
-        inside = {(node, times[-1].nick) for node, times in self.times.items() if times[-1].until == END_OF_TIME}
+        inside = {(node, times[-1].nick) for node, times in self.times.items() if times[-1].until == FOR_EVER}
         table = {(node, nick) for label, node, nick in self.journal.members if label == self.room.label}
         if inside != table:
             yield f"members are {sorted(table)}, by the events {sorted(inside)}"
@@ -140,7 +140,7 @@ class _Host:
             elif row.type == "message":
                 yield from self._heard(row, inside)
         for node in list(inside):
-            self._ended(inside, node, END_OF_TIME)
+            self._ended(inside, node, FOR_EVER)
 
     def _ended(self, inside: dict[str, Row], node: str, seq: int) -> None:
         came = inside.pop(node, None)
@@ -359,7 +359,7 @@ class _Member:
             return
         if list(shown) != known[len(known) - len(shown) :]:
             yield f"history shows {shown}, not the end of {known}"
-        since = self.times[-1].since if self.times else END_OF_TIME
+        since = self.times[-1].since if self.times else FOR_EVER
         last = [place for place in known if (self.host.journal.order(place) or (0, 0))[1] > since]
         if not set(shown).issuperset(last):
             yield f"history shows {shown}, which is not all of {last}"
@@ -367,7 +367,7 @@ class _Member:
     def membership(self) -> Iterator[str]:
         """In the end both sides say the same."""
         nick = self.journal.joined.get(self.host.room.label)
-        there = next((time.nick for time in self.times if time.until == END_OF_TIME), None)
+        there = next((time.nick for time in self.times if time.until == FOR_EVER), None)
         if nick != there:
             yield f"it is in the room as {nick}, by its host as {there}"
 
