@@ -19,7 +19,7 @@ from chatd.net.faults.faults import Faults
 from chatd.net.links import Links
 from chatd.net.listener import Listener
 from chatd.net.native.handshake import HandshakeParts
-from chatd.net.native.link import LinkParts
+from chatd.net.native.parts import LinkParts
 from chatd.net.room_updates import RoomUpdates
 from chatd.net.roomport.port import RoomPorts
 from chatd.net.topology.explorer import Explorer

@@ -15,7 +15,8 @@ from chatd.net.backoff import STABLE_S, Backoff
 from chatd.net.dial_errors import already, connect_failed, refusal
 from chatd.net.native import handshake
 from chatd.net.native.handshake import HandshakeParts
-from chatd.net.native.link import LinkParts, NativeLink
+from chatd.net.native.link import NativeLink
+from chatd.net.native.parts import LinkParts
 from chatd.net.plain.link import PlainLink
 from chatd.net.plain.room_server import RoomServerLink
 from chatd.peers.peer import Peer

@@ -22,7 +22,8 @@ from chatd.net.admission import SourceLimits
 from chatd.net.links import supervised
 from chatd.net.native import handshake
 from chatd.net.native.handshake import HandshakeParts
-from chatd.net.native.link import LinkParts, NativeLink
+from chatd.net.native.link import NativeLink
+from chatd.net.native.parts import LinkParts
 from chatd.net.plain.link import PlainLink
 from chatd.net.sniff import SILENCE_S, sniff
 from chatd.runtime import prepare

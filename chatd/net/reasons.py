@@ -17,7 +17,9 @@ STORAGE_LOST: Final = "storage_lost"
 LINE_TOO_LONG: Final = "line too long"
 
 # Our reasons that a Bye carries unchanged; every other reason is sent as `protocol`.
-TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "storage_lost", "denied", "duplicate", "protocol"})
+SENT_IN_BYE: Final = frozenset(
+    {"terminated", "shutdown", "storage_full", "storage_lost", "denied", "duplicate", "protocol"}
+)
 
 # What a peer's Bye means: for a link that was up, and for a handshake.
 _MEANINGS: Final = {

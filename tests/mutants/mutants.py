@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "what was not taken is passed over once the journal is back",
         "chatd/net/native/link.py",
-        "self._deaf = self._deaf or self._journal.lost",
-        "self._deaf = self._journal.lost",
+        "self._has_gap = self._has_gap or self._journal.lost",
+        "self._has_gap = self._journal.lost",
         tests("tests/net/native/test_link.py", "tests/integration/test_lost_storage.py"),
     ),
     Mutant(
@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         "an acknowledgement goes out before the commit",
         INCOMING,
-        'mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
-        'mark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
+        'watermark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
+        'watermark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
         tests("tests/faults/test_promises.py::test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does"),
     ),
     Mutant(
@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "two links share one send cursor",
         TEXTS,
-        "        self.cursor = self._fed = seq",
-        "        self.cursor = self._fed = max(seq, self._peer.delivery.written)",
+        "        self.position = self._rooms_through = seq",
+        "        self.position = self._rooms_through = max(seq, self._peer.delivery.written)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -421,8 +421,8 @@ MUTANTS = (
     Mutant(
         "nobody is told what retention took from a room",
         TEXTS,
-        "        if below:\n            self._tell_missing",
-        "        if below and not mixed:\n            self._tell_missing",
+        "        if is_below_floor:\n            self._add_missing",
+        "        if is_below_floor and not by_seq:\n            self._add_missing",
         simulation(40, "rooms", "short"),
     ),
     # -- faults on purpose
@@ -689,7 +689,7 @@ MUTANTS = (
     Mutant(
         "who has asked waits on when the link has ended",
         QUERIES,
-        "        for asked in self._asked.values():\n            asked.answered.set()\n",
+        "        for question in self._questions.values():\n            question.answered.set()\n",
         "",
         tests("tests/net/native/test_queries.py::test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked"),
     ),
@@ -746,8 +746,8 @@ MUTANTS = (
     Mutant(
         "a reply is sent with the id that the message has here",
         TEXTS,
-        "re = None if answered is msgspec.UNSET else position_part(answered)",
-        "re = None if answered is msgspec.UNSET else message.re",
+        "re = None if answered_id is msgspec.UNSET else position_part(answered_id)",
+        "re = None if answered_id is msgspec.UNSET else message.re",
         tests("tests/integration/test_ask.py::test_answers_find_their_questions_in_whatever_order_they_come"),
     ),
     Mutant(
@@ -988,14 +988,14 @@ MUTANTS = (
     Mutant(
         "a link is dead whose reader waits for the disk",
         "chatd/net/native/link.py",
-        '            life.deadline = float("inf")\n',
+        '            scope.deadline = float("inf")\n',
         "",
         tests("tests/net/native/test_link.py"),
     ),
     Mutant(
         "a peer hears nothing while its reader waits for the disk",
         "chatd/net/native/link.py",
-        "            self._pongs.append(0)\n",
+        "            self._writer.pong(0)\n",
         "",
         tests("tests/net/native/test_link.py"),
     ),
