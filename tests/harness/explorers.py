@@ -136,7 +136,7 @@ class World:
 
     def idle(self) -> bool:
         """Nobody waits for anything any more."""
-        return not any(explorer._rounds for explorer in self.explorers.values())
+        return not any(explorer._explorations for explorer in self.explorers.values())
 
 
 @asynccontextmanager

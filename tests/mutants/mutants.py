@@ -532,8 +532,8 @@ MUTANTS = (
     Mutant(
         "a question goes as far as there are links",
         EXPLORER,
-        "Explore(asking.token, hops - 1, left_ms, own",
-        "Explore(asking.token, hops, left_ms, own",
+        "Explore(exploration.token, hops - 1, left_ms, own",
+        "Explore(exploration.token, hops, left_ms, own",
         tests("tests/net/topology/test_explorer.py::test_a_line_of_thirty_is_found_to_its_end"),
     ),
     Mutant(
