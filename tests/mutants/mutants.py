@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant(
         "a node without its files stops before its outbox is empty",
         "chatd/maintenance.py",
-        "(LEAVE_S if undelivered else STAY_S)",
-        "STAY_S",
+        "(DELIVER_S if undelivered else STOP_AFTER_S)",
+        "STOP_AFTER_S",
         tests("tests/test_maintenance.py"),
     ),
     Mutant(
@@ -501,7 +501,7 @@ MUTANTS = (
     Mutant(
         "faults for a while never end",
         FAULTS,
-        "                self._set(peer, end.comes_back)\n",
+        "                self._set(peer, timed.restored)\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_after_its_time_what_was_before_comes_back"),
     ),
@@ -845,7 +845,7 @@ MUTANTS = (
     Mutant(
         "a limit of open files with which no node can start is tried",
         "chatd/__main__.py",
-        "    if files < _fewest(config):",
+        "    if files < _least_files(config):",
         "    if False:",
         tests("tests/e2e/test_descriptors.py", "-k", "too_low and 12"),
     ),
