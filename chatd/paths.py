@@ -27,7 +27,7 @@ class PathError(ValueError):
 
 
 def valid_name(name: str) -> bool:
-    """Whether `name` follows NAME_RULE. Digits alone would be taken for a slot."""
+    """Whether `name` follows NAME_RULE. Digits alone would be read as a slot."""
     return 0 < len(name) <= NAME_LIMIT and NAME_CHARACTERS.issuperset(name) and not name.isdigit()
 
 

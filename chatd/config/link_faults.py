@@ -171,10 +171,10 @@ def _without_none(amounts: Mapping[str, Amount | None]) -> Changes:
     return {name: amount for name, amount in amounts.items() if amount is not None}
 
 
-def _amount(where: str, key: str, value: object) -> Amount:
+def _amount(label: str, key: str, value: object) -> Amount:
     """Parse the amount of a fault, given as text or as a TOML value. Raises InvalidValue."""
     if key not in KEYS:
-        raise InvalidValue(f"{where}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
+        raise InvalidValue(f"{label}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
     fault = FAULTS[key.rpartition(".")[2]]
     try:
         amount = fault.parse(str(value))
@@ -182,7 +182,7 @@ def _amount(where: str, key: str, value: object) -> Amount:
             return amount
     except ValueError:
         pass
-    raise InvalidValue(f"{where}: {value!r}: expected {fault.allowed}")
+    raise InvalidValue(f"{label}: {value!r}: expected {fault.allowed}")
 
 
 def _words(key: str, amount: Amount | None) -> list[str]:

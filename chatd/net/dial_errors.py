@@ -45,5 +45,5 @@ def _accept_command(refused: HandshakeRefused, own_id: str) -> str:
     """The command that accepts the peer, and on which of the two nodes to give it."""
     if refused.theirs:
         return f"`chatctl peer accept {own_id[:DECIDING_PREFIX]}` there"
-    who = refused.node if refused.peer is None else refused.peer.slot
-    return f"`chatctl peer accept {who}` here"
+    peer = refused.node if refused.peer is None else refused.peer.slot
+    return f"`chatctl peer accept {peer}` here"

@@ -175,7 +175,7 @@ class Dialer:
                 self._registry.set_state(peer, "down", "not reached")
 
     def _forget_unmet_nodes_at(self, address: str) -> None:
-        """The address is a room server: forget native peers that were expected there and have never answered."""
+        """Forget native peers that were expected at the address of a room server and have never answered."""
         for peer in [peer for peer in self._registry if peer.kind == "native" and peer.node is None]:
             if address in peer.persistent_addresses:
                 self._registry.forget(peer)
@@ -201,8 +201,8 @@ class Dialer:
 
     # -- one dial
 
-    async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
-        """Connect; the link is up on return. `why` is "connect" or "redial". Raises DialFailed, HandshakeRefused."""
+    async def _dial(self, wanted: Peer, address: str, dial: str) -> Peer:
+        """Connect; the link is up on return. `dial` is "connect" or "redial". Raises DialFailed, HandshakeRefused."""
         wanted.set_address(address)
         was_persistent = bool(wanted.persistent_addresses)
         if wanted.state != "pending":
@@ -213,14 +213,14 @@ class Dialer:
         if wanted.kind == "plain":
             peer, link = wanted, self._plain_link(stream, wanted, address)
         else:
-            established = await handshake.as_dialer(self._handshake_parts, stream, why, wanted)
+            established = await handshake.as_dialer(self._handshake_parts, stream, dial, wanted)
             peer = established.peer
             link = NativeLink(self._parts, established, direction="out", address=address)
         links.attach(peer, link)
         links.nursery.start_soon(links.serve, peer, link, link.run)
         if was_persistent and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
-        elif why == "connect":
+        elif dial == "connect":
             self._registry.clear_terminated(peer)
         if address in peer.persistent_addresses:
             self._registry.persistent.add(peer, address, lasting=False)

@@ -37,9 +37,9 @@ class Links:
             task_status.started()
             await trio.sleep_forever()
 
-    def start(self, what: str, run: Run) -> None:
-        """Start a task in the nursery of the links. `what` names it in the log if it fails."""
-        self.nursery.start_soon(supervised, what, run)
+    def start(self, label: str, run: Run) -> None:
+        """Start a task in the nursery of the links. `label` names it in the log if it fails."""
+        self.nursery.start_soon(supervised, label, run)
 
     def attach(self, peer: Peer, link: PeerLink) -> None:
         """Record that the link is up; the caller starts `serve` next, with no await in between."""
@@ -65,9 +65,9 @@ class Links:
                 await self._registry.changed.wait()
 
 
-async def supervised(what: str, run: Run) -> None:
+async def supervised(label: str, run: Run) -> None:
     """Run a task. An exception, or a group of them, is logged once and not raised."""
     try:
         await run()
     except* Exception as group:
-        log.error("%s failed: this is a bug in chatd", what, exc_info=group)
+        log.error("%s failed: this is a bug in chatd", label, exc_info=group)

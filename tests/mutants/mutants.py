@@ -508,7 +508,7 @@ MUTANTS = (
     Mutant(
         "connections that are kept silent pile up",
         FAULTS,
-        "                each.close_now()\n",
+        "                other.close_now()\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
     ),

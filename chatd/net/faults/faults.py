@@ -54,7 +54,7 @@ class Faults:
         self._runtime = runtime
         self._registry = registry
         self._configured = {
-            link.peer: _faults_of(link.out, link.in_) for link in map(parse_link_faults, config.link_faults)
+            spec.peer: _faults_of(spec.out, spec.in_) for spec in map(parse_link_faults, config.link_faults)
         }
         self.default: LinkFaults | None = self._configured.pop(OTHER_PEERS, None)
         self._own: dict[int, LinkFaults] = {}  # by stream id: set by `link`
@@ -235,9 +235,9 @@ class Faults:
     def _socket_changed(self, sock: FaultySocket) -> None:
         """Handle a connection that starts to linger (closed by its owner, open underneath) or has ended."""
         if sock.lingers:
-            lingering = [each for each in self._open if each.lingers]
-            for each in lingering[: -LINGERING or None]:
-                each.close_now()
+            lingering = [other for other in self._open if other.lingers]
+            for other in lingering[: -LINGERING or None]:
+                other.close_now()
             return
         self._open.pop(sock, None)
         self._closes += 1

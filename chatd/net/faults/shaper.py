@@ -183,7 +183,7 @@ class Shaper:
         return not self._queue and not self._arrived
 
     def next_at(self, now: float) -> float:
-        """When more bytes come out if nothing else is called; inf for never."""
+        """When more bytes come out without another call; inf for never."""
         if not self._queue:
             return float("inf")
         return self.opens_at(now) if self.is_cut(now) else self._due()

@@ -75,11 +75,11 @@ async def as_dialer(parts: HandshakeParts, stream: trio.SocketStream, dial: str,
 
     async def exchange_hellos(handshake: _Handshake) -> Established:
         registry, node = parts.registry, handshake.node
-        known = registry.by_node(node)
-        if known is not None and known.terminated and dial == "redial":
-            await handshake.refuse("terminated", f"{known.shown} was terminated here", known)
-        if known is not None and known.is_up:
-            await handshake.refuse("duplicate", f"{known.shown} is connected already", known)
+        known_peer = registry.by_node(node)
+        if known_peer is not None and known_peer.terminated and dial == "redial":
+            await handshake.refuse("terminated", f"{known_peer.shown} was terminated here", known_peer)
+        if known_peer is not None and known_peer.is_up:
+            await handshake.refuse("duplicate", f"{known_peer.shown} is connected already", known_peer)
         pending = parts.trust.verdict(node) == "pending"
         await parts.journal.settled()
         await handshake.send(handshake.our_hello(dial), *([Bye("pending")] if pending else []))

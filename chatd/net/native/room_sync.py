@@ -23,7 +23,7 @@ class RoomSync:
         self._must_declare = False  # with the next write
         self._gone: list[Gone] = []
         self._rosters: list[HostedRoom] = []  # their rosters are still to be sent
-        self._unanswered: list[str] = []  # declared rooms whose end the peer must read first
+        self._unanswered: list[str] = []  # declared rooms: the peer must first read the end of its membership
 
     def declare(self) -> None:
         """Send the rooms of the peer that we are in, with the next write."""

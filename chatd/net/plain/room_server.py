@@ -77,7 +77,7 @@ class RoomServerLink(PlainLink):
         await super()._write_all()
 
     async def _send_greeting(self) -> None:
-        """Send our name; wait for the welcome, or WELCOME_S, before anything else is sent."""
+        """Send our name; wait for the welcome, at most WELCOME_S, before the first message."""
         with trio.fail_after(self._config.plain_stall):
             await self._write_command(self._client.greeting)
         with trio.move_on_after(WELCOME_S):

@@ -71,26 +71,26 @@ class NetworkGraph:
             self._links += 1
             report.links[node] = TopologyLink(node, name, state, rtt_ms)
 
-    def topology(self, here: TopologyNode, hops: int, elapsed: float, namer: Namer) -> Topology:
-        """The network so far. `here` is this node, `hops` the limit, `elapsed` seconds."""
-        reported = {here.node: {link.node: link for link in here.links}}
+    def topology(self, own: TopologyNode, hops: int, elapsed: float, namer: Namer) -> Topology:
+        """The network so far. `own` is this node, `hops` the limit, `elapsed` seconds."""
+        reported = {own.node: {link.node: link for link in own.links}}
         reported |= {node: report.links for node, report in self._reports.items()}
-        distances = _distances(here.node, reported)
-        claims = self._claimed_names(here, reported, distances)
+        distances = _distances(own.node, reported)
+        claims = self._claimed_names(own, reported, distances)
         names = namer(claims)
-        nodes = [here, *(self._node_of(node, report, distances) for node, report in self._reports.items())]
+        nodes = [own, *(self._node_of(node, report, distances) for node, report in self._reports.items())]
         nodes += self._unreported(claims, distances, hops)
         nodes = [_with_shown_names(node, names) for node in nodes]
-        nodes.sort(key=lambda node: _sort_key(node, here.node))
+        nodes.sort(key=lambda node: _sort_key(node, own.node))
         all_reported = not self._is_truncated and all(report.whole for report in self._reports.values())
         complete = all_reported and not any(node.status == "silent" for node in nodes)
         return Topology(nodes, complete, round(elapsed * 1000, 3))
 
     def _claimed_names(
-        self, here: TopologyNode, reported: Mapping[str, Mapping[str, TopologyLink]], distances: Mapping[str, int]
+        self, own: TopologyNode, reported: Mapping[str, Mapping[str, TopologyLink]], distances: Mapping[str, int]
     ) -> dict[str, str]:
         """Claimed name of each node: from its own report, else from the reporting node that is nearest to us."""
-        claims = {here.node: here.name} | {node: report.name for node, report in self._reports.items()}
+        claims = {own.node: own.name} | {node: report.name for node, report in self._reports.items()}
         for node in sorted(reported, key=lambda node: (distances.get(node, NODES_MOST), node)):
             for link in reported[node].values():
                 if len(claims) < NODES_MOST:
@@ -130,13 +130,13 @@ def _distances(start: str, reported: Mapping[str, Mapping[str, TopologyLink]]) -
                 edges.setdefault(link.node, set()).add(node)
     distances, frontier = {start: 0}, [start]
     while frontier:
-        reached = {near for node in frontier for near in edges.get(node, ()) if near not in distances}
+        reached = {neighbour for node in frontier for neighbour in edges.get(node, ()) if neighbour not in distances}
         distances.update(dict.fromkeys(reached, distances[frontier[0]] + 1))
         frontier = list(reached)
     return distances
 
 
-def _sort_key(node: TopologyNode, first: str) -> tuple[int, str, str]:
+def _sort_key(node: TopologyNode, asker: str) -> tuple[int, str, str]:
     """Sort key: the asker, then by hops and name; nodes without a known route last."""
     hops = NODES_MOST if node.hops is None else node.hops
-    return -1 if node.node == first else hops, node.name, node.node
+    return -1 if node.node == asker else hops, node.name, node.node

@@ -115,9 +115,9 @@ class Neighbours:
 
     def records(self) -> list[TopologyLink]:
         """Links to native peers; those that are up come first."""
-        near = sorted((peer for peer in self._registry if _is_near(peer)), key=_sort_key)
+        peers = sorted((peer for peer in self._registry if _is_near(peer)), key=_sort_key)
         return [
-            TopologyLink(peer.node or "", peer.name, peer.state, self._round_trip(peer)) for peer in near[:LINKS_MOST]
+            TopologyLink(peer.node or "", peer.name, peer.state, self._round_trip(peer)) for peer in peers[:LINKS_MOST]
         ]
 
     def _round_trip(self, peer: Peer) -> float | None:
