@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
+from chatd.failures import NO_SPACE, StorageFailure, StorageFull, startup_failure
 from chatd.journal.batch import Batch, Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition, select
 from chatd.journal.files import JournalFiles
@@ -73,7 +73,7 @@ class Store:
             raise _startup_failure(path, error) from None
         except OSError as error:
             self._db.close()
-            raise because_of(error, f"journal {path}: {error.strerror}") from None
+            raise startup_failure(error, f"journal {path}: {error.strerror}") from None
 
     def _prepare(self) -> None:
         run = self._db.execute

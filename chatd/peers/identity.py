@@ -11,7 +11,7 @@ import os
 import ssl
 import stat
 
-from chatd.failures import StorageFailure, because_of
+from chatd.failures import StorageFailure, startup_failure
 from chatd.journal.files import inode
 
 log = logging.getLogger("chatd.identity")
@@ -70,7 +70,7 @@ def prepare_state_dir(state_dir: str) -> None:
             _close_to_others(state_dir)
     except OSError as error:
         text = f"the state directory {state_dir} cannot be used: {error.strerror} (--state names another)"
-        raise because_of(error, text) from None
+        raise startup_failure(error, text) from None
 
 
 def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
@@ -95,7 +95,7 @@ def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
             f"{error.filename} is missing while the other half of the identity is there: {_remedy(key, cert)}"
         ) from None
     except OSError as error:
-        raise because_of(error, f"{error.filename or state_dir}: {error.strerror}") from None
+        raise startup_failure(error, f"{error.filename or state_dir}: {error.strerror}") from None
 
 
 def missing_files(state_dir: str) -> list[str]:

@@ -78,15 +78,15 @@ MUTANTS = (
     Mutant(
         "what was not taken is passed over once the journal is back",
         "chatd/net/native/link.py",
-        "self._deaf = self._deaf or self._journal.lost",
-        "self._deaf = self._journal.lost",
+        "self._has_gap = self._has_gap or self._journal.lost",
+        "self._has_gap = self._journal.lost",
         tests("tests/net/native/test_link.py", "tests/integration/test_lost_storage.py"),
     ),
     Mutant(
         "a node without its files stops before its outbox is empty",
         "chatd/maintenance.py",
-        "(LEAVE_S if undelivered else STAY_S)",
-        "STAY_S",
+        "(DELIVER_S if undelivered else STOP_AFTER_S)",
+        "STOP_AFTER_S",
         tests("tests/test_maintenance.py"),
     ),
     Mutant(
@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         "an acknowledgement goes out before the commit",
         INCOMING,
-        'mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
-        'mark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
+        'watermark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
+        'watermark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
         tests("tests/faults/test_promises.py::test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does"),
     ),
     Mutant(
@@ -218,8 +218,8 @@ MUTANTS = (
     Mutant(
         "two links share one send cursor",
         TEXTS,
-        "        self.cursor = self._fed = seq",
-        "        self.cursor = self._fed = max(seq, self._peer.delivery.written)",
+        "        self.position = self._rooms_through = seq",
+        "        self.position = self._rooms_through = max(seq, self._peer.delivery.written)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -419,8 +419,8 @@ MUTANTS = (
     Mutant(
         "nobody is told what retention took from a room",
         TEXTS,
-        "        if below:\n            self._tell_missing",
-        "        if below and not mixed:\n            self._tell_missing",
+        "        if is_below_floor:\n            self._add_missing",
+        "        if is_below_floor and not by_seq:\n            self._add_missing",
         simulation(40, "rooms", "short"),
     ),
     # -- faults on purpose
@@ -499,14 +499,14 @@ MUTANTS = (
     Mutant(
         "faults for a while never end",
         FAULTS,
-        "                self._set(peer, end.comes_back)\n",
+        "                self._set(peer, timed.restored)\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_after_its_time_what_was_before_comes_back"),
     ),
     Mutant(
         "connections that are kept silent pile up",
         FAULTS,
-        "                each.close_now()\n",
+        "                other.close_now()\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
     ),
@@ -530,8 +530,8 @@ MUTANTS = (
     Mutant(
         "a question goes as far as there are links",
         EXPLORER,
-        "Explore(asking.token, hops - 1, left_ms, own",
-        "Explore(asking.token, hops, left_ms, own",
+        "Explore(exploration.token, hops - 1, left_ms, own",
+        "Explore(exploration.token, hops, left_ms, own",
         tests("tests/net/topology/test_explorer.py::test_a_line_of_thirty_is_found_to_its_end"),
     ),
     Mutant(
@@ -687,7 +687,7 @@ MUTANTS = (
     Mutant(
         "who has asked waits on when the link has ended",
         QUERIES,
-        "        for asked in self._asked.values():\n            asked.answered.set()\n",
+        "        for question in self._questions.values():\n            question.answered.set()\n",
         "",
         tests("tests/net/native/test_queries.py::test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked"),
     ),
@@ -744,8 +744,8 @@ MUTANTS = (
     Mutant(
         "a reply is sent with the id that the message has here",
         TEXTS,
-        "re = None if answered is msgspec.UNSET else position_part(answered)",
-        "re = None if answered is msgspec.UNSET else message.re",
+        "re = None if answered_id is msgspec.UNSET else position_part(answered_id)",
+        "re = None if answered_id is msgspec.UNSET else message.re",
         tests("tests/integration/test_ask.py::test_answers_find_their_questions_in_whatever_order_they_come"),
     ),
     Mutant(
@@ -843,7 +843,7 @@ MUTANTS = (
     Mutant(
         "a limit of open files with which no node can start is tried",
         "chatd/__main__.py",
-        "    if files < _fewest(config):",
+        "    if files < _least_files(config):",
         "    if False:",
         tests("tests/e2e/test_descriptors.py", "-k", "too_low and 12"),
     ),
@@ -986,14 +986,14 @@ MUTANTS = (
     Mutant(
         "a link is dead whose reader waits for the disk",
         "chatd/net/native/link.py",
-        '            life.deadline = float("inf")\n',
+        '            scope.deadline = float("inf")\n',
         "",
         tests("tests/net/native/test_link.py"),
     ),
     Mutant(
         "a peer hears nothing while its reader waits for the disk",
         "chatd/net/native/link.py",
-        "            self._pongs.append(0)\n",
+        "            self._writer.pong(0)\n",
         "",
         tests("tests/net/native/test_link.py"),
     ),
