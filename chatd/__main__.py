@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 USAGE = 2
 INTERRUPTED = 130
 MOST_FILES = 65536  # descriptors: more than max_links allows; a higher limit only costs
-OTHER_FILES = 96  # journal, listeners, dialing, standard streams, reserve for operators
-OWN_FILES = 33  # 13 of an idle node, 17 in reserve, one each for a link, a session and the next client
-GARBAGE_AFTER = 20_000  # objects; messages make no garbage, only links and clients do
-ROOM_FILES = 8  # reserve of the room ports, if there are any
+OTHER_FILES = 96  # journal, listeners, dialing, standard streams, and a reserve
+OWN_FILES = 33  # 13 of an idle node, 17 as a reserve, one each for a link, a session and the next client
+GARBAGE_AFTER = 20_000  # objects; messages make no cycles, only links and clients do
+ROOM_FILES = 8  # reserve for room ports, if there are any
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; return the exit status."""
     try:
         return _start(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
@@ -32,7 +32,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 
 
 def _start(argv: "Sequence[str]") -> int:
-    _hold_standard_streams()
+    _open_standard_streams()
     from chatd import __version__
     from chatd.config.flags import parse_flags, usage
     from chatd.config.loading import describe, load
@@ -51,17 +51,17 @@ def _start(argv: "Sequence[str]") -> int:
 
 
 def _run(config: "Config") -> int:
-    """Prepare the process and run a node until it stops; the exit status."""
+    """Prepare the process and run a node until it stops; return the exit status."""
     from chatd import logs
 
     logs.setup(config.log_level, config.log_format)
     os.umask(0o077)
     files = _raise_file_limit()
-    if files < _fewest(config):
+    if files < _least_files(config):
         remedy = "raise ulimit -n or LimitNOFILE"
-        text = f"the limit of open files is {files}, but this node needs at least {_fewest(config)} ({remedy})"
+        text = f"the limit of open files is {files}, but this node needs at least {_least_files(config)} ({remedy})"
         return _fail(OSError(text), USAGE)
-    config = _fit(config, files)
+    config = _fit_max_links(config, files)
     import trio
 
     try:
@@ -82,23 +82,23 @@ async def _run_node(config: "Config") -> None:
     async with trio.open_nursery() as nursery:
 
         def opened(node: Node) -> None:
-            _spare_collections()
-            nursery.start_soon(_heed_signals, node)
+            _collect_garbage_rarely()
+            nursery.start_soon(_handle_signals, node)
 
         await daemon.run(config, Runtime(), opened)
         nursery.cancel_scope.cancel()
 
 
-def _spare_collections() -> None:
-    """Freeze what is in memory now, which stays, and collect garbage rarely."""
+def _collect_garbage_rarely() -> None:
+    """Exclude the objects that exist now from garbage collection, and collect others rarely."""
     import gc
 
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER, 20, 50)
 
 
-async def _heed_signals(node: "Node") -> None:
-    """The first SIGTERM or SIGINT stops the node in order, a second one at once."""
+async def _handle_signals(node: "Node") -> None:
+    """Stop the node in order at the first SIGTERM or SIGINT, and at once at the second one."""
     import logging
     import signal
 
@@ -113,7 +113,7 @@ async def _heed_signals(node: "Node") -> None:
 
 
 def _explain(error: BaseException) -> int:
-    """The exit status for the error that ended the daemon. Prints one line, or a traceback for a bug."""
+    """Print the error that ended the daemon, as one line or, for a bug, as a traceback; return the exit status."""
     import logging
 
     from chatd.failures import StartupFailure
@@ -134,14 +134,14 @@ def _explain(error: BaseException) -> int:
 def _leaves(error: BaseException) -> "Iterator[BaseException]":
     """The errors in nested groups."""
     if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
+        for nested in error.exceptions:
+            yield from _leaves(nested)
     else:
         yield error
 
 
 def _fail(error: BaseException, status: int) -> int:
-    """Print an error on one line; the status."""
+    """Print an error on one line; return the status."""
     from chatd.logs import harmless
 
     _write(2, f"chatd: {harmless(str(error))}\n")
@@ -149,7 +149,7 @@ def _fail(error: BaseException, status: int) -> int:
 
 
 def _write(descriptor: int, text: str) -> int:
-    """Write all of it; 1 if the descriptor is closed."""
+    """Write the whole text; return the exit status: 1 if the descriptor is closed."""
     data = text.encode(errors="backslashreplace")
     try:
         while data:
@@ -159,15 +159,15 @@ def _write(descriptor: int, text: str) -> int:
     return 0
 
 
-def _hold_standard_streams() -> None:
-    """Open closed ones of descriptors 0, 1 and 2: else log lines would go into the next file that is opened."""
+def _open_standard_streams() -> None:
+    """Open those of descriptors 0, 1 and 2 that are closed: else log lines would go into the next opened file."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
 
 
 def _raise_file_limit() -> int:
-    """Raise the limit of open files to the hard limit, at most MOST_FILES; the limit. Often it is only 1024."""
+    """Raise the limit of open files, often only 1024, to the hard limit, at most MOST_FILES; return the new limit."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -178,26 +178,26 @@ def _raise_file_limit() -> int:
     return MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def _fewest(config: "Config") -> int:
+def _least_files(config: "Config") -> int:
     """The lowest limit of open files that leaves a node one link and one session."""
     return OWN_FILES + len(config.listen) + len(config.room_port) + (ROOM_FILES if config.room_port else 0)
 
 
-def _fit(config: "Config", files: int) -> "Config":
+def _fit_max_links(config: "Config", files: int) -> "Config":
     """The configuration with max_links lowered to the free descriptors; sessions get at most half of them."""
     import logging
 
     import msgspec
 
-    left = max(files - OTHER_FILES - len(config.listen) - len(config.room_port), 2)
-    most = left - min(config.sessions, left // 2)
-    if config.max_links <= most:
+    free = max(files - OTHER_FILES - len(config.listen) - len(config.room_port), 2)
+    links = free - min(config.sessions, free // 2)
+    if config.max_links <= links:
         return config
     logging.getLogger("chatd.main").warning(
         "max_links is %d, but the limit of open files is %d: only %d links fit (raise ulimit -n or LimitNOFILE)",
-        *(config.max_links, files, most),
+        *(config.max_links, files, links),
     )
-    return msgspec.structs.replace(config, max_links=most)
+    return msgspec.structs.replace(config, max_links=links)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The accept loop of the peer port, the room ports and the control socket.
 
 Handles a process without free descriptors: `accept` fails then, and clients would wait in the backlog without an
-answer. Spare descriptors are held back to accept and refuse them. Knows nothing about the connections: the caller
+answer. Spare descriptors are held back to accept and refuse them. Knows nothing about the connections: `OnAccept`
 serves or refuses them. `Descriptors` reports a shortage to the log and to `health`.
 """
 
@@ -16,7 +16,7 @@ import trio
 
 RETRY_AFTER_S = 0.1
 ACCEPT_WITHIN_S = 0.1  # the waiting client may have gone meanwhile
-TELL_EVERY_S = 60.0
+LOG_EVERY_S = 60.0
 RECENT_S = 10.0  # a short shortage stays visible to monitors that poll every few seconds
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 HINT = "raise the limit (ulimit -n, LimitNOFILE), or lower max_links and sessions"
@@ -24,30 +24,30 @@ log = logging.getLogger("chatd.acceptor")
 
 
 class OnAccept(Protocol):
-    """Serve a connection. `short`: it got a spare descriptor, since no other was free."""
+    """Serve a connection, or refuse it if `short`: it has a spare descriptor, because no other was free."""
 
     def __call__(self, stream: trio.SocketStream, /, *, short: bool) -> None: ...
 
 
 class Descriptors:
-    """Reports whether this process has free descriptors: in the log once a minute, and as `problem`."""
+    """Reports that this process has no free descriptors: in the log once a minute, and as `problem`."""
 
     def __init__(self) -> None:
         self._logged_at = float("-inf")
         self._short_at = float("-inf")
 
-    def ran_out(self, error: OSError) -> None:
-        """Record that a connection could not be accepted."""
+    def record_failure(self, error: OSError) -> None:
+        """Record that a connection could not be accepted, and log it."""
         now = trio.current_time()
         if error.errno in OUT_OF_DESCRIPTORS:
             self._short_at = now
-        if now - self._logged_at >= TELL_EVERY_S:
+        if now - self._logged_at >= LOG_EVERY_S:
             self._logged_at = now
             log.warning("connections cannot be accepted: %s (%s; logged once a minute)", _reason(error), HINT)
 
     @property
     def problem(self) -> str | None:
-        """The shortage, if there is one or was within RECENT_S."""
+        """The shortage as text, if there is one or was one within RECENT_S; else None."""
         descriptor = _open_spare()
         if descriptor is not None:
             os.close(descriptor)
@@ -59,8 +59,8 @@ class Descriptors:
 class Acceptor:
     """The accept loops of one port or socket, with the spare descriptors that they share.
 
-    Resource handling: used in a `with`, which holds the spares. The caller of `run` closes the listener; `accepted`
-    owns the connection. Error handling: nothing comes out of `run`.
+    Resource handling: a context manager that holds the spares. The caller of `run` closes the listener; `accepted`
+    owns the connection. Error handling: `run` raises nothing.
     """
 
     def __init__(self, descriptors: Descriptors, spares: int) -> None:
@@ -82,7 +82,7 @@ class Acceptor:
             os.close(self._spares.pop())
 
     def refill(self) -> bool:
-        """Open missing spares. False if no descriptors are left for them."""
+        """Open missing spares. False if no descriptors are free for them."""
         while self._open and len(self._spares) < self._most:
             descriptor = _open_spare()
             if descriptor is None:
@@ -107,7 +107,7 @@ class Acceptor:
         try:
             stream = await listener.accept()
         except OSError as error:
-            self._descriptors.ran_out(error)
+            self._descriptors.record_failure(error)
             await trio.lowlevel.wait_readable(listener.socket)  # `accept` fails also while no client waits
             await self._accept_if_possible(listener, accepted)
         else:

@@ -1,10 +1,9 @@
 """The nursery tree of the daemon: open the journal, bind, run, drain. Its indentation is the shutdown order.
 
 The journal is outermost, then the sessions of the control socket, then the links, then the intake: listeners, dialer
-and maintenance. Stopping ends the intake; links say goodbye; `daemon.stop` is the last event; sessions get the events
-that they have not got yet; the journal closes last. From the stop request to the end it takes 5 s at most, whatever
-peers and clients do. Nothing here belongs to the process (signals, umask, garbage collection): several nodes may run
-in one.
+and maintenance. A stop ends the intake; links send their Bye; `daemon.stop` is the last event; sessions get the
+remaining events; the journal closes last. A stop takes at most 5 s, whatever peers and clients do. Knows nothing of the
+process (signals, umask, garbage collection), so that several nodes may run in one. Called by `__main__`.
 """
 
 import fcntl
@@ -21,7 +20,7 @@ from chatd.api.events import DaemonStart, DaemonStop
 from chatd.config.settings import Config
 from chatd.control import unix
 from chatd.control.server import ControlServer
-from chatd.failures import AlreadyRunning, StorageFailure, StorageFull, because_of
+from chatd.failures import AlreadyRunning, StorageFailure, StorageFull, startup_failure
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
 from chatd.node import Node
@@ -29,15 +28,15 @@ from chatd.peers.identity import KEY_FILE, prepare_state_dir
 from chatd.runtime import Runtime
 
 LOCK_FILE = "chatd.lock"
-LOCK_S = 1.0
-LOCK_STEP_S = 0.02
-LAST_COMMIT_S = 1.0
-SESSIONS_S = 1.0
+LOCK_S = 1.0  # to wait for the lock of a node that is stopping
+LOCK_STEP_S = 0.02  # between two attempts
+LAST_COMMIT_S = 1.0  # to commit `daemon.stop`
+SESSIONS_S = 1.0  # for sessions to read the remaining events
 log = logging.getLogger("chatd")
 
 
 async def run(config: Config, runtime: Runtime, opened: Callable[[Node], None] | None = None) -> None:
-    """Run a node until it is told to stop. Raises StartupFailure (in groups) when it cannot start or go on.
+    """Run a node until a stop is requested. Raises StartupFailure (may be in groups) if it cannot start or continue.
 
     `opened` is called with the node once its parts are built, before it binds an address: the caller can stop it.
     """
@@ -65,7 +64,7 @@ async def run(config: Config, runtime: Runtime, opened: Callable[[Node], None] |
 def _refuse_moved_state_directory(config: Config) -> None:
     """Raise AlreadyRunning if a node answers on the socket while the state directory has no key.
 
-    The directory may have been moved away from that node: a new identity would be in the way when it is put back.
+    The directory may have been moved away while that node runs. A new identity would prevent moving it back.
     """
     if not os.path.lexists(os.path.join(config.state, KEY_FILE)):
         unix.refuse_if_answered(config.socket)
@@ -109,7 +108,7 @@ async def _nursery() -> AsyncIterator[trio.Nursery]:
 
 
 async def _run_journal(node: Node, failures: list[StorageFailure]) -> None:
-    """Run the journal; on a storage failure stop in order, so that clients hear of it."""
+    """Run the journal; on a storage failure stop in order, so that clients get the reason."""
     try:
         await node.journal.run()
     except StorageFailure as failure:
@@ -159,7 +158,7 @@ async def _locked(state: str) -> AsyncIterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise because_of(error, f"{path} cannot be opened: {error.strerror}") from None
+        raise startup_failure(error, f"{path} cannot be opened: {error.strerror}") from None
     try:
         deadline = trio.current_time() + LOCK_S
         while not _lock(descriptor):
@@ -177,7 +176,7 @@ def _lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    with suppress(OSError):  # the process number is only for people, and the disk may be full
+    with suppress(OSError):  # the process number is only information, and the disk may be full
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())
     return True

@@ -38,8 +38,8 @@ class AddressInUse(StartupFailure):
     exit_code = 5
 
 
-def because_of(error: OSError, text: str, otherwise: type[StartupFailure] = StorageFailure) -> StartupFailure:
-    """The failure for an OSError at the start: StorageFull, with the remedy, where the disk or quota is full."""
+def startup_failure(error: OSError, text: str, otherwise: type[StartupFailure] = StorageFailure) -> StartupFailure:
+    """The failure for an OSError at the start: StorageFull with its remedy if the disk is full, else `otherwise`."""
     if error.errno in NO_SPACE:
         return StorageFull(f"{text} (make room, then start again)")
     return otherwise(text)

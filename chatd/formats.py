@@ -10,5 +10,5 @@ ID_CHARACTER: Final = "[a-z2-7]"  # base32 in lower case, as in node ids and epo
 NODE_ID_LENGTH: Final = 52
 NODE_ID: Final = re.compile(rf"{ID_CHARACTER}{{{NODE_ID_LENGTH}}}")
 DECIDING_PREFIX: Final = 16  # characters of a node id that no other id can be made to start with (80 bits)
-# Bytes of a Text, Say or Said besides its text, at most (379 today): `frame_bytes` has room for both.
+# Bytes of a Text, Say or Said besides its text, at most (379 today): `frame_bytes` must hold both.
 TEXT_OVERHEAD: Final = 512

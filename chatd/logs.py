@@ -20,7 +20,7 @@ STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"
 
 
 def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
-    """Log records of chatd from `level` upwards to `descriptor` as "text" or "json"; "auto": text on a terminal."""
+    """Log records of chatd from `level` up to `descriptor` as "text" or "json". "auto": text if that is a terminal."""
     text = format == "text" or (format == "auto" and os.isatty(descriptor))
     handler = LineHandler(descriptor)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
@@ -60,12 +60,12 @@ class TextFormatter(logging.Formatter):
         name = record.name.removeprefix("chatd.")
         extra = "".join(f"  {key}={value}" for key, value in _extra(record).items())
         line = harmless(f"{record.levelname.lower():7} {name:9} {record.getMessage()}{extra}")
-        trace = "".join(f"\n  | {harmless(each)}" for each in _traceback(record).splitlines())
+        trace = "".join(f"\n  | {harmless(traceback_line)}" for traceback_line in _traceback(record).splitlines())
         return f"{clock}.{int(record.msecs):03d} {line}{trace}"
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"ts", "level", "logger", "msg"}`, further fields as they were logged, and a traceback as `exc`. ASCII only."""
+    """`{"ts", "level", "logger", "msg"}`, the extra fields of the record, and a traceback as `exc`. ASCII only."""
 
     def format(self, record: logging.LogRecord) -> str:
         second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -109,7 +109,7 @@ class LineHandler(logging.Handler):
         return logging.LogRecord("chatd.logs", logging.WARNING, "", 0, "%d log lines were lost", (self._lost,), None)
 
     def _write(self, line: str) -> bool:
-        """Write as much of the line as the descriptor accepts now; whether that was all."""
+        """Write as much of the line as the descriptor accepts now; return whether that was the whole line."""
         data = (("\n" if self._torn else "") + line + "\n").encode(errors="backslashreplace")
         done = 0
         while done < len(data) and self._ready():

@@ -1,7 +1,7 @@
 """Maintenance: the one periodic task of a node.
 
 Expires messages past their ttl, applies retention, flushes notes that wait for the next commit, and checks that the
-node's files still exist. The write-ahead log needs no work here: commits checkpoint it. Started by `daemon`.
+node's files still exist. Does not touch the write-ahead log: commits checkpoint it. Started by `daemon.py`.
 """
 
 import logging
@@ -16,10 +16,10 @@ from chatd.paths import PathError
 from chatd.peers.identity import missing_files
 
 TICK_S = 1.0
-HURRY_S = 0.1  # shortest round: while retention is behind, or a ttl ends soon
-LOOK_S = 30.0  # between two checks of the files; every round once a journal file was missing
-STAY_S = 3.0  # a node without its journal files keeps running, so that clients and monitors see why it stops
-LEAVE_S = 60.0  # and at most so long while its outbox is not empty
+SHORTEST_S = 0.1  # shortest round: while retention has more to delete, or if a ttl ends soon
+CHECK_S = 30.0  # between two checks of the files; every round while a journal file is missing
+STOP_AFTER_S = 3.0  # without its journal files a node runs this long, so that clients and monitors see the reason
+DELIVER_S = 60.0  # and at most this long while its outbox is not empty
 log = logging.getLogger("chatd")
 
 
@@ -32,14 +32,14 @@ async def run(node: Node, bind_again: Callable[[], Awaitable[None]]) -> None:
         began = trio.current_time()
         states.expire()
         journal.flush()
-        hurry = await _delete(retention, began + TICK_S)
+        more_to_delete = await _delete(retention, began + TICK_S)
         await files.check()
-        due = min(began + TICK_S, max(states.next_expiry, began + HURRY_S))
-        await trio.sleep_until(began + HURRY_S if hurry else due)
+        due = min(began + TICK_S, max(states.next_expiry, began + SHORTEST_S))
+        await trio.sleep_until(began + SHORTEST_S if more_to_delete else due)
 
 
 async def _delete(retention: Retention, until: float) -> bool:
-    """Apply retention in steps until it is done or the next round is due; whether it took more than one step."""
+    """Apply retention in steps until it is done or the next round is due; return whether it took several steps."""
     steps = 0
     while await retention.step() and trio.current_time() < until:
         steps += 1
@@ -56,17 +56,17 @@ class Files:
     def __init__(self, node: Node, bind_again: Callable[[], Awaitable[None]]) -> None:
         self._node = node
         self._bind_again = bind_again
-        self._look_at = trio.current_time() + LOOK_S
+        self._next_check = trio.current_time() + CHECK_S
         self._lost_at: float | None = None
 
     async def check(self) -> None:
-        """Check what is due; called every round."""
-        journal, due = self._node.journal, trio.current_time() >= self._look_at
+        """Run the checks that are due; called every round."""
+        journal, due = self._node.journal, trio.current_time() >= self._next_check
         if due or journal.store.files.is_in_doubt:
             await journal.check_files()
         self._stop_if_lost()
         if due:
-            self._look_at = trio.current_time() + LOOK_S
+            self._next_check = trio.current_time() + CHECK_S
             self._report("identity", await self._check_identity())
             self._report("socket", await self._check_socket())
 
@@ -79,7 +79,7 @@ class Files:
         if self._lost_at is None:
             self._lost_at = now
             log.warning("nothing new is accepted; this node delivers its outbox (%d messages) and stops", undelivered)
-        if now >= self._lost_at + (LEAVE_S if undelivered else STAY_S):
+        if now >= self._lost_at + (DELIVER_S if undelivered else STOP_AFTER_S):
             node.request_stop("storage_lost")
 
     async def _check_identity(self) -> str:
@@ -96,6 +96,6 @@ class Files:
             return str(error)
         return ""
 
-    def _report(self, where: str, what: str) -> None:
-        if self._node.set_problem(where, what) and what:
-            log.warning("%s", what)
+    def _report(self, subject: str, problem: str) -> None:
+        if self._node.set_problem(subject, problem) and problem:
+            log.warning("%s", problem)

@@ -1,6 +1,7 @@
 """Node: one running chatd. `Node.open` builds every part exactly once and the node owns them; it decides nothing.
 
-It opens what is on disk, but no socket and no task: `daemon.py` binds and runs the parts, `control/` calls them.
+`open` reads the state directory and opens no socket and no task: `daemon.py` binds and runs the parts, `control/` calls
+them.
 """
 
 import os
@@ -19,7 +20,7 @@ from chatd.net.faults.faults import Faults
 from chatd.net.links import Links
 from chatd.net.listener import Listener
 from chatd.net.native.handshake import HandshakeParts
-from chatd.net.native.link import LinkParts
+from chatd.net.native.parts import LinkParts
 from chatd.net.room_updates import RoomUpdates
 from chatd.net.roomport.port import RoomPorts
 from chatd.net.topology.explorer import Explorer
@@ -39,11 +40,11 @@ class Node:
     """The parts of one node.
 
     Resource handling: owns the journal and the bound sockets; `close` releases them. Error handling: `open` raises
-    StartupFailure where the state directory cannot be used.
+    StartupFailure if the state directory cannot be used.
     """
 
     def __init__(self, config: Config, runtime: Runtime, identity: Identity, store: Store, now: float) -> None:
-        """Blocking: reads the journal. `now` is trio's clock, which a thread cannot ask for."""
+        """Blocking: reads the journal. `now` is trio's clock, which a worker thread cannot read."""
         self.version = __version__
         self.config = config
         self.runtime = runtime
@@ -63,9 +64,9 @@ class Node:
         self.traces = MessageTraces(self.journal, self.registry, self.chat, self.router, self.consumers)
         self._build_net()
         self.started = now  # trio's clock
-        self.scope = trio.CancelScope()  # everything that runs; `stop_at_once` cancels it
+        self.scope = trio.CancelScope()  # around the whole node; `stop_at_once` cancels it
         self.stop_reason = ""
-        self.problems: dict[str, str] = {}  # what maintenance has found wrong, by subject; `health` reports it
+        self.problems: dict[str, str] = {}  # problems found by maintenance, by subject; `health` reports them
         self._stop = trio.Event()
 
     def _build_net(self) -> None:
@@ -98,7 +99,7 @@ class Node:
         self.room_ports = RoomPorts(config, runtime, self.journal, self.hosted_rooms, self.posting, self.links)
 
     def _link_down(self, peer: Peer, link: PeerLink) -> None:
-        """Tell the parts that remember links and connected peers that a link has ended."""
+        """Notify the parts that remember links and connected peers that a link has ended."""
         self.explorer.link_down(link)
         if not peer.links:
             self.joined_rooms.host_disconnected(peer)
@@ -128,13 +129,13 @@ class Node:
         self.journal.close()
 
     def set_problem(self, subject: str, text: str) -> bool:
-        """Record a problem for `health`, or its end with an empty text; whether it has changed."""
+        """Record a problem for `health`, or its end with an empty text; return whether it has changed."""
         before = self.problems.pop(subject, "")
         if text:
             self.problems[subject] = text
         return text != before
 
-    # -- the end
+    # -- stopping
 
     def request_stop(self, reason: str) -> None:
         """Stop in order. The first reason stays."""

@@ -27,7 +27,7 @@ class PathError(ValueError):
 
 
 def valid_name(name: str) -> bool:
-    """Whether `name` follows NAME_RULE. Digits alone would be taken for a slot."""
+    """Whether `name` follows NAME_RULE. Digits alone would be read as a slot."""
     return 0 < len(name) <= NAME_LIMIT and NAME_CHARACTERS.issuperset(name) and not name.isdigit()
 
 
@@ -41,7 +41,7 @@ def node_of(flag: str | None, env: "Mapping[str, str]") -> str:
 
 def socket_path(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]", uid: int) -> str:
     """The socket that the daemon binds. Raises PathError."""
-    return _given_socket(node_flag, socket_flag, env) or _bindable(
+    return _named_socket(node_flag, socket_flag, env) or _check_length(
         os.path.join(_socket_directory(env, uid), node_of(node_flag, env) + ".sock")
     )
 
@@ -51,50 +51,50 @@ def socket_candidates(node_flag: str | None, socket_flag: str | None, env: "Mapp
 
     A `chatd-UID` in the temporary directory that belongs to another user is left out.
     """
-    given = _given_socket(node_flag, socket_flag, env)
+    given = _named_socket(node_flag, socket_flag, env)
     if given is not None:
         return [given]
     own, system = socket_path(node_flag, None, env, uid), os.path.join(RUN_DIRECTORY, node_of(node_flag, env) + ".sock")
-    trusted = [own] if _foreign(os.path.dirname(own), uid) is None else []
+    trusted = [own] if _distrust_reason(os.path.dirname(own), uid) is None else []
     return trusted if own == system else [*trusted, system]
 
 
 def state_dir(node_flag: str | None, state_flag: str | None, env: "Mapping[str, str]", uid: int) -> str:
     """The directory of key, certificate, journal and lock. Raises PathError."""
     if state_flag is not None:
-        return _path(state_flag, "--state")
+        return _absolute(state_flag, "--state")
     given = env.get("CHATD_STATE") if node_flag is None else None
     if given:
-        return _path(given, "CHATD_STATE")
+        return _absolute(given, "CHATD_STATE")
     managed = env.get("STATE_DIRECTORY", "").partition(":")[0]  # systemd gives a list
     if managed:
-        return _path(managed, "STATE_DIRECTORY")
+        return _absolute(managed, "STATE_DIRECTORY")
     node = node_of(node_flag, env)
     if uid == 0:
         return os.path.join(SYSTEM_STATE, node)
-    return os.path.join(_base(env, "XDG_STATE_HOME", ".local/state", "--state"), "chatd", node)
+    return os.path.join(_xdg_directory(env, "XDG_STATE_HOME", ".local/state", "--state"), "chatd", node)
 
 
 def config_files(node_flag: str | None, config_flag: str | None, env: "Mapping[str, str]") -> list[str]:
     """The configuration files to try; the first that exists is used. A named one is the only one. Raises PathError."""
     if config_flag is not None:
-        return [_path(config_flag, "--config")]
+        return [_absolute(config_flag, "--config")]
     given = env.get("CHATD_CONFIG") if node_flag is None else None
     if given:
-        return [_path(given, "CHATD_CONFIG")]
+        return [_absolute(given, "CHATD_CONFIG")]
     name = node_of(node_flag, env) + ".toml"
     system = os.path.join(SYSTEM_CONFIG, name)
     try:
-        return [system, os.path.join(_base(env, "XDG_CONFIG_HOME", ".config", "--config"), "chatd", name)]
+        return [system, os.path.join(_xdg_directory(env, "XDG_CONFIG_HOME", ".config", "--config"), "chatd", name)]
     except PathError:  # without a home there is only the system's file
         return [system]
 
 
 def ensure_socket_dir(path: str, uid: int) -> None:
-    """Make the directory of the socket at `path`, for the daemon. Raises PathError.
+    """Create the directory of the socket at `path`, for the daemon. Raises PathError.
 
     `chatd-UID` in the temporary directory must be our own and closed to others, because any user can create it first.
-    The system's directory is 0755: the mode of the socket decides who may connect. Any other is made with 0700.
+    The system's directory gets mode 0755, because the mode of the socket decides who may connect; others get 0700.
     """
     directory = os.path.dirname(path)
     try:
@@ -103,24 +103,24 @@ def ensure_socket_dir(path: str, uid: int) -> None:
             os.chmod(directory, 0o755 if directory == RUN_DIRECTORY else 0o700)
         except FileExistsError:
             pass
-        found = os.stat(directory)
+        status = os.stat(directory)
     except OSError as error:
         raise PathError(
             f"the directory of the socket, {directory}, cannot be made: {error.strerror} (--socket names another)"
         ) from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise PathError(f"the directory of the socket, {directory}, is not a directory (--socket names another)")
-    reason = _foreign(directory, uid)
+    reason = _distrust_reason(directory, uid)
     if reason is not None:
         raise PathError(f"the directory of the socket, {directory}, {reason}: remove it, or name another with --socket")
 
 
-def _given_socket(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]") -> str | None:
+def _named_socket(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]") -> str | None:
     """The socket named by the flag or, without `-n`, by the variable."""
     if socket_flag is not None:
-        return _bindable(_path(socket_flag, "--socket"))
+        return _check_length(_absolute(socket_flag, "--socket"))
     given = env.get("CHATD_SOCKET") if node_flag is None else None
-    return _bindable(_path(given, "CHATD_SOCKET")) if given else None
+    return _check_length(_absolute(given, "CHATD_SOCKET")) if given else None
 
 
 def _socket_directory(env: "Mapping[str, str]", uid: int) -> str:
@@ -132,24 +132,24 @@ def _socket_directory(env: "Mapping[str, str]", uid: int) -> str:
     return os.path.join(os.path.abspath(env.get("TMPDIR") or "/tmp"), f"chatd-{uid}")
 
 
-def _foreign(directory: str, uid: int) -> str | None:
+def _distrust_reason(directory: str, uid: int) -> str | None:
     """Why a `chatd-UID` in the temporary directory cannot be trusted; None if it can, or does not exist."""
     if os.path.basename(directory) != f"chatd-{uid}":
         return None
     try:
-        found = os.lstat(directory)
+        status = os.lstat(directory)
     except OSError:
         return None
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         return "is not a directory"
-    if found.st_uid != uid:
-        return f"belongs to somebody else (uid {found.st_uid})"
-    if found.st_mode & 0o077:
-        return f"is open to others (mode {found.st_mode & 0o777:04o})"
+    if status.st_uid != uid:
+        return f"belongs to somebody else (uid {status.st_uid})"
+    if status.st_mode & 0o077:
+        return f"is open to others (mode {status.st_mode & 0o777:04o})"
     return None
 
 
-def _base(env: "Mapping[str, str]", variable: str, below_home: str, flag: str) -> str:
+def _xdg_directory(env: "Mapping[str, str]", variable: str, below_home: str, flag: str) -> str:
     """An XDG base directory. As specified, relative paths in the variable are ignored."""
     given = env.get(variable, "")
     if os.path.isabs(given):
@@ -160,13 +160,13 @@ def _base(env: "Mapping[str, str]", variable: str, below_home: str, flag: str) -
     return os.path.join(home, below_home)
 
 
-def _path(text: str, source: str) -> str:
+def _absolute(text: str, source: str) -> str:
     if not text or "\0" in text:
         raise PathError(f"{source}: {text!r} is no path")
     return os.path.abspath(text)
 
 
-def _bindable(path: str) -> str:
+def _check_length(path: str) -> str:
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_LIMIT:
         raise PathError(f"the socket path is {length} bytes long, the limit is {SOCKET_PATH_LIMIT}: {path}")

@@ -45,20 +45,20 @@ class Runtime:
         return time.time()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """Run blocking work in a worker thread; a cancelled caller still waits for its end."""
+        """Run blocking work in a worker thread; a cancelled caller still waits until it ends."""
         return await trio.to_thread.run_sync(function, *args, limiter=self._threads)
 
     async def dial(self, host: str, port: int) -> trio.SocketStream:
         """Connect to the first address of `host` that answers. Raises DialFailed with a reason for each address."""
         try:
-            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            resolved = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise DialFailed([(f"{host}:{port}", f"the name cannot be resolved ({_reason(error)})")]) from None
         try:
             stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=STAGGER_S)
         except OSError as error:
-            raise DialFailed(_attempts(error, found)) from None
-        prepare(stream)
+            raise DialFailed(_attempts(error, resolved)) from None
+        enable_keepalive(stream)
         return stream
 
     async def listen(self, host: str, port: int) -> trio.SocketListener:
@@ -77,16 +77,16 @@ class Runtime:
         return trio.SocketListener(sock)
 
 
-def prepare(stream: trio.SocketStream) -> None:
+def enable_keepalive(stream: trio.SocketStream) -> None:
     """Enable keepalive; trio has disabled Nagle's algorithm already."""
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE:
         stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _attempts(error: OSError, found: Sequence[tuple[object, ...]]) -> list[tuple[str, str]]:
+def _attempts(error: OSError, resolved: Sequence[tuple[object, ...]]) -> list[tuple[str, str]]:
     """(address, reason) of each attempt, in the order of the resolved addresses."""
-    addresses = list(dict.fromkeys(_shown(entry[4]) for entry in found))
+    addresses = list(dict.fromkeys(_format_sockaddr(entry[4]) for entry in resolved))
     causes = (
         error.__cause__.exceptions if isinstance(error.__cause__, BaseExceptionGroup) else [error.__cause__ or error]
     )
@@ -96,7 +96,7 @@ def _attempts(error: OSError, found: Sequence[tuple[object, ...]]) -> list[tuple
     return list(zip(addresses, reasons, strict=True))
 
 
-def _shown(sockaddr: object) -> str:
+def _format_sockaddr(sockaddr: object) -> str:
     host, port = sockaddr[:2]  # type: ignore[index]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 

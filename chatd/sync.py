@@ -1,4 +1,4 @@
-"""Waker and Broadcast: how tasks wake each other. Both carry no data, the woken task looks at the state again.
+"""Waker and Broadcast: how tasks wake each other. Both carry no data: the woken task checks the state again.
 
 Used by every layer above; knows no other module of chatd.
 """

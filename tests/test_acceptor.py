@@ -132,7 +132,7 @@ async def test_a_shortage_is_logged_once_a_minute_with_what_to_do(
 ) -> None:
     descriptors = Descriptors()
     for _ in range(1200):
-        descriptors.ran_out(OSError(errno.EMFILE, "Too many open files"))
+        descriptors.record_failure(OSError(errno.EMFILE, "Too many open files"))
         await trio.sleep(0.1)
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "out of file descriptors (raise the limit (ulimit -n, LimitNOFILE)" in caplog.text

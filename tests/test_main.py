@@ -71,7 +71,7 @@ def test_a_daemon_that_stops_is_0_and_got_the_configuration(monkeypatch: pytest.
 
 
 def test_the_first_signal_stops_in_order_and_a_second_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_spare_collections", lambda: None)
+    monkeypatch.setattr(command, "_collect_garbage_rarely", lambda: None)
     done, asked = trio.open_memory_channel[str](10)
 
     class Stopped:
@@ -143,7 +143,7 @@ def test_an_interrupt_while_modules_load_is_130(monkeypatch: pytest.MonkeyPatch)
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "_hold_standard_streams", interrupt)
+    monkeypatch.setattr(command, "_open_standard_streams", interrupt)
     assert command.main([]) == 130
 
 
@@ -202,7 +202,7 @@ def test_nobody_is_told_when_nobody_reads_the_help() -> None:
 
 def test_standard_streams_that_were_closed_are_not_given_to_the_next_file() -> None:
     code = (
-        "import os; from chatd.__main__ import _hold_standard_streams as hold\n"
+        "import os; from chatd.__main__ import _open_standard_streams as hold\n"
         "out = os.dup(1)\n"
         "for each in (0, 1, 2): os.close(each)\n"
         "hold()\n"
@@ -249,7 +249,7 @@ def test_there_are_as_many_links_as_there_are_descriptors_for(
     files: int, sessions: int, links: int, fits: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = load(["--sessions", str(sessions), "--max-links", str(links)], {}).config
-    assert command._fit(config, files).max_links == fits
+    assert command._fit_max_links(config, files).max_links == fits
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == (fits < links)
     assert all(f"max_links is {links}," in text and f"only {fits} links fit" in text for text in told)

@@ -163,7 +163,7 @@ async def test_a_journal_at_rest_that_is_gone_is_noticed_and_the_node_stops_when
         assert not kept.journal.lost
         await trio.sleep(1)
         assert kept.journal.lost
-        await trio.sleep(maintenance.STAY_S - 1)
+        await trio.sleep(maintenance.STOP_AFTER_S - 1)
         assert not kept.stops
         await trio.sleep(2)
         assert kept.stops[0] == "storage_lost"
@@ -177,7 +177,7 @@ async def test_what_is_owed_gets_a_minute_to_be_delivered(kept: Kept, autojump_c
     async with kept_up(kept):
         await trio.sleep(32.5)
         assert kept.journal.lost
-        await trio.sleep(maintenance.LEAVE_S - 1)
+        await trio.sleep(maintenance.DELIVER_S - 1)
         assert not kept.stops
         await trio.sleep(2)
         assert kept.stops

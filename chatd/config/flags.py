@@ -1,4 +1,7 @@
-"""The command line of the daemon: parses flags and prints `--help`, both from the table of settings."""
+"""The command line of the daemon: parses flags and formats `--help`, both from the table of settings.
+
+Knows no other source of settings. Called by `__main__` and `loading.py`.
+"""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -30,13 +33,13 @@ and the variable."""
 
 
 class Flags(msgspec.Struct):
-    """The parsed command line: the action, and for each setting its texts in the order given."""
+    """The parsed command line: the action, and the texts of each given setting, in order."""
 
     action: str = "run"  # "run" | "check" | "help" | "version"
     texts: dict[str, list[str]] = {}
 
     def last(self, name: str) -> str | None:
-        """The text that counts for a setting with a single value."""
+        """The last text of a setting, which counts if it has a single value; None if it is not given."""
         return self.texts[name][-1] if name in self.texts else None
 
 
@@ -76,11 +79,11 @@ def usage() -> str:
     for group in GROUPS:
         lines += ["", f"{group}:"]
         for name in (name for name, setting in SETTINGS.items() if setting.group == group):
-            lines += _explain(name)
+            lines += _help_lines(name)
     return "\n".join(lines) + "\n"
 
 
-def _explain(name: str) -> list[str]:
+def _help_lines(name: str) -> list[str]:
     kind = SETTINGS[name].kind
     flag = f"  {'-n, ' if name == 'node' else ''}{flag_of(name)}{'' if kind.switch else ' '}{kind.metavar}"
     default = _default(name)
@@ -91,7 +94,7 @@ def _explain(name: str) -> list[str]:
 
 
 def _default(name: str) -> str:
-    """The default as a flag would give it; empty if it is computed or empty."""
+    """The default as text for a flag; empty if it is computed or empty."""
     field = next(field for field in msgspec.structs.fields(Config) if field.name == name)
     value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
     values = value if isinstance(value, list) else [] if value is msgspec.NODEFAULT else [value]

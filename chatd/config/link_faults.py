@@ -1,7 +1,7 @@
 """Fault specifications as text, e.g. `bob delay=200ms out.loss=5% in.cut`.
 
 `FAULTS` is the table: how each fault is parsed, limited and shown. Flags, variables, the configuration file and the
-method `link` all use it. `net/faults/` applies the faults.
+control methods all use it. `net/faults/` applies the faults.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from chatd.config.values import (
-    Explained,
+    InvalidValue,
     Kind,
     format_duration,
     format_size,
@@ -50,7 +50,7 @@ class FaultSpec(NamedTuple):
     allowed: str
 
     def allows(self, amount: Amount) -> bool:
-        """Whether the amount is within bounds; 0 always is, it ends the fault."""
+        """Whether the amount is within bounds. 0 always is: it ends the fault."""
         return not amount or self.least <= amount <= self.most
 
 
@@ -72,7 +72,7 @@ def format_rate(rate: Amount) -> str:
 
 
 def parse_share(text: str) -> float:
-    """A share from 0 to less than 1 of `5%` or `0.05`. Raises ValueError."""
+    """Parse `5%` or `0.05` as a share from 0 to less than 1. Raises ValueError."""
     match = SHARE.fullmatch(text)
     share = float(match[1]) / (100 if match[2] else 1) if match else 1.0
     if share >= 1:
@@ -112,9 +112,9 @@ KEYS = [*FAULTS, *(f"{direction}.{name}" for direction in DIRECTIONS for name in
 
 
 def parse_link_faults(text: str) -> PeerFaults:
-    """Parse `bob delay=200ms cut out.loss=5%`. Raises Explained."""
+    """Parse `bob delay=200ms cut out.loss=5%`. Raises InvalidValue."""
     peer, *words = text.split() or [""]
-    return _setting(peer, (_entry(word) for word in words))
+    return _peer_faults(peer, (_entry_of_word(word) for word in words))
 
 
 def format_link_faults(setting: PeerFaults) -> str:
@@ -123,58 +123,58 @@ def format_link_faults(setting: PeerFaults) -> str:
     for name in FAULTS:
         out, in_ = setting.out.get(name), setting.in_.get(name)
         if out == in_:
-            words += _shown(name, out)
+            words += _words(name, out)
         else:
-            words += _shown(f"out.{name}", out) + _shown(f"in.{name}", in_)
+            words += _words(f"out.{name}", out) + _words(f"in.{name}", in_)
     return " ".join(words)
 
 
 def texts_of_tables(table: Mapping[str, object]) -> list[str]:
-    """Texts for `parse_link_faults` from the tables `[link_faults.bob]`, `[link_faults.bob.out]` … Raises Explained."""
-    return [format_link_faults(_setting(peer, _entries(peer, faults))) for peer, faults in table.items()]
+    """Texts for `parse_link_faults` from TOML tables, e.g. `[link_faults.bob.out]`. Raises InvalidValue."""
+    return [format_link_faults(_peer_faults(peer, _entries_of_table(peer, faults))) for peer, faults in table.items()]
 
 
-def _entry(word: str) -> tuple[str, object]:
+def _entry_of_word(word: str) -> tuple[str, object]:
     key, equals, amount = word.partition("=")
     return key, True if key.endswith("cut") and not equals else amount
 
 
-def _entries(peer: str, faults: object) -> Iterator[tuple[str, object]]:
-    """Keys and values of a peer's table; keys of inner tables become e.g. `out.delay`."""
+def _entries_of_table(peer: str, faults: object) -> Iterator[tuple[str, object]]:
+    """Keys and values of a peer's TOML table; keys of inner tables become e.g. `out.delay`."""
     if not isinstance(faults, dict):
-        raise Explained(f"{peer}: {faults!r}: expected a table, like [link_faults.{peer}] with delay = '200ms'")
+        raise InvalidValue(f"{peer}: {faults!r}: expected a table, like [link_faults.{peer}] with delay = '200ms'")
     for key, value in faults.items():
         if not isinstance(value, dict):
             yield key, value
         elif key in DIRECTIONS:
             yield from ((f"{key}.{name}", amount) for name, amount in value.items())
         else:
-            raise Explained(f"{peer}.{key}: only out and in are tables here; a peer with a dot is written in quotes")
+            raise InvalidValue(f"{peer}.{key}: only out and in are tables here; a peer with a dot is written in quotes")
 
 
-def _setting(peer: str, entries: Iterable[tuple[str, object]]) -> PeerFaults:
-    """Merge entries: a fault of one direction wins over one of both. Raises Explained."""
+def _peer_faults(peer: str, entries: Iterable[tuple[str, object]]) -> PeerFaults:
+    """Merge entries: a fault of one direction wins over one of both. Raises InvalidValue."""
     if not PEER.fullmatch(peer):
-        raise Explained(f"{peer!r} is no peer: expected {PEER_RULE}")
+        raise InvalidValue(f"{peer!r} is no peer: expected {PEER_RULE}")
     amounts: Changes = {}
     for key, value in entries:
         if key in amounts:
-            raise Explained(f"{peer}.{key} is given twice")
+            raise InvalidValue(f"{peer}.{key} is given twice")
         amounts[key] = _amount(f"{peer}.{key}", key, value)
     if not amounts:
-        raise Explained(f"{peer}: it is given no faults; write it like `{peer} delay=200ms loss=5%`")
+        raise InvalidValue(f"{peer}: it is given no faults; write it like `{peer} delay=200ms loss=5%`")
     out, in_ = ({name: amounts.get(f"{side}.{name}", amounts.get(name)) for name in FAULTS} for side in DIRECTIONS)
-    return PeerFaults(peer, _named(out), _named(in_))
+    return PeerFaults(peer, _without_none(out), _without_none(in_))
 
 
-def _named(amounts: Mapping[str, Amount | None]) -> Changes:
+def _without_none(amounts: Mapping[str, Amount | None]) -> Changes:
     return {name: amount for name, amount in amounts.items() if amount is not None}
 
 
-def _amount(where: str, key: str, value: object) -> Amount:
-    """Parse the amount of a fault, given as text or as a TOML value. Raises Explained."""
+def _amount(label: str, key: str, value: object) -> Amount:
+    """Parse the amount of a fault, given as text or as a TOML value. Raises InvalidValue."""
     if key not in KEYS:
-        raise Explained(f"{where}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
+        raise InvalidValue(f"{label}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
     fault = FAULTS[key.rpartition(".")[2]]
     try:
         amount = fault.parse(str(value))
@@ -182,10 +182,10 @@ def _amount(where: str, key: str, value: object) -> Amount:
             return amount
     except ValueError:
         pass
-    raise Explained(f"{where}: {value!r}: expected {fault.allowed}")
+    raise InvalidValue(f"{label}: {value!r}: expected {fault.allowed}")
 
 
-def _shown(key: str, amount: Amount | None) -> list[str]:
+def _words(key: str, amount: Amount | None) -> list[str]:
     """`KEY=AMOUNT` as a list; empty if the fault is not given."""
     if amount is None:
         return []

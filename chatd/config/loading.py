@@ -1,7 +1,7 @@
 """Loads the configuration: defaults < configuration file < CHATD_* variables < flags, for every setting alike.
 
 Reads only the given arguments, the given environment and one file. Every source is validated, even if another one wins,
-so that a mistake is found at once.
+so that a mistake is reported at once. Called by `__main__`.
 """
 
 import json
@@ -15,16 +15,21 @@ from chatd import paths
 from chatd.config.flags import Flags, flag_of, parse_flags
 from chatd.config.link_faults import parse_link_faults
 from chatd.config.settings import SETTINGS, Config, ConfigError
-from chatd.config.values import Explained, Kind, format_address, nearest, parse_room_port
+from chatd.config.values import InvalidValue, Kind, format_address, nearest, parse_room_port
 from chatd.formats import TEXT_OVERHEAD
 
 VARIABLES = {f"CHATD_{name.upper()}": name for name in SETTINGS}
 NOT_IN_FILES = {"node", "config"}  # they select the file
-OF_ONE_NODE = {"node", "config", "socket", "state"}  # with `-n`, the variables of these belong to another node
+NODE_SPECIFIC = {
+    "node",
+    "config",
+    "socket",
+    "state",
+}  # with `-n`, variables for these are ignored: they are meant for another node
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A valid configuration; `origins` names the source of each field's value."""
+    """A valid configuration; `origins`: source of the value, by field."""
 
     config: Config
     origins: dict[str, str]
@@ -59,7 +64,9 @@ def describe(loaded: Loaded) -> str:
 def _merge(flags: Flags, env: Mapping[str, str], uid: int) -> Loaded:
     node_flag = flags.last("node")
     node = paths.node_of(node_flag, env)
-    file, from_file = _file_layer(paths.config_files(node_flag, flags.last("config"), env), named=_named(flags, env))
+    file, from_file = _file_layer(
+        paths.config_files(node_flag, flags.last("config"), env), named=_is_file_named(flags, env)
+    )
     values: dict[str, object] = {}
     origins = dict.fromkeys(SETTINGS, "default")
     for layer in (from_file, _variable_layer(env, node_given=node_flag is not None), _flag_layer(flags)):
@@ -81,7 +88,7 @@ def _merge(flags: Flags, env: Mapping[str, str], uid: int) -> Loaded:
     return Loaded(config, origins)
 
 
-def _named(flags: Flags, env: Mapping[str, str]) -> bool:
+def _is_file_named(flags: Flags, env: Mapping[str, str]) -> bool:
     """Whether the configuration file was named explicitly, so that it must exist."""
     return "config" in flags.texts or ("node" not in flags.texts and bool(env.get("CHATD_CONFIG")))
 
@@ -91,7 +98,7 @@ def _flag_layer(flags: Flags) -> _Layer:
 
 
 def _variable_layer(env: Mapping[str, str], *, node_given: bool) -> _Layer:
-    """Settings from variables. Empty ones count as unset; with `-n`, those in OF_ONE_NODE are ignored."""
+    """Settings from variables. Empty ones count as unset; with `-n`, those in NODE_SPECIFIC are ignored."""
     texts, label = {}, {}
     for variable, text in env.items():
         if not variable.startswith("CHATD_"):
@@ -99,7 +106,7 @@ def _variable_layer(env: Mapping[str, str], *, node_given: bool) -> _Layer:
         if variable not in VARIABLES:
             raise ConfigError(f"{variable}: no such variable{nearest(variable, VARIABLES)}")
         name = VARIABLES[variable]
-        if text and not (node_given and name in OF_ONE_NODE):
+        if text and not (node_given and name in NODE_SPECIFIC):
             texts[name], label[name] = [text], variable
     return _Layer(texts, label)
 
@@ -134,11 +141,11 @@ def _file_texts(path: str, table: dict[str, object]) -> tuple[dict[str, list[str
 
 
 def _value_texts(source: str, kind: Kind, value: object) -> list[str]:
-    """A TOML value as texts, the form of flags and variables. Raises Explained."""
+    """A TOML value as texts, the form of flags and variables. Raises InvalidValue."""
     if isinstance(value, dict) and kind.tables is not None:
         try:
             return kind.tables(value)
-        except Explained as error:
+        except InvalidValue as error:
             raise ConfigError(f"{source}.{error}") from None
     elements = value if kind.many and isinstance(value, list) else [value]
     for element in elements:
@@ -153,7 +160,7 @@ def _parse(kind: Kind, texts: list[str], source: str) -> object:
     for part in parts:
         try:
             values.append(kind.parse(part))
-        except Explained as error:
+        except InvalidValue as error:
             raise ConfigError(f"{source}: {error}") from None
         except ValueError:
             raise ConfigError(f"{source}: {part!r}: expected {kind.allowed}") from None
@@ -166,12 +173,12 @@ def _check(config: Config) -> None:
         raise ConfigError("listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)")
     _check_room_ports(config)
     _check_faults(config)
-    for low, high, room in (
+    for low, high, overhead in (
         ("text_bytes", "frame_bytes", TEXT_OVERHEAD),
         ("ping_after", "dead_after", 0),
         ("redial_min", "redial_max", 0),
     ):
-        least = getattr(config, low) + room
+        least = getattr(config, low) + overhead
         if getattr(config, high) < least:
             show = SETTINGS[high].kind.show
             raise ConfigError(
@@ -182,26 +189,26 @@ def _check(config: Config) -> None:
 
 def _check_room_ports(config: Config) -> None:
     """Each room port has an address of its own, different from the peer port. Raises ConfigError."""
-    taken = set(config.listen)
+    used = set(config.listen)
     for text in config.room_port:
         host, port, *_ = parse_room_port(text)
         address = format_address(host, port)
-        if port and address in taken:
+        if port and address in used:
             other = "listen" if address in config.listen else "another room_port"
             raise ConfigError(f"room_port: {text}: {address} is in {other} too; give each a port of its own")
-        taken.add(address)
+        used.add(address)
 
 
 def _check_faults(config: Config) -> None:
     """link_faults needs allow_faults, and each peer is given once. Raises ConfigError."""
     if config.link_faults and not config.allow_faults:
         raise ConfigError("link_faults: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
-    named = set()
+    peers = set()
     for text in config.link_faults:
         peer = parse_link_faults(text).peer
-        if peer in named:
+        if peer in peers:
             raise ConfigError(f"link_faults: {peer} is there twice; put all its faults into one")
-        named.add(peer)
+        peers.add(peer)
 
 
 def _host_name() -> str:

@@ -1,6 +1,7 @@
 """The table of settings: each field of `Config` has name, type, default, kind of value and help.
 
-A flag `--log-level`, a variable `CHATD_LOG_LEVEL` and a key `log_level` all come from the field `log_level`.
+The flag `--log-level`, the variable `CHATD_LOG_LEVEL` and the key `log_level` all come from the field `log_level`.
+`flags.py` and `loading.py` use the table; the rest of the daemon reads only `Config`.
 """
 
 from typing import Annotated, get_type_hints
@@ -51,6 +52,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def _in(group: int, kind: Kind, text: str) -> Setting:
+    """The table entry of a field in GROUPS[group]. Short, because the table has one line for each field."""
     return Setting(GROUPS[group], kind, text)
 
 

@@ -1,7 +1,7 @@
 """Kinds of values of settings: how each is parsed, limited and shown.
 
 Values are always parsed from text, so that flags, variables and keys of the configuration file agree. A `Kind` raises
-ValueError, or Explained with a better message; the caller adds the source of the value.
+ValueError, or InvalidValue with a better message; the caller adds the source of the value.
 """
 
 import difflib
@@ -31,8 +31,8 @@ DIALECTS = ("address", "name")
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
-class Explained(ValueError):
-    """A value is not valid; the message explains it better than the kind's `allowed`."""
+class InvalidValue(ValueError):
+    """A value is not valid; the message replaces "expected ..." with the kind's `allowed`."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -43,8 +43,8 @@ class Kind(msgspec.Struct, frozen=True):
     parse: Callable[[str], object]
     show: Callable[[object], str] = str
     many: bool = False
-    joins: str = ""  # of a list: an element with this prefix belongs to the one before it
-    switch: bool = False  # yes or no: the flag needs no value; true and false in the file
+    joins: str = ""  # of a list: an element with this prefix continues the previous one
+    switch: bool = False  # yes or no: the flag needs no value; the file may have true and false
     tables: Callable[[Mapping[str, object]], list[str]] | None = None  # of a list: the texts of tables in the file
 
     def split(self, text: str) -> list[str]:
@@ -119,19 +119,19 @@ def format_size(size: int) -> str:
 def parse_address(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
     """Host and port of `HOST[:PORT]`, `[V6][:PORT]` or a bare IPv6 address. Raises ValueError.
 
-    A host of digits only is refused: it would be a forgotten host far more often than the address 0.0.28.252.
+    A host of digits only is rejected: `7420` is a port without its host far more often than the address 0.0.28.252.
     """
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
-        good = bracket and _is_v6(host) and (not rest or rest.startswith(":"))
+        is_valid = bracket and _is_v6(host) and (not rest or rest.startswith(":"))
         port = rest[1:] if rest else str(paths.DEFAULT_PORT)
     elif text.count(":") > 1:
-        host, port, good = text, str(paths.DEFAULT_PORT), _is_v6(text)
+        host, port, is_valid = text, str(paths.DEFAULT_PORT), _is_v6(text)
     else:
         host, colon, rest = text.partition(":")
         port = rest if colon else str(paths.DEFAULT_PORT)
-        good = HOST.fullmatch(host) is not None and not host.isdigit()
-    if not good or not PORT.fullmatch(port) or not lowest_port <= int(port) <= 65535:
+        is_valid = HOST.fullmatch(host) is not None and not host.isdigit()
+    if not is_valid or not PORT.fullmatch(port) or not lowest_port <= int(port) <= 65535:
         raise ValueError(f"{text!r} is no address: expected HOST[:PORT], PORT {lowest_port} to 65535")
     return host, int(port)
 
@@ -143,12 +143,12 @@ def format_address(host: str, port: int) -> str:
 
 def parse_room_port(text: str) -> RoomPort:
     """Parse `HOST:PORT=ROOM,dialect=DIALECT`. Raises ValueError."""
-    place, _, option = text.partition(",")
-    address, _, room = map(str.strip, place.partition("="))
+    endpoint, _, option = text.partition(",")
+    address, _, room = map(str.strip, endpoint.partition("="))
     word, _, dialect = map(str.strip, option.partition("="))
     host, port = parse_address(address, lowest_port=0)
-    whole = format_address(host, port) == address  # its port was given
-    if not whole or not paths.valid_name(room) or word != "dialect" or dialect not in DIALECTS:
+    has_port = format_address(host, port) == address  # the default port was not added
+    if not has_port or not paths.valid_name(room) or word != "dialect" or dialect not in DIALECTS:
         raise ValueError(f"{text!r} is no room port")
     return RoomPort(host, port, room, dialect)
 
@@ -167,7 +167,7 @@ def _is_v6(host: str) -> bool:
 
 
 def is_ip(text: str) -> bool:
-    """Whether a resolver takes the host for an IP address, e.g. `10.0.0.1`, `127.1`, `0x7f.1`, `::1`."""
+    """Whether a resolver reads the host as an IP address, e.g. `10.0.0.1`, `127.1`, `0x7f.1`, `::1`."""
     try:
         socket.inet_aton(text)
     except (OSError, ValueError):
@@ -176,7 +176,7 @@ def is_ip(text: str) -> bool:
 
 
 def count(low: int, high: int, *, zero: str = "") -> Kind:
-    """Whole numbers; `zero` says what 0 means where it is special."""
+    """Whole numbers; `zero` explains 0 if that has a special meaning."""
 
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit():
@@ -235,8 +235,8 @@ def addresses(*, lowest_port: int) -> Kind:
 
 def nearest(word: str, known: Iterable[str], *, otherwise: str = " (chatd --help lists all)") -> str:
     """A hint for an unknown word: the most similar known one, else `otherwise`."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else otherwise
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {matches[0]}?" if matches else otherwise
 
 
 def _within(value: Number, low: Number, high: Number) -> Number:

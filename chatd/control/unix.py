@@ -13,7 +13,7 @@ import struct
 
 import trio
 
-from chatd.failures import NO_SPACE, AlreadyRunning, StartupFailure, because_of
+from chatd.failures import NO_SPACE, AlreadyRunning, StartupFailure, startup_failure
 from chatd.paths import SOCKET_PATH_LIMIT, PathError, ensure_socket_dir
 
 BACKLOG = 128
@@ -74,7 +74,9 @@ def bind(path: str, gid: int | None) -> BoundSocket:
         raise
     except OSError as error:
         sock.close()
-        raise because_of(error, f"the control socket {path} cannot be made: {error.strerror}", StartupFailure) from None
+        raise startup_failure(
+            error, f"the control socket {path} cannot be made: {error.strerror}", StartupFailure
+        ) from None
     try:
         if gid is not None:
             os.chown(path, -1, gid)
@@ -122,7 +124,7 @@ def _make_directory(path: str) -> None:
         ensure_socket_dir(path, os.getuid())
     except PathError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_SPACE:
-            raise because_of(error.__cause__, str(error)) from None
+            raise startup_failure(error.__cause__, str(error)) from None
         raise
 
 

@@ -15,8 +15,8 @@ from chatd.api.events import AnyEvent
 from chatd.sync import Waker
 
 Statement = tuple[str, tuple[Any, ...]]
-StreamIds = int | tuple[int, ...] | None  # to read: one stream, several in the order of their seqs, or all events
-ENTRY_COST = 600  # bytes of memory that an entry and its event take besides the JSON, approximately
+StreamIds = int | tuple[int, ...] | None  # streams to read: one, several (merged in seq order), or None for all events
+ENTRY_COST = 600  # bytes of memory for an entry and its event besides the JSON, approximately
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -32,7 +32,7 @@ class Entry(msgspec.Struct, gc=False):
 
     @property
     def event(self) -> AnyEvent:
-        """The event, decoded if it comes from disk: select by the columns where many entries are read."""
+        """The event. One from disk is decoded at each access: with many entries, select by the columns first."""
         return self.known or _decoder.decode(self.raw)
 
 
@@ -40,15 +40,15 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
 def stream_ids_of(stream_id: StreamIds) -> tuple[int | None, ...]:
-    """Each stream id; the None that means all events stays None."""
+    """The stream ids as a tuple; None (all events) becomes (None,)."""
     return stream_id if isinstance(stream_id, tuple) else (stream_id,)
 
 
 class Batch:
     """The entries and changes of one transaction, and the ticket for all tasks that wait for its commit.
 
-    When `done` is true and `error` is None, the batch is on disk. One object serves all its messages: a ticket for each
-    would cost more than the message.
+    When `done` is true and `error` is None, the batch is on disk. All its messages share one object: a ticket for each
+    message would cost more than the message.
     """
 
     __slots__ = (
@@ -83,22 +83,22 @@ class Batch:
             raise self.error.again()
 
     def wake_when_done(self, waker: Waker) -> None:
-        """Wake it at the commit or its failure; at once if the batch is done."""
+        """Wake `waker` at the commit or its failure; at once if the batch is done."""
         if self.done:
             waker.wake()
         else:
             self._wakers.add(waker)
 
     def if_failed(self, key: object, undo: Callable[[], object]) -> bool:
-        """Take back a change of state if this batch fails: the only mechanism for changes that depend on a commit.
+        """Register `undo`, which reverts a change of state if this batch fails. There is no other undo mechanism.
 
-        A failed batch calls what was registered, newest first, before any task that waits for it runs. The journal
-        fails the batches after it too, the newest batch first. So every change is undone in reverse order, and each
-        `undo` finds the state that its change had left.
+        A failed batch calls every `undo`, newest first, before any task that waits for it runs. The journal fails the
+        batches after it too, the newest batch first. So changes are undone in reverse order, and each `undo` finds the
+        state that its change had left.
 
         Of several changes with the same `key` only the first is registered: its `undo` has to restore the state from
         before this batch. With the key None each change is registered. Returns whether `undo` was registered. A batch
-        that has failed already calls it at once; one that is committed never does.
+        that has failed already calls it at once; a committed one never does.
         """
         if self.error is not None:
             undo()
@@ -111,7 +111,7 @@ class Batch:
     def settle(self, error: ControlError | None) -> None:
         """Finish the batch; called by the journal, once.
 
-        Peers keep their last batch for as long as they live, so its contents are released here.
+        A peer keeps a reference to its last batch, so the contents are released here.
         """
         self.done = True
         self.error = error

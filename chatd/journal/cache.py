@@ -1,6 +1,7 @@
-"""EventCache: the newest committed entries in memory, bounded in bytes, so that a reader at the tail reads no disk.
+"""EventCache: the newest committed entries in memory, bounded in bytes.
 
-Owned by the journal, which adds each commit. Knows neither the store nor its readers.
+A reader that keeps up with the journal never reads the disk. Owned by the journal, which adds each commit. Knows
+neither the store nor the readers.
 """
 
 from bisect import bisect_right
@@ -24,7 +25,7 @@ class EventCache:
         self._bound = bound
         self._size = 0
         self._entries: list[Entry] = []
-        self._blocks: deque[tuple[int, int]] = deque()  # of the entries: the newest seq of a block, and its bytes
+        self._blocks: deque[tuple[int, int]] = deque()  # newest seq and bytes of each block of entries
         self._by_stream_id: dict[int, list[Entry]] = {}
 
     def extend(self, entries: list[Entry]) -> set[int | None]:
@@ -61,25 +62,25 @@ class EventCache:
                 del self._by_stream_id[stream_id]
 
     def after(self, seq: int, stream_id: StreamIds, limit: int) -> list[Entry] | None:
-        """At most `limit` entries after that seq; None if older ones than those in memory would be among them."""
+        """At most `limit` entries after that seq; None if the first of them may no longer be in memory."""
         if seq < self.floor:
             return None
         if stream_id is None:
             start = seq - self.floor
             return self._entries[start : start + limit]
         if isinstance(stream_id, int):
-            return self._of(stream_id, seq, limit)
-        found = [entries for one in stream_id if (entries := self._of(one, seq, limit))]
-        if len(found) < 2:
-            return found[0] if found else []
-        return sorted([entry for entries in found for entry in entries], key=_seq)[:limit]
+            return self._in_stream(stream_id, seq, limit)
+        streams = [entries for each in stream_id if (entries := self._in_stream(each, seq, limit))]
+        if len(streams) < 2:
+            return streams[0] if streams else []
+        return sorted([entry for entries in streams for entry in entries], key=_seq)[:limit]
 
     def at(self, seq: int) -> Entry | None:
         """The entry of that seq; None if it is not in memory."""
         index = seq - self.floor - 1
         return self._entries[index] if 0 <= index < len(self._entries) else None
 
-    def _of(self, stream_id: int, seq: int, limit: int) -> list[Entry]:
+    def _in_stream(self, stream_id: int, seq: int, limit: int) -> list[Entry]:
         kept = self._by_stream_id.get(stream_id)
         if not kept or kept[-1].seq <= seq:
             return []

@@ -1,7 +1,7 @@
-"""Conditions on events that SQLite can judge, and the queries that select by them and by streams.
+"""Conditions on events as SQL, and the queries that select events by condition and stream.
 
-What a reader has not asked for is not even read from the disk. A gap meets every condition on types and direction: a
-reader is always told of a hole. In memory the same is judged by query/filters.py.
+SQLite checks them, so events that a reader did not ask for are not read from the disk. A `gap` event meets every
+condition on types and direction, because a reader must see every gap. query/filters.py checks the same in memory.
 """
 
 from typing import Any, Final, NamedTuple
@@ -13,7 +13,7 @@ MESSAGE: Final = "message"
 
 
 class Condition(NamedTuple):
-    """Types, a direction and a time before which events were appended; None: any."""
+    """Event types, direction ("in" | "out"), and the wall time (ms) before which events were appended. None: any."""
 
     types: tuple[str, ...] | None = None
     direction: str | None = None
@@ -27,7 +27,7 @@ class Condition(NamedTuple):
         return None
 
     def sql(self) -> tuple[str, tuple[Any, ...]]:
-        """The conditions that no index answers, each with a leading AND, and their parameters."""
+        """The conditions that are checked row by row, each with a leading AND, and their parameters."""
         sql, params = "", list[Any]()
         if self.types is not None and self.indexed_types is None:
             types = sorted({*self.types, GAP})
@@ -55,25 +55,25 @@ def select(
     where: Condition = ANYTHING,
 ) -> tuple[str, tuple[Any, ...]]:
     """The query for events in (after, through], with its parameters. Each stream and type is read by its index."""
-    more, params = where.sql()
-    end = f"{more} ORDER BY seq {order} LIMIT ?"
-    parts = [_from(one, kind) for one in stream_ids_of(stream_id) for kind in where.indexed_types or (None,)]
-    if len(parts) == 1:
-        (source, given), *_ = parts
-        return f"SELECT {columns} FROM {source} {end}", (*given, after, through, *params, limit)
-    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {source} {end})" for source, _ in parts)
+    conditions, params = where.sql()
+    end = f"{conditions} ORDER BY seq {order} LIMIT ?"
+    sources = [_source(each, type_) for each in stream_ids_of(stream_id) for type_ in where.indexed_types or (None,)]
+    if len(sources) == 1:
+        (source, values), *_ = sources
+        return f"SELECT {columns} FROM {source} {end}", (*values, after, through, *params, limit)
+    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {source} {end})" for source, _ in sources)
     sql = f"SELECT {columns} FROM events WHERE seq IN ({each}) ORDER BY seq {order} LIMIT ?"
-    return sql, (*(value for _, given in parts for value in (*given, after, through, *params, limit)), limit)
+    return sql, (*(value for _, values in sources for value in (*values, after, through, *params, limit)), limit)
 
 
-def _from(stream_id: int | None, kind: str | None) -> tuple[str, tuple[Any, ...]]:
-    """The table and conditions for one stream and one type, None: all; and their parameters."""
+def _source(stream_id: int | None, type_: str | None) -> tuple[str, tuple[Any, ...]]:
+    """The FROM clause for one stream and one event type (None: all), and its parameters without the seqs."""
     conditions, params = list[str](), list[Any]()
     if stream_id is not None:
         conditions.append("topic = ? AND")
         params.append(stream_id)
-    if kind is not None:
+    if type_ is not None:
         conditions.append("type = ? AND type <> 'message' AND")
-        params.append(kind)
-    table = "events" if kind is None else "events INDEXED BY events_by_type"
+        params.append(type_)
+    table = "events" if type_ is None else "events INDEXED BY events_by_type"
     return f"{table} WHERE {' '.join(conditions)} seq > ? AND seq <= ?", tuple(params)

@@ -1,8 +1,8 @@
-"""Positions: `EPOCH:SEQ` in a journal, and `NODEID/EPOCH:SEQ` (a global id) in the journal of a certain node.
+"""Positions: `EPOCH:SEQ` in this journal, and `NODEID/EPOCH:SEQ` (a global id) in the journal of a certain node.
 
 Each start of the daemon begins an epoch, so that no position is ever used twice. `Epochs` knows which positions of this
-journal exist. Retention drops an epoch without events, except the newest 1,024 of these: a reader that comes back with
-a position in one of them gets a gap. A position in a dropped epoch is unknown, like a position of another journal.
+journal exist. Retention drops epochs without events, except the newest 1,024 of these: a reader that comes back with a
+position in one of them gets a gap. A position in a dropped epoch is unknown, like a position of another journal.
 """
 
 from bisect import bisect_right
@@ -16,7 +16,7 @@ TRIMMED = 2048  # epochs in one step: about 5 ms
 
 
 class Epochs:
-    """The epochs of this journal, oldest first, as (first seq, epoch). The last one is the present one."""
+    """The epochs of this journal, oldest first, as (first seq, epoch). The last one is the current one."""
 
     __slots__ = ("_dropped", "_firsts", "_names", "_ordinals")
 
@@ -27,13 +27,13 @@ class Epochs:
         self._ordinals = {name: ordinal for ordinal, name in enumerate(self._names)}  # counts dropped epochs too
 
     def epoch_of(self, seq: int) -> str:
-        """The epoch that contains a seq. The oldest one stands for all dropped ones too."""
+        """The epoch that contains a seq; for a seq in a dropped epoch, the oldest epoch that is left."""
         return self._names[max(bisect_right(self._firsts, seq) - 1, 0)]
 
     def span(self, epoch: str, newest: int) -> tuple[int, int] | None:
-        """First and last seq of an epoch (last < first: it is empty); None if it is not ours.
+        """First and last seq of an epoch (last < first: it is empty); None if it is not in this journal.
 
-        `newest` is the newest seq of the journal, where the present epoch ends.
+        `newest` is the newest seq of the journal, where the current epoch ends.
         """
         if epoch not in self._ordinals:
             return None
@@ -53,15 +53,15 @@ class Epochs:
         raise ControlError("cursor_gone", f"position {position!r} is not in this journal", hint)
 
     def as_watermark(self, seq: int) -> tuple[str, int]:
-        """The position of a seq, for a node that has everything up to it. The seq is 0 in a dropped epoch."""
+        """Epoch and seq, for a node that has everything up to and including `seq`. In a dropped epoch, the seq is 0."""
         return self.epoch_of(seq), seq if seq >= self._firsts[0] else 0
 
     # -- dropping
 
     def oldest_to_keep(self, seq: int) -> str:
-        """The epoch before which all are to be dropped, when the journal has no events below `seq`."""
-        own = bisect_right(self._firsts, seq) - 1
-        return self._names[max(0, min(own - KEPT, TRIMMED))]
+        """The oldest epoch to keep in a journal without events below `seq`; drops a bounded number at a time."""
+        index = bisect_right(self._firsts, seq) - 1
+        return self._names[max(0, min(index - KEPT, TRIMMED))]
 
     def drop_before(self, oldest: str) -> None:
         count = self._ordinals[oldest] - self._dropped
@@ -83,7 +83,7 @@ class GlobalId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The parts of a text; None if it is not a global id."""
+        """The global id in a text; None if the text is not one."""
         node, _, position = text.partition("/")
         if not valid_node(node) or not valid_id(position):
             return None

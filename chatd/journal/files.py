@@ -19,10 +19,10 @@ Inode = tuple[int, int]
 
 
 class JournalFiles:
-    """Some open files. `lost`: one of them was not at its path in MISSES consecutive checks."""
+    """Open files of one journal. `lost`: one of them was not at its path in MISSES consecutive checks."""
 
     def __init__(self, *paths: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Note which files these are, right after they were opened. Raises OSError."""
+        """Record device and inode of each file, right after it was opened. Raises OSError."""
         self.lost = False
         self._clock = clock
         self._opened = {path: inode(path) for path in paths}
@@ -36,7 +36,7 @@ class JournalFiles:
         return self._misses > 0
 
     def check(self) -> bool:
-        """Check the files, unless that was just done; returns `lost`. A file that is back is not lost."""
+        """Check the files, unless that was just done; returns `lost`. A file that is back is no longer lost."""
         now = self._clock()
         if now >= self._checked_at + CHECK_S:
             self._checked_at = now
@@ -58,7 +58,7 @@ class JournalFiles:
                 log.warning("%s is back in its place", next(iter(self._opened)))
 
     def _report_error(self, error: OSError, now: float) -> None:
-        """A file that cannot be checked is neither present nor missing."""
+        """Log that a file cannot be checked. It counts neither as present nor as missing."""
         if not self.lost:
             self._misses = 0
         if now >= self._warn_at:
@@ -67,9 +67,9 @@ class JournalFiles:
 
 
 def inode(path: str) -> Inode | None:
-    """Device and inode number of the file at a path; None without one. Raises OSError if that is unknown."""
+    """Device and inode number of the file at a path; None if there is none. Raises OSError if that is unknown."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

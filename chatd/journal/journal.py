@@ -1,8 +1,8 @@
-"""Journal: the node's append-only log: append with group commit, and read from a position.
+"""Journal: the node's append-only log. Appends with group commit, and reads from a position.
 
 `append` is synchronous and returns the batch that contains the event. The batch is done after COMMIT; nothing may be
-reported as accepted before that. One task (`run`) owns the store: a waiting commit first, then one bounded read, in
-turns. When a commit fails, everything that was appended after it fails too. Knows no peers, sockets or clients.
+reported as accepted before that. One task (`run`) owns the store and alternates between a waiting commit and one
+bounded read. When a commit fails, everything that was appended after it fails too. Knows no peers, sockets or clients.
 """
 
 import sqlite3
@@ -30,8 +30,8 @@ T = TypeVar("T")
 E = TypeVar("E", bound=AnyEvent)
 EPOCH_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 ACK = "INSERT INTO acks (node, seq) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET seq = max(seq, excluded.seq)"
-STATEMENT_COST = 200  # bytes of memory until it is committed, approximately
-PAGE_ROWS = 2048  # a read of this many takes about 4 ms
+STATEMENT_COST = 200  # bytes of memory per statement until it is committed, approximately
+PAGE_ROWS = 2048  # rows in one read: about 4 ms
 RECENT_ROWS = 2048
 
 FULL = ControlError(
@@ -48,7 +48,7 @@ UNKNOWN = ControlError(
 
 
 class Page(NamedTuple):
-    """`entries`, and `through`: the last seq that was examined."""
+    """Entries of one read, and `through`, the last seq that was examined."""
 
     entries: list[Entry]
     through: int
@@ -63,7 +63,10 @@ class Journal:
     """
 
     def __init__(self, store: Store, runtime: Runtime, *, pending_bytes: int, tail_bytes: int) -> None:
-        """Begin a new epoch in an open store (blocking). `pending_bytes` bounds what waits for its commit."""
+        """Begin a new epoch in an open store (blocking).
+
+        `pending_bytes` bounds the uncommitted batches, `tail_bytes` the event cache.
+        """
         self.store = store
         self._runtime = runtime
         self._pending_bytes = pending_bytes
@@ -145,7 +148,7 @@ class Journal:
         return batch
 
     def raise_watermark(self, node: str, epoch: str, seq: int) -> Batch:
-        """Record with the next batch that that node's journal was received up to and including `seq`."""
+        """Record with the next batch that the journal of `node` was received up to and including `seq`."""
         batch = self._batch()
         if not batch.done:
             batch.watermarks[(node, epoch)] = seq
@@ -161,11 +164,11 @@ class Journal:
 
     def note_ack(self, node: str, seq: int) -> None:
         """Note that the node has everything up to and including our `seq`."""
-        self.watermarks.acked[node] = seq
+        self.watermarks.set_acknowledged(node, seq)
         self.note(("ack", node), lambda: (ACK, (node, self.watermarks.acked[node])))
 
     def flush(self) -> None:
-        """Commit what waits, even if it is only notes."""
+        """Commit everything that waits for a commit, even if it is only notes."""
         if (self._next_batch or self._next_batch.notes) and not self.broken:
             self._urgent = True
             self._work.wake()
@@ -182,9 +185,9 @@ class Journal:
 
     @property
     def lost(self) -> bool:
-        """Whether its files were removed or replaced. It goes on in the open files until the node stops.
+        """Whether the journal's files were removed or replaced. It still uses the open files until the node stops.
 
-        New messages must be rejected, from clients (`LOST`) and from peers: they would be gone after the next start.
+        New messages must be rejected, from clients (with `LOST`) and from peers: they would be gone after a restart.
         """
         return self.store.files.lost
 
@@ -194,7 +197,7 @@ class Journal:
 
     @property
     def has_waiting_events(self) -> bool:
-        """Whether something is appended, and no commit is in progress."""
+        """Whether something waits for a commit, and no commit is in progress."""
         return bool(self._next_batch) and self._committing is None
 
     @property
@@ -209,7 +212,7 @@ class Journal:
         return waiting < self._pending_bytes
 
     async def wait_for_capacity(self) -> None:
-        """Wait for capacity. Every task that reads from a peer or client calls this before it reads more."""
+        """Wait for capacity. Every task that receives from a peer or client calls this before it receives more."""
         while not self.has_capacity and not self.broken:
             await self._capacity_freed.wait()
 
@@ -269,7 +272,7 @@ class Journal:
         self._capacity_freed.notify()
 
     def _fail(self, error: ControlError) -> None:
-        """Discard everything that is not committed, also what was appended after the failed batch."""
+        """Discard everything that is not committed, including events appended after the failed batch."""
         failed = [batch for batch in (self._committing, self._next_batch) if batch is not None]
         self._committing, self._next_batch, self._urgent = None, Batch(), False
         self.appended = self.committed
@@ -291,18 +294,19 @@ class Journal:
             raise StorageFailure(f"journal {self.store.path} cannot be read: {error}") from error
 
     async def ask(self, function: Callable[[Store], T], then: Callable[[T], None] | None = None) -> T:
-        """Call a function with the store, in the journal's thread: 10 ms at most, in its own transaction if it writes.
+        """Call a function with the store, in the journal's thread, between commits.
 
-        `then` gets the result before the next read begins.
+        The function takes 10 ms at most, and opens its own transaction if it writes. `then` gets the result before the
+        next read begins.
         """
         self._work.wake()
-        found: T = await self._reads.ask(partial(function, self.store), then)
-        return found
+        result: T = await self._reads.ask(partial(function, self.store), then)
+        return result
 
     def recent(self, after: int, stream_id: StreamIds = None, limit: int = RECENT_ROWS) -> list[Entry] | None:
-        """Committed entries after that seq from memory; None if memory does not reach back that far.
+        """Committed entries after that seq from memory; None if some of them may be on disk only.
 
-        Fewer than `limit` entries: everything up to `committed` was examined.
+        Fewer than `limit` entries: everything up to and including `committed` was examined.
         """
         return self._cache.after(after, stream_id, limit)
 
@@ -333,7 +337,7 @@ class Journal:
         return {entry.seq: entry for entry in await self.ask(lambda store: store.entries(seqs))}
 
     async def heads(self, seqs: Sequence[int]) -> list[Entry]:
-        """The same as a list, with only the head of each body (journal/rawjson.py)."""
+        """Like `entries`, as a list, and with only the head of each body (journal/rawjson.py)."""
         return await self.ask(lambda store: store.entries(seqs, heads=True))
 
     async def read(
@@ -346,28 +350,28 @@ class Journal:
         return Page(entries, self.committed if len(entries) < limit else entries[-1].seq)
 
     async def responds(self) -> None:
-        """Return when the store has answered: the journal's task and its disk work."""
+        """Return when a read was served, which proves that the journal's task and its disk work."""
         await self.ask(lambda store: store.query("SELECT 1"))
 
     async def check_files(self) -> None:
-        """Check that its files are still at their paths, as each commit does; see `lost`."""
+        """Check that the journal's files are still at their paths, as each commit does; see `lost`."""
         await self.ask(lambda store: store.files.check())
 
     def watch(self, waker: Waker, stream_id: StreamIds = None) -> None:
-        """Wake it once per commit with an event of one of the streams; None: per commit."""
-        for one in stream_ids_of(stream_id):
-            self._watchers.setdefault(one, set()).add(waker)
+        """Wake `waker` once per commit with an event of one of the streams; None: once per commit."""
+        for each in stream_ids_of(stream_id):
+            self._watchers.setdefault(each, set()).add(waker)
 
     def unwatch(self, waker: Waker, stream_id: StreamIds = None) -> None:
         """End a `watch` with the same arguments."""
-        for one in stream_ids_of(stream_id):
-            watchers = self._watchers.get(one, set())
+        for each in stream_ids_of(stream_id):
+            watchers = self._watchers.get(each, set())
             watchers.discard(waker)
             if not watchers:
-                self._watchers.pop(one, None)
+                self._watchers.pop(each, None)
 
     def raise_floor(self, seq: int) -> None:
-        """Record that events up to and including `seq` are deleted, and wake all readers: none may stay below it."""
+        """Record that events up to and including `seq` are deleted, and wake all readers, so that none stays below."""
         if seq > self.floor:
             self.floor = seq
             for waker in [waker for watchers in self._watchers.values() for waker in watchers]:
@@ -384,7 +388,7 @@ class Journal:
         return self.epochs.epoch_of(seq)
 
     def span(self, epoch: str) -> tuple[int, int] | None:
-        """First and last committed seq of an epoch of ours (last < first: it is empty); None if it is not ours."""
+        """First and last committed seq of an epoch (last < first: it is empty); None if it is not in this journal."""
         return self.epochs.span(epoch, self.committed)
 
     def holds(self, epoch: str, seq: int) -> bool:

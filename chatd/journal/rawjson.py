@@ -1,4 +1,4 @@
-"""The JSON of an event as bytes: the only module that looks into it without decoding it.
+"""The JSON of an event as bytes: the only module that searches and changes it without decoding it.
 
 The journal stores an event as msgspec encodes its struct (api/events.py): one line, no blanks, fields in the order of
 the struct, optional fields only where they are set. A message is
@@ -8,7 +8,7 @@ the struct, optional fields only where they are set. A message is
      ["re_global_id":…,]"text":…[,"expires":…][,"state":"queued"|"delivered"]}
 
 Two properties make it safe to search these bytes. Quotes inside a string are escaped, so no text or name can imitate a
-key with its quotes. And everything that is looked for, except the state at the very end, comes before the first string
+key with its quotes. And everything that is searched, except the state at the very end, comes before the first string
 that a person can make long (`text`, `reason`), so it is within the first HEAD_BYTES.
 
 The names in capitals are SQL expressions or bytes; subscribers get the bytes of an event spliced into a notification.
@@ -23,7 +23,7 @@ NODE_ID_LENGTH: Final = 52
 EPOCH_LENGTH: Final = 8
 POSITION_LENGTH_MOST: Final = EPOCH_LENGTH + 1 + 19
 
-ROOM_KEY: Final = b'"room":"'  # `in` an event that names a room
+ROOM_KEY: Final = b'"room":"'  # contained in an event that names a room
 _ROOM_LITERAL: Final = f"x'{ROOM_KEY.hex()}'"
 _GLOBAL_ID_KEY: Final = b'"global_id":"'
 _RECEIPT_ID_KEY: Final = b'"id":"'  # in a receipt for one message
@@ -33,15 +33,15 @@ _RECEIPT_SEQ: Final = re.compile(_RECEIPT_ID_KEY + rb'[^":]+:([0-9]+)"')
 _QUEUED: Final = b'"state":"queued"}'
 _DELIVERED: Final = b'"state":"delivered"}'
 
-# SQL for a subselect that has `head` (HEAD): where the room begins in it, 0 without a room; and with that as `room_at`
-# the bytes of `room_field`, empty without a room.
+# SQL for a subselect with the column `head` (HEAD). ROOM_AT: offset of the room in it, 0 without a room. ROOM_FIELD
+# needs that as the column `room_at`: the bytes of `room_field`, empty without a room.
 ROOM_AT: Final = f"instr(head, {_ROOM_LITERAL})"
 ROOM_FIELD: Final = f"""CASE room_at WHEN 0 THEN x'' ELSE
     substr(head, room_at, {len(ROOM_KEY)} + instr(substr(head, room_at + {len(ROOM_KEY)}), x'22')) END"""
 # SQL: whether an event is a receipt for one message; whether a message answers another one.
 IS_RECEIPT_FOR_ONE: Final = f"(type = 'receipt' AND instr({HEAD}, x'{_RECEIPT_ID_KEY.hex()}'))"
 IS_ANSWER: Final = """instr(body, '"re":"')"""
-# SQL: the bytes after `NODEID/` in the global id of a message, as `parse_position` takes them.
+# SQL: the bytes after `NODEID/` in the global id of a message, as `parse_position` accepts them.
 POSITION_AND_MORE: Final = (
     f"substr(body, instr(body, x'{_GLOBAL_ID_KEY.hex()}') + {len(_GLOBAL_ID_KEY) + NODE_ID_LENGTH + 1}, "
     f"{POSITION_LENGTH_MOST + 1})"
@@ -81,18 +81,18 @@ def parse_position(start: bytes) -> tuple[bytes, int]:
 
 
 def receipt_seq(raw: bytes) -> int:
-    """The seq of the message that a receipt is for; 0 if the receipt is for many."""
+    """The seq of the message that a receipt is for; 0 if the receipt is for several."""
     found = _RECEIPT_SEQ.search(raw)
     return 0 if found is None else int(found[1])
 
 
 def is_queued(raw: bytes) -> bool:
-    """Whether this is an outgoing message that began as queued: `with_state` can show its present state."""
+    """Whether this is an outgoing message that was stored as queued: `with_state` can show its current state."""
     return raw.endswith(_QUEUED)
 
 
 def is_settled(raw: bytes) -> bool:
-    """Whether an outgoing message was delivered at once: this node said it in a room that it hosts."""
+    """Whether an outgoing message was delivered at once, because this node posted it to a room that it hosts."""
     return raw.endswith(_DELIVERED)
 
 

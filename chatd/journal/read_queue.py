@@ -1,6 +1,6 @@
-"""ReadQueue: functions that wait for their turn to use the store.
+"""ReadQueue: functions that wait for their turn to use the store, oldest first.
 
-A caller waits in `ask`; the journal's task serves one function at a time.
+A caller waits in `ask`; the journal's task calls `serve` for one function at a time. Knows neither store nor threads.
 """
 
 from collections import deque
@@ -44,7 +44,7 @@ class ReadQueue:
         return read.result
 
     async def serve(self, run: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
-        """Call the oldest function through `run`. An exception is raised here, and its caller goes on waiting."""
+        """Call the oldest function through `run`. An exception is raised here; the caller keeps waiting."""
         read = self._waiting.popleft()
         if not read.abandoned:
             read.result = await run(read.function)

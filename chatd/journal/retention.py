@@ -1,18 +1,18 @@
 """Retention: deletes events that are too old or too many, oldest first, in steps of a few milliseconds.
 
-Everything up to the floor is deleted, except rows that an outbox still contains; these go once they are acknowledged or
-given up. A row, what other tables contain about it, and the floor change in one transaction; `journal.floor` follows
-before the next read. Epochs without events are dropped, all but the newest ones (journal/epochs.py). Watermarks and
-acknowledgements are kept for good. Called by maintenance.py.
+Everything up to the floor is deleted, except rows that an outbox still contains; these are deleted once they are
+acknowledged or given up. A row, its rows in other tables, and the floor change in one transaction; `journal.floor`
+follows before the next read. Epochs without events are dropped, all but the newest ones (journal/epochs.py).
+Watermarks and acknowledgements are kept for good. Called by maintenance.py.
 
-*Size* is that of the pages in use: a file does not shrink, but its free pages are used again. History keeps about half
-of the allowed size, however much the outboxes contain.
+*Size* means the pages in use: the file does not shrink, but its free pages are used again. History keeps about half of
+the allowed size, however much the outboxes contain.
 
 *Age* is judged by timestamps of a wall clock that may be wrong for a while. A timestamp in the future proves nothing.
 If timestamps jump by more than a day from one event to the next (the clock was set, or the node was off), the events
 before the jump are deleted only when those after it are too old too. So a clock in 1970 or 2038 deletes nothing
-early. Events that this process has held for longer than the allowed age are too old by any clock, so nothing is kept
-for ever.
+early. Events that this process has held for longer than the allowed age are too old by any clock, so every event is
+deleted at some time.
 """
 
 from collections import deque
@@ -24,9 +24,9 @@ from chatd.journal.store import DiskFull, Store
 from chatd.runtime import Runtime
 
 ROWS = 2048  # in one step, at most: about 5 ms
-MOST_ROWS = 12_000  # the same while larger commits go in between: no longer than they take
+MOST_ROWS = 12_000  # the same between large commits: a step takes no longer than one of these
 ROW_BYTES = 512  # of bodies per row of a step, on average, unless a single row is larger
-STREAMS = 256  # examined in one step: 2 ms
+STREAMS = 256  # streams examined in one step: 2 ms
 JUMP_MS = 86_400_000  # between two events: a longer pause means that a clock may be wrong
 
 _UNDELIVERED = """SELECT 1 FROM outboxes AS box WHERE box.topic = events.topic AND box.messages > 0
@@ -72,7 +72,7 @@ class Retention:
         self._oldest = journal.epochs.epoch_of(0)  # the oldest epoch to keep
 
     async def step(self) -> bool:
-        """Delete some events; whether there may be more to delete."""
+        """Delete some events; returns whether there may be more to delete."""
         self._note_time()
         now_ms, newest = int(self._runtime.wall() * 1000), self._journal.committed
         return (await self._journal.ask(lambda store: self._step(store, newest, now_ms), self._apply))[1]
@@ -82,12 +82,12 @@ class Retention:
         if trio.current_time() - since >= self._age:
             self._old_by_any_clock, self._held_since = seq, (self._journal.committed, trio.current_time())
 
-    def _apply(self, found: tuple[int, bool]) -> None:
-        self._journal.raise_floor(found[0])
+    def _apply(self, result: tuple[int, bool]) -> None:
+        self._journal.raise_floor(result[0])
         self._journal.epochs.drop_before(self._oldest)
 
     def _step(self, store: Store, newest: int, now_ms: int) -> tuple[int, bool]:
-        """The new floor, and whether there may be more. `newest`: the end of the journal when the step was queued."""
+        """Delete; returns the new floor, and whether there may be more. `newest`: the last seq when this was queued."""
         floor = self._journal.floor
         self._recall_streams(store, floor)
         start, end = self._next_below_floor(store, floor), floor
@@ -109,11 +109,11 @@ class Retention:
 
     def _delete(self, store: Store, after: int, end: int, rows: int, size: int) -> int:
         """Delete the next rows in (after, end], at most `rows`, except undelivered ones; returns the last seq."""
-        found, total = store.query(_BLOCK, after, end, rows)[0]
+        last, total = store.query(_BLOCK, after, end, rows)[0]
         while rows > 1 and (total or 0) > size:
             rows //= 2
-            found, total = store.query(_BLOCK, after, end, rows)[0]
-        through = int(end if found is None else found)
+            last, total = store.query(_BLOCK, after, end, rows)[0]
+        through = int(end if last is None else last)
         with store.transaction() as run:
             for sql in _DELETIONS:
                 run(sql, (after, through))

@@ -7,7 +7,7 @@ floor is found. Called by control/.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from chatd.journal.batch import Entry, StreamIds, stream_ids_of
 from chatd.journal.conditions import ANYTHING, Condition
@@ -27,7 +27,7 @@ Kinds = Counter[tuple[str, str | None, bytes]]  # events by type, direction and 
 
 
 async def seek_time(journal: Journal, seconds: float) -> int:
-    """The seq after which all events are at least as new as that wall time."""
+    """The seq after which all events are at least as new as that wall time (in seconds)."""
     at_ms, floor, newest = int(seconds * 1000), journal.floor, journal.committed
     return await journal.ask(lambda store: store.first_at_or_after(at_ms, floor, newest)) - 1
 
@@ -49,8 +49,8 @@ async def seek_last(
     before, floor, rows = after + 1, journal.floor, HEAD_ROWS if heads else PAGE_ROWS
     while n > 0 and before > floor + 1:
         read = partial(_page_back, after=floor, before=before, stream_id=stream_id, rows=rows, heads=heads, where=where)
-        found, down_to = await journal.ask(read)
-        for entry in found:
+        entries, down_to = await journal.ask(read)
+        for entry in entries:
             if match(entry):
                 n, after = n - 1, entry.seq - 1
             if n == 0:
@@ -84,9 +84,9 @@ class CountRequest(NamedTuple):
 async def count(journal: Journal, requests: Sequence[CountRequest]) -> list[int]:
     """The number of committed events for each request, in one pass over the journal.
 
-    A thousand consumers that are a million events behind cost one look at each event; nothing is loaded or decoded.
+    Each event is examined once, however many requests count it; nothing is loaded or decoded.
     """
-    found = [0] * len(requests)
+    counts = [0] * len(requests)
     kinds: defaultdict[int | None, Kinds] = defaultdict(Counter)  # by stream id; None: of all streams
     low, heads = journal.committed, any(request.heads for request in requests)
     for index in sorted(range(len(requests)), key=lambda index: requests[index].seq, reverse=True):
@@ -95,22 +95,21 @@ async def count(journal: Journal, requests: Sequence[CountRequest]) -> list[int]
         while low > floor:
             high, low = low, max(low - (HEAD_STEP if heads else STEP), floor)
             step = partial(_count_rows, after=low, through=high, heads=heads)
-            for stream_id, name, direction, room_field, number in await journal.ask(step):
+            for stream_id, type_, direction, room_field, number in await journal.ask(step):
                 for key in {stream_id, None}:
-                    kinds[key][(name, direction, room_field)] += number
+                    kinds[key][(type_, direction, room_field)] += number
         stream_ids = stream_ids_of(request.stream_id)
-        found[index] = sum(_sum(stream_id, kinds[stream_id], request.match) for stream_id in stream_ids)
-    return found
+        counts[index] = sum(_sum(stream_id, kinds[stream_id], request.match) for stream_id in stream_ids)
+    return counts
 
 
 def _count_rows(store: Store, *, after: int, through: int, heads: bool) -> list[Row]:
-    rows = store.query(COUNT_BY_ROOM if heads else COUNT, after, through)
-    return [(stream_id, name, direction, room_field, number) for stream_id, name, direction, room_field, number in rows]
+    return cast(list[Row], store.query(COUNT_BY_ROOM if heads else COUNT, after, through))
 
 
 def _sum(stream_id: int | None, kinds: Kinds, match: Callable[[Entry], bool] | None) -> int:
     return sum(
         number
-        for (name, direction, room_field), number in kinds.items()
-        if match is None or match(Entry(0, 0, name, direction, stream_id, room_field))
+        for (type_, direction, room_field), number in kinds.items()
+        if match is None or match(Entry(0, 0, type_, direction, stream_id, room_field))
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from chatd.failures import NO_SPACE, StorageFailure, StorageFull, because_of
+from chatd.failures import NO_SPACE, StorageFailure, StorageFull, startup_failure
 from chatd.journal.batch import Batch, Entry, StreamIds
 from chatd.journal.conditions import ANYTHING, Condition, select
 from chatd.journal.files import JournalFiles
@@ -19,19 +19,19 @@ from chatd.journal.rawjson import HEAD
 from chatd.journal.schema import NewerSchema, migrate
 
 APPLICATION_ID = 0x63686174  # "chat", in the file header of SQLite
-ROWS = 1024  # per INSERT, at most: half the cost of one each, and fewer waits for Python's lock
+ROWS = 1024  # per INSERT, at most: half the cost of one INSERT per row, and fewer waits for Python's lock
 QUICK_CHECK_BYTES = 64 << 20  # up to this size the whole file is checked at the start (about 1 s per GiB)
 PAGE_BYTES = 1 << 20  # of bodies in one page
-EXAMINED_ROWS = 16_384  # by one read with conditions: up to 10 ms
+EXAMINED_ROWS = 16_384  # examined by one read with conditions: up to 10 ms
 PAGE_SIZE = 8192  # less work for a full batch than 4096, and less to write for a single row than 16384
 CHECKPOINT_PAGES = 2000
-FOR_EVER = (1 << 63) - 1  # ms
+END_OF_TIME = (1 << 63) - 1  # ms
 NOT_WRITABLE = "it cannot be written: check owner and mode of it and of its directory"
 
 _ROW = "(?,?,?,?,?,?)"
 _COLUMNS = "seq, at, type, direction, topic, body"
 NO_BODY = "x''"
-_MARK = (
+_RAISE_WATERMARK = (
     "INSERT INTO marks (node, epoch, seq) VALUES (?, ?, ?) "
     "ON CONFLICT (node, epoch) DO UPDATE SET seq = max(seq, excluded.seq)"
 )
@@ -55,13 +55,13 @@ class Store:
     """
 
     def __init__(self, path: str, node: str = "") -> None:
-        """Open or create, check and migrate. `node` owns the journal: migrations name it. Raises StorageFailure."""
+        """Open or create, check and migrate. `node` is the owner's id, for migrations. Raises StorageFailure."""
         self.path = path
         self._node = node
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
         except sqlite3.Error as error:
-            raise _refusal(path, error) from None
+            raise _startup_failure(path, error) from None
         try:
             self._prepare()
             self.files = JournalFiles(*self._files())
@@ -70,10 +70,10 @@ class Store:
             raise StorageFailure(f"{path} was written by a newer chatd ({error}): start that version") from None
         except sqlite3.Error as error:
             self._db.close()
-            raise _refusal(path, error) from None
+            raise _startup_failure(path, error) from None
         except OSError as error:
             self._db.close()
-            raise because_of(error, f"journal {path}: {error.strerror}") from None
+            raise startup_failure(error, f"journal {path}: {error.strerror}") from None
 
     def _prepare(self) -> None:
         run = self._db.execute
@@ -110,11 +110,11 @@ class Store:
         return int(max(newest, first - 1, floor))
 
     def add_epoch(self, epoch: str, first_seq: int) -> None:
-        """Raises StorageFailure."""
+        """Begin an epoch. Raises StorageFailure."""
         try:
             self._db.execute("INSERT INTO epochs (first_seq, epoch) VALUES (?, ?)", (first_seq, epoch))
         except sqlite3.Error as error:
-            raise _refusal(self.path, error) from None
+            raise _startup_failure(self.path, error) from None
 
     def write(self, batch: Batch) -> None:
         """Commit a batch. Raises DiskFull (nothing was written) or sqlite3.Error (the outcome is unknown).
@@ -127,7 +127,7 @@ class Store:
             for sql, params in batch.statements:
                 run(sql, params)
             for (node, epoch), seq in batch.watermarks.items():
-                run(_MARK, (node, epoch, seq))
+                run(_RAISE_WATERMARK, (node, epoch, seq))
 
     @contextmanager
     def transaction(self) -> Iterator[Callable[[str, tuple[Any, ...]], object]]:
@@ -160,7 +160,7 @@ class Store:
         return code == sqlite3.SQLITE_IOERR and _is_read_only(self.path)
 
     def _free_log(self) -> None:
-        """Roll back what SQLite has not rolled back itself, and truncate the log: it may be what fills the disk."""
+        """Roll back what SQLite has not rolled back itself, and truncate the log, which may fill the disk."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         try:
@@ -191,7 +191,7 @@ class Store:
     ) -> int:
         """The last seq that a read of (after, through] may examine; with `back`, the seq before the first one."""
         if where == ANYTHING or (where.indexed_types and stream_id is None and where.before_ms is None):
-            return after if back else through  # an index finds exactly the wanted rows
+            return after if back else through  # an index finds exactly the requested rows
         if not isinstance(stream_id, int):
             return max(after, through - EXAMINED_ROWS) if back else min(through, after + EXAMINED_ROWS)
         order = "DESC" if back else ""
@@ -210,7 +210,7 @@ class Store:
     def page_back(
         self, after: int, before: int, stream_id: StreamIds, limit: int, *, heads: bool, where: Condition = ANYTHING
     ) -> tuple[list[Entry], int]:
-        """The newest entries between those two seqs, newest first, with the `heads` of their bodies or without bodies.
+        """At most `limit` entries between `after` and `before`, newest first, with the `heads` of bodies or without.
 
         The second value is the seq at which the search ended: all matching entries after it are in the result.
         """
@@ -226,17 +226,17 @@ class Store:
         Returns its seq or None, the last seq examined, and the number of rows examined.
         """
         sql = "SELECT seq, direction FROM events WHERE topic = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        looked, seq = 0, after
+        examined, seq = 0, after
         for seq, direction in self._db.execute(sql, (stream_id, after, through, rows)):
-            looked += 1
+            examined += 1
             if direction == "in":
-                return seq, seq, looked
-        return None, seq if looked == rows else through, looked
+                return seq, seq, examined
+        return None, seq if examined == rows else through, examined
 
-    def first_at_or_after(self, at_ms: int, low: int, high: int, latest_ms: int = FOR_EVER) -> int:
-        """The first seq in (low, high] that is not older than that time; high + 1 if all are. A binary search.
+    def first_at_or_after(self, at_ms: int, low: int, high: int, latest_ms: int = END_OF_TIME) -> int:
+        """The first seq in (low, high] that is not older than `at_ms`; high + 1 if all are older. A binary search.
 
-        An event later than `latest_ms` counts as older: its clock was wrong.
+        An event later than `latest_ms` counts as older, because its clock was wrong.
         """
         while low < high:
             middle = (low + high + 1) // 2
@@ -278,7 +278,7 @@ def _is_read_only(path: str) -> bool:
 
 
 def _is_out_of_space(path: str) -> bool:
-    """Whether a new file in the same directory meets a full disk.
+    """Whether a new file in the same directory cannot be written because the disk is full.
 
     SQLite does not distinguish a quota from a broken disk, and does not report why it could not create a file.
     """
@@ -302,11 +302,11 @@ def _io_hint(path: str, error: sqlite3.Error) -> str:
     return f"it cannot be read or written ({error}): check the disk"
 
 
-def _refusal(path: str, error: sqlite3.Error) -> StorageFailure:
-    """The error for the operator who starts the node, with a remedy."""
+def _startup_failure(path: str, error: sqlite3.Error) -> StorageFailure:
+    """The error for an operator who starts the node, with a remedy."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    unclear = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-    if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):
+    is_unclear = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    if code == sqlite3.SQLITE_FULL or (is_unclear and _is_out_of_space(path)):
         return StorageFull(f"journal {path}: the disk is full (make room, then start again)")
     hints: dict[int, Callable[[], str]] = {
         sqlite3.SQLITE_READONLY: lambda: NOT_WRITABLE,

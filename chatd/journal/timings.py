@@ -1,7 +1,7 @@
 """Timings: when events were committed, written to peers and acknowledged by consumers, for `trace`.
 
 Kept in memory only, and bounded. Each commit, write or acknowledgement adds one pair of seq and wall time, so a single
-message costs nothing. When the bound is reached, the busiest peers and consumers lose their oldest times first.
+message needs no entry of its own. At the bound, the busiest peers and consumers lose their oldest times first.
 """
 
 from array import array
@@ -13,7 +13,10 @@ MOST: Final = 65_536  # times in one `Times`: 16 bytes each
 
 
 class Track:
-    """One pass through the journal: events after `floor`, up to and including each seq, were done at its time."""
+    """Times of one pass through the journal.
+
+    The events after the previous seq (at first: `floor`), up to and including `seqs[i]`, were done at time `i`.
+    """
 
     __slots__ = ("_times", "floor", "seqs")
 
@@ -31,7 +34,7 @@ class Track:
         index = bisect_left(self.seqs, seq)
         return self._times[index] if self.floor < seq and index < len(self.seqs) else None
 
-    def forget(self, count: int) -> None:
+    def drop_oldest(self, count: int) -> None:
         """Drop the oldest times."""
         if count > 0:
             self.floor = self.seqs[count - 1]
@@ -39,7 +42,10 @@ class Track:
 
 
 class Times:
-    """Times of one step (commit, write, acknowledgement), per actor. After a restart further back a seq has two."""
+    """Times of one step (commit, write or acknowledgement), per actor: None, a stream id or a consumer.
+
+    An actor that starts again at an earlier seq begins another track, so a seq may have several times.
+    """
 
     __slots__ = ("_kept", "_most", "_tracks")
 
@@ -61,15 +67,15 @@ class Times:
             self._trim()
 
     def times_of(self, actor: Hashable, seq: int) -> list[float]:
-        """All known times of that seq, in the order in which it was done."""
-        found = [track.at(seq) for track in self._tracks.get(actor, ())]
-        return [time for time in found if time is not None]
+        """All known times of that seq, oldest first."""
+        times = [track.at(seq) for track in self._tracks.get(actor, ())]
+        return [time for time in times if time is not None]
 
     def drop(self, actor: Hashable) -> None:
         self._kept -= sum(len(track.seqs) for track in self._tracks.pop(actor, ()))
 
     def _trim(self) -> None:
-        """Shrink to half, so that this happens rarely. Each actor keeps the same number at most."""
+        """Shrink to half, so that this happens rarely. Every actor may keep the same number of times."""
         for actor in list(self._tracks)[: max(0, len(self._tracks) - self._most // 2)]:
             self.drop(actor)
         share = max(1, self._most // 2 // len(self._tracks))
@@ -78,7 +84,7 @@ class Times:
             self._kept -= max(0, over)
             while over > 0:
                 count = min(over, len(tracks[0].seqs))
-                tracks[0].forget(count)
+                tracks[0].drop_oldest(count)
                 over -= count
                 if not tracks[0].seqs:
                     del tracks[0]
@@ -87,12 +93,12 @@ class Times:
 class Timings:
     """The times of one node since its start."""
 
-    __slots__ = ("_began", "_committed", "taken", "writes")
+    __slots__ = ("_began", "_committed", "acknowledgements", "writes")
 
     def __init__(self) -> None:
         self._began, self._committed = Times(), Times()  # when a batch got its first event, and when it was committed
         self.writes = Times()  # to peers, by stream id
-        self.taken = Times()  # acknowledgements, by consumer
+        self.acknowledgements = Times()  # by consumer
 
     def record_commit(self, before: int, through: int, began: float, time: float) -> None:
         """Record the commit of the events in (before, through], the first one appended at `began`."""

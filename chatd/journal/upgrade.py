@@ -23,9 +23,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def name_messages_here(db: sqlite3.Connection, node: str) -> None:
-    """To schema 2: a message's id was its position in its sender's journal, and becomes that in this journal of `node`.
+    """Migrate to schema 2, where the id of a message is its position in this journal, not in that of its sender.
 
-    The global id contains the former position. Raises sqlite3.Error.
+    The new field `global_id` contains the former position. `node` owns this journal. Raises sqlite3.Error.
     """
     naming = _Naming(db, node, {_answered(event) for _, event in _events(db, all_of_them=False)})
     rows: list[tuple[bytes, int]] = []
@@ -38,7 +38,7 @@ def name_messages_here(db: sqlite3.Connection, node: str) -> None:
 
 
 def _events(db: sqlite3.Connection, *, all_of_them: bool) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Messages and refusals with their seqs, in order; or only our messages that answer others."""
+    """Messages and `room.refused` events with their seqs, in order; or only our messages that answer others."""
     after = 0
     while rows := db.execute(_PAGE, (after, all_of_them, ROWS)).fetchall():
         for seq, body in rows:
@@ -52,33 +52,33 @@ def _answered(event: dict[str, Any]) -> str:
 
 
 class _Naming:
-    """The map from former to present names of messages."""
+    """Rewrites events from former to current ids of messages."""
 
     def __init__(self, db: sqlite3.Connection, node: str, answered: set[str]) -> None:
         self._db = db
         self._node = node
         self._answered = answered  # global ids
-        self._places: dict[str, str] = {}  # global id of an answered message -> its position here
+        self._positions: dict[str, str] = {}  # global id of an answered message -> its position here
 
     def renamed(self, event: dict[str, Any]) -> bytes:
-        """The JSON of the event with its present names."""
+        """The JSON of the event with its current ids."""
         if event["type"] == "room.refused":
             event["global_id"] = f"{event['peer']['node']}/{event.pop('id')}"
             return _encode(msgspec.convert(event, RoomRefused))
         self._name_answer(event)
         event["global_id"], event["id"] = self._global_id(event), event["position"]
         if event["global_id"] in self._answered:
-            self._places[event["global_id"]] = event["position"]
+            self._positions[event["global_id"]] = event["position"]
         return _encode(msgspec.convert(event, Message))
 
     def _global_id(self, event: dict[str, Any]) -> str | None:
-        position, place, sender = event["position"], event.get("room_position"), event["peer"]["node"]
+        position, room_position, sender = event["position"], event.get("room_position"), event["peer"]["node"]
         if event["direction"] == "out":
             return f"{self._node}/{position}"
         if event["room"] is None:
             return None if sender is None else f"{sender}/{event['id']}"
-        if place != position:  # in a room of another node, which has sent the position
-            return f"{sender}/{place}"
+        if room_position != position:  # in a room of another node, which has sent the room position
+            return f"{sender}/{room_position}"
         return f"{self._node}/{position}" if sender is None else f"{sender}/{event['id']}"
 
     def _name_answer(self, event: dict[str, Any]) -> None:
@@ -87,13 +87,13 @@ class _Naming:
             return
         if event["direction"] == "out":
             event["re_global_id"] = _answered(event)
-            event["re"] = self._places.get(event["re_global_id"])
+            event["re"] = self._positions.get(event["re_global_id"])
         else:
             event["re_global_id"] = f"{self._node}/{re}"
             event["re"] = re if self._answers_ours(event) else None
 
     def _answers_ours(self, event: dict[str, Any]) -> bool:
-        """Whether an event answers an earlier message of ours to the same peer, and does not only claim so."""
+        """Whether the message that an event claims to answer exists: an earlier one of ours to the same peer."""
         seq = split_position(event["re"])[1]
         row = self._db.execute(_SENT, (seq,)).fetchone() if seq < split_position(event["position"])[1] else None
         if row is None:

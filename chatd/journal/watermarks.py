@@ -1,14 +1,14 @@
 """Watermarks: up to where each node's journal was received (per node and epoch), and what other nodes acknowledged.
 
-Watermarks and acknowledgements are kept for good, also of forgotten peers. A watermark has two values: *appended*
-decides what is a duplicate; *committed* is what `Hello` and `Ack` frames contain, and only the journal raises it.
+Both are kept for good, also those of forgotten peers. A watermark has two values: *appended* decides what is a
+duplicate; *committed* is sent in `Hello` and `Ack` frames, and only the journal raises it.
 """
 
 from collections.abc import Iterable
 
 
 class Watermarks:
-    """The watermarks of all nodes. A position in another node's journal is (epoch, seq)."""
+    """The watermarks and acknowledgements of all nodes. A position in another node's journal is (epoch, seq)."""
 
     __slots__ = ("_appended", "_committed", "_newest", "acked")
 
@@ -17,14 +17,14 @@ class Watermarks:
         self._committed = {(node, epoch): seq for node, epoch, seq in rows}
         self._appended = dict(self._committed)
         self._newest = dict(self._committed.keys())
-        self.acked = dict(acked)
+        self.acked = dict(acked)  # by node: our seq up to which it has acknowledged everything
 
     def appended(self, node: str, epoch: str) -> int:
         """The newest appended seq of that epoch; 0 without one."""
         return self._appended.get((node, epoch), 0)
 
     def raise_appended(self, node: str, epoch: str, seq: int) -> None:
-        """Make every seq up to and including this one a duplicate."""
+        """Make every seq of that epoch up to and including `seq` a duplicate."""
         self._appended[(node, epoch)] = seq
 
     def committed(self, node: str) -> tuple[str, int] | None:
@@ -49,5 +49,12 @@ class Watermarks:
             self._committed[key] = max(seq, self._committed.get(key, 0))
 
     def revert(self) -> None:
-        """Take back what was appended and not committed: a watermark never passes a message that is not on disk."""
+        """Drop what was appended and not committed: a watermark never passes a message that is not on disk."""
         self._appended = dict(self._committed)
+
+    def acknowledged_by(self, node: str | None) -> int:
+        """Our seq up to which that node has acknowledged everything; 0 for none, and for a plain peer (None)."""
+        return 0 if node is None else self.acked.get(node, 0)
+
+    def set_acknowledged(self, node: str, seq: int) -> None:
+        self.acked[node] = seq

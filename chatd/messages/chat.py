@@ -1,8 +1,8 @@
-"""Chat: every decision about a message that goes out, and how far each peer has acknowledged.
+"""Chat: decides about outgoing messages, where links start, and which acknowledgements are valid.
 
-A message is accepted if its text is allowed and fits into the peer's outbox; for a plain peer, if there is a link. Then
-it is in the journal. Native links read from the journal what they write; plain links are handed their texts. The part
-`inbox` is for incoming messages. Sending waits for nothing: a caller awaits the batch that it gets. Called by
+A message is accepted if its text is allowed and fits into the peer's outbox; for a plain peer, if there is a link. It
+is then appended to the journal. Native links read from the journal what they write; plain links get each text in a
+queue. `inbox` handles incoming messages. Sending never waits: the caller awaits the batch that it gets. Called by
 `control/` and by the links.
 """
 
@@ -35,7 +35,7 @@ log = logging.getLogger("chatd.chat")
 
 
 class RoomTarget(NamedTuple):
-    """Room of the peer in which a message is said, nick of the sender, and one recipient: (nick, node id or None)."""
+    """Room of the peer that a message goes to, nick of the sender, and one recipient: (nick, node id or None)."""
 
     label: str
     nick: str
@@ -43,14 +43,14 @@ class RoomTarget(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """Message that is answered: its id here and, unless it came directly from a plain peer, its global id."""
+    """The message that another one answers: its id here and, unless it came from a plain peer, its global id."""
 
     id: str
     global_id: str | None
 
 
 class Options(NamedTuple):
-    """How a message is sent, which one it answers, and in which room it is said."""
+    """How a message is sent, which message it answers, and to which room it goes."""
 
     ttl: float | None = None  # seconds
     key: str | None = None
@@ -63,7 +63,7 @@ DEFAULT_OPTIONS = Options()
 
 
 class Chat:
-    """Decisions of one node."""
+    """Outgoing messages of one node."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Chat:
         self._on_acknowledged = on_acknowledged
         self._wall = runtime.wall
 
-    # -- out
+    # -- sending
 
     def find_keyed(self, peer: Peer, text: str, key: str) -> int | None:
         """Seq of the message that was sent with that key, or None. Raises ControlError, and NoCapacity."""
@@ -99,7 +99,7 @@ class Chat:
         return self.keys.find(key, peer.stream_id, text)
 
     def send(self, peer: Peer, text: str, options: Options = DEFAULT_OPTIONS) -> tuple[Message, Batch]:
-        """Append a message for a peer; it is accepted when the batch is committed. Look a key up before (`find_keyed`).
+        """Append a message to a peer; it is accepted when the batch is committed. With a key, call `find_keyed` first.
 
         Raises ControlError, and NoCapacity if the caller must wait.
         """
@@ -114,50 +114,50 @@ class Chat:
     def send_all(
         self, peer: Peer, texts: Sequence[str], options: Options = DEFAULT_OPTIONS
     ) -> tuple[list[Message], Batch]:
-        """Append several messages for one native peer, or for one of its rooms: all of them or none."""
+        """Append several messages to one native peer, or to one of its rooms: all of them or none."""
         check_texts(texts)
         return self._send_native(peer, texts, options)
 
     def _send_native(self, peer: Peer, texts: Sequence[str], options: Options) -> tuple[list[Message], Batch]:
         self._admit(peer, len(texts), options)
-        check_lengths(texts, *self._limits(peer.text_bytes, peer.text_chars))
+        check_lengths(texts, *self._limits(peer))
         messages, batch = self._append_out(peer, texts, options)
         if batch.done:
-            return messages, batch  # the journal is broken, and says so
+            return messages, batch  # the journal is broken, and the batch has the error
         peer.delivery.add(batch, len(texts), in_room=options.room_target is not None)
         if options.ttl is not None:
             ends_at = int((self._wall() + options.ttl) * 1000)
             first = batch.entries[-len(texts)]
             self.states.expire_after(peer, first.seq, len(first.raw), options.ttl, ends_at, batch)
-        self._registry.ensure_known(peer)
+        self._registry.remembered.ensure_known(peer)
         return messages, batch
 
     def _admit(self, peer: Peer, count: int, options: Options) -> None:
-        """Raise ControlError or NoCapacity if the outbox may not take `count` more messages."""
-        away = peer.link is None
-        if peer.terminated or peer.node is None or (away and not options.queue):
+        """Raise ControlError or NoCapacity unless `count` messages may be added to the outbox."""
+        offline = peer.link is None
+        if peer.terminated or peer.node is None or (offline and not options.queue):
             raise _offline(peer)
         if peer.trust == "denied":
             hint = f"`chatctl peer accept {peer.slot}` lets it talk again"
             raise ControlError("forbidden", f"{peer.name} is denied", hint)
-        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.outbox_totals
+        config, outbox, totals = self._config, peer.delivery.outbox, self._registry.outbox_totals
         full = outbox.count + count > config.outbox_messages or outbox.size >= config.outbox_bytes
-        if not full and owed.size < config.retain_bytes // 2:
+        if not full and totals.size < config.retain_bytes // 2:
             return
         stalled_at = peer.delivery.progressed_at + STALL_S
-        if away or not outbox.count or trio.current_time() >= stalled_at:
-            raise _full(peer, away=away, full=full)
+        if offline or not outbox.count or trio.current_time() >= stalled_at:
+            raise _outbox_full(peer, offline=offline, full=full)
         raise NoCapacity(partial(self._wait_for_capacity, peer, count), stalled_at)
 
     async def _wait_for_capacity(self, peer: Peer, count: int) -> None:
-        """Wait until that many messages fit, and some more; or until the peer is offline."""
-        config, outbox, owed = self._config, peer.delivery.outbox, self._registry.outbox_totals
+        """Wait until `count` messages fit and the outbox is below three quarters; or until the peer is offline."""
+        config, outbox, totals = self._config, peer.delivery.outbox, self._registry.outbox_totals
         most = max(0, min(config.outbox_messages * 3 // 4, config.outbox_messages - count))
         while peer.link is not None:
             if outbox.count > most or outbox.size >= config.outbox_bytes:
                 await peer.delivery.progress.wait()
-            elif owed.size >= config.retain_bytes // 2:
-                await owed.changed.wait()
+            elif totals.size >= config.retain_bytes // 2:
+                await totals.changed.wait()
             else:
                 return
 
@@ -172,11 +172,11 @@ class Chat:
             link.check(text)
         except TextRefused as error:
             raise ControlError(error.kind, str(error), error.hint) from None
-        check_length(text, *self._limits(0, 0))
+        check_length(text, *self._limits(peer))
         if link.full:
             raise ControlError("outbox_full", f"{link.waiting} messages wait for {peer.name}", "try again in a moment")
         messages, batch = self._append_out(peer, texts, options)
-        self._registry.ensure_known(peer)
+        self._registry.remembered.ensure_known(peer)
         link.enqueue(self._journal.appended, text, batch)
         return messages, batch
 
@@ -199,23 +199,23 @@ class Chat:
                     message.to, message.to_node = target.to
         return messages, self._journal.append_all(messages, peer.stream_id, "out")
 
-    def _limits(self, peer_bytes: int, peer_chars: int) -> tuple[int, int]:
-        """Limits of a text, here and at the peer: bytes, and characters (0: no limit)."""
+    def _limits(self, peer: Peer) -> tuple[int, int]:
+        """Most bytes, and most characters (0: no limit), that both this node and the peer accept in a text."""
         config = self._config
-        characters = min(filter(None, (config.max_text, peer_chars)), default=0)
-        return min(config.text_bytes, peer_bytes or config.text_bytes), characters
+        characters = min(filter(None, (config.max_text, peer.text_chars)), default=0)
+        return min(config.text_bytes, peer.text_bytes or config.text_bytes), characters
 
     def record_written(self, peer: Peer, seq: int) -> None:
         """Record that a plain link has written everything up to and including `seq`."""
         peer.delivery.record_plain_write(seq, self._wall())
 
-    # -- positions
+    # -- starts of links, and acknowledgements
 
     async def start_link(self, peer: Peer, link: PeerLink, epoch: str | None, seq: int) -> int | None:
         """Return the seq after which a link starts, given the peer's watermark of this journal.
 
-        None: the peer claims to have what was never written. The watermark is an acknowledgement. On the only link to
-        the peer, it also says what of former links has not arrived and will not. Another link may still bring that.
+        None: the peer claims to have events that this node never wrote. The watermark is an acknowledgement. If this is
+        the only link to the peer, everything after it that former links wrote is lost; another link may still carry it.
         """
         start = self._start_of(peer, epoch, seq)
         if start is None:
@@ -229,7 +229,7 @@ class Chat:
         return start
 
     def _start_of(self, peer: Peer, epoch: str | None, seq: int) -> int | None:
-        acked = self._journal.watermarks.acked.get(peer.node or "", 0)
+        acked = self._journal.watermarks.acknowledged_by(peer.node)
         span = self._journal.span(epoch) if epoch else None
         if span is None or epoch is None:
             return acked
@@ -244,8 +244,8 @@ class Chat:
     def acknowledge(self, peer: Peer, epoch: str, seq: int) -> bool:
         """The peer has committed everything up to that position; False if that was never written to it.
 
-        A position in an epoch that this journal has lost (wiped or restored) is no error of the peer. Of an older epoch
-        that is here again, the peer may have more than its `Hello` has told, written by this node then.
+        A position in an epoch that this journal has lost (wiped or restored) is not an error of the peer. In an older
+        epoch the peer may have more than its `Hello` reported, because this node wrote it in that epoch.
         """
         span = self._journal.span(epoch)
         if span is None:
@@ -258,7 +258,7 @@ class Chat:
 
     def _acknowledge(self, peer: Peer, seq: int) -> None:
         node = peer.node or ""
-        if seq <= self._journal.watermarks.acked.get(node, 0):
+        if seq <= self._journal.watermarks.acknowledged_by(node):
             return
         direct = peer.delivery.acknowledge(seq)
         self._on_acknowledged(node, seq)
@@ -278,11 +278,12 @@ def _offline(peer: Peer) -> ControlError:
     return ControlError("peer_offline", f"{peer.name} is not connected ({peer.reason or peer.state})", hint)
 
 
-def _full(peer: Peer, *, away: bool, full: bool) -> ControlError:
+def _outbox_full(peer: Peer, *, offline: bool, full: bool) -> ControlError:
+    """Error for a full outbox (`full`), or for outboxes that are full in total."""
     if not full:
         message, hint = "the outboxes of all peers hold half of what the journal may", "raise --retain-bytes"
     else:
         message = f"{peer.delivery.outbox.count} messages wait for {peer.name}"
-        hint = f"`chatctl wait peer {peer.name}`" if away else "it takes nothing: `chatctl list`"
+        hint = f"`chatctl wait peer {peer.name}`" if offline else "it takes nothing: `chatctl list`"
         hint += ", or raise --outbox-messages and --outbox-bytes"
     return ControlError("outbox_full", message, hint)

@@ -1,8 +1,9 @@
-"""Consumers: named, durable readers of control clients, and the client that holds each.
+"""Consumers: named, durable readers of control clients, and the client that reads as each.
 
-Acknowledgements move a consumer's cursor durably. It also moves by itself over events that are not for it, while no
-event that was sent waits for an acknowledgement. A write to a client never counts as one. Everything is synchronous:
-what must be on disk first is returned as a batch, and a failed batch changes nothing.
+Acknowledgements move a consumer's cursor durably. The cursor also moves over events that are not for the consumer,
+while no event that was sent waits for an acknowledgement. A write to a client never counts as an acknowledgement. No
+method waits: a change that must be on disk first is returned as a batch, and a failed batch changes nothing. Called by
+`control/`.
 """
 
 from bisect import bisect_right
@@ -21,7 +22,7 @@ from chatd.sync import Waker
 ADD = "INSERT INTO consumers (name, seq, filter, topic, seen) VALUES (?, ?, ?, ?, ?)"
 MOVE = "UPDATE consumers SET seq = max(seq, ?), seen = ? WHERE name = ?"
 REMOVE = "DELETE FROM consumers WHERE name = ?"
-ACK_BYTES = 600  # about what an acknowledgement and its response take until the commit
+ACK_BYTES = 600  # of memory for an acknowledgement and its response until the commit, approximately
 
 
 class Consumer:
@@ -29,6 +30,7 @@ class Consumer:
 
     __slots__ = (
         "_before",
+        "committed_seq",
         "created_at_seq",
         "filter",
         "last_seen_ms",
@@ -36,13 +38,12 @@ class Consumer:
         "reader",
         "seq",
         "stream_id",
-        "sure_seq",
     )
 
     def __init__(self, name: str, seq: int, wanted: Filter, stream_id: int | None, seen: int) -> None:
         self.name = name
         self.seq = self._before = seq
-        self.sure_seq = seq  # committed: a failed batch never moves the cursor below this
+        self.committed_seq = seq  # a failed batch never moves the cursor below this
         self.created_at_seq = 0  # its start, if it was created in this run: earlier events are not for it
         self.filter = wanted
         self.stream_id = stream_id  # of the filter's peer when the consumer was created
@@ -58,36 +59,36 @@ class Consumer:
     def acknowledge(self, seq: int, batch: Batch) -> None:
         """Move the cursor to `seq`, acknowledged with that batch; it never moves back."""
         if batch.if_failed(self, partial(self._put_back, self.seq)):
-            self.sure_seq, self._before = self._before, self.seq  # two batches at most are under way
+            self.committed_seq, self._before = self._before, self.seq  # two batches at most are uncommitted
         if not batch.done:
             self.seq = max(self.seq, seq)
 
     def _put_back(self, seq: int) -> None:
         self.seq = self._before = min(self.seq, seq)
-        self.sure_seq = min(self.sure_seq, seq)
+        self.committed_seq = min(self.committed_seq, seq)
 
 
 class ConsumerReader:
-    """A consumer that a client reads as: events that were sent and not acknowledged, at most `window`."""
+    """A client that reads as a consumer: the events that were sent and not acknowledged, at most `window`."""
 
-    __slots__ = ("_lost", "_newest", "_save", "_sent", "_waker", "_window", "consumer")
+    __slots__ = ("_newest", "_on_lost", "_save", "_sent", "_waker", "_window", "consumer")
 
-    def __init__(self, consumer: Consumer, window: int, keep: Callable[[Consumer], None]) -> None:
+    def __init__(self, consumer: Consumer, window: int, save: Callable[[Consumer], None]) -> None:
         self.consumer = consumer
         self._window = window
-        self._save = keep
-        self._newest = consumer.seq  # up to here events were sent, or acknowledged without being sent
+        self._save = save
+        self._newest = consumer.seq  # seq up to which events were sent, or acknowledged without being sent
         self._sent: list[int] = []  # seqs without a committed acknowledgement
         self._waker: Waker | None = None
-        self._lost: Callable[[], None] | None = None
+        self._on_lost: Callable[[], None] | None = None
 
-    def set_waker(self, waker: Waker, lost: Callable[[], None]) -> None:
-        """Wake `waker` when there may be capacity again; call `lost` when another client takes the consumer over."""
-        self._waker, self._lost = waker, lost
+    def set_waker(self, waker: Waker, on_lost: Callable[[], None]) -> None:
+        """Wake `waker` when there may be capacity again; call `on_lost` when another client takes the consumer over."""
+        self._waker, self._on_lost = waker, on_lost
 
     @property
     def is_lost(self) -> bool:
-        """Whether another client holds the consumer now, or none."""
+        """Whether this client no longer reads as the consumer."""
         return self.consumer.reader is not self
 
     @property
@@ -96,34 +97,34 @@ class ConsumerReader:
         return self._window - len(self._sent) + bisect_right(self._sent, self.consumer.seq)
 
     def next_cursor(self, cursor: int) -> int:
-        """Where to read on: `cursor`, or after what was acknowledged without being sent."""
+        """The seq after which to read: `cursor`, or a later seq that was acknowledged without being sent."""
         if self.consumer.seq > cursor:
             self._newest = cursor = self.consumer.seq
         return cursor
 
     def add_sent(self, seqs: Sequence[int]) -> None:
-        """These events were sent, in order."""
+        """Record that these events were sent, in order."""
         if seqs:
-            del self._sent[: bisect_right(self._sent, self.consumer.sure_seq)]
+            del self._sent[: bisect_right(self._sent, self.consumer.committed_seq)]
             self._sent += seqs
             self._newest = seqs[-1]
 
     def advance(self, through: int) -> None:
-        """Everything up to `through` was examined, and sent if it is for the consumer."""
+        """Everything up to and including `through` was examined, and sent if it is for the consumer."""
         consumer = self.consumer
         if self._newest <= consumer.seq < through and not self.is_lost:
             consumer.seq = through
             self._save(consumer)
 
     def wake(self) -> None:
-        """There may be capacity again."""
+        """Wake the waker: there may be capacity again."""
         if self._waker is not None:
             self._waker.wake()
 
     def report_takeover(self) -> None:
-        """Another client holds the consumer now."""
-        if self._lost is not None:
-            self._lost()
+        """Call `on_lost`: another client reads as the consumer now."""
+        if self._on_lost is not None:
+            self._on_lost()
 
     def release(self) -> None:
         """Stop reading. Unacknowledged events are sent again to the next client."""
@@ -145,7 +146,7 @@ class Consumers:
             name: Consumer(name, seq, msgspec.json.decode(wanted, type=Filter), stream_id, seen)
             for name, seq, wanted, stream_id, seen in rows
         }
-        self._creations: dict[Consumer, Batch] = {}  # created, and perhaps not committed yet
+        self._creations: dict[Consumer, Batch] = {}  # new consumers that may not be committed yet
 
     def __iter__(self) -> Iterator[Consumer]:
         return iter([self._all[name] for name in sorted(self._all)])
@@ -166,43 +167,44 @@ class Consumers:
         row = (name, seq, consumer.shown_filter.decode(), stream_id, consumer.last_seen_ms)
         self._all[name] = consumer
         batch = self._journal.execute(ADD, *row)
-        self._creations = {born: birth for born, birth in self._creations.items() if not birth.done} | {consumer: batch}
+        pending = {new: creation for new, creation in self._creations.items() if not creation.done}
+        self._creations = pending | {consumer: batch}
         batch.if_failed(None, partial(self._all.pop, name, None))
         return batch
 
     def creation(self, consumer: Consumer) -> Batch | None:
-        """Batch that must be committed before a client may be told that the consumer exists; None: it is."""
+        """Batch that must be committed before a client may learn that the consumer exists; None: it is committed."""
         batch = self._creations.get(consumer)
         return None if batch is None or batch.done else batch
 
     def remove(self, consumer: Consumer) -> Batch:
-        """Delete a consumer with that batch. Raises ControlError conflict while a client holds it."""
+        """Delete a consumer. Raises ControlError conflict while a client reads as it."""
         if consumer.reader is not None:
             raise _busy(consumer, "end its reader first")
         del self._all[consumer.name]
-        self._journal.timings.taken.drop(consumer)
+        self._journal.timings.acknowledgements.drop(consumer)
         batch = self._journal.execute(REMOVE, consumer.name)
         batch.if_failed(None, partial(self._all.__setitem__, consumer.name, consumer))
         return batch
 
     def attach_reader(self, consumer: Consumer, window: int, *, takeover: bool) -> ConsumerReader:
         """Read as a consumer. Raises ControlError conflict if another client does, unless `takeover`."""
-        held = consumer.reader
-        if held is not None and not takeover:
+        previous = consumer.reader
+        if previous is not None and not takeover:
             raise _busy(consumer, "end its reader, or take it over (--takeover)")
         consumer.reader = ConsumerReader(consumer, window, self._save)
         self._save(consumer)
-        if held is not None:
-            held.report_takeover()
+        if previous is not None:
+            previous.report_takeover()
         return consumer.reader
 
     def ack(self, consumer: Consumer, seq: int) -> Batch:
-        """Acknowledge everything up to `seq`; durable when the batch is committed. A lower seq changes nothing."""
+        """Acknowledge everything up to and including `seq`, durably with the batch. A lower seq changes nothing."""
         consumer.last_seen_ms = self._now()
         batch = self._journal.execute(MOVE, seq, consumer.last_seen_ms, consumer.name)
         batch.size += ACK_BYTES
         if seq > consumer.seq:
-            self._journal.timings.taken.add(consumer, consumer.seq, seq, self._runtime.wall())
+            self._journal.timings.acknowledgements.add(consumer, consumer.seq, seq, self._runtime.wall())
         consumer.acknowledge(seq, batch)
         if consumer.reader is not None:
             consumer.reader.wake()
@@ -216,12 +218,12 @@ class Consumers:
         return int(self._runtime.wall() * 1000)
 
     def _save(self, consumer: Consumer) -> None:
-        """Write the cursor with the next commit."""
+        """Save the cursor with the next commit."""
         consumer.last_seen_ms = self._now()
         self._journal.note(("consumer", consumer.name), partial(self._statement, consumer.name))
 
     def _statement(self, name: str) -> Statement:
-        """By name, because the consumer may have been removed since and another one created."""
+        """Statement that saves the cursor; by name, because another consumer may have the name by then."""
         consumer = self._all.get(name)
         return MOVE, (consumer.seq, consumer.last_seen_ms, name) if consumer else (0, 0, name)
 

@@ -1,8 +1,8 @@
-"""Inbox: what peers bring. Judges what is new, and appends it together with the watermark that makes it a duplicate.
+"""Inbox: messages that peers send. Drops duplicates, and appends new messages together with their watermark.
 
-Positions of a native peer's journal are received in order: a frame is new if it is above the watermark of its epoch.
-Frames about rooms are under the same watermarks; `rooms/router.py` uses the functions of this module for them.
-Waits for nothing: a caller that needs the commit awaits the batch.
+A native peer sends the positions of its journal in order: a frame is new if it is above the watermark of its epoch.
+Room frames share these watermarks; `rooms/router.py` uses the functions of this module for them. No method waits: a
+caller that needs the commit awaits the batch. Called by the links.
 """
 
 import logging
@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Positioned)
 
 
 class Inbox:
-    """Messages that the peers of one node bring."""
+    """Incoming messages of one node."""
 
     def __init__(self, node: str, journal: Journal, registry: Registry) -> None:
         """`node` is this node's id."""
@@ -46,9 +46,9 @@ class Inbox:
     def receive(
         self, peer: Peer, link: PeerLink, texts: Sequence[Text], references: References = NO_REFERENCES
     ) -> Batch | None:
-        """Append a native peer's messages, in order; None if all of them were duplicates.
+        """Append a native peer's messages, in order; None if all of them are duplicates.
 
-        `references` has the messages of this node that the texts may answer.
+        `references`: our messages that the texts may answer.
         """
         node, ref, messages = peer.node or "", peer.ref, list[Message]()
         new = above_watermark(self._journal, node, texts)
@@ -63,11 +63,14 @@ class Inbox:
         raise_watermarks(self._journal, node, new)
         peer.count_received(len(messages))
         close_if_failed(batch, peer, link)
-        self._registry.ensure_remembered(peer)
+        self._registry.remembered.ensure(peer)
         return batch
 
     def _answer(self, message: Message, position: str, references: References) -> None:
-        """The message answers one of this node, or claims so. That one keeps its global id if the key has changed."""
+        """Set which message of this node `message` answers, as far as the claim is true (`references`).
+
+        The answered message keeps the global id that it was sent with, even if this node has a new key since.
+        """
         if (answered := references.get(position)) is not None:
             message.re, message.re_global_id = position, answered.global_id
         else:
@@ -80,7 +83,7 @@ class Inbox:
         return self._journal.append_all(messages, peer.stream_id, "in")
 
     def resume(self, peer: Peer, epoch: str, seq: int) -> None:
-        """The peer continues after that position of its journal: what is missing here before it will not come."""
+        """The peer continues after that position of its journal: it will not send what is missing here up to there."""
         node = peer.node or ""
         watermark = self._journal.watermarks.appended(node, epoch)
         if seq <= watermark:
@@ -109,20 +112,20 @@ def above_watermark(journal: Journal, node: str, frames: Iterable[F]) -> list[F]
 
 
 def raise_watermarks(journal: Journal, node: str, frames: Iterable[Positioned]) -> None:
-    """Make these frames, which are new, duplicates from now on."""
+    """Raise the watermarks to these new frames, so that each of them is a duplicate afterwards."""
     for epoch, seq in {frame.epoch: frame.seq for frame in frames}.items():
         journal.raise_watermark(node, epoch, seq)
 
 
 def close_if_failed(batch: Batch, peer: Peer, link: PeerLink) -> None:
-    """Close the peer's links if what this link has brought is not committed."""
+    """Close the peer's links if the batch, which has frames of `link`, is not committed."""
     batch.if_failed(("in", link), partial(_close, peer, link))
 
 
 def _close(peer: Peer, *links: PeerLink) -> None:
-    """What was read from a link is lost: nothing after it may be received, or a watermark would pass it.
+    """Close links after received frames were lost: frames after them would raise the watermark past them.
 
-    Not from another link of the peer either: there the same may have been dropped as a duplicate.
+    All links of the peer are closed, because another one may have dropped the same frames as duplicates.
     """
     for link in (*links, *peer.links):
         link.close("storage_full")

@@ -1,8 +1,9 @@
-"""Lookup: finds one message in the journal, by its id or its global id.
+"""MessageLookup: finds one message in the journal, by its id or its global id.
 
 An id is the message's position in this journal, so one row is read. A global id is the sender's node id and a position
 in the sender's journal. Within the stream of one peer those positions rise with the seqs here, so a binary search finds
-it and no message pays for an index. In rooms they do not: pages of rows are searched, the newest first.
+it without an index, which every message would pay for. In rooms they do not rise: pages of rows are searched, the
+newest first. Called by `control/` and `query/`.
 """
 
 from functools import partial
@@ -24,7 +25,7 @@ _LOOK_BACK = f"""SELECT seq, instr({HEAD}, ?) FROM events
     WHERE topic = ? AND seq < ? AND type = 'message' ORDER BY seq DESC LIMIT ?"""
 LOOKED_UP = 256  # results kept at a time
 ROWS = 8192  # rows searched in one turn at the store: a few milliseconds
-STEP = 16  # cost of one step of a search, in rows
+STEP = 16  # cost of one step of a binary search, in rows
 
 
 class MessageLookup:
@@ -35,7 +36,7 @@ class MessageLookup:
         self._journal = journal
         self._registry = registry
         self._node = node
-        self._looked_up: dict[str, Entry | None] = {}  # for `find_now`, until it is called again
+        self._looked_up: dict[str, Entry | None] = {}  # results for the next `find_now`
 
     def find_now(self, message_id: str) -> Entry:
         """`find` for callers that must not wait. Raises NoCapacity until the look-up is done, and ControlError."""
@@ -51,7 +52,7 @@ class MessageLookup:
             self._looked_up[message_id] = await self.find(message_id)
         except ControlError:
             self._looked_up[message_id] = None
-        if len(self._looked_up) > LOOKED_UP:  # its caller has gone
+        if len(self._looked_up) > LOOKED_UP:  # the oldest caller was cancelled
             del self._looked_up[next(iter(self._looked_up))]
 
     async def find(self, message_id: str) -> Entry:
@@ -79,7 +80,7 @@ class MessageLookup:
     async def _own(self, wanted: GlobalId) -> Entry | None:
         """Message of this node with that global id, or message in a room that is hosted here.
 
-        A message that was accepted under a former key of this node is found by the node id of then, and by the present
+        A message that was accepted under a former key of this node is found by the former node id, and by the current
         one, under which it may have been sent.
         """
         if not self._journal.holds(wanted.epoch, wanted.seq):
@@ -92,7 +93,7 @@ class MessageLookup:
         return entry if (is_ours and wanted.node == self._node) or message.global_id == str(wanted) else None
 
     def peer_of(self, entry: Entry) -> Peer:
-        """Peer that sent or got a message, never one that only has its slot or name now. Raises unknown_peer."""
+        """The peer that sent or got a message, not another one with the same slot or name. Raises unknown_peer."""
         ref = cast(Message, entry.event).peer
         peer = self._registry.by_stream_id(entry.stream_id or 0) or (
             self._registry.by_node(ref.node) if ref.node else None
@@ -106,14 +107,14 @@ class MessageLookup:
         """Direct message that a native peer sent at that position of its journal; None if there is none."""
         after, newest = await self.position_before(peer, epoch, seq), self._journal.committed
         while after < newest:
-            look = partial(_first_taken, stream_id=peer.stream_id, after=after, through=newest)
-            entry, after = await self._journal.ask(look)
+            read = partial(_first_received, stream_id=peer.stream_id, after=after, through=newest)
+            entry, after = await self._journal.ask(read)
             if entry is not None:
                 return entry if _sent_at(entry) == (epoch, seq) else None
         return None
 
     async def position_before(self, peer: Peer, epoch: str, seq: int) -> int:
-        """Seq here after which everything is that the peer sent from that position of its journal on."""
+        """The seq here after which all messages are that the peer sent at or after that position of its journal."""
         older = self._journal.watermarks.earlier_epochs(peer.node or "", epoch)
         if older is None:
             return self._journal.committed
@@ -123,6 +124,7 @@ class MessageLookup:
         return search.low
 
     async def _in_joined_rooms(self, global_id: str) -> Entry | None:
+        """Message with that global id in a room of another node."""
         field = global_id_field(global_id)
         stream_ids = await self._journal.ask(lambda store: store.query("SELECT topic FROM rooms"))
         for (stream_id,) in stream_ids:
@@ -139,8 +141,8 @@ class MessageLookup:
 def _look_back(store: Store, *, stream_id: int, before: int, field: bytes) -> tuple[int | None, int | None]:
     """Seq of the message with these bytes in its JSON, in a page of rows before `before`; and the next `before`."""
     rows = store.query(_LOOK_BACK, field, stream_id, before, ROWS)
-    found = next((seq for seq, is_it in rows if is_it), None)
-    return found, rows[-1][0] if len(rows) == ROWS else None
+    wanted = next((seq for seq, offset in rows if offset), None)
+    return wanted, rows[-1][0] if len(rows) == ROWS else None
 
 
 def _unknown(message_id: str) -> ControlError:
@@ -152,10 +154,10 @@ def _unknown(message_id: str) -> ControlError:
     return ControlError("unknown_message", f"there is no message {message_id[:64]!r} on this node", hint)
 
 
-def _first_taken(store: Store, *, stream_id: int, after: int, through: int) -> tuple[Entry | None, int]:
+def _first_received(store: Store, *, stream_id: int, after: int, through: int) -> tuple[Entry | None, int]:
     """First message received in (after, through], None if a page of rows had none; and the end of that page."""
-    seq, looked, _ = store.first_in(stream_id, after, through, ROWS)
-    return (None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]), looked
+    seq, examined_through, _ = store.first_in(stream_id, after, through, ROWS)
+    return (None if seq is None else store.page(seq - 1, seq, None, 1)[0][0]), examined_through
 
 
 def _sent_at(entry: Entry) -> tuple[str, int]:
@@ -164,7 +166,10 @@ def _sent_at(entry: Entry) -> tuple[str, int]:
 
 
 class _Search:
-    """Binary search in a stream for the place of a message; `older` are its node's epochs before its own."""
+    """Binary search in a peer's stream for the first message at or after a position of the peer's journal.
+
+    `older` are the epochs of the peer before the epoch of that position.
+    """
 
     def __init__(self, stream_id: int, epoch: str, seq: int, older: frozenset[str], newest: int) -> None:
         self.low = 0  # everything up to this seq is older
@@ -172,15 +177,15 @@ class _Search:
         self._stream_id = stream_id
         self._wanted = epoch, seq
         self._older = older
-        self._looked = newest // 2  # no message was received between the middle and this seq
+        self._examined = newest // 2  # no message was received after the middle, up to and including this seq
 
     def advance(self, store: Store) -> bool:
         """Do some steps; returns whether the search is over."""
         rows = ROWS
         while self.low < self._high and rows > 0:
-            seq, self._looked, looked = store.first_in(self._stream_id, self._looked, self._high, rows)
-            rows -= looked + STEP
-            if seq is not None or self._looked >= self._high:
+            seq, self._examined, count = store.first_in(self._stream_id, self._examined, self._high, rows)
+            rows -= count + STEP
+            if seq is not None or self._examined >= self._high:
                 self._halve(store, seq)
         return rows > 0
 
@@ -192,7 +197,7 @@ class _Search:
             self.low = entry.seq
         else:
             self._high = middle
-        self._looked = (self.low + self._high) // 2
+        self._examined = (self.low + self._high) // 2
 
     def _is_before(self, epoch: str, seq: int) -> bool:
         """Whether that position is older than the wanted one."""

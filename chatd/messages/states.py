@@ -1,9 +1,9 @@
-"""States of outgoing messages: queued, sent and delivered, or ended as cancelled, expired or rejected.
+"""MessageStates: the states of outgoing messages: queued, sent and delivered, or cancelled, expired and rejected.
 
-A state follows from positions (committed, written, acknowledged). Only the exceptions are stored: how a message ended.
-An end is final if no link can have written the message. Otherwise it is tentative: the message stays "sent", and is not
-sent again if the peer's next `Hello` says that it lacks it. An end is in the journal before anything after its message
-is written: `Delivery.uncommitted_end` is that batch.
+The first three follow from positions (committed, written, acknowledged). Only the others are stored: how a message
+ended. An end is final if no link can have written the message. Otherwise it is tentative: the message stays "sent", and
+if the peer's next `Hello` shows that the peer lacks it, it is not sent again. An end is committed before anything after
+its message is written (`Delivery.uncommitted_end`). Called by `chat.py`, `control/` and `query/`.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ CANCELLED, EXPIRED, REJECTED, DELIVERED = "cancelled", "expired", "rejected", "d
 
 
 class Expiry(NamedTuple):
-    """End of a message's ttl on trio's clock, and what is needed to end the message."""
+    """End of a message's ttl on trio's clock, and the values that are needed to end the message."""
 
     deadline: float
     seq: int
@@ -41,7 +41,7 @@ class MessageStates:
     """States of all messages that one node sends."""
 
     def __init__(self, journal: Journal, registry: Registry, *, now: float, wall: float) -> None:
-        """Read what was queued, given up and limited in time when the last run ended (blocking)."""
+        """Read what the last run left: outboxes, tentative ends and expiries (blocking)."""
         self._journal = journal
         self._registry = registry
         self._expiries: list[Expiry] = []
@@ -58,7 +58,7 @@ class MessageStates:
     # -- ending messages
 
     def give_up(self, peer: Peer, seq: int, size: int, state: str) -> tuple[str, Batch]:
-        """Do not send a message (again). Returns its new state: "sent" if the peer may have it."""
+        """Never send a message, or never again. Returns its new state: "sent" if the peer may have it."""
         if not peer.delivery.may_have_written(seq):
             return state, self.end(peer, seq, size, state)
         return "sent", peer.delivery.end_tentatively(seq, state)
@@ -85,8 +85,8 @@ class MessageStates:
         return state
 
     def decide(self, peer: Peer, through: int) -> None:
-        """End what was given up tentatively: the peer's `Hello` says that it has everything up to `through` only."""
-        for seq, state in peer.delivery.take_tentative():
+        """Decide about tentative ends: the peer's `Hello` shows that it has everything up to `through`, and no more."""
+        for seq, state in peer.delivery.pop_tentative():
             if seq > through:
                 batch = self.end(peer, seq, 0, state)
                 batch.if_failed(("undecided", seq), partial(_undecide, peer, seq, state))
@@ -124,52 +124,51 @@ class MessageStates:
                 self._schedule(expiry)  # an uncommitted message cannot end yet
             elif peer is not None and self._can_end(peer, expiry.seq):
                 self.give_up(peer, expiry.seq, expiry.size, EXPIRED)
-                # If the end cannot be committed it is tried again, and nothing after it is sent meanwhile.
+                # If the end cannot be committed, it is retried, and nothing after the message is sent meanwhile.
                 batch = self._journal.execute(UNEXPIRE, expiry.seq)
                 batch.if_failed(("expiry", expiry.seq), partial(self._schedule, expiry))
             else:
                 self._journal.note(("unexpire", expiry.seq), partial(_unexpire, expiry.seq))
 
     def _can_end(self, peer: Peer, seq: int) -> bool:
-        acked = self._journal.watermarks.acked.get(peer.node or "", 0)
-        return seq > acked and peer.delivery.can_end(seq)
+        return seq > self._journal.watermarks.acknowledged_by(peer.node) and peer.delivery.can_end(seq)
 
     # -- messages of previous runs
 
     async def load_outbox(self, peer: Peer, through: int) -> None:
-        """Read the outbox up to that seq from the disk; at the start only the number is known."""
+        """Read the outbox up to that seq from the disk; at the start only number and size are known."""
         outbox = peer.delivery.outbox
         while outbox.has_unread and outbox.learned < through:
             await self.load_page(peer, *await self._journal.page(outbox.learned, peer.stream_id))
 
     async def load_page(self, peer: Peer, entries: Sequence[Entry], through: int) -> None:
-        """Add the peer's entries up to `through`, the next ones that were not read, to its outbox."""
+        """Add messages to the peer's outbox: `entries` are the next ones that were not read, up to `through`."""
         outbox = peer.delivery.outbox
         ours = [entry for entry in entries if entry.direction == "out"]
         ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
         if outbox.has_unread and outbox.learned < through:  # no other link has done it meanwhile
             # A message that is in neither table was given up and has been deleted since.
-            left = [entry for entry in ours if entry.seq > outbox.learned and not ended.get(entry.seq, ("", 1))[1]]
-            outbox.learn(through, [(entry.seq, len(entry.raw)) for entry in left])
+            queued = [entry for entry in ours if entry.seq > outbox.learned and not ended.get(entry.seq, ("", 1))[1]]
+            outbox.learn(through, [(entry.seq, len(entry.raw)) for entry in queued])
 
-    # -- present states
+    # -- current states
 
     async def states(self, entries: Sequence[Entry]) -> dict[int, str]:
-        """Present states of the outgoing entries among these, by seq."""
+        """Current states of the outgoing entries among these, by seq."""
         ours = [entry for entry in entries if entry.direction == "out"]
         if not ours:
             return {}
         ended = await self._journal.ask(partial(_outcomes, seqs=[entry.seq for entry in ours]))
-        gone = [
+        unlisted = [
             stream_id
             for stream_id in {entry.stream_id or 0 for entry in ours}
             if self._registry.by_stream_id(stream_id) is None
         ]
-        written = await self._journal.ask(partial(written_to, stream_ids=gone)) if gone else {}
+        written = await self._journal.ask(partial(written_to, stream_ids=unlisted)) if unlisted else {}
         return {entry.seq: self._state(entry, ended, written) for entry in ours}
 
     async def state(self, entry: Entry) -> str:
-        """Present state of one outgoing entry."""
+        """Current state of one outgoing entry."""
         return (await self.states([entry]))[entry.seq]
 
     def _state(self, entry: Entry, ended: dict[int, tuple[str, int]], written: dict[int, int]) -> str:
@@ -188,8 +187,8 @@ class MessageStates:
         return "sent" if arrived else "failed"
 
     def state_now(self, peer: Peer, seq: int, *, in_room: bool = False) -> str:
-        """State of a message that has no final end. One in a room of the peer is delivered when it comes back."""
-        if peer.kind == "native" and seq <= self._journal.watermarks.acked.get(peer.node or "", 0):
+        """State of a message that has no final end. In a room of the peer it is delivered once the host confirms it."""
+        if seq <= self._journal.watermarks.acknowledged_by(peer.node):
             return DELIVERED if not in_room or seq <= peer.delivery.echoed else "sent"
         if peer.delivery.may_have_written(seq):
             return "sent"
@@ -197,7 +196,7 @@ class MessageStates:
 
 
 def _undecide(peer: Peer, seq: int, state: str) -> None:
-    """The disk is full: nothing after the message may be sent. The `Hello` of another link decides."""
+    """Make an end tentative again, after a full disk. Nothing after the message may be sent: the links close."""
     peer.delivery.set_tentative(seq, state)
     for link in peer.links:
         link.close("storage_full")
@@ -217,6 +216,7 @@ def _unexpire(seq: int) -> Statement:
 
 
 def _outcomes(store: Store, *, seqs: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """(state, is it final) by seq, for events that still exist; ("", 0) without a row in `outcomes`."""
     sql = (
         "SELECT events.seq, coalesce(state, ''), coalesce(final, 0) FROM events LEFT JOIN outcomes USING (seq) "
         f"WHERE events.seq IN ({','.join('?' * len(seqs))})"

@@ -1,7 +1,7 @@
 """Texts of messages: which characters they may have, and how long they may be.
 
-Two kinds of checks: of texts that a client here sends (a ControlError says what is wrong), and of frames against the
-limits that a side has announced in its `Hello`. Texts for plain peers are checked further by wire/lines.py. Pure.
+Two kinds of checks: of texts from a client of this node (they raise ControlError), and of frames against the limits
+that their receiver has announced in its `Hello`. Texts to plain peers are checked further by wire/lines.py. Pure.
 """
 
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from chatd.api.errors import ControlError
 from chatd.wire.frames import Text
 
-# Allowed in a native text beside printable characters. Other controls could rewrite the terminal of a reader.
+# Allowed in a native text besides printable characters. Other controls could manipulate the terminal of a reader.
 ALLOWED_CONTROLS = frozenset("\n\t")
 CONTROLS = frozenset(map(chr, [*range(32), *range(127, 160)])) - ALLOWED_CONTROLS
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise ControlError bad_text if one of several texts is empty or not text; fast if all are fine."""
+    """Check the characters of several texts, see `check_characters`; fast if all are valid."""
     if not all(texts) or not "".join(texts).isprintable():
         for text in texts:
             check_characters(text)
 
 
 def check_lengths(texts: Sequence[str], most_bytes: int, most_characters: int) -> None:
-    """Raise ControlError if one of several texts is over a limit; 0 characters is no limit."""
+    """Check the lengths of several texts, see `check_length`; fast if all are short."""
     longest = len(max(texts, key=len))
     if longest * 4 > most_bytes or 0 < most_characters < longest:
         for text in texts:
@@ -30,7 +30,7 @@ def check_lengths(texts: Sequence[str], most_bytes: int, most_characters: int) -
 
 
 def check_length(text: str, most_bytes: int, most_characters: int) -> None:
-    """Raise ControlError too_large if a text is over one of the limits."""
+    """Raise ControlError too_large if a text has too many bytes of UTF-8, or characters (0: no limit)."""
     if len(text) * 4 > most_bytes and len(text.encode()) > most_bytes:
         raise ControlError("too_large", f"the text is over {most_bytes} bytes of UTF-8", "send it in pieces")
     if 0 < most_characters < len(text):
@@ -52,7 +52,7 @@ def check_characters(text: str) -> None:
 
 
 def any_over(texts: Sequence[Text], most_bytes: int, most_characters: int) -> bool:
-    """Whether a frame's text is over the limits, which are bytes of UTF-8 and characters (0: any number)."""
+    """Whether the text of one of the frames is over the limits, see `check_length`."""
     longest = max([len(text.text) for text in texts], default=0)
     if longest * 4 <= most_bytes and (not most_characters or longest <= most_characters):
         return False  # the usual case
@@ -60,6 +60,6 @@ def any_over(texts: Sequence[Text], most_bytes: int, most_characters: int) -> bo
 
 
 def is_over(text: str, most_bytes: int, most_characters: int) -> bool:
-    """Whether one text is over the limits."""
+    """Whether a text is over one of the limits, see `check_length`."""
     length = len(text)
     return (length * 4 > most_bytes and len(text.encode()) > most_bytes) or 0 < most_characters < length

@@ -13,7 +13,7 @@ import trio
 from chatd.config.settings import Config
 
 WINDOW_S = 600.0  # in which new connections of one public address are counted
-MOST_HOSTS = 4096  # counted addresses; beyond it the one that was quiet for longest is forgotten
+MOST_HOSTS = 4096  # counted addresses; over it the one with the oldest newest connection is forgotten
 LOG_EVERY_S = 60.0
 log = logging.getLogger("chatd.sources")
 
@@ -29,7 +29,7 @@ class SourceLimits:
         self._logged_at = float("-inf")
 
     def enter(self, host: str, now: float) -> bool:
-        """Count a new connection; False if it is over a limit. Call `leave` when an accepted one has ended."""
+        """Count a new connection; False if it is over a limit. Call `leave` when a counted one has ended."""
         if _is_exempt(host):
             return True
         self._forget(now)
@@ -47,7 +47,7 @@ class SourceLimits:
         return True
 
     def leave(self, host: str) -> None:
-        """A counted connection has ended."""
+        """Record that a counted connection has ended."""
         if host in self._open:
             self._open[host] -= 1
             if not self._open[host]:

@@ -1,7 +1,8 @@
 """Dialer: makes outbound connections, once for `connect` and repeatedly for persistent peers.
 
-Persistent peers (peers/persistent.py) come from the configuration and from `connect`. One task for each of them redials
-its addresses in turn, with back-off, while it has no link. The links themselves run in `Links`.
+Persistent peers (`peers/persistent.py`) come from the configuration and from `connect`. One task for each of them
+redials its addresses in turn, with back-off, while it has no link. The links themselves run in `Links`. Called by the
+control methods `connect` and `terminate`, run by `daemon.py`.
 """
 
 import logging
@@ -12,10 +13,11 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.config.values import format_address, parse_address
 from chatd.net.backoff import STABLE_S, Backoff
-from chatd.net.dial_errors import already, connect_failed, refusal
+from chatd.net.dial_errors import already_connected, connect_failed, refusal
 from chatd.net.native import handshake
 from chatd.net.native.handshake import HandshakeParts
-from chatd.net.native.link import LinkParts, NativeLink
+from chatd.net.native.link import NativeLink
+from chatd.net.native.parts import LinkParts
 from chatd.net.plain.link import PlainLink
 from chatd.net.plain.room_server import RoomServerLink
 from chatd.peers.peer import Peer
@@ -26,9 +28,9 @@ from chatd.wire.dialects import NAME
 DIAL_S = 10.0  # for the TCP connection
 PENDING_S = 30.0  # between two attempts while the other side has to accept us
 CLOSE_S = 3.0  # for a link to close, once everything is delivered
-SPREAD_S = 0.005  # for each persistent peer at the start: about the CPU time of a handshake on both sides
-SETTLE_S = 4.0  # for one of two links to end: an unanswered Ping and a goodbye
-ENDS_REDIALING = ("terminated", "denied", "self")
+SPREAD_S = 0.005  # between the first dials at the start, on average: about the CPU time of a handshake on both sides
+SETTLE_S = 4.0  # for one of two links to end: an unanswered Ping, then its Bye
+ENDS_REDIALING = ("terminated", "denied", "self")  # reasons of a refusal
 log = logging.getLogger("chatd.dialer")
 
 
@@ -73,7 +75,7 @@ class Dialer:
             registry.set_state(peer, "dialing")
             self._start_task(peer, SPREAD_S * len(targets))
 
-    # -- the verbs
+    # -- called by control methods
 
     async def connect(
         self,
@@ -86,7 +88,7 @@ class Dialer:
         dialect: str | None = None,
         nick: str | None = None,
     ) -> Peer:
-        """Dial; the peer once it is up. Raises ControlError: conflict, connect_failed, forbidden, timeout."""
+        """Dial; return the peer once it is up. Raises ControlError: conflict, connect_failed, forbidden, timeout."""
         address = format_address(host, port)
         try:
             parse_address(address)
@@ -97,36 +99,41 @@ class Dialer:
             with trio.move_on_after(float("inf") if timeout is None else timeout):
                 async with self._locks.setdefault(address, trio.Lock()):
                     wanted = self._peer_at(address, plain=plain or dialect is not None)
-                    speech = self._speech(wanted, plain, dialect, nick)
-                    return await self._connect(wanted, address, speech, keep=keep)
+                    dialect_and_nick = self._dialect_and_nick(wanted, plain, dialect, nick)
+                    return await self._connect(wanted, address, dialect_and_nick, keep=keep)
         finally:
             await self._parts.journal.settled()  # the persistent address is on disk, unless that is full
         message = f"{address} has not answered within {timeout:g} s"
         raise ControlError("timeout", message, "raise --timeout, or look whether it runs")
 
     def _peer_at(self, address: str, *, plain: bool) -> Peer:
-        """The peer to dial at that address. A known room server stays one even without --dialect: it would show a TLS
-        ClientHello to all its members.
+        """The peer to dial at that address.
+
+        A known room server stays one even without --dialect: it would show a TLS ClientHello to all its members.
         """
-        rooms = (
+        room_servers = (
             peer for peer in self._registry if peer.dialect and (peer.is_up or address in peer.persistent_addresses)
         )
-        known = next((peer for peer in rooms if peer.address == address), None)
+        known = next((peer for peer in room_servers if peer.address == address), None)
         return known or self._registry.at_address(address, "plain" if plain else "native")
 
-    def _speech(self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None) -> tuple[str | None, str]:
-        """Dialect and nick for the connection; what is not given stays as before."""
+    def _dialect_and_nick(
+        self, wanted: Peer, plain: bool, dialect: str | None, nick: str | None
+    ) -> tuple[str | None, str]:
+        """Dialect and nick for the connection; each defaults to the peer's previous one."""
         if dialect is None and not plain:
             return wanted.dialect, wanted.nick
         if dialect != NAME:
             return dialect, ""
         return dialect, nick or wanted.nick or for_node(self._config.name)
 
-    async def _connect(self, wanted: Peer, address: str, speech: tuple[str | None, str], *, keep: bool) -> Peer:
+    async def _connect(
+        self, wanted: Peer, address: str, dialect_and_nick: tuple[str | None, str], *, keep: bool
+    ) -> Peer:
         if wanted.is_up:
-            raise already(wanted)
+            raise already_connected(wanted)
         peer, before, up_before = wanted, (wanted.dialect, wanted.nick), self._registry.up()
-        self._registry.persistent.set_dialect(wanted, *speech)
+        self._registry.persistent.set_dialect(wanted, *dialect_and_nick)
         try:
             peer = await self._dial(wanted, address, "connect")
             keep = keep or peer.kind == "native"
@@ -146,19 +153,19 @@ class Dialer:
         return peer
 
     async def _wait_for_one_link(self, peer: Peer) -> None:
-        """Where both sides dialed: wait until one link is left."""
+        """Wait until one link is left, if both sides have dialed."""
         with trio.move_on_after(SETTLE_S):
             while len(peer.links) > 1:
                 await peer.changed.wait()
 
     def _finish_connect(self, peer: Peer, address: str, *, keep: bool) -> None:
         """Make the address persistent, or forget a peer that was never reached."""
-        if self._registry.by_stream_id(peer.stream_id) is not peer:  # merged into another peer, then the time was over
+        if self._registry.by_stream_id(peer.stream_id) is not peer:  # merged into another peer before the timeout
             peer = self._registry.at_address(address, peer.kind)
         if peer.dialect is not None and (keep or peer.is_up):
             self._forget_unmet_nodes_at(address)
         if keep:
-            self._registry.clear_terminated(peer)
+            self._registry.remembered.clear_terminated(peer)
             self._registry.persistent.add(peer, address, fresh=not peer.is_up)
             self._start_task(peer, self._config.redial_min)
         elif not peer.persistent_addresses and not peer.is_up:
@@ -168,13 +175,13 @@ class Dialer:
                 self._registry.set_state(peer, "down", "not reached")
 
     def _forget_unmet_nodes_at(self, address: str) -> None:
-        """The address is a room server: forget native peers that were expected there and have never answered."""
+        """Forget native peers that were expected at the address of a room server and have never answered."""
         for peer in [peer for peer in self._registry if peer.kind == "native" and peer.node is None]:
             if address in peer.persistent_addresses:
                 self._registry.forget(peer)
 
     async def terminate(self, peer: Peer) -> int:
-        """Stop redialing, deliver the outbox, close; the number of undelivered messages. Raises ControlError."""
+        """Stop redialing, deliver the outbox, close; return the number of undelivered messages. Raises ControlError."""
         if not peer.links and not peer.persistent_addresses and peer.state != "pending":
             raise ControlError("peer_offline", f"{peer.name} is not connected", "`chatctl list` shows who is")
         self._registry.terminate(peer)
@@ -194,8 +201,8 @@ class Dialer:
 
     # -- one dial
 
-    async def _dial(self, wanted: Peer, address: str, why: str) -> Peer:
-        """Connect; the link is up on return. `why` is "connect" or "redial". Raises DialFailed, HandshakeRefused."""
+    async def _dial(self, wanted: Peer, address: str, dial: str) -> Peer:
+        """Connect; the link is up on return. `dial` is "connect" or "redial". Raises DialFailed, HandshakeRefused."""
         wanted.set_address(address)
         was_persistent = bool(wanted.persistent_addresses)
         if wanted.state != "pending":
@@ -206,15 +213,15 @@ class Dialer:
         if wanted.kind == "plain":
             peer, link = wanted, self._plain_link(stream, wanted, address)
         else:
-            established = await handshake.as_dialer(self._handshake_parts, stream, why, wanted)
+            established = await handshake.as_dialer(self._handshake_parts, stream, dial, wanted)
             peer = established.peer
             link = NativeLink(self._parts, established, direction="out", address=address)
         links.attach(peer, link)
         links.nursery.start_soon(links.serve, peer, link, link.run)
         if was_persistent and not peer.persistent_addresses:  # ended while we dialed
             link.close("terminated")
-        elif why == "connect":
-            self._registry.clear_terminated(peer)
+        elif dial == "connect":
+            self._registry.remembered.clear_terminated(peer)
         if address in peer.persistent_addresses:
             self._registry.persistent.add(peer, address, lasting=False)
         return peer
@@ -234,7 +241,7 @@ class Dialer:
         raise DialFailed([(address, f"no answer within {DIAL_S:g} s")])
 
     def _apply_refusal(self, wanted: Peer, address: str, refused: handshake.HandshakeRefused) -> Peer:
-        """Update the peer after a refusal; the peer that was identified at that address, else `wanted`."""
+        """Update the peer after a refusal; return the peer that was identified at that address, else `wanted`."""
         registry, peer = self._registry, refused.peer or wanted
         registry.merge(wanted, peer)
         if refused.reason in ENDS_REDIALING:
@@ -246,7 +253,7 @@ class Dialer:
     # -- redialing
 
     def _start_task(self, peer: Peer, within: float) -> None:
-        """Start the redialing task of a persistent peer; its first attempt is within so many seconds."""
+        """Start the redialing task of a persistent peer; its first attempt is at most `within` seconds from now."""
         if peer.persistent_addresses and peer not in self._tasks and not self._stopping:
             self._tasks.add(peer)
             self._nursery.start_soon(self._keep_dialed, peer, self._parts.runtime.random.uniform(0, within))
@@ -269,7 +276,7 @@ class Dialer:
         self._tasks.discard(peer)
 
     async def _wait_until(self, peer: Peer, *, up: bool) -> None:
-        """Wait until the peer is up (or down), is not persistent, or was accepted."""
+        """Wait until the peer is up (or down), is no longer persistent, or is no longer pending."""
         was_pending = peer.state == "pending"
         while peer.is_up != up and peer.persistent_addresses:
             if was_pending and peer.state != "pending":
@@ -283,15 +290,17 @@ class Dialer:
             if peer.is_up or address not in peer.persistent_addresses:
                 return
             try:
-                found = await self._dial(peer, address, "connect" if persistent.is_fresh(peer, address) else "redial")
+                answering = await self._dial(
+                    peer, address, "connect" if persistent.is_fresh(peer, address) else "redial"
+                )
             except DialFailed as failed:
-                found = peer
+                answering = peer
                 if address in peer.persistent_addresses:
                     self._registry.set_state(peer, "dialing", failed.attempts[0][1])
             except handshake.HandshakeRefused as refused:
-                found = self._apply_refusal(peer, address, refused)
-            if not found.is_up and address in found.persistent_addresses:
-                persistent.put_last(found, address)
-        self._start_task(found, self._config.redial_min)
-        if found.reason != before:
-            log.info("%s at %s: %s", found.shown, address, found.reason)
+                answering = self._apply_refusal(peer, address, refused)
+            if not answering.is_up and address in answering.persistent_addresses:
+                persistent.put_last(answering, address)
+        self._start_task(answering, self._config.redial_min)
+        if answering.reason != before:
+            log.info("%s at %s: %s", answering.shown, address, answering.reason)

@@ -1,7 +1,7 @@
 """Links: the nursery in which all links live, and the one supervisor of each.
 
-Links outlast the listener or dialer that made them: the intake may stop while they still say goodbye. An exception on
-a link ends here: it is logged once and ends only that link. Knows neither kind of link, and no room, fault or topology.
+Links outlast the listener and the dialer that made them: when the node stops, links still send their Bye. An exception
+in a link is caught and logged here and ends only that link. Knows no concrete link, no rooms, faults or topology.
 """
 
 import logging
@@ -20,13 +20,13 @@ Run = Callable[[], Awaitable[object]]
 class Links:
     """The nursery of the links of one node.
 
-    Resource handling: `run` opens the nursery; it ends when it is cancelled. Error handling: nothing comes out.
+    Resource handling: `run` opens the nursery and ends when it is cancelled. Error handling: raises nothing.
     """
 
-    def __init__(self, registry: Registry, down: Callable[[Peer, PeerLink], None]) -> None:
-        """`down` is called when a link has ended, after the registry has recorded that."""
+    def __init__(self, registry: Registry, on_link_down: Callable[[Peer, PeerLink], None]) -> None:
+        """`on_link_down` is called when a link has ended, after the registry has recorded that."""
         self._registry = registry
-        self._down = down
+        self._on_link_down = on_link_down
         self._stopping = False
         self.nursery: trio.Nursery
 
@@ -37,9 +37,9 @@ class Links:
             task_status.started()
             await trio.sleep_forever()
 
-    def start(self, what: str, run: Run) -> None:
-        """Run a task beside the links. `what` names it in the log if it fails."""
-        self.nursery.start_soon(supervised, what, run)
+    def start(self, label: str, run: Run) -> None:
+        """Start a task in the nursery of the links. `label` names it in the log if it fails."""
+        self.nursery.start_soon(supervised, label, run)
 
     def attach(self, peer: Peer, link: PeerLink) -> None:
         """Record that the link is up; the caller starts `serve` next, with no await in between."""
@@ -53,7 +53,7 @@ class Links:
             await supervised(f"the link to {peer.shown}", run)
         finally:
             self._registry.link_down(peer, link)
-            self._down(peer, link)
+            self._on_link_down(peer, link)
 
     async def goodbye(self) -> None:
         """Close all links and wait until they have ended, for GOODBYE_S at most."""
@@ -65,9 +65,9 @@ class Links:
                 await self._registry.changed.wait()
 
 
-async def supervised(what: str, run: Run) -> None:
-    """Run it. An exception, or a group of them, is logged once and ends only this."""
+async def supervised(label: str, run: Run) -> None:
+    """Run a task. An exception, or a group of them, is logged once and not raised."""
     try:
         await run()
     except* Exception as group:
-        log.error("%s failed: this is a bug in chatd", what, exc_info=group)
+        log.error("%s failed: this is a bug in chatd", label, exc_info=group)

@@ -1,8 +1,8 @@
 """The peer port: accepts connections, limits and sniffs them, and makes native or plain links of them.
 
 Limits: all links, unauthenticated links (a new one drops the oldest), and links of one public source address
-(net/admission.py). A refused connection gets a FIN and no bytes; its input is read for a moment, because a reset would
-kill the prompt of a plain program.
+(`net/admission.py`). A refused connection gets a FIN and no bytes; its input is read for a moment, because a reset
+disturbs a plain program at its prompt. Bound and run by `daemon.py`.
 """
 
 import logging
@@ -22,12 +22,13 @@ from chatd.net.admission import SourceLimits
 from chatd.net.links import supervised
 from chatd.net.native import handshake
 from chatd.net.native.handshake import HandshakeParts
-from chatd.net.native.link import LinkParts, NativeLink
+from chatd.net.native.link import NativeLink
+from chatd.net.native.parts import LinkParts
 from chatd.net.plain.link import PlainLink
 from chatd.net.sniff import SILENCE_S, sniff
-from chatd.runtime import prepare
+from chatd.runtime import enable_keepalive
 
-SPARES = 8  # descriptors to refuse with when there are no others
+SPARES = 8  # descriptors held back to refuse connections when no others are free
 REFUSE_WITHIN_S = 0.25
 NO_IPV6 = (EAFNOSUPPORT, EPROTONOSUPPORT, EADDRNOTAVAIL)
 log = logging.getLogger("chatd.listener")
@@ -37,14 +38,14 @@ class Listener:
     """The bound addresses of the peer port, and the connections that they accept.
 
     Resource handling: `bind` opens the listeners, `run` closes them when it is cancelled; links run in `Links`.
-    Error handling: AddressInUse out of `bind`; nothing out of `run`.
+    Error handling: `bind` raises AddressInUse, `run` nothing.
     """
 
-    def __init__(self, handshake: HandshakeParts, parts: LinkParts) -> None:
-        self._handshake = handshake
+    def __init__(self, handshake_parts: HandshakeParts, parts: LinkParts) -> None:
+        self._handshake_parts = handshake_parts
         self._parts = parts
         self._links = parts.links
-        self._faults = handshake.faults
+        self._faults = handshake_parts.faults
         self._config = config = parts.config
         self._listeners: list[trio.SocketListener] = []
         self._unauthenticated: dict[trio.CancelScope, None] = {}  # one for each such connection, oldest first
@@ -92,7 +93,7 @@ class Listener:
             with self._acceptor:
                 async with trio.open_nursery() as nursery:
                     for listener in self._listeners:
-                        nursery.start_soon(self._acceptor.run, listener, self._accepted)
+                        nursery.start_soon(self._acceptor.run, listener, self._on_accept)
         finally:
             self.close()
 
@@ -108,7 +109,7 @@ class Listener:
 
     # -- one connection
 
-    def _accepted(self, accepted: trio.SocketStream, *, short: bool) -> None:
+    def _on_accept(self, accepted: trio.SocketStream, *, short: bool) -> None:
         """Serve a connection in the nursery of the links, which outlasts the intake."""
         self._links.start("an accepted connection", partial(self._refuse if short else self._serve, accepted))
 
@@ -129,9 +130,9 @@ class Listener:
     async def _admit(self, stream: trio.SocketStream) -> None:
         try:
             host, port = stream.socket.getpeername()[:2]
-            prepare(stream)
+            enable_keepalive(stream)
         except OSError:
-            return  # gone before we looked
+            return  # already closed
         if self.is_full or not self._sources.enter(host, trio.current_time()):
             self._sources.log_refusal(host)
             await self._refusals.shut_down(stream.socket, within=REFUSE_WITHIN_S)
@@ -169,7 +170,7 @@ class Listener:
             self._unauthenticated.pop(scope, None)
 
     async def _serve_plain(self, stream: trio.SocketStream, address: str, *, provisional: bool) -> str:
-        """Serve a plain link; the reason it ended with, "native" if it turned out to speak TLS."""
+        """Serve a plain link; return the reason why it ended, "native" if its first byte starts TLS."""
         parts, links = self._parts, self._links
         peer = parts.registry.plain(address)
         self._faults.attach(stream, peer)
@@ -187,9 +188,9 @@ class Listener:
         established = None
         with self._unauthenticated_place():
             try:
-                established = await handshake.as_acceptor(self._handshake, stream, address)
-            except handshake.HandshakeRefused as refused:
-                log.info("no link with %s: %s", address, refused)
+                established = await handshake.as_acceptor(self._handshake_parts, stream, address)
+            except handshake.HandshakeRefused as error:
+                log.info("no link with %s: %s", address, error)
         if established is not None:
             link = NativeLink(self._parts, established, direction="in", address=address)
             self._links.attach(established.peer, link)
@@ -197,7 +198,7 @@ class Listener:
 
 
 def in_use(host: str, port: int, error: OSError, flag: str) -> AddressInUse:
-    """The error for an address that cannot be bound; `flag` is the option that changes it."""
+    """The error for an address that cannot be bound; `flag` is the option that sets it."""
     shown, why = format_address(host, port), (error.strerror or str(error)).lower()
     hint = f"another program has it: stop that, or choose another with {flag}"
     return AddressInUse(f"cannot listen on {shown} ({why}); {hint}")

@@ -1,8 +1,8 @@
 """Rate limits of plain peers and of room clients.
 
-One class for both directions: what such a client sends is read at the receive rate, and what it is sent is spread so
-that each message is one read of a program that knows no lines. Knows neither messages nor sockets. Called by
-`net/plain/link.py` and `net/roomport/`.
+Used in both directions: input is read at the receive rate, and writes to a program that knows no lines are spread so
+that each message arrives in a read of its own. Knows neither messages nor sockets. Called by `net/plain/link.py`,
+`net/plain/room_server.py` and `net/roomport/`.
 """
 
 import trio

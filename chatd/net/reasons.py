@@ -4,7 +4,7 @@ import errno
 import os
 from typing import Final
 
-# How connections with plain clients end.
+# How connections with plain programs end.
 CLOSED: Final = "closed by peer"
 SENT_THEN_CLOSED: Final = "sent, then closed by peer"
 RESET: Final = "reset"
@@ -17,7 +17,9 @@ STORAGE_LOST: Final = "storage_lost"
 LINE_TOO_LONG: Final = "line too long"
 
 # Our reasons that a Bye carries unchanged; every other reason is sent as `protocol`.
-TOLD: Final = frozenset({"terminated", "shutdown", "storage_full", "storage_lost", "denied", "duplicate", "protocol"})
+SENT_IN_BYE: Final = frozenset(
+    {"terminated", "shutdown", "storage_full", "storage_lost", "denied", "duplicate", "protocol"}
+)
 
 # What a peer's Bye means: for a link that was up, and for a handshake.
 _MEANINGS: Final = {
@@ -33,12 +35,12 @@ _PROTOCOL: Final = ("peer reports a protocol error", "it reports a protocol erro
 
 
 def ended(bye: str) -> str:
-    """Why a link ended, from the reason of the peer's Bye."""
+    """Why a link ended: text for the reason in the peer's Bye."""
     return _MEANINGS.get(bye, _PROTOCOL)[0]
 
 
 def refused(bye: str, node: str = "ID") -> str:
-    """Why a handshake failed, from the reason of the peer's Bye; `node` is the prefix of our id for `peer accept`."""
+    """Why a handshake failed: text for the reason in the peer's Bye; `node`: the prefix of our id for `peer accept`."""
     return _MEANINGS.get(bye, _PROTOCOL)[1].format(node=node)
 
 
@@ -48,7 +50,7 @@ def is_reset(error: object) -> bool:
 
 
 def broken(error: OSError) -> str:
-    """Why a link ended, from the error of a socket call."""
+    """Why a link ended: text for the error of a socket call."""
     if is_reset(error):
         return RESET
     text = os.strerror(error.errno) if error.errno else str(error)

@@ -18,8 +18,8 @@ from chatd.wire.codec import encode_many
 from chatd.wire.frames import Happened, Missing, Said
 
 UNKNOWN_NICK = "guest"  # for a nick that is no longer known
-CACHED_FRAMES = 4096  # more than the slowest of several members that keep up is behind the fastest
-NO_LIMIT = 1 << 62  # a frame fits if its text does
+CACHED_FRAMES = 4096  # more than the lag between the fastest and the slowest member node that keeps up
+NO_LIMIT = 1 << 62  # bytes: a text within the limits always makes a frame within them
 
 
 class RoomUpdates:
@@ -34,7 +34,10 @@ class RoomUpdates:
     def frame_for(
         self, entry: Entry, room: HostedRoom, node: str, text_bytes: int, text_chars: int
     ) -> bytes | Missing | None:
-        """The frame of an event for one member node; None: the event is not for this node."""
+        """The frame of an event for the member node `node`; None: the event is not for it.
+
+        A text over the node's limits (UTF-8 bytes, characters) becomes a `Missing`.
+        """
         if entry.type == "message":
             message = cast(Message, entry.event)
             if message.to is not msgspec.UNSET and node not in (message.to_node, message.peer.node):
@@ -51,7 +54,7 @@ class RoomUpdates:
         return data
 
     def missing(self, seq: int, through: int, rooms: dict[str, int]) -> Missing:
-        """A frame at `seq`: the events of `rooms` are missing, after a seq for each, up to and including `through`."""
+        """A frame at `seq`: events are missing up to and including `through`. `rooms`: name -> seq before the first."""
         position = self._journal.position
         lost = [(name, position(after)) for name, after in rooms.items()]
         return Missing(self._journal.epoch_of(seq), seq, position(through), lost)
@@ -72,9 +75,9 @@ class RoomUpdates:
             return Happened(epoch, entry.seq, room.name, "topic", text=event.text)
         return Happened(epoch, entry.seq, room.name, "closed")
 
-    def _said_frame(self, entry: Entry, room: HostedRoom, said_at: str | None) -> Said:
-        """The frame of a message. `said_at`: for its author, the position in the author's journal."""
+    def _said_frame(self, entry: Entry, room: HostedRoom, author_position: str | None) -> Said:
+        """The frame of a message. `author_position`: only for its author, the position in the author's journal."""
         message = cast(Message, entry.event)
         to = None if message.to is msgspec.UNSET else message.to
         epoch = self._journal.epoch_of(entry.seq)
-        return Said(epoch, entry.seq, room.name, message.nick or "", message.text, said_at, to)
+        return Said(epoch, entry.seq, room.name, message.nick or "", message.text, author_position, to)

@@ -12,22 +12,22 @@ import trio
 TLS_HANDSHAKE: Final = b"\x16"
 SILENCE_S: Final = 1.0  # after this long without a byte a connection is listed as plain, provisionally
 
-First = Literal["native", "plain", "gone"]
+ConnectionKind = Literal["native", "plain", "gone"]
 
 
-async def first(stream: trio.SocketStream) -> First:
-    """Wait for the first byte, which stays unread: `native`, `plain`, or `gone` (the end). Raises OSError."""
+async def peek_kind(stream: trio.SocketStream) -> ConnectionKind:
+    """Wait for the first byte and leave it unread: `native`, `plain`, or `gone` at the end of input. Raises OSError."""
     byte = await stream.socket.recv(1, socket.MSG_PEEK)
     if not byte:
         return "gone"
     return "native" if byte == TLS_HANDSHAKE else "plain"
 
 
-async def sniff(stream: trio.SocketStream, patience: float = SILENCE_S) -> First | Literal["silent"]:
-    """`first`, a reset being `gone` too; `silent` when nothing came within `patience` seconds."""
+async def sniff(stream: trio.SocketStream, patience: float = SILENCE_S) -> ConnectionKind | Literal["silent"]:
+    """As `peek_kind`, but `gone` for a reset too, and `silent` if no byte comes within `patience` seconds."""
     with trio.move_on_after(patience):
         try:
-            return await first(stream)
+            return await peek_kind(stream)
         except OSError:
             return "gone"
     return "silent"

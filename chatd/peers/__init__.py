@@ -1,1 +1,1 @@
-"""Who the peers are: identity, registry, trust, outboxes. No sockets, nurseries or timers."""
+"""The peers of a node: identity, registry, trust, outboxes. No sockets, nurseries or timers."""

@@ -1,8 +1,8 @@
-"""Clones: a state directory that was copied and runs twice, so that two nodes prove the same id.
+"""Clones: two running nodes with copies of one state directory, which prove the same node id.
 
-A node draws its epoch at every start. An epoch that comes back after another one means that both nodes are running.
-Only a peer of the two can see that, so it tells each of them. Both stay linked, because a failover must not be refused.
-Knows no links; called by the native links.
+A node draws a new epoch at every start. An epoch that comes back after another one means that both nodes are running.
+Only a peer of both nodes can detect that, so it reports it to each of them. Both stay linked, because a failover must
+not be refused. Knows no links; called by the native links.
 """
 
 import logging
@@ -16,13 +16,13 @@ from chatd.peers.epochs import CLONED_FOR_S
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 
-REPORTERS: Final = 16  # peers of which a report about this node is kept
-REPORT_FOR_S: Final = CLONED_FOR_S  # without a repetition
+REPORTERS: Final = 16  # reports about this node that are kept, one per peer
+REPORT_FOR_S: Final = CLONED_FOR_S  # seconds that a report is kept without a repetition
 log = logging.getLogger("chatd.clones")
 
 
 class Clones:
-    """Clones of its peers that a node has seen, and reports about itself."""
+    """Clones of peers that this node has detected, and reports of peers about clones of this node."""
 
     def __init__(self, journal: Journal, registry: Registry) -> None:
         self._journal = journal
@@ -31,7 +31,7 @@ class Clones:
         self._reports: dict[str, tuple[Peer, float]] = {}
 
     def record_epoch(self, peer: Peer, epoch: str) -> None:
-        """Record the epoch of a `Hello`. When two are first seen to alternate, an event is appended."""
+        """Record the epoch of a `Hello`. When two epochs first alternate, an event is appended."""
         before = peer.is_cloned
         peer.epochs.add(epoch)
         if before or not peer.is_cloned:
@@ -42,7 +42,7 @@ class Clones:
         self._registry.changed.notify()
 
     def record_report(self, peer: Peer, epoch: str) -> None:
-        """A peer reports another node with this node's identity, in that epoch. Repetitions are not logged.
+        """Record that a peer reports another node with this node's identity and that epoch. Repetitions are not logged.
 
         With REPORTERS reports, a known peer displaces the newest stranger, and a stranger is ignored.
         """

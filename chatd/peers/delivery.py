@@ -1,8 +1,9 @@
-"""Delivery: the state of the messages that go to one peer, and how the journal keeps it.
+"""Delivery: the state of the messages to one peer, and how the journal keeps it.
 
-Owns the outbox, how far links have written, what was given up while the peer may have it, and what has come back from
-the peer's rooms. Saves its own rows (tables `outboxes`, `outcomes`, `echoes`) and undoes what a failed commit loses.
-Knows neither links nor texts. Called by `messages/`, by `rooms/` and by the writers of the links.
+Owns the outbox, up to where links have written, messages that were given up while the peer may have them, and up to
+where the peer has confirmed messages to its rooms. Saves its own rows (tables `outboxes`, `outcomes`, `echoes`) and
+undoes changes that a failed commit loses. Knows neither links nor texts. Called by `messages/`, `rooms/` and the
+writers of the links.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ _OPEN: Final = -1  # stored as `written` while a native link is open: everything
 
 
 class Delivery:
-    """Messages to one peer. Other modules read the attributes, and change them by calling methods."""
+    """Delivery to one peer. Other modules read the attributes and change them by calling methods."""
 
     __slots__ = (
         *("_echo_key", "_echoed_before", "_is_open", "_journal", "_key", "_stream_id"),
@@ -40,16 +41,16 @@ class Delivery:
     )
 
     def __init__(self, journal: Journal, stream_id: int, totals: OutboxTotals) -> None:
-        self.outbox = Outbox(totals)  # native: what the peer has not acknowledged
-        self.tentative: dict[int, str] = {}  # given up, but the peer may have it: its next `Hello` decides
-        self.uncommitted_end: Batch | None = None  # ends of messages: on disk before anything after them is written
-        self.progressed_at = 0.0  # trio's clock: the last acknowledgement, or when the outbox was empty last
-        self.written_before = 0  # seq up to which former links may have written
+        self.outbox = Outbox(totals)  # native: messages that the peer has not acknowledged
+        self.tentative: dict[int, str] = {}  # seq -> state; given up, but its peer may have it: a `Hello` decides
+        self.uncommitted_end: Batch | None = None  # with the newest end of a message; commits before more is written
+        self.progressed_at = 0.0  # trio's clock: newest acknowledgement, link, or message in an empty outbox
+        self.written_before = 0  # seq up to which links of former runs may have written
         self.written = 0  # seq up to which links of this run may have written, or after which one started
         self.sent = 0  # messages written in this run
-        self.unechoed = Lane()  # said in rooms of the peer in this run, and not come back; without sizes
-        self.echoed = 0  # seq up to which the peer has placed or refused everything that was said in its rooms
-        self.forgotten = False  # the peer had a row, and lives on only as long as its links
+        self.unechoed = Lane()  # messages of this run to rooms of the peer that are not confirmed; sizes are 0
+        self.echoed = 0  # seq up to which the peer has placed or refused all our messages to its rooms
+        self.forgotten = False  # its row was deleted; the peer exists only as long as its links
         self.progress = Broadcast()  # something was written, acknowledged or given up, or a link has ended
         self._journal = journal
         self._stream_id = stream_id
@@ -61,13 +62,13 @@ class Delivery:
     # -- rows of the journal
 
     def recall(self, first: int, messages: int, size: int, written: int, newest: int) -> None:
-        """A row of OUTBOXES at the start, in a journal that ended at seq `newest`."""
+        """Restore a row of OUTBOXES at the start. `newest`: the last seq of the journal then."""
         self.written_before = newest if written == _OPEN else written
         if messages > 0:
             self.outbox.recall(first, messages, size, newest)
 
     def recall_echo(self, seq: int) -> None:
-        """A row of ECHOES at the start."""
+        """Restore a row of ECHOES at the start."""
         self.echoed = seq
 
     def save(self) -> None:
@@ -75,7 +76,7 @@ class Delivery:
         self._journal.note(self._key, self._row)
 
     def _row(self) -> Statement:
-        """Of a forgotten peer only how much it had acknowledged is kept."""
+        """The outbox's row. For a forgotten peer it has only the seq up to which the peer has acknowledged."""
         if self.forgotten:
             return _SAVE, (self._stream_id, 0, 0, 0, self.written_before)
         outbox = self.outbox
@@ -83,13 +84,13 @@ class Delivery:
         return _SAVE, (self._stream_id, outbox.first, outbox.count, outbox.size, written)
 
     def save_outcome(self, seq: int, state: str, *, final: bool) -> Batch:
-        """Write the state in which a message ended, or ends unless the peer has it."""
+        """Save the state in which a message ended. Not `final`: it ends unless the peer turns out to have it."""
         return self._journal.execute(_SAVE_OUTCOME, seq, self._stream_id, state, int(final))
 
     # -- messages that were appended
 
     def add(self, batch: Batch, count: int, *, in_room: bool) -> None:
-        """Queue the last `count` messages of an open batch; `in_room`: they are said in a room of the peer."""
+        """Queue the last `count` messages of an open batch; `in_room`: they go to a room of the peer."""
         if not self.outbox.count:
             self.progressed_at = trio.current_time()
         seqs = self._queue(batch, count, in_room=in_room)
@@ -97,11 +98,11 @@ class Delivery:
             self.unechoed.add(seqs, [0] * count)
 
     def add_refusal(self, batch: Batch) -> None:
-        """Queue the last event of an open batch: it refuses what the peer has said in a room of this node."""
+        """Queue the last event of an open batch: it refuses a message of the peer to a room of this node."""
         self._queue(batch, 1, in_room=True)
 
     def _queue(self, batch: Batch, count: int, *, in_room: bool) -> range:
-        """Returns the seqs. No receipt tells of an acknowledgement that is only about rooms."""
+        """Add the last `count` events to the outbox; returns their seqs. `in_room`: no receipt when acknowledged."""
         newest = self._journal.appended
         seqs = range(newest - count + 1, newest + 1)
         self.outbox.add(seqs, [len(entry.raw) for entry in batch.entries[-count:]], in_room=in_room)
@@ -110,7 +111,7 @@ class Delivery:
         return seqs
 
     def _revert(self) -> None:
-        """Drop what was appended and not committed."""
+        """Drop messages that were appended and not committed."""
         committed = self._journal.committed
         self.outbox.revert(committed)
         self.unechoed.cut_tail(committed)
@@ -118,18 +119,18 @@ class Delivery:
     # -- links
 
     def set_open(self, *, is_open: bool) -> None:
-        """Whether a native link is open: then all that is committed may have been written if this node is killed."""
+        """Record whether a native link is open: then a killed node may have written everything committed."""
         self._is_open = is_open
 
     def start_link(self, seq: int, *, only: bool) -> None:
-        """A link starts after `seq`. Of an `only` link the peer has told what of former ones has not arrived."""
+        """A link starts after `seq`. `only`: there is no other link, so later messages of former links are lost."""
         self.mark_written(seq)
         if only:
             self.written_before, self.written = 0, seq
         self.progressed_at = trio.current_time()
 
     def mark_written(self, seq: int) -> None:
-        """A link writes, or is about to write, everything up to that seq."""
+        """A link has written, or is about to write, everything up to and including `seq`."""
         if seq > self.written:
             self.written = seq
 
@@ -138,13 +139,13 @@ class Delivery:
         return seq <= self.written or seq <= self.written_before
 
     def record_write(self, after: int, through: int, at: float, messages: int) -> None:
-        """A native link has written (after, through], which has that many messages; wall time `at`."""
+        """A native link has written the seqs in (after, through], among them `messages` messages; wall time `at`."""
         self.sent += messages
         self._journal.timings.writes.add(self._stream_id, after, through, at)
         self.progress.notify()
 
     def record_plain_write(self, seq: int, at: float) -> None:
-        """A plain link has written everything up to that seq. No acknowledgement follows, so the row is saved."""
+        """A plain link has written everything up to and including `seq`. No acknowledgement follows: save the row."""
         self._journal.timings.writes.add(self._stream_id, self.written, seq, at)
         self.written = seq
         self.save()
@@ -157,7 +158,7 @@ class Delivery:
     # -- acknowledgement
 
     def acknowledge(self, through: int) -> bool:
-        """The peer has everything up to that seq; whether a message was among it that was not only about rooms."""
+        """The peer has everything up to and including `through`; returns whether a direct message left the outbox."""
         count = self.outbox.count
         direct = self.outbox.acknowledge(through)
         if self.tentative:
@@ -177,7 +178,7 @@ class Delivery:
         return seq not in self.tentative and self.outbox.contains(seq)
 
     def end(self, seq: int, size: int, state: str, batch: Batch) -> None:
-        """End a message in that state, which is for good once the batch is committed; `size` as in the journal."""
+        """End a message in that state, finally once `batch` is committed. `size`: bytes of its JSON in the journal."""
         size = self.outbox.remove(seq, size)
         self.tentative.pop(seq, None)
         self.save_outcome(seq, state, final=True)
@@ -194,25 +195,25 @@ class Delivery:
         return batch
 
     def set_tentative(self, seq: int, state: str) -> None:
-        """The message ends in that state unless the peer's next `Hello` says that it has it."""
+        """The message ends in that state unless the peer's next `Hello` shows that the peer has it."""
         self.tentative[seq] = state
 
     def _drop_tentative(self, seq: int) -> None:
         self.tentative.pop(seq, None)
 
-    def take_tentative(self) -> list[tuple[int, str]]:
-        """Take out (seq, state) of every message that was given up tentatively, in order, to decide about them."""
-        taken = sorted(self.tentative.items())
+    def pop_tentative(self) -> list[tuple[int, str]]:
+        """Remove and return (seq, state) of all messages that were given up tentatively, in order."""
+        given_up = sorted(self.tentative.items())
         self.tentative.clear()
-        return taken
+        return given_up
 
     def settle_end(self, batch: Batch) -> None:
-        """That batch is committed or has failed, so writing goes on if no other end waits."""
+        """That batch is committed or has failed: writing may continue, unless a later end waits for its commit."""
         if self.uncommitted_end is batch:
             self.uncommitted_end = None
 
     def forget(self, acknowledged: int) -> None:
-        """Drop everything that is queued; keep only the seq up to which the peer has acknowledged."""
+        """Drop everything that is queued. `acknowledged`, the seq up to which the peer has everything, is kept."""
         self.outbox.clear()
         self.tentative.clear()
         self.forgotten, self.written_before = True, acknowledged
@@ -224,11 +225,11 @@ class Delivery:
     # -- rooms of the peer
 
     def echo(self, seq: int) -> None:
-        """The host has placed or refused our message, and all before it. If that is not committed, it tells again."""
+        """The host has placed or refused our messages up to `seq`. If that is not committed, the host repeats it."""
         batch = self._journal.next_batch
         if batch.if_failed(self._echo_key, partial(self._revert_echo, self.echoed)):
-            sure, before = self._echoed_before  # two batches at most are under way
-            self.unechoed.cut_head(sure)
+            committed, before = self._echoed_before  # two batches at most are uncommitted
+            self.unechoed.cut_head(committed)
             self._echoed_before = before, self.echoed
         self.echoed = seq
         self._journal.note(self._echo_key, self._echo_row)
@@ -242,7 +243,7 @@ class Delivery:
 
 
 def written_to(store: Store, *, stream_ids: Sequence[int]) -> dict[int, int]:
-    """Seqs up to which messages were written, by stream id; also of peers that are gone or forgotten."""
+    """Seqs up to which messages were written, by stream id; also for peers that are no longer in the registry."""
     sql = f"SELECT topic, written FROM outboxes WHERE topic IN ({','.join('?' * len(stream_ids))})"
     return dict(store.query(sql, *stream_ids))
 

@@ -1,4 +1,4 @@
-"""Directory: finds the peer that a slot, an address, a name or a node id means. Knows nothing of what peers do.
+"""Directory: finds the peer that a slot, an address, a name or a node id means. Knows nothing of links and messages.
 
 Order of a look-up: slot, HOST:PORT, whole node id, exact name, prefix of a node id. A whole node id is never a name,
 and a name precedes the prefix of an id, so a new node cannot change what an existing name means.
@@ -67,24 +67,24 @@ class Directory:
         Raises ControlError unknown_peer, ambiguous_peer.
         """
         if isinstance(spec, str) and is_node_id(spec):
-            return self._by_node.get(spec) or self._one(spec, [])
+            return self._by_node.get(spec) or self._only(spec, [])
         if isinstance(spec, str) and spec.isascii() and spec.isdigit():
             if len(spec) > SLOT_DIGITS:
-                return self._one(spec, [])
+                return self._only(spec, [])
             spec = int(spec)
         if isinstance(spec, int):
-            return self._by_slot.get(spec) or self._one(spec, [])
-        return self._one(spec, self.by_address(spec) or self.by_name(spec) or self.by_prefix(spec))
+            return self._by_slot.get(spec) or self._only(spec, [])
+        return self._only(spec, self.by_address(spec) or self.by_name(spec) or self.by_prefix(spec))
 
     def by_address(self, spec: str) -> list[Peer]:
         """Peers that the address fits best; of several, the plain ones with a link."""
         if ":" not in spec:
             return []
-        found: dict[int, list[Peer]] = {}
+        by_closeness: dict[int, list[Peer]] = {}
         for peer in self:
-            found.setdefault(_closeness(peer, spec), []).append(peer)
-        found.pop(0, None)
-        closest = found[max(found)] if found else []
+            by_closeness.setdefault(_closeness(peer, spec), []).append(peer)
+        by_closeness.pop(0, None)
+        closest = by_closeness[max(by_closeness)] if by_closeness else []
         return [peer for peer in closest if peer.is_up and peer.kind == "plain"] or closest
 
     def by_name(self, name: str) -> list[Peer]:
@@ -96,7 +96,7 @@ class Directory:
         return self._by_name.get(name, [])
 
     def with_prefix(self, start: str) -> list[Peer]:
-        """Peers with a node id that starts with `start`, strangers too."""
+        """Peers with a node id that starts with `start`, including strangers."""
         return [self._by_node[node] for node in starting(self._ids, start)]
 
     def by_prefix(self, start: str) -> list[Peer]:
@@ -105,7 +105,8 @@ class Directory:
             return []
         return [peer for peer in self.with_prefix(start) if peer.known or len(start) >= STRANGER_PREFIX]
 
-    def _one(self, spec: int | str, found: list[Peer]) -> Peer:
+    def _only(self, spec: int | str, found: list[Peer]) -> Peer:
+        """The only peer that was found for `spec`. Raises ControlError for none or several."""
         if len(found) == 1:
             return found[0]
         if not found:
@@ -117,15 +118,15 @@ class Directory:
         )
 
     def _unknown(self, spec: int | str) -> ControlError:
-        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (begun := self.with_prefix(spec)):
-            slots = ", ".join(str(peer.slot) for peer in begun[:8])
+        if isinstance(spec, str) and len(spec) >= SHORTEST_PREFIX and (strangers := self.with_prefix(spec)):
+            slots = ", ".join(str(peer.slot) for peer in strangers[:8])
             hint = f"the id of a stranger takes {STRANGER_PREFIX} characters or more; or say its slot: {slots}"
             return ControlError("unknown_peer", f"no known peer is called {spec!r}", hint, reason=SHORT_PREFIX)
         return ControlError("unknown_peer", f"there is no peer {spec!r}", "`chatctl list --all` shows all peers")
 
 
 def _closeness(peer: Peer, address: str) -> int:
-    """How well the address fits: 3 if it is dialed for the peer, 0 if it is not the peer's."""
+    """How well the address fits: 3 if it is dialed for the peer, 2 or 1 if it is the peer's address, 0 if it is not."""
     if address in peer.persistent_addresses or any(
         link.direction == "out" and link.address == address for link in peer.links
     ):

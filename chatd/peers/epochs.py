@@ -1,7 +1,7 @@
-"""Epochs of a peer: which ones it has announced in this run, and whether two of them alternate.
+"""PeerEpochs: the epochs that a peer has announced in this run, and whether two of them alternate.
 
-A node draws an epoch at every start. One that returns after a newer one was seen belongs to a second node that runs
-with the same identity. `peers/clones.py` reports that.
+A node draws a new epoch at every start. An epoch that returns after a newer one belongs to a second node that runs with
+the same identity. `peers/clones.py` reports that.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 EPOCHS_KEPT: Final = 8  # of one peer, in this run
-# So many returns of an older epoch prove a clone. One may be a Hello that was in flight when its node was killed.
+# Returns of an older epoch that prove a clone. A single one may be a Hello that was in flight when its node was killed.
 RETURNS: Final = 2
 CLONED_FOR_S: Final = 600.0  # after the last return
 
@@ -22,7 +22,7 @@ class PeerEpochs:
     def __init__(self) -> None:
         self._known: list[str] = []
         self._returns = 0
-        self._last = float("-inf")  # trio's clock: when an older one came back
+        self._last = float("-inf")  # trio's clock: when an older epoch came back
 
     def add(self, epoch: str) -> None:
         """Make this epoch the newest one."""

@@ -1,7 +1,7 @@
 """Identity: a node's key, certificate and node id, and the TLS contexts that prove it.
 
-Knows the two files in the state directory and nothing of connections. A certificate that these contexts accept proves
-only that the peer holds its key. `trust` decides by the node id whether the peer may talk.
+Knows the two files in the state directory, and no connections. A certificate that these contexts accept proves only
+that the peer holds its key. `trust.py` decides by the node id whether the peer may talk.
 """
 
 import base64
@@ -11,7 +11,7 @@ import os
 import ssl
 import stat
 
-from chatd.failures import StorageFailure, because_of
+from chatd.failures import StorageFailure, startup_failure
 from chatd.journal.files import inode
 
 log = logging.getLogger("chatd.identity")
@@ -70,14 +70,14 @@ def prepare_state_dir(state_dir: str) -> None:
             _close_to_others(state_dir)
     except OSError as error:
         text = f"the state directory {state_dir} cannot be used: {error.strerror} (--state names another)"
-        raise because_of(error, text) from None
+        raise startup_failure(error, text) from None
 
 
 def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
     """Load the identity from the state directory; at the first start, make one. Raises StorageFailure.
 
-    Call it with the directory locked. A node that has lost a part of its identity gets no new one, because its peers
-    know it by the old one. `used`: the directory has a journal, so a new identity is worth a warning.
+    Call it with the directory locked. A node that has lost one of the two files gets no new identity, because its
+    peers know it by the old one. `used`: the directory has a journal, so a new identity is worth a warning.
     """
     key, cert = os.path.join(state_dir, KEY_FILE), os.path.join(state_dir, CERTIFICATE_FILE)
     try:
@@ -88,14 +88,14 @@ def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
         elif not os.path.lexists(key) and os.path.lexists(key + NEW):
             os.replace(key + NEW, key)  # the first start was cut short between the two renames
             _sync_directory(state_dir)
-        _warn_of_readers(key)
+        _warn_if_readable(key)
         return _load(key, cert)
     except FileNotFoundError as error:
         raise StorageFailure(
             f"{error.filename} is missing while the other half of the identity is there: {_remedy(key, cert)}"
         ) from None
     except OSError as error:
-        raise because_of(error, f"{error.filename or state_dir}: {error.strerror}") from None
+        raise startup_failure(error, f"{error.filename or state_dir}: {error.strerror}") from None
 
 
 def missing_files(state_dir: str) -> list[str]:
@@ -139,7 +139,7 @@ def _load(key: str, cert: str) -> Identity:
         der = ssl.PEM_cert_to_DER_cert(pem.decode())
         server, client = _context(ssl.PROTOCOL_TLS_SERVER, key, cert), _context(ssl.PROTOCOL_TLS_CLIENT, key, cert)
         server.num_tickets = 0  # sessions are not resumed: every link proves its key
-        _try_on_each_other(server, client)
+        _test_handshake(server, client)
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "verify_message", None) or getattr(error, "reason", None) or "not PEM"
         text = f"the identity in {key} and {cert} is of no use ({reason}): {_remedy(key, cert)}"
@@ -162,11 +162,11 @@ def _context(protocol: "ssl._SSLMethod", key: str, cert: str) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """Prevents that OpenSSL asks for the password of an encrypted key on the terminal."""
+    """Prevent OpenSSL from asking for the password of an encrypted key on the terminal."""
     return ""
 
 
-def _try_on_each_other(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+def _test_handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
     """Do one handshake in memory. Raises ssl.SSLError if no peer would accept this certificate."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = [
@@ -207,7 +207,7 @@ def _close_to_others(state_dir: str) -> None:
         log.warning("the state directory %s is open to others and not ours to close", state_dir)
 
 
-def _warn_of_readers(key: str) -> None:
+def _warn_if_readable(key: str) -> None:
     mode = stat.S_IMODE(os.stat(key).st_mode)
     if mode & 0o077:
         log.warning("%s is open to others (mode %04o): whoever reads it can be this node", key, mode)

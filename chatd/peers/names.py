@@ -14,7 +14,7 @@ from chatd.config.values import is_ip
 from chatd.formats import ID_CHARACTER, NODE_ID, NODE_ID_LENGTH
 
 SHORT_ID: Final = 8  # characters of a node id that are shown, e.g. `bob~k3v9abcd`
-UNMET_ID: Final = 12  # characters in the name of a peer that is known by its id only: enough to look it up
+UNMET_ID: Final = 12  # characters in the name of a peer of which only the id is known: enough to look it up
 SHORTEST_PREFIX: Final = 4  # finds known peers
 # A key with 12 chosen characters in its id cannot be made (60 bits). This protects ids that a link has proven. An id
 # that another node only mentions can be invented.
@@ -46,7 +46,7 @@ def begins_an_id(name: str, ids: Sequence[str]) -> bool:
 
 
 def with_id(name: str, node: str, is_taken: Callable[[str], bool]) -> str:
-    """Name with a part of the id, e.g. `bob~k3v9abcd`; with more of the id if that name is taken."""
+    """Name with the first characters of the id, e.g. `bob~k3v9abcd`; with more of them if that name is taken."""
     return _first_free(f"{name}~", node, SHORT_ID, is_taken)
 
 
@@ -56,5 +56,5 @@ def unmet(node: str, is_taken: Callable[[str], bool]) -> str:
 
 
 def _first_free(before: str, node: str, shortest: int, is_taken: Callable[[str], bool]) -> str:
-    spellings = (before + node[:length] for length in range(shortest, len(node)))
-    return next((one for one in spellings if not is_taken(one)), before + node)
+    candidates = (before + node[:length] for length in range(shortest, len(node)))
+    return next((name for name in candidates if not is_taken(name)), before + node)

@@ -1,7 +1,7 @@
-"""Names of nodes: how nodes are called here, and which node a name or an id means, this node included.
+"""NodeNames: the names under which this node shows other nodes, and which node a name or an id means.
 
 Holds no state besides id and name of this node: peers are in the directory. Called by the registry for its peers, and
-by the explorer and `wait topo` for nodes that are known only through others.
+by the explorer and `wait topo` for nodes that only other nodes have reported.
 """
 
 from collections import Counter
@@ -23,20 +23,20 @@ class NodeNames:
         self._name = name
 
     def resolve(self, spec: str) -> str | None:
-        """Node id that `spec` means: of a peer or this node. Empty for a peer without one, None if there is no node.
+        """Id of the peer or this node that `spec` means. Empty for a peer without a node id, None if there is none.
 
         Raises ControlError ambiguous_peer.
         """
         if spec in (self._name, self._node):
             return self._node
-        begins = not spec.isdigit() and begins_an_id(spec, [self._node])  # digits are a slot
+        begins_ours = not spec.isdigit() and begins_an_id(spec, [self._node])  # digits are a slot
         try:
             peer = self._directory.find(spec)
         except ControlError as error:
             if error.kind != "unknown_peer":
                 raise
-            return self._node if begins else None
-        if begins and peer.name != spec:
+            return self._node if begins_ours else None
+        if begins_ours and peer.name != spec:
             hint = "say the name or the whole node id, as `chatctl whoami` and `chatctl list` show them"
             message = f"{spec!r} may be this node, slot {peer.slot}: {peer.shown}"
             raise ControlError("ambiguous_peer", message, hint, candidates=[peer.slot])
@@ -49,10 +49,10 @@ class NodeNames:
     def misleads(self, name: str, node: str) -> bool:
         """Whether a name that `node` announces reads as a slot, an address, this node or the prefix of an id.
 
-        Every id counts, also one that so short a prefix does not find: who types the prefix means that id.
+        Every id counts, even if the prefix is too short to look it up: a person who types it means that id.
         """
-        ours = name == self._name or any(begins_an_id(name, [one]) for one in (self._node, node))
-        return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)
+        means_us = name == self._name or begins_an_id(name, [self._node]) or begins_an_id(name, [node])
+        return means_us or reads_as_other(name) or begins_an_id(name, self._directory.ids)
 
     def check(self, peer: Peer, name: str) -> None:
         """Raise ControlError conflict if the peer cannot have that name because it means another node."""
@@ -69,15 +69,15 @@ class NodeNames:
     def names_of(self, claims: Mapping[str, str]) -> dict[str, str]:
         """Names of nodes of the network, by node id: a peer's name here, otherwise the claimed one.
 
-        A claim that misleads, that is a peer's name, or that two nodes make, is shown with the first characters of the
-        id.
+        A claimed name that misleads, is a peer's name, or is claimed by two nodes, is shown with the first characters
+        of the id.
         """
         names = {node: name for node in claims if (name := self._own_name(node)) is not None}
         claimed = {node: claim.partition("~")[0] for node, claim in claims.items() if node not in names}
-        ids, count, given = sorted(claims), Counter(claimed.values()), set(names.values())
+        ids, count, used = sorted(claims), Counter(claimed.values()), set(names.values())
 
         def is_taken(name: str) -> bool:
-            return name in given or self.is_taken(name)
+            return name in used or self.is_taken(name)
 
         for node, claim in claimed.items():
             if not valid_name(claim):
@@ -86,7 +86,7 @@ class NodeNames:
                 names[node] = with_id(claim, node, is_taken)
             else:
                 names[node] = claim
-            given.add(names[node])
+            used.add(names[node])
         return names
 
     def _own_name(self, node: str) -> str | None:

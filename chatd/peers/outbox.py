@@ -1,8 +1,8 @@
 """Outbox: sequence numbers and sizes of the messages that a native peer has not acknowledged.
 
 A message is in the outbox from its append until it is acknowledged or given up (cancelled, expired, rejected). The
-messages themselves are in the journal. Those of previous runs are known as a number until they are read from the disk
-(`learn`), so that a start costs nothing. Owned by `Delivery`.
+messages themselves are in the journal. Of the messages of previous runs only number and size are known until they are
+read from the disk (`learn`), so that a start reads no messages. Owned by `Delivery`.
 """
 
 from array import array
@@ -38,7 +38,7 @@ class OutboxTotals:
 
 
 class Lane:
-    """Rising seqs, each with a size. Takes 16 bytes per message; cutting either end is cheap."""
+    """Rising seqs, each with a size. 16 bytes per message; cutting off either end is cheap."""
 
     __slots__ = ("_head", "_seqs", "_sizes")
 
@@ -81,41 +81,53 @@ class Lane:
         return self._seqs[start : bisect_right(self._seqs, through, lo=start)]
 
     def remove(self, seq: int) -> int | None:
-        """Take one seq out; returns its size, or None if it is not there."""
-        place = self._place(seq)
-        if place is None:
+        """Remove one seq; returns its size, or None if it is not there."""
+        index = self._index(seq)
+        if index is None:
             return None
-        del self._seqs[place]
-        return self._sizes.pop(place)
+        del self._seqs[index]
+        return self._sizes.pop(index)
 
     def insert(self, seq: int, size: int) -> None:
-        """Put one seq in its place."""
-        place = bisect_right(self._seqs, seq, lo=self._head)
-        self._seqs.insert(place, seq)
-        self._sizes.insert(place, size)
+        """Add one seq at its place in the order."""
+        index = bisect_right(self._seqs, seq, lo=self._head)
+        self._seqs.insert(index, seq)
+        self._sizes.insert(index, size)
 
     def __contains__(self, seq: int) -> bool:
-        return self._place(seq) is not None
+        return self._index(seq) is not None
 
-    def _place(self, seq: int) -> int | None:
-        place = bisect_right(self._seqs, seq, lo=self._head) - 1
-        return place if place >= self._head and self._seqs[place] == seq else None
+    def _index(self, seq: int) -> int | None:
+        index = bisect_right(self._seqs, seq, lo=self._head) - 1
+        return index if index >= self._head and self._seqs[index] == seq else None
 
 
 class Outbox:
     """Messages to one peer that are neither acknowledged nor given up. Owned and changed by its `Delivery`."""
 
-    __slots__ = ("_border", "_done", "_in_rooms", "_new", "_old", "_totals", "_unread", "count", "learned", "size")
+    __slots__ = (
+        "_acknowledged",
+        "_border",
+        "_in_rooms",
+        "_new",
+        "_old",
+        "_totals",
+        "_unread",
+        "count",
+        "learned",
+        "size",
+    )
 
-    def __init__(self, owed: OutboxTotals) -> None:
+    def __init__(self, totals: OutboxTotals) -> None:
         self.count = 0
         self.size = 0  # bytes of JSON
         self.learned = 0  # messages of previous runs are known one by one up to this seq
-        self._totals = owed
-        self._old, self._new = Lane(), Lane()  # of previous runs, as far as they were read; of this run
+        self._totals = totals
+        self._old = Lane()  # messages of previous runs, as far as they were read
+        self._new = Lane()  # messages of this run
         self._border = 0  # last seq of previous runs
-        self._done = 0  # seq up to which the peer has acknowledged
-        self._in_rooms = Lane()  # those of this run that are about rooms; sizes are 0
+        self._acknowledged = 0  # seq up to which the peer has acknowledged
+        self._in_rooms = Lane()  # messages of this run that are about rooms; sizes are 0
         self._unread = _Unread(0, 0, 0, 0)
 
     def _count(self, messages: int, size: int) -> None:
@@ -129,7 +141,7 @@ class Outbox:
     # -- messages of previous runs
 
     def recall(self, first: int, messages: int, size: int, through: int) -> None:
-        """Number and size at the start: messages from seq `first` on, in a journal that ended at `through`."""
+        """Restore number and size of the messages in [first, through]; `through` is the end of the journal."""
         self._border = through
         self._unread = _Unread(first, messages, size, through)
         self.learned = max(first - 1, 0)
@@ -137,20 +149,20 @@ class Outbox:
 
     @property
     def has_unread(self) -> bool:
-        """Whether some messages are known by their number only."""
+        """Whether some messages of previous runs were not read yet."""
         return self._unread.messages > 0
 
     def is_unread(self, seq: int) -> bool:
-        """Whether that seq is in the range in which only the number is known."""
+        """Whether that seq is in the range that was not read yet."""
         return self.has_unread and self.learned < seq <= self._unread.through
 
-    def learn(self, through: int, owed: Sequence[tuple[int, int]]) -> None:
-        """Give (seq, size) of every message in (`learned`, through] that is neither acknowledged nor given up."""
+    def learn(self, through: int, messages: Sequence[tuple[int, int]]) -> None:
+        """Add (seq, size) of every message in (`learned`, through] that is neither acknowledged nor given up."""
         unread = self._unread
-        owed = [pair for pair in owed if pair[0] <= unread.through and pair[0] not in unread.gone]
-        self._old.add([seq for seq, _ in owed], [size for _, size in owed])
-        unread.messages -= len(owed)
-        unread.size -= sum(size for _, size in owed)
+        messages = [pair for pair in messages if pair[0] <= unread.through and pair[0] not in unread.gone]
+        self._old.add([seq for seq, _ in messages], [size for _, size in messages])
+        unread.messages -= len(messages)
+        unread.size -= sum(size for _, size in messages)
         self.learned = through
         unread.first = through + 1
         if through >= unread.through:
@@ -167,14 +179,14 @@ class Outbox:
         self._count(len(sizes), sum(sizes))
 
     def revert(self, committed: int) -> None:
-        """Drop what is above that seq, because it was not committed."""
+        """Drop everything above that seq, because it was not committed."""
         count, size = self._new.cut_tail(committed)
         self._count(-count, -size)
         self._in_rooms.cut_tail(committed)
 
     def acknowledge(self, through: int) -> bool:
         """The peer has everything up to that seq; returns whether a message left the outbox that is not about rooms."""
-        self._done = max(self._done, through)
+        self._acknowledged = max(self._acknowledged, through)
         before, (rooms, _) = self.count, self._in_rooms.cut_head(through)
         for lane in (self._old, self._new):
             count, size = lane.cut_head(through)
@@ -184,7 +196,7 @@ class Outbox:
         return before - self.count > rooms
 
     def remove(self, seq: int, size: int) -> int:
-        """Take a message out; returns its size. `size` is used if the message was not read from the disk yet."""
+        """Remove a message; returns its size. `size` counts if the message was not read from the disk yet."""
         if self.is_unread(seq):
             self._unread.gone.add(seq)
             self._unread.messages -= 1
@@ -200,7 +212,7 @@ class Outbox:
 
     def restore(self, seq: int, size: int) -> None:
         """Put a message back because its end was not committed, unless the peer has it or was forgotten."""
-        if seq <= self._done:
+        if seq <= self._acknowledged:
             return
         if self.is_unread(seq):
             self._unread.gone.discard(seq)
@@ -214,7 +226,7 @@ class Outbox:
         """Drop everything for good."""
         self._count(-self.count, -self.size)
         self._old, self._new, self._unread = Lane(), Lane(), _Unread(0, 0, 0, 0)
-        self._done = NEVER
+        self._acknowledged = NEVER
         self._in_rooms = Lane()
 
     # -- views
@@ -233,12 +245,12 @@ class Outbox:
         return seq in self._old or seq in self._new
 
     def between(self, after: int, through: int) -> list[int]:
-        """Seqs in (after, through], as far as they were read."""
+        """Seqs of messages in (after, through], as far as they were read."""
         return [*self._old.between(after, through), *self._new.between(after, through)]
 
 
 class _Unread:
-    """Messages of previous runs, between two seqs, of which only number and size are known."""
+    """Messages of previous runs in [first, through] that were not read yet: only number and size are known."""
 
     __slots__ = ("first", "gone", "messages", "size", "through")
 

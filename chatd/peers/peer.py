@@ -1,26 +1,22 @@
 """Peer: another program that this node has, had or wants a connection with, and its live links.
 
-Owns what is known of the peer itself; the messages that go to it are its `Delivery`. Other modules read the attributes
-and change them by calling methods. Knows no sockets: PeerLink says what the core may do with a live connection.
+Owns what is known about the peer; the messages to it belong to its `Delivery`. Other modules read the attributes and
+change them by calling methods. Knows no sockets: PeerLink is the part of a live connection that the core may use.
 """
 
 from typing import Protocol
 
 from chatd.api.results import LinkFaults, PeerRecord, PeerRef
-from chatd.journal.batch import Batch, Statement
+from chatd.journal.batch import Batch
 from chatd.peers.delivery import Delivery
 from chatd.peers.epochs import PeerEpochs
 from chatd.peers.names import SHORT_ID
 from chatd.runtime import stamp
 from chatd.sync import Broadcast
 
-ROW = "id, slot, node, name, pinned, address, trust, terminated, known"
-# Replaces by node too: a row whose deletion met a full disk may still be there.
-PEER = f"INSERT OR REPLACE INTO peers ({ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
 
 class PeerLink(Protocol):
-    """A live connection, as far as the core may use it. No method waits."""
+    """The part of a live connection that the core may use. No method waits."""
 
     direction: str  # "in" | "out": who dialed
     address: str  # "HOST:PORT" of the other end
@@ -28,30 +24,30 @@ class PeerLink(Protocol):
     unsent: int  # plain: messages that were accepted for this link and never written
 
     def close(self, reason: str) -> None:
-        """Say goodbye if the protocol has a word for it, then close. The first reason stays."""
+        """Send a goodbye if the protocol has one, then close. The first reason is kept."""
 
 
 class NativeLink(PeerLink, Protocol):
     """A link to another chatd."""
 
     epoch: str  # of the peer's journal
-    lost: bool  # the peer has dropped it: what was written to it and is not in the peer's `Hello` never arrives
+    lost: bool  # the peer has dropped it: everything written to it after the watermark of the peer's `Hello` is lost
 
     def drop(self, reason: str) -> None:
         """Close at once: nothing is received from it any longer."""
 
     def declare(self) -> None:
-        """Tell the peer which of its rooms this node is in."""
+        """Send the peer the list of its rooms that this node is in."""
 
 
 class PlainLink(PeerLink, Protocol):
-    """A link without acknowledgements: messages are handed to it."""
+    """A link without acknowledgements, with a queue of its own."""
 
-    waiting: int  # messages handed over and not written
-    full: bool  # no more messages fit
+    waiting: int  # messages in the queue
+    full: bool  # the queue has no capacity
 
     def check(self, text: str) -> None:
-        """Raise TextRefused (wire/lines.py) for a text that the peer cannot be sent."""
+        """Raise TextRefused (wire/lines.py) for a text that cannot be sent to the peer."""
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         """Write the text once the batch is committed."""
@@ -108,9 +104,9 @@ class Peer:
         self.kind = kind  # "native" | "plain"
         self.name = name
         self.node = node
-        self.address = address  # "HOST:PORT" that was dialed last, or from where it connected
+        self.address = address  # "HOST:PORT": dialed last, or the peer's end of its last connection
         self.dialect: str | None = None  # plain, a room server: "address" | "name"
-        self.nick = ""  # plain, a room server: the name under which this node enters
+        self.nick = ""  # plain, a room server: the nick of this node there
         self.state = "down"
         self.since = since  # wall time
         self.reason: str | None = None  # of the state, for people
@@ -126,9 +122,9 @@ class Peer:
         self.rtt_ms: float | None = None
         self.received = 0  # messages in this run
         self.text_bytes = self.text_chars = 0  # limits of its last `Hello`; 0: unknown, or no limit
-        self.delivery = delivery  # the messages that go to it
+        self.delivery = delivery
         self.epochs = PeerEpochs()
-        self.opening: Batch | None = None  # records in the journal that a link is open
+        self.opening: Batch | None = None  # commits that a link is open
         self.changed = Broadcast()  # state, links or persistent addresses; the registry's is notified too
         self.ref = PeerRef(slot, name, kind, node)
 
@@ -141,7 +137,7 @@ class Peer:
         self.reason = "terminated" if terminated else None
 
     def rename(self, name: str, node: str | None, *, pinned: bool) -> None:
-        """Set its name, and the node id that it has proven."""
+        """Set its name, and the node id that a link has authenticated."""
         self.name, self.node, self.pinned = name, node, pinned
         self.ref = PeerRef(self.slot, name, self.kind, node)
 
@@ -149,7 +145,7 @@ class Peer:
         self.known = True
 
     def set_remembered(self, *, remembered: bool) -> None:
-        """Record that its row is in the journal or will be with the next commit, or that it was deleted."""
+        """Record whether the peer has a row in the journal, now or with the next commit."""
         self.remembered = remembered
 
     def set_trust(self, trust: str) -> None:
@@ -160,7 +156,7 @@ class Peer:
         self.terminated = terminated
 
     def set_state(self, state: str, reason: str | None, at: float) -> None:
-        """Set state and reason. `at` is the wall time, kept as `since` if the state is another one."""
+        """Set state and reason. `at`, the wall time, becomes `since` if the state has changed."""
         if state != self.state:
             self.state, self.since = state, at
         self.reason = reason
@@ -177,24 +173,24 @@ class Peer:
         self.delivery.set_open(is_open=self.kind == "native" and self.is_up)
 
     def set_opening(self, batch: Batch) -> None:
-        """Remember the batch that records in the journal that a link is open."""
+        """Set the batch that commits the fact that a link is open."""
         self.opening = batch
 
     def set_address(self, address: str | None) -> None:
         self.address = address
 
     def set_dialect(self, dialect: str | None, nick: str) -> None:
-        """Set how this node talks to a room server, and under which name it enters."""
+        """Set the dialect in which this node talks to a room server, and its nick there."""
         self.dialect, self.nick = dialect, nick
 
     def dial_first(self, address: str) -> None:
-        """Add or move that address to the front of the redialed ones."""
+        """Make that address the first of the persistent ones; add it if it is new."""
         if address in self.persistent_addresses:
             self.persistent_addresses.remove(address)
         self.persistent_addresses.insert(0, address)
 
     def dial_last(self, address: str) -> None:
-        """Add or move that address to the end of the redialed ones."""
+        """Make that address the last of the persistent ones; add it if it is new."""
         if address in self.persistent_addresses:
             self.persistent_addresses.remove(address)
         self.persistent_addresses.append(address)
@@ -217,13 +213,6 @@ class Peer:
 
     # -- views
 
-    def row(self) -> Statement:
-        """Statement that writes its row, or deletes that of a forgotten peer."""
-        if not self.remembered:
-            return "DELETE FROM peers WHERE id = ?", (self.stream_id,)
-        who = (self.stream_id, self.slot, self.node, self.name, self.pinned, self.address)
-        return PEER, (*who, self.trust, self.terminated, self.known)
-
     @property
     def is_cloned(self) -> bool:
         """Whether two nodes with its identity are running."""
@@ -235,7 +224,7 @@ class Peer:
 
     @property
     def link(self) -> PeerLink | None:
-        """Newest open link, which carries what is sent. A closing one may still be in `links`."""
+        """Newest open link, the one to send on. A closing link may still be in `links`."""
         for link in reversed(self.links):
             if link.reason is None:
                 return link
@@ -247,7 +236,7 @@ class Peer:
         return f"{self.name} ({self.node[:SHORT_ID]})" if self.node else self.name
 
     def record(self) -> PeerRecord:
-        """Values that `chatctl list` shows."""
+        """Record for `chatctl list`."""
         link = self.link or (self.links[-1] if self.links else None)
         waiting = sum(getattr(link, "waiting", 0) for link in self.links)
         return PeerRecord(

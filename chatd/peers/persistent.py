@@ -1,8 +1,8 @@
 """Persistent peers: the addresses that the node keeps dialing, across restarts, and the peer of each.
 
-Which node answers at an address is known later, and may change. A peer may have several addresses; the one that
-answered last is dialed first. Addresses of the configuration are not stored, because they are there at every start.
-For a room server, dialect and nick are stored too. What a full disk did not take is written with the next commit that
+The node that answers at an address is known only later, and may change. A peer may have several addresses; the one
+that answered last is dialed first. Addresses of the configuration are not stored, because they are read at every start.
+For a room server, dialect and nick are stored too. What a full disk rejected is written with the next commit that
 succeeds. Knows no sockets: `net/dialer.py` dials.
 """
 
@@ -26,8 +26,8 @@ class PersistentPeers:
     def __init__(self, journal: Journal, changed: Broadcast) -> None:
         self._journal = journal
         self._changed = changed
-        self._saved: dict[tuple[str, str], Peer] = {}  # (kind, address) -> peer: what the table has, or will have
-        self._fresh: set[tuple[str, str]] = set()  # added by `connect`, and no answer since
+        self._saved: dict[tuple[str, str], Peer] = {}  # (kind, address) -> peer: the rows of the table
+        self._fresh: set[tuple[str, str]] = set()  # added by `connect` and not answered since
 
     def recall(self, peer: Peer, address: str, kind: str, nick: str) -> None:
         """Restore a row of the table at the start."""
@@ -41,11 +41,11 @@ class PersistentPeers:
     def add(self, peer: Peer, address: str, *, lasting: bool = True, fresh: bool = False) -> Batch | None:
         """Keep dialing that address for the peer, before its other ones. Not `lasting`: in this run only.
 
-        A `fresh` address comes from a `connect` that was not answered: the first dial that is still says `connect`.
+        `fresh`: it comes from a `connect` that was not answered yet, so a dial announces `connect` instead of `redial`.
         """
         peer.dial_first(address)
-        for worst in peer.persistent_addresses[MOST_ADDRESSES:]:
-            self._remove(peer, worst)
+        for excess in peer.persistent_addresses[MOST_ADDRESSES:]:
+            self._remove(peer, excess)
         self._notify(peer)
         key = _key(peer, address)
         (self._fresh.add if fresh else self._fresh.discard)(key)
@@ -57,13 +57,13 @@ class PersistentPeers:
     def remove(self, peer: Peer, address: str | None = None) -> Batch | None:
         """Stop dialing an address of the peer; without `address`, all of them."""
         batch = None
-        for ended in [known for known in peer.persistent_addresses if address in (None, known)]:
-            batch = self._remove(peer, ended) or batch
+        for removed in [known for known in peer.persistent_addresses if address in (None, known)]:
+            batch = self._remove(peer, removed) or batch
         self._notify(peer)
         return batch
 
     def move(self, peer: Peer, to: Peer, address: str | None = None) -> None:
-        """Give an address of the peer, or all of them, to the peer that answers there."""
+        """Move an address of the peer, or all of them, to the peer that answers there."""
         for moved in [known for known in peer.persistent_addresses if address in (None, known)]:
             lasting = self._saved.get(_key(peer, moved)) is peer
             peer.stop_dialing(moved)
@@ -75,11 +75,11 @@ class PersistentPeers:
         return _key(peer, address) in self._fresh
 
     def put_last(self, peer: Peer, address: str) -> None:
-        """Try the peer's other addresses first, because there was no answer at this one."""
+        """Dial the peer's other addresses first, because this one did not answer."""
         peer.dial_last(address)
 
     def set_dialect(self, peer: Peer, dialect: str | None, nick: str) -> None:
-        """Set dialect and nick of a room server, also of its stored addresses."""
+        """Set dialect and nick of a room server, also in its rows."""
         if (peer.dialect, peer.nick) == (dialect, nick):
             return
         addresses = list(peer.persistent_addresses)
@@ -105,16 +105,17 @@ class PersistentPeers:
     def _save(self, key: tuple[str, str]) -> Batch:
         sql, params = self._statement(key)
         batch = self._journal.execute(sql, *params)
-        batch.if_failed(("wish", key), partial(self._postpone, key))
+        batch.if_failed(("persistent", key), partial(self._postpone, key))
         return batch
 
     def _postpone(self, key: tuple[str, str]) -> None:
+        """Write the row with the next commit that succeeds."""
         if not self._journal.broken:
             log.warning("the journal's disk is full: whether %s is redialed is written once there is room", key[1])
-        self._journal.note(("wish", key), partial(self._statement, key))
+        self._journal.note(("persistent", key), partial(self._statement, key))
 
     def _statement(self, key: tuple[str, str]) -> Statement:
-        """Statement that makes the row agree with the present state."""
+        """Statement that writes or deletes the row, according to the current state."""
         peer = self._saved.get(key)
         if peer is None:
             return "DELETE FROM wishes WHERE kind = ? AND address = ?", key

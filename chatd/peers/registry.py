@@ -1,17 +1,16 @@
-"""Registry: creates, keeps and forgets the peers of a node, and records which of them have live links.
+"""Registry: creates, finds and forgets the peers of a node, and records their states and live links.
 
-A stream id is never given to another peer; a slot is not within one run. Native peers that were dialed here, decided
-about or that sent a message are remembered in the journal's table `peers` and keep their slots across restarts. Others
-live as long as this run, up to a bound, so that strangers cannot fill the memory; a later run may reuse their slots.
-A peer's state, the event about it and the notice to `changed` happen with no await in between. Knows no sockets.
+A stream id is never given to another peer; a slot is not within one run. Remembered peers (`remembered.py`) keep their
+slots across restarts. Other peers exist in this run only, up to a bound, so that strangers cannot fill the memory; a
+later run may reuse their slots. A peer's state, the event about it and the notice to `changed` happen with no await in
+between. Knows no sockets. Called by `messages/`, `rooms/`, `net/` and `control/`.
 
 A peer is known if it was dialed, accepted, named or configured here, or sent to by a local client. Every other peer
-that identified itself is a stranger. `peers/names.py` says what a name may be.
+that identified itself is a stranger. `naming.py` decides under which name it is shown.
 """
 
 import logging
 from collections.abc import Iterable, Iterator
-from functools import partial
 
 from chatd.api.events import PeerDown, PeerPending, PeerUp
 from chatd.api.results import PeerRecord
@@ -22,20 +21,21 @@ from chatd.peers.directory import Directory
 from chatd.peers.names import SHORTEST_PREFIX, unmet, with_id
 from chatd.peers.naming import NodeNames
 from chatd.peers.outbox import OutboxTotals
-from chatd.peers.peer import ROW, Peer, PeerLink
+from chatd.peers.peer import Peer, PeerLink
 from chatd.peers.persistent import ROWS as PERSISTENT_ROWS
 from chatd.peers.persistent import PersistentPeers
+from chatd.peers.remembered import PeerRow, RememberedPeers
 from chatd.runtime import Runtime
 from chatd.sync import Broadcast
 
-GONE_PEERS = 256  # strangers and plain peers without a link that are still listed
-PENDING_PEERS = 256
+GONE_PEERS = 256  # strangers and plain peers without a link that are kept
+PENDING_PEERS = 256  # strangers in the state pending that are kept
 NEWEST_STREAM_ID = (
     "SELECT max(topic) FROM (SELECT max(topic) AS topic FROM events WHERE topic IS NOT NULL "
     "UNION ALL SELECT max(topic) FROM outboxes UNION ALL SELECT max(topic) FROM wishes "
     "UNION ALL SELECT max(topic) FROM consumers UNION ALL SELECT max(topic) FROM rooms)"
 )
-SWEEP_EVERY = 64  # new peers
+SWEEP_EVERY = 64  # new peers between two evictions
 log = logging.getLogger("chatd.peers")
 
 
@@ -50,35 +50,25 @@ class Registry:
         self.changed = Broadcast()
         self.outbox_totals = OutboxTotals()
         self.persistent = PersistentPeers(journal, self.changed)
+        self.remembered = RememberedPeers(journal)
         self._journal = journal
         self._runtime = runtime
         self._listed = tuple(listed)
         self._directory = Directory()
         self.naming = NodeNames(self._directory, node, name)
         query = journal.store.query
-        for row in query(f"SELECT {ROW} FROM peers ORDER BY slot"):
-            self._recall(*row)
-        for row in query(PERSISTENT_ROWS):
-            self._recall_persistent(*row)
+        for row in self.remembered.rows():
+            self._recall(row)
+        for values in query(PERSISTENT_ROWS):
+            self._recall_persistent(*values)
         newest = query(NEWEST_STREAM_ID)[0][0] or 0
         self._next_stream_id = max([newest, *(peer.stream_id for peer in self)]) + 1
         self._next_slot = max([-1, *(peer.slot for peer in self)]) + 1
 
-    def _recall(
-        self,
-        stream_id: int,
-        slot: int,
-        node: str,
-        name: str,
-        pinned: int,
-        address: str,
-        trust: str,
-        terminated: int,
-        known: int,
-    ) -> None:
-        peer = self._make(stream_id, slot, "native", name, node, address)
-        is_known = bool(known) or node.startswith(self._listed)
-        peer.recall(pinned=bool(pinned), trust=trust, terminated=bool(terminated), known=is_known)
+    def _recall(self, row: PeerRow) -> None:
+        peer = self._make(row.stream_id, row.slot, "native", row.name, row.node, row.address)
+        known = bool(row.known) or row.node.startswith(self._listed)
+        peer.recall(pinned=bool(row.pinned), trust=row.trust, terminated=bool(row.terminated), known=known)
 
     def _recall_persistent(self, kind: str, address: str, stream_id: int, slot: int, nick: str) -> None:
         peer = self._directory.by_slot(slot)
@@ -100,14 +90,14 @@ class Registry:
         return self._directory.find(spec)
 
     def with_prefix(self, start: str) -> list[Peer]:
-        """Peers with a node id that starts with `start`, strangers too."""
+        """Peers with a node id that starts with `start`, including strangers."""
         return self._directory.with_prefix(start)
 
     def candidates(self, spec: str) -> list[Peer]:
-        """Peers that a name, an address or the prefix of a node id could mean, strangers too."""
-        begun = self.with_prefix(spec) if len(spec) >= SHORTEST_PREFIX else []
-        called = self._directory.by_name(spec) or self._directory.by_address(spec)
-        return [*begun, *(peer for peer in called if peer not in begun)]
+        """Peers that a name, an address or the prefix of a node id could mean, including strangers."""
+        by_id = self.with_prefix(spec) if len(spec) >= SHORTEST_PREFIX else []
+        others = self._directory.by_name(spec) or self._directory.by_address(spec)
+        return [*by_id, *(peer for peer in others if peer not in by_id)]
 
     def by_stream_id(self, stream_id: int) -> Peer | None:
         return self._directory.by_stream_id(stream_id)
@@ -116,7 +106,7 @@ class Registry:
         return self._directory.by_node(node)
 
     def is_up(self, node: str) -> bool:
-        """Whether the node has a live link with us."""
+        """Whether the node has a live link with this one."""
         peer = self.by_node(node)
         return peer is not None and peer.is_up
 
@@ -136,12 +126,12 @@ class Registry:
         return self._add("plain", address, None, address)
 
     def at_address(self, address: str, kind: str = "native") -> Peer:
-        """Peer that is dialed at an address, created if there is none; a native one may have no node id yet.
+        """Peer to dial at an address, created if there is none; a native one may have no node id yet.
 
         A known native peer is also found by the address of its last dial. A plain peer is found only while it has a
         link or is persistent.
         """
-        found = [
+        candidates = [
             peer
             for peer in self
             if peer.kind == kind
@@ -150,7 +140,7 @@ class Registry:
                 or (peer.known and peer.address == address and (kind == "native" or peer.is_up))
             )
         ]
-        peer = max(found, key=lambda peer: (address in peer.persistent_addresses, peer.is_up), default=None)
+        peer = max(candidates, key=lambda peer: (address in peer.persistent_addresses, peer.is_up), default=None)
         if peer is None:
             peer = self._add(kind, address, None, address)
             peer.set_known()
@@ -159,40 +149,37 @@ class Registry:
     def native(self, node: str, name: str, address: str, *, dialed: Peer | None = None) -> Peer:
         """Peer with that node id, which has just announced that name; `dialed` is the peer whose address was dialed.
 
-        A name is pinned to the first id that has it. A stranger that claims it is shown under another one. A peer that
-        was dialed here shares it, and the bare name is ambiguous until the operator renames one of the two. A node that
-        answers where another one was expected stays a stranger.
+        A name is pinned to the first node that announces it. A stranger that announces it too is shown under another
+        name. A peer that was dialed here shares it, and the bare name is ambiguous until the operator renames one of
+        the two. A node that answers where another one was expected stays a stranger.
         """
         peer = self._directory.by_node(node)
         if dialed is not None and dialed not in self._directory:
             dialed = None  # it was forgotten during the dial
         expected = dialed is not None and dialed.known and dialed.node in (None, node)
         if peer is None:
-            if dialed is not None and dialed.node is None:
-                peer = dialed
-            else:
-                peer = self._add("native", name, node, address)
+            peer = dialed if dialed is not None and dialed.node is None else self._add("native", name, node, address)
             self._pin(peer, node, name, stranger=not expected)
             if node.startswith(self._listed):
                 peer.set_known()
         elif not peer.pinned and node.startswith(peer.name):  # unmet
             self._pin(peer, node, name, stranger=not expected)
-            self.remember(peer)
+            self.remembered.add(peer)
         if dialed is not None:
             peer.set_address(dialed.address)
             self.merge(dialed, peer)
             if expected:
-                self.set_known(peer)
+                self.remembered.set_known(peer)
         elif not peer.persistent_addresses and not peer.remembered:
             peer.set_address(address)
         return peer
 
     def unmet(self, node: str) -> Peer:
-        """Create a peer of which only the id is known; its first `Hello` brings the name."""
+        """Create a peer for a node id that was never connected; its first `Hello` announces the name."""
         return self._add("native", unmet(node, self.naming.is_taken), node, None)
 
     def _pin(self, peer: Peer, node: str, name: str, *, stranger: bool) -> None:
-        """Give a peer the name that it announces, if that cannot be mistaken for another node."""
+        """Set the name that a peer announces; with a part of its id if the name could mean another node."""
         shared = any(other.pinned for other in self._directory.by_name(name) if other is not peer)
         pinned = not (shared and stranger) and not self.naming.misleads(name, node)
         peer.rename(name if pinned else with_id(name, node, self.naming.is_taken), node, pinned=pinned)
@@ -211,7 +198,7 @@ class Registry:
         if peer.trust != "denied":
             if dialed.node is None:
                 peer.set_known()
-            self.remember(peer)
+            self.remembered.add(peer)
         if dialed.node is None:
             self.persistent.move(dialed, peer)
             self._directory.remove(dialed)
@@ -241,45 +228,19 @@ class Registry:
 
     def _evict(self) -> None:
         """Drop the oldest peers beyond the bounds that have no link, no persistent address and no row."""
-        passing = [peer for peer in self if not (peer.is_up or peer.persistent_addresses or peer.remembered)]
+        temporary = [peer for peer in self if not (peer.is_up or peer.persistent_addresses or peer.remembered)]
         for state, bound in (("pending", PENDING_PEERS), ("down", GONE_PEERS)):
-            for peer in [peer for peer in passing if peer.state == state][: -bound or None]:
+            for peer in [peer for peer in temporary if peer.state == state][: -bound or None]:
                 self._directory.remove(peer)
                 self._journal.timings.writes.drop(peer.stream_id)
 
-    def set_known(self, peer: Peer) -> Batch | None:
-        """Make a peer known, and remember it if it has a node id: it was dialed, accepted, named or sent to here."""
-        peer.set_known()
-        return self.remember(peer) if peer.node is not None else None
-
-    def ensure_known(self, peer: Peer) -> None:
-        """The same, unless it was done before: a client of this node has sent to the peer."""
-        if not peer.known or not (peer.remembered or peer.node is None):
-            self.set_known(peer)
-
-    def ensure_remembered(self, peer: Peer) -> None:
-        """Remember a native peer unless that was done before: what it has sent goes into the journal."""
-        if not peer.remembered:
-            self.remember(peer)
-
-    def remember(self, peer: Peer) -> Batch:
-        """Write a native peer's row with the next commit, or with the first one after a full disk."""
-        peer.set_remembered(remembered=True)
-        return self._save(peer)
-
-    def _save(self, peer: Peer) -> Batch:
-        sql, params = peer.row()
-        batch = self._journal.execute(sql, *params)
-        batch.if_failed(("peer", peer.stream_id), partial(self._journal.note, ("peer", peer.stream_id), peer.row))
-        return batch
-
     def rename(self, peer: Peer, name: str) -> Batch:
-        """Pin a name to a peer. Raises ControlError conflict if the name means another node."""
+        """Pin a name to a native peer. Raises ControlError conflict if the name means another node."""
         self.naming.check(peer, name)
         peer.rename(name, peer.node, pinned=True)
         self._directory.add(peer)
         self.changed.notify()
-        batch = self.set_known(peer)
+        batch = self.remembered.set_known(peer)
         assert batch is not None  # it has a node id
         return batch
 
@@ -290,23 +251,15 @@ class Registry:
         self.changed.notify()
         if not peer.remembered:
             return batch
-        peer.set_remembered(remembered=False)
-        peer.delivery.forget(self._journal.watermarks.acked.get(peer.node or "", 0))
-        return self._save(peer)
+        peer.delivery.forget(self._journal.watermarks.acknowledged_by(peer.node))
+        return self.remembered.remove(peer)
 
     def terminate(self, peer: Peer) -> Batch | None:
-        """Stop redialing a peer. For a native one this is remembered until a `connect` from either side."""
+        """Stop redialing a peer. A native peer stays terminated until a `connect` from either side."""
         batch = self.persistent.remove(peer)
         if peer.node is None:
             return batch
-        peer.set_terminated(terminated=True)
-        return self.remember(peer)
-
-    def clear_terminated(self, peer: Peer) -> None:
-        """Forget that a peer was terminated: there was a `connect`."""
-        if peer.terminated:
-            peer.set_terminated(terminated=False)
-            self.remember(peer)
+        return self.remembered.set_terminated(peer)
 
     # -- states
 
@@ -356,7 +309,7 @@ class Registry:
         self._notify(peer)
 
     def _save_delivery(self, peer: Peer) -> None:
-        """Save how far links may have written. Nothing was written to strangers and silent connections."""
+        """Save up to where links may have written. Skipped if they wrote nothing, e.g. to strangers."""
         if peer.remembered or peer.delivery.written or peer.delivery.forgotten:
             peer.delivery.save()
 

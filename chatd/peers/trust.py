@@ -1,8 +1,8 @@
 """Trust: which nodes may talk to this one, and the decisions of its operator about peers.
 
-The TLS handshake proves a node id and says nothing about trust, so a verdict is requested before any frame is received.
-Decisions of `peer accept` and `peer deny` are kept and override the node's mode; `deny` overrides everything.
-A decision is about a node id, never about a name: a stranger chooses its name itself.
+The TLS handshake only proves a node id, so links ask for a verdict before they receive any frame. The decisions of
+`peer accept` and `peer deny` are kept and override the node's mode. A decision is about a node id, never about a name,
+because a stranger chooses its name itself. Called by `control/` and by the handshake of native links.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ SENTENCES = {
 class Trust:
     """Mode and decisions of one node.
 
-    The verbs return when the decision is on disk. On a full disk they raise ControlError storage_full, and the decision
-    holds until the node ends.
+    The asynchronous methods return when the decision is on disk. On a full disk they raise ControlError storage_full,
+    and the decision holds until the node ends.
     """
 
     def __init__(self, mode: str, known: Iterable[str], registry: Registry) -> None:
@@ -51,12 +51,12 @@ class Trust:
         return "denied" if self.mode == "known" else "pending"
 
     async def accept(self, spec: int | str) -> Peer:
-        """Let a node talk, given by slot or id. A pending one is let in at the next dial from either side."""
+        """Accept a node, given by slot or id. A pending one gets a link at the next dial from either side."""
         peer = self._find(spec, "accept")
         peer.set_trust("accepted")
         if peer.state == "pending":
             self._registry.set_state(peer, "down", "accepted")
-        self._registry.set_known(peer)
+        self._registry.remembered.set_known(peer)
         await self._save(peer)
         return peer
 
@@ -72,7 +72,7 @@ class Trust:
         return peer
 
     async def forget(self, spec: int | str) -> Peer:
-        """Drop a peer's name, slot, persistent addresses and outbox; it may come back as a stranger."""
+        """Close a peer's links, and drop its name, slot, persistent addresses and outbox; it may come back."""
         peer = self._registry.find(spec)
         self._close_links(peer, "terminated")
         batch = self._registry.forget(peer)
@@ -90,34 +90,34 @@ class Trust:
         return peer
 
     def _find(self, spec: int | str, verb: str) -> Peer:
-        """Peer of a slot, of a node id (also of a node never met), or of the first 16 or more characters of one.
+        """Peer of a slot, of a node id (created if it is new here), or of the first 16 or more characters of one.
 
         Raises ControlError conflict for this node itself.
         """
         if isinstance(spec, str) and ID_PREFIX.fullmatch(spec) and self._registry.node.startswith(spec):
-            raise _itself(verb)
+            raise _own_id_error(verb)
         if isinstance(spec, str) and is_node_id(spec):
             return self._registry.by_node(spec) or self._registry.unmet(spec)
         if isinstance(spec, int) or (spec.isascii() and spec.isdigit()):
             return self._require_node_id(self._registry.find(spec))
-        begun = self._registry.with_prefix(spec) if ID_PREFIX.fullmatch(spec) else []
-        if len(begun) == 1:
-            return begun[0]
-        raise self._undecided(spec, verb)
+        matching = self._registry.with_prefix(spec) if ID_PREFIX.fullmatch(spec) else []
+        if len(matching) == 1:
+            return matching[0]
+        raise self._not_exact(spec, verb)
 
-    def _undecided(self, spec: str, verb: str) -> ControlError:
-        """Error for a name or too short an id; its hint is what to type instead."""
-        meant = [peer for peer in self._registry.candidates(spec) if peer.node is not None]
-        if not meant:
+    def _not_exact(self, spec: str, verb: str) -> ControlError:
+        """Error for a name or a prefix that is too short; its hint names valid arguments."""
+        candidates = [peer for peer in self._registry.candidates(spec) if peer.node is not None]
+        if not candidates:
             hint = "`chatctl list --all` shows all peers; a node that was never met is given by its whole id"
             return ControlError("unknown_peer", f"there is no peer {spec[:128]!r}", hint)
         forms = " or ".join(
             f"`chatctl peer {verb} {peer.slot}` ({(peer.node or '')[:DECIDING_PREFIX]})"
-            for peer in meant[:CANDIDATES_MOST]
+            for peer in candidates[:CANDIDATES_MOST]
         )
         message = f"a decision takes a slot, or {DECIDING_PREFIX} characters or more of a node id, not {spec[:128]!r}"
         return ControlError(
-            "conflict", message, f"say {forms}", reason="not_exact", candidates=[peer.slot for peer in meant]
+            "conflict", message, f"say {forms}", reason="not_exact", candidates=[peer.slot for peer in candidates]
         )
 
     def _require_node_id(self, peer: Peer) -> Peer:
@@ -134,9 +134,9 @@ class Trust:
 
     async def _save(self, peer: Peer) -> None:
         self._registry.changed.notify()
-        await self._registry.remember(peer).wait()
+        await self._registry.remembered.add(peer).wait()
 
 
-def _itself(verb: str) -> ControlError:
+def _own_id_error(verb: str) -> ControlError:
     hint = f"`chatctl peer {verb}` takes another node: `chatctl list --all` shows all"
     return ControlError("conflict", f"that is this node itself: it cannot {verb} itself", hint, reason="self")

@@ -1,7 +1,7 @@
-"""Scopes and filters: which streams of the journal a filter selects, and the test of a single entry.
+"""Scopes and filters: which streams of the journal a filter selects, and the tests of a single entry.
 
-Entries are judged by their columns, and by whether their JSON names a room; nothing is decoded. control/selection.py
-resolves names and checks what a client has sent; this module needs neither.
+Entries are tested by their columns, and by whether their JSON names a room; nothing is decoded. control/selection.py
+resolves the names in a client's filter and validates it. Called by `control/` and by the other parts of `query/`.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from chatd.rooms.joined import JoinedRooms
 from chatd.rooms.joined_room import JoinedRoom
 from chatd.rooms.room import HostedRoom
 
-ALWAYS = GAP  # passes every filter: a reader is always told of a hole
+ALWAYS = GAP  # this event type passes every filter, because a reader must see every gap
 Match = Callable[[Entry], bool]
 
 
 class Scope(NamedTuple):
-    """The streams to read, and a test that needs the heads of bodies. None: every entry."""
+    """The streams to read (None: all), and a test of their entries that needs the heads of bodies (None: no test)."""
 
     stream_id: StreamIds = None
     test: Match | None = None
@@ -33,7 +33,7 @@ class Scope(NamedTuple):
 def consumer_scope(registry: Registry, joined_rooms: JoinedRooms, consumer: Consumer) -> Scope:
     """The scope of a consumer: the peer or room that its filter named when it was created.
 
-    Without such a peer or room, e.g. after a room was closed, the events on its stream.
+    If that is gone, e.g. a closed room, the scope is its stream.
     """
     if consumer.stream_id is None:
         return Scope()
@@ -45,12 +45,12 @@ def consumer_scope(registry: Registry, joined_rooms: JoinedRooms, consumer: Cons
 
 
 def peer_scope(peer: Peer) -> Scope:
-    """The events of a peer, without what we said in its rooms, which is on the same stream."""
+    """The events of a peer, without our messages to its rooms, which are on the same stream."""
     return Scope(peer.stream_id, lambda entry: ROOM_KEY not in entry.raw or entry.type == ALWAYS)
 
 
 def room_scope(registry: Registry, room: HostedRoom | JoinedRoom) -> Scope:
-    """The events of a room: one stream if it is hosted here. Else our messages are on the stream of its host."""
+    """The events of a room. If it is hosted here, one stream; otherwise our messages are on the stream of its host."""
     if isinstance(room, HostedRoom):
         return Scope(room.stream_id)
     stream_id, host, field = room.stream_id, registry.by_node(room.host), room_field(room.label)
@@ -74,7 +74,7 @@ def column_tests(wanted: Filter) -> list[Match]:
 
 
 def condition_of(wanted: Filter | None, until_ms: int | None) -> Condition:
-    """The same, and a time before which events were appended, as a condition for the store."""
+    """The same tests, and a time before which events were appended, as a condition for the store."""
     if wanted is None:
         return Condition(before_ms=until_ms)
     return Condition(None if wanted.types is None else tuple(wanted.types), wanted.direction, until_ms)

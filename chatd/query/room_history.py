@@ -1,8 +1,8 @@
 """RoomHistory: the history of a room that another node hosts, in the order of its host.
 
-This journal contains our own messages where we said them, and a receipt where the host placed or rejected them. Here
-a message appears in the place of its receipt. Messages without a receipt come last. Receipts themselves are not shown.
-Called by control/methods/history.py; knows nothing of requests and pages.
+This journal contains our own messages where they were sent, and a receipt where the host placed or rejected them. In
+the history a message appears in the place of its receipt. Messages without a receipt come last. Receipts themselves are
+not shown. Called by control/methods/history.py; knows no requests and result pages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class RoomHistory:
     # -- messages that the host has placed
 
     async def arrange(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """The matching entries, with our messages in the places of their receipts. Takes a few dozen at most."""
+        """The matching entries, with our messages in the places of their receipts; for a few dozen entries at most."""
         own = await self._own([receipt_seq(entry.raw) for entry in entries if entry.type == "receipt"])
         placed = (self._placed(entry, own) if entry.type == "receipt" else entry for entry in entries)
         return [entry for entry in placed if entry is not None and not self._is_own(entry) and self._matches(entry)]

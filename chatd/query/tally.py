@@ -1,7 +1,7 @@
 """RangeTally: how many messages of a range of a peer's journal are in ours, and how many distinct ones.
 
-It examines every message from the peer after the first one of the range, step by step. It concludes nothing from
-watermarks or from the order of events, because its caller wants to know whether those rules held.
+It examines every message from the peer after the first one of the range, step by step. It relies neither on watermarks
+nor on the order of events, because its caller checks whether those rules held. Called by net/native/queries.py.
 """
 
 from typing import Final

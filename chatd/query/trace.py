@@ -46,6 +46,8 @@ class MessageTrace(NamedTuple):
 
 
 class MessageTraces:
+    """Traces of the messages on one node."""
+
     def __init__(
         self, journal: Journal, registry: Registry, chat: Chat, router: RoomRouter, consumers: Consumers
     ) -> None:
@@ -58,46 +60,44 @@ class MessageTraces:
 
     async def trace(self, entry: Entry) -> MessageTrace:
         out, timings = entry.direction == "out", self._journal.timings
-        begun = timings.appended_at(entry.seq, entry.at_ms)
-        moments = [Moment(ACCEPTED if out else ARRIVED, at=begun)]
+        moments = [Moment(ACCEPTED if out else ARRIVED, at=timings.appended_at(entry.seq, entry.at_ms))]
         moments.append(Moment(COMMITTED, at=timings.committed_at(entry.seq)))
         if not out or is_settled(entry.raw):
             return MessageTrace([*moments, *self._consumer_steps(entry)])
         state = await self._chat.states.state(entry)
         end = await self._end(entry, state)
-        place = end.event.room_position if end is not None and isinstance(end.event, Receipt) else None
-        moments += self._sending_steps(
-            entry, state, timings.appended_at(end.seq, end.at_ms) if end is not None else None
-        )
-        return MessageTrace([*moments, *self._consumer_steps(entry)], state, place)
+        room_position = end.event.room_position if end is not None and isinstance(end.event, Receipt) else None
+        ended_at = timings.appended_at(end.seq, end.at_ms) if end is not None else None
+        moments += self._sending_steps(entry, state, ended_at)
+        return MessageTrace([*moments, *self._consumer_steps(entry)], state, room_position)
 
-    def _sending_steps(self, entry: Entry, state: str, ended: float | None) -> Iterator[Moment]:
-        """How the message was sent, and how that ended."""
+    def _sending_steps(self, entry: Entry, state: str, ended_at: float | None) -> Iterator[Moment]:
+        """The writes of an outgoing message, and its end."""
         times, in_room = self._journal.timings.writes.times_of(entry.stream_id, entry.seq), names_room(entry.raw)
         if state in ("queued", "sent", "delivered"):
             yield from _write_steps(times[:1] if entry.seq in self._tentative(entry) else times, done=state != "queued")
             if state == "delivered" or (state == "sent" and cast(Message, entry.event).peer.kind == "native"):
-                yield Moment(DELIVERED if in_room else ACKNOWLEDGED, state == "delivered", ended)
+                yield Moment(DELIVERED if in_room else ACKNOWLEDGED, state == "delivered", ended_at)
             return
         if state == REJECTED and in_room:  # by the host, which has received it
             yield from _write_steps(times)
-        elif ended is not None and times and times[0] < ended:
+        elif ended_at is not None and times and times[0] < ended_at:
             yield from _write_steps(times[:1])
-        yield Moment(state, at=ended)
+        yield Moment(state, at=ended_at)
 
     def _tentative(self, entry: Entry) -> dict[int, str]:
-        """The messages that were taken back when the peer may have had them: they are not sent again."""
+        """Messages that were given up when the peer may have had them: they are not sent again."""
         peer = self._registry.by_stream_id(entry.stream_id or 0)
         return peer.delivery.tentative if peer is not None else {}
 
     def _consumer_steps(self, entry: Entry) -> Iterator[Moment]:
         """The steps of the consumers that select the message, by name."""
-        for one in self._consumers:
-            scope = consumer_scope(self._registry, self._joined_rooms, one)
-            if entry.seq > one.created_at_seq and is_selected(entry, scope, one.filter):
-                done = one.seq >= entry.seq
-                times = self._journal.timings.taken.times_of(one, entry.seq) if done else []
-                yield Moment(TAKEN, done, times[-1] if times else None, one.name)
+        for consumer in self._consumers:
+            scope = consumer_scope(self._registry, self._joined_rooms, consumer)
+            if entry.seq > consumer.created_at_seq and is_selected(entry, scope, consumer.filter):
+                done = consumer.seq >= entry.seq
+                times = self._journal.timings.acknowledgements.times_of(consumer, entry.seq) if done else []
+                yield Moment(TAKEN, done, times[-1] if times else None, consumer.name)
 
     # -- its end
 
@@ -109,7 +109,7 @@ class MessageTraces:
         room = cast(Message, entry.event).room
         stream_ids = (
             entry.stream_id or 0,
-            *(one.stream_id for one in self._joined_rooms if room is not None and one.label == room),
+            *(joined.stream_id for joined in self._joined_rooms if room is not None and joined.label == room),
         )
         if state == FAILED:
             return await self._find_after(entry, stream_ids, _is_peer_down)
@@ -120,10 +120,11 @@ class MessageTraces:
     async def _find_after(
         self, entry: Entry, stream_ids: tuple[int, ...], is_end: Callable[[Entry], bool]
     ) -> Entry | None:
-        cursor, looked = entry.seq, 0
-        while cursor < self._journal.committed and looked < FAR:
+        """The first event after `entry` for which `is_end` is true; None if it is not among the next FAR events."""
+        cursor, examined = entry.seq, 0
+        while cursor < self._journal.committed and examined < FAR:
             entries, cursor = await self._journal.read(cursor, stream_ids)
-            looked += len(entries)
+            examined += len(entries)
             for other in entries:
                 if is_end(other):
                     return other
@@ -147,33 +148,34 @@ class MessageTraces:
         return None
 
     async def _find(self, peer: Peer, wanted: GlobalId) -> Entry | None:
-        """The message at a position in the peer's journal or in ours; nothing of other nodes is revealed to a peer."""
+        """The message at a position in the peer's journal or in ours; a peer learns nothing about other nodes."""
         if wanted.node == peer.node:
             return await self._chat.lookup.received_from(peer, wanted.epoch, wanted.seq)
         ours = wanted.node == self._hosted_rooms.host_settings.node and self._journal.holds(wanted.epoch, wanted.seq)
         return await self._journal.entry(wanted.seq) if ours else None
 
     def _is_from(self, peer: Peer, entry: Entry) -> bool:
+        """Whether the peer sent the message to a hosted room."""
         room = self._hosted_rooms.by_stream_id(entry.stream_id or 0)
         return room is not None and cast(Message, entry.event).peer.node == peer.node
 
     def _is_for_member(self, peer: Peer, entry: Entry) -> bool:
         """Whether the peer was a member of the hosted room, and the message was for all or for this peer."""
         to = cast(Message, entry.event).to_node
-        feeds = self._hosted_rooms.intervals.of_node(peer.node or "")
-        is_in = any(feed.room.stream_id == entry.stream_id and feed.contains(entry.seq) for feed in feeds)
-        return is_in and (to is msgspec.UNSET or to == peer.node)
+        intervals = self._hosted_rooms.intervals.of_node(peer.node or "")
+        was_member = any(each.room.stream_id == entry.stream_id and each.contains(entry.seq) for each in intervals)
+        return was_member and (to is msgspec.UNSET or to == peer.node)
 
     def _member_steps(self, peer: Peer, entry: Entry) -> Iterator[Moment]:
-        """The steps of a room message on its way to one member."""
-        acked = entry.seq <= self._journal.watermarks.acked.get(peer.node or "", 0)
+        """The steps of a room message to one member."""
+        acknowledged = entry.seq <= self._journal.watermarks.acknowledged_by(peer.node)
         times = self._journal.timings.writes.times_of(peer.stream_id, entry.seq)
-        yield from _write_steps(times, done=acked or bool(times))
-        yield Moment(ACKNOWLEDGED, done=acked)
+        yield from _write_steps(times, done=acknowledged or bool(times))
+        yield Moment(ACKNOWLEDGED, done=acknowledged)
 
 
 def _write_steps(times: list[float], *, done: bool = True) -> Iterator[Moment]:
-    """The first write; and the last one, if links broke before the message was acknowledged."""
+    """The first write; and the last one, if the message was written again on a later link."""
     yield Moment(SENT, done, times[0] if done and times else None)
     if done and len(times) > 1:
         yield Moment(SENT, at=times[-1])

@@ -1,8 +1,8 @@
-"""Declarations: member nodes report in which hosted rooms they are, and are told the result.
+"""Declarations: member nodes declare in which hosted rooms they are, and get an answer.
 
 A node declares all its rooms at once, at the start of each link and after every change. Declarations turn the
-difference into joins and leaves of `HostedRooms`, and compose the rosters that answer them. Waits for nothing. Called
-by `net/native/room_sync.py`.
+difference into joins and leaves of `HostedRooms`, and compose the rosters that answer them. No method waits. Called by
+`net/native/room_sync.py`.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MOST_PAST = 256  # past intervals in rooms that one node has not acknowledged to
 
 
 class DeclarationAnswer(NamedTuple):
-    """Result of a declaration: the rooms that the peer cannot be in, and those that it is in."""
+    """Answer to a declaration: the rooms that the peer cannot be in, and the rooms that it is in."""
 
     gone: list[Gone]
     rooms: list[HostedRoom]
@@ -48,14 +48,15 @@ class Declarations:
         epoch, number = self._newest.get(node, ("", 0))
         if epoch == link.epoch and frame.number < number:
             return None
-        again = (epoch, number) == (link.epoch, frame.number)
+        is_repeated = (epoch, number) == (link.epoch, frame.number)
         self._newest[node] = link.epoch, frame.number
         if len(self._newest) > MOST_DECLARED:
             del self._newest[next(iter(self._newest))]
-        answer = self.apply(peer, [(name, nick, new and not again) for name, nick, new in frame.rooms])
+        wanted = [(name, nick, is_join and not is_repeated) for name, nick, is_join in frame.rooms]
+        answer = self.apply(peer, wanted)
         if self._journal.appended != before:
             close_if_failed(self._journal.next_batch, peer, link)
-            self._registry.ensure_remembered(peer)
+            self._registry.remembered.ensure(peer)
         return answer
 
     def apply(self, peer: Peer, wanted: Sequence[tuple[str, str, bool]]) -> DeclarationAnswer:
@@ -65,10 +66,11 @@ class Declarations:
         for room in [room for room in hosted_rooms.joined_by(node) if room.name not in names]:
             hosted_rooms.leave(room, room.by_node[node])
         answer = DeclarationAnswer([], [])
-        for name, nick, new in wanted:
+        for name, nick, is_join in wanted:
             known = hosted_rooms.get(name)
-            if not new and (known is None or node not in known.by_node) and hosted_rooms.intervals.has_past(node, name):
-                continue  # the node was removed and does not know it yet: the end of the interval tells it
+            is_member = known is not None and node in known.by_node
+            if not is_join and not is_member and hosted_rooms.intervals.has_past(node, name):
+                continue  # the node was removed and does not know it yet: it will receive the end of the interval
             try:
                 room = self._admit(name, node)
                 if node not in room.by_node:

@@ -1,7 +1,7 @@
-"""Following: events of joined rooms, as their hosts report them.
+"""RoomFollowing: events of joined rooms, as their hosts report them.
 
-Events arrive in the order of the host's journal and are appended to ours on the joined room's stream id. A message of
-our own comes back like this too; its return is its delivery. Waits for nothing. Called by `router.py`.
+Events arrive in the order of the host's journal and are appended to ours on the joined room's stream id. The host
+reports our own messages too; that report is their delivery. No method waits. Called by `router.py`.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class RoomFollowing:
         self._node = node
 
     def receive(self, peer: Peer, frames: Sequence[FromHost], references: References = NO_REFERENCES) -> None:
-        """Apply new frames of one host, in order. Those of rooms that we are not in only confirm our own messages.
+        """Apply new frames of one host, in order. Frames of rooms that we are not in only confirm our own messages.
 
         `references`: our messages that the frames may name.
         """
@@ -52,7 +52,7 @@ class RoomFollowing:
             if frame.id is not None:
                 self._append_messages(peer, joined_room, messages)
                 messages = []
-                self._deliver_own(peer, joined_room, frame, references)
+                self._confirm_own(peer, joined_room, frame, references)
             elif joined_room is not None:
                 messages.append(self._message_of(peer, joined_room, frame))
         self._append_messages(peer, joined_room, messages)
@@ -76,8 +76,8 @@ class RoomFollowing:
             self._journal.append_all(messages, joined_room.stream_id, "in")
             peer.count_received(len(messages))
 
-    def _deliver_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
-        """Our own message is in the room: append its receipt."""
+    def _confirm_own(self, peer: Peer, joined_room: JoinedRoom | None, frame: Said, references: References) -> None:
+        """The host has placed our own message in the room: append its receipt."""
         seq = self._own_seq(peer, frame, references)
         if not seq:
             return
@@ -90,10 +90,10 @@ class RoomFollowing:
         peer.delivery.echo(seq)
 
     def _own_seq(self, peer: Peer, frame: Said | Refused, references: References) -> int:
-        """Return the seq of the message that the frame names, if we sent it to this room and it has not come back.
+        """Return the seq of our message that the frame names, if we sent it to this room and it is not confirmed yet.
 
-        0 otherwise: a host may report only messages that we sent to the same room. If retention has removed the
-        message from the journal, it is only known that it was sent to some room of the host.
+        0 otherwise: a host may confirm only messages that we sent to the same room. If retention has removed the
+        message from the journal, it is only known that we sent it to some room of the host.
         """
         named = frame.id or ":0"
         epoch, seq = split_position(named)

@@ -1,4 +1,4 @@
-"""The rooms that this node hosts: opening, closing, topic, and who is a member.
+"""HostedRooms: opening, closing, topic and members of the rooms that this node hosts.
 
 The journal gives all events of a room one order, on the room's stream id. Members read them from there: other nodes
 through `net/room_updates.py`, plain clients through the fan-out of their room port. A change takes effect when it is
@@ -119,7 +119,7 @@ class HostedRooms:
         return room, batch
 
     def close(self, room: HostedRoom) -> Batch:
-        """Close a room; its members get everything up to here. Raises ControlError conflict if a port serves it."""
+        """Close a room; its members still get everything before. Raises ControlError conflict if a port serves it."""
         if room.ports:
             hint = "start chatd without that --room-port"
             raise ControlError("conflict", f"a room port serves {room.label}", hint, reason="room_port")
@@ -177,7 +177,7 @@ class HostedRooms:
     def enter_plain(
         self, room: HostedRoom, nick: str | None, address: str, hang_up: Callable[[str], None]
     ) -> tuple[Member, str | None]:
-        """Add a plain client. Return the reason if it got another nick than it asked for.
+        """Add a plain client. Return the member, and a reason if it has another nick than `nick`.
 
         `nick` None: the address becomes its nick. `hang_up` disconnects the client, with a reason. Raises ControlError
         forbidden, rate_limited.
@@ -186,11 +186,11 @@ class HostedRooms:
         if host in room.bans:
             raise ControlError("forbidden", f"{host} is banned from {room.label}")
         self._check_capacity(room)
-        why = None
+        reason = None
         if nick is not None:
-            nick, why = nicks.suggest(nick, room.by_fold)
+            nick, reason = nicks.suggest(nick, room.by_fold)
         member, _ = self._enter(room, nick or address, PLAIN, address=address, hang_up=hang_up, check=False)
-        return member, why
+        return member, reason
 
     def enter_node(self, room: HostedRoom, nick: str, node: str) -> None:
         """Add another node. Raises ControlError bad_text, conflict, rate_limited."""
@@ -238,7 +238,7 @@ class HostedRooms:
     # -- leaving
 
     def leave(self, room: HostedRoom, member: Member, reason: str = LEFT) -> Batch | None:
-        """Remove a member. A node still gets everything up to here. None: it is not a member."""
+        """Remove a member. A node still gets everything up to its leave. None: it is not a member."""
         if room.by_fold.get(member.fold) is not member:
             return None
         event = RoomLeave(room=room.label, nick=member.nick, node=member.node, reason=reason, room_position="")
@@ -282,7 +282,7 @@ class HostedRooms:
     # -- acknowledgements
 
     def release_intervals(self, node: str, through: int) -> None:
-        """Drop the intervals of a node that end at or before `through`: it has acknowledged everything in them."""
+        """Drop the intervals of a node that end at or before `through`, because it has acknowledged all of them."""
         for interval in self.intervals.ended_by(node, through):
             stream_id = interval.room.stream_id
             self.intervals.remove(node, interval)
@@ -309,7 +309,7 @@ class HostedRooms:
         return batch
 
     def track_append(self, room: HostedRoom, batch: Batch) -> None:
-        """Count an append to the room's stream."""
+        """Record that the newest event of the journal is on the room's stream."""
         if not batch.done:
             room.newest = self._journal.appended
             batch.if_failed(("newest", room.stream_id), partial(self._undo_append, room))

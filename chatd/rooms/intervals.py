@@ -1,7 +1,7 @@
 """Membership intervals: the parts of hosted rooms that each member node must receive.
 
 An interval exists until the node has acknowledged its end, so a node that was offline gets everything up to its leave.
-State only: `hosted.py` decides and writes the rows; `net/native/sending.py` reads.
+State only: `hosted.py` decides and writes the rows; the senders of the links read.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ class MembershipIntervals:
         cached = self._cached.get(node)
         if cached is None:
             if node not in self._by_node:
-                return ()  # not cached: strangers ask too
+                return ()  # not cached: this is called for strangers too
             cached = self._cached[node] = tuple(self._by_node[node])
         return cached
 
@@ -63,7 +63,8 @@ class MembershipIntervals:
 
     def current(self, node: str, room: HostedRoom) -> MembershipInterval | None:
         """The interval of the node in a room that it is in."""
-        return next((one for one in self.of_node(node) if one.room is room and one.until == NEVER), None)
+        intervals = self.of_node(node)
+        return next((interval for interval in intervals if interval.room is room and interval.until == NEVER), None)
 
     def has_past(self, node: str, name: str) -> bool:
         """Whether the node has an unacknowledged past interval in a room with that name."""

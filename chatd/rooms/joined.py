@@ -1,8 +1,8 @@
-"""The rooms of other nodes that this node is in, or has asked to join.
+"""JoinedRooms: the rooms of other nodes that this node is in, or has asked to join.
 
-The host of a room is told all its rooms of this node whenever a link starts or one of them changes; its answer is a
-roster or a refusal for each. Events of these rooms are applied by `following.py`. Waits for nothing. Called by
-`control/`, `net/native/` and `router.py`.
+This node declares to a host all rooms of that host that it is in, whenever a link starts or one of them changes. The
+host answers with a roster or a refusal for each. Events of these rooms are applied by `following.py`. No method waits.
+Called by `control/`, `net/native/` and `router.py`.
 """
 
 from collections.abc import Iterator
@@ -41,10 +41,10 @@ class JoinedRooms:
         self._registry = registry
         self._hosted_rooms = hosted_rooms
         self._host_settings = host_settings
-        self._by_host_and_name: dict[tuple[str, str], JoinedRoom] = {}  # (host, name)
-        # Rooms that we have left keep theirs, so that a rejoin finds the history.
+        self._by_host_and_name: dict[tuple[str, str], JoinedRoom] = {}
+        # By host and name. A room that we have left keeps its stream id, so that a rejoin finds the history.
         self._stream_ids: dict[tuple[str, str], int] = {}
-        self.version = 0  # number of the newest declaration: hosts ignore older ones
+        self.declaration_number = 0  # of the newest declaration: hosts ignore older ones
         query = journal.store.query
         for stream_id, name, host, closed, *rest in query(
             "SELECT topic, name, host, closed, label, nick, subject, since FROM rooms WHERE host <> '' ORDER BY topic"
@@ -60,23 +60,23 @@ class JoinedRooms:
                 peer.delivery.recall_echo(seq)
 
     def __iter__(self) -> Iterator[JoinedRoom]:
-        return iter(sorted(self._by_host_and_name.values(), key=lambda one: (one.label, one.stream_id)))
+        return iter(sorted(self._by_host_and_name.values(), key=lambda room: (room.label, room.stream_id)))
 
     # -- finding
 
     def find(self, spec: str) -> HostedRoom | JoinedRoom:
         """Find the hosted or joined room that `lobby` or `lobby@alice` names.
 
-        The host is looked up like every peer. Only if no node has that name, labels count: they keep the name that the
-        host had at the join. Raises ControlError unknown_room, ambiguous_peer.
+        The host is looked up like every peer. Labels, which keep the name that the host had at the join, count only if
+        no node has that name. Raises ControlError unknown_room, ambiguous_peer.
         """
         name, at, host = spec.partition("@")
         found: list[HostedRoom | JoinedRoom] = [room for room in self._hosted_rooms if room.name == name]
-        found += [one for one in self if one.name == name and one.state == IN]
-        labelled = [one for one in found if at and one.label == spec]
+        found += [room for room in self if room.name == name and room.state == IN]
+        labelled = [room for room in found if at and room.label == spec]
         if at:
             node = self._registry.naming.resolve(host)
-            found = labelled if node is None else [one for one in found if one.host == node]
+            found = labelled if node is None else [room for room in found if room.host == node]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -84,15 +84,15 @@ class JoinedRooms:
             if labelled:  # the host has another name now
                 hint = f"the room of that label is {name}@{labelled[0].host[:STRANGER_PREFIX]}"
             raise ControlError("unknown_room", f"there is no room {spec[:128]!r} here", hint)
-        labels = ", ".join(one.label for one in found[:8])
+        labels = ", ".join(room.label for room in found[:8])
         raise ControlError("unknown_room", f"{spec[:128]!r} may be {labels}", "say which, with its @HOST")
 
     def get(self, node: str, name: str) -> JoinedRoom | None:
-        """The room of a host, also while its answer is pending."""
+        """The room of a host, also while the host has not answered the join."""
         return self._by_host_and_name.get((node, name))
 
     def hosted_by(self, node: str) -> list[JoinedRoom]:
-        return [one for (host, _), one in self._by_host_and_name.items() if host == node]
+        return [room for (host, _), room in self._by_host_and_name.items() if host == node]
 
     # -- joining and leaving
 
@@ -116,7 +116,7 @@ class JoinedRooms:
             raise ControlError("rate_limited", f"this node is in {MOST_JOINED} rooms of {peer.name}", "leave one")
         nick = nicks.for_node(self._host_settings.name) if nick is None else nick
         nicks.check(nick)
-        self._registry.set_known(peer)
+        self._registry.remembered.set_known(peer)
         stream_id = self._stream_ids.get((node, name)) or self._registry.new_stream_id()
         self._stream_ids[node, name] = stream_id
         joined_room = self._by_host_and_name[node, name] = JoinedRoom(
@@ -134,7 +134,7 @@ class JoinedRooms:
             self._declare(self._registry.by_node(joined_room.host))
 
     def leave(self, joined_room: JoinedRoom, reason: str = LEFT) -> Batch:
-        """Leave a room. The host is told at once, or when it connects."""
+        """Leave a room. The host gets a declaration at once, or when it connects."""
         batch = self.remove(joined_room, reason)
         self._declare(self._registry.by_node(joined_room.host))
         return batch
@@ -156,22 +156,23 @@ class JoinedRooms:
 
     def declaration(self, node: str) -> list[tuple[str, str, bool]]:
         """All rooms of a host, for a `Rooms` frame: (room, nick, is it a join)."""
-        return [(one.name, one.nick, one.state == JOINING) for one in self.hosted_by(node)]
+        return [(room.name, room.nick, room.state == JOINING) for room in self.hosted_by(node)]
 
     def request_roster(self, joined_room: JoinedRoom) -> bool:
         """Ask the host for the members of a room. False: the host is offline."""
         return self._declare(self._registry.by_node(joined_room.host))
 
     def _declare(self, peer: Peer | None) -> bool:
-        self.version += 1
+        """Send the host a new declaration on each link. False: it is offline, and gets one when a link starts."""
+        self.declaration_number += 1
         links = [link for link in (peer.links if peer else []) if link.reason is None]
         for link in cast(list[NativeLink], links):
             link.declare()
         return bool(links)
 
     def _discard(self, joined_room: JoinedRoom, error: ControlError) -> None:
-        """Forget a room, and wake what waits for it; `error` is the reason."""
-        self.version += 1
+        """Forget a room, and wake the tasks that wait for it; `error` is the reason."""
+        self.declaration_number += 1
         joined_room.state, joined_room.error = OVER, error
         self._by_host_and_name.pop((joined_room.host, joined_room.name), None)
         joined_room.settled.set()
@@ -189,10 +190,10 @@ class JoinedRooms:
         return batch
 
     def _undo_remove(self, joined_room: JoinedRoom, state: str) -> None:
-        if (joined_room.host, joined_room.name) not in self._by_host_and_name:
-            place = joined_room.host, joined_room.name
+        key = joined_room.host, joined_room.name
+        if key not in self._by_host_and_name:
             joined_room.state, joined_room.error = state, None
-            self._by_host_and_name[place], self._stream_ids[place] = joined_room, joined_room.stream_id
+            self._by_host_and_name[key], self._stream_ids[key] = joined_room, joined_room.stream_id
 
     # -- answers of the host
 
@@ -203,11 +204,11 @@ class JoinedRooms:
             return None
         if not joined_room.receive_page(roster.users, more=roster.more):
             return None
-        told = (roster.nick, roster.topic, roster.since)
-        if joined_room.state == IN and (joined_room.nick, joined_room.topic, joined_room.since) == told:
+        reported = (roster.nick, roster.topic, roster.since)
+        if joined_room.state == IN and (joined_room.nick, joined_room.topic, joined_room.since) == reported:
             return None
-        joined_room.nick, joined_room.topic, joined_room.since = told
-        self.version += 1
+        joined_room.nick, joined_room.topic, joined_room.since = reported
+        self.declaration_number += 1
         batch = self.save(joined_room)
         if joined_room.state == JOINING:
             batch.if_failed(("joined", joined_room), partial(self._discard, joined_room, _storage_full(joined_room)))
@@ -216,8 +217,10 @@ class JoinedRooms:
         return batch
 
     def save(self, joined_room: JoinedRoom) -> Batch:
-        one = joined_room
-        return self._journal.execute(SAVE, one.stream_id, one.name, one.host, one.label, one.nick, one.topic, one.since)
+        """Write the room's row with the returned batch."""
+        room = joined_room
+        values = (room.stream_id, room.name, room.host, room.label, room.nick, room.topic, room.since)
+        return self._journal.execute(SAVE, *values)
 
     def receive_gone(self, peer: Peer, gone: Gone) -> None:
         """The host reports that this node is not in the room."""

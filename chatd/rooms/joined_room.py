@@ -1,4 +1,4 @@
-"""One joined room of another node: what its host has reported of it.
+"""JoinedRoom: one room of another node, as its host has reported it.
 
 State only; `joined.py` and `following.py` change it.
 """
@@ -58,11 +58,11 @@ class JoinedRoom:
         return list(self._users.values())
 
     def named(self, nick: str) -> User | None:
-        """The member with that nick, in any spelling with the same fold."""
+        """The member with that nick, compared by fold."""
         return self._users.get(fold(nick))
 
     def receive_page(self, users: list[User], *, more: bool) -> bool:
-        """Add a page of a roster. True: it was the last one, and the roster is replaced."""
+        """Add a page of a roster. True: it was the last page, and the new roster replaces the old one."""
         if len(self._pages) < MOST_USERS:
             self._pages += users
         if more:

@@ -1,4 +1,4 @@
-"""Moderation of hosted rooms: kick, ban and unban.
+"""Moderation: kick, ban and unban in hosted rooms.
 
 A ban is for a node id, or for the IP address of a plain client. It takes effect when it is appended and is undone if
 its commit fails. Called by `control/methods/rooms.py`.
@@ -21,7 +21,7 @@ KICKED, BANNED = "kicked", "banned"
 
 
 class Moderation:
-    """Removal of members, for all hosted rooms."""
+    """Kicks and bans of all hosted rooms."""
 
     def __init__(self, journal: Journal, hosted_rooms: HostedRooms) -> None:
         self._journal = journal
@@ -73,7 +73,7 @@ def _ban_key(member: Member) -> str:
 
 
 def _find_ban(room: HostedRoom, who: str) -> str:
-    """Return the node id or IP address that is banned. `who`: one of these, or a nick."""
+    """Return the banned node id or IP address that `who` means: itself, or a nick at the time of the ban."""
     if who in room.bans:
         return who
     wanted = nicks.fold(who)
@@ -87,7 +87,7 @@ def _find_ban(room: HostedRoom, who: str) -> str:
 
 
 def _ambiguous(room: HostedRoom, nick: str, found: list[str]) -> ControlError:
-    """Several bans have that nick: after a ban, another member can take it."""
+    """Error for several bans with that nick: after a ban, another member can use the nick."""
     hint = " or ".join(f"`chatctl room unban {room.name} {who}`" for who in found[:CANDIDATES_MOST])
     message = f"{len(found)} members called {nick[:64]!r} are banned from {room.label}"
     return ControlError("ambiguous_peer", message, f"say {hint}", candidates=found)

@@ -1,9 +1,9 @@
-"""Nicks: which are valid, when two are the same, and which to assign instead.
+"""Nicks: which ones are valid, when two are the same, and which one to assign instead.
 
 A nick has 1 to 32 letters and decimal digits of one script, and `._-`. This is the "highly restrictive" level of
 Unicode UTS 39 (a script, or a group of scripts that are written together, of those that UAX 31 recommends for names;
 one system of digits) on the basis of RFC 8265 (letters, their marks and digits; NFKC and case folding). The standard
-library has no script property: the first word of a character's Unicode name stands for its script. Does not know which
+library has no script property: the first word of a character's Unicode name is used as its script. Does not know which
 nicks are in use; see `room.py`.
 """
 
@@ -56,7 +56,7 @@ def fold(nick: str) -> str:
 
 
 def suggest(wanted: str | None, taken: Container[str]) -> tuple[str, str | None]:
-    """Return a free nick for a client that asks for `wanted`, and the reason if it is another one.
+    """Return a free nick for a client that asks for `wanted`, and a reason if that is another nick.
 
     `taken` holds the folds of the nicks in use. Fast even if thousands of similar nicks are taken.
     """

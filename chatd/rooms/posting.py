@@ -1,8 +1,8 @@
-"""Posting: messages to the rooms that this node hosts, from plain clients, other nodes and this node itself.
+"""RoomPosting: messages to the rooms that this node hosts, from plain clients, other nodes and this node itself.
 
-A message is stored once, on the room's stream id; its position there is its place among all messages of the room. A
-message of a node that cannot be posted is rejected, and the rejection is queued for that node. Waits for nothing.
-Called by room ports, `control/methods/room_say.py` and `router.py`.
+A message is stored once, on the room's stream id; its position there orders it among all messages of the room. A
+message of a node that cannot be posted is rejected, and the rejection is queued for that node. No method waits. Called
+by room ports, `control/methods/room_say.py` and `router.py`.
 """
 
 from collections.abc import Sequence
@@ -111,6 +111,7 @@ class RoomPosting:
         self._hosted_rooms.track_append(room, self._journal.append_all(messages, room.stream_id, "in"))
 
     def _refusal(self, peer: Peer, say: Say) -> str | None:
+        """Why the message cannot be posted; None: it can."""
         room = self._hosted_rooms.get(say.room)
         if room is None:
             return "there is no such room"
@@ -125,8 +126,8 @@ class RoomPosting:
 
     def _refuse(self, peer: Peer, say: Say, reason: str) -> None:
         """Queue a rejection for the sender."""
-        label, said = f"{say.room}@{self._host_settings.name}", f"{peer.node}/{say.epoch}:{say.seq}"
-        event = RoomRefused(peer=peer.ref, room=label, global_id=said, reason=reason)
+        label, global_id = f"{say.room}@{self._host_settings.name}", f"{peer.node}/{say.epoch}:{say.seq}"
+        event = RoomRefused(peer=peer.ref, room=label, global_id=global_id, reason=reason)
         batch = self._journal.append(event, peer.stream_id, "out")
         if not batch.done:
             peer.delivery.add_refusal(batch)

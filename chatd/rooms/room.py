@@ -1,4 +1,4 @@
-"""One hosted room: its members, nicks, bans and topic, as they are now.
+"""HostedRoom: one room of this node, with its current members, nicks, bans and topic.
 
 State only. `hosted.py` and `moderation.py` decide about changes and write them to the journal.
 """
@@ -30,7 +30,7 @@ class Member:
         self.nick = nick
         self.fold = fold(nick)
         self.kind = kind  # "native" | "plain" | "own"
-        self.since = since  # seq of its `room.join`: it gets what comes after
+        self.since = since  # seq of its `room.join`
         self.node = node
         self.address = address  # "HOST:PORT" of a plain client
         self.hang_up = hang_up  # disconnects a plain client, with a reason
@@ -57,8 +57,8 @@ class HostedRoom:
         self.label = label  # name in events, e.g. "lobby@alice"; keeps the host's name at the time of creation
         self.host = host  # our node id
         self.topic = topic
-        self.by_fold: dict[str, Member] = {}
-        self.by_node: dict[str, Member] = {}
+        self.by_fold: dict[str, Member] = {}  # all members, by folded nick
+        self.by_node: dict[str, Member] = {}  # members that are nodes
         self.bans: dict[str, str] = {}  # node id or IP address -> nick at the time of the ban
         self.newest = 0  # seq of its newest event
         self.ports = 0  # number of room ports that serve it
@@ -69,7 +69,7 @@ class HostedRoom:
         return sorted(self.by_fold.values(), key=lambda member: member.since)
 
     def named(self, nick: str) -> Member | None:
-        """The member with that nick, in any spelling with the same fold."""
+        """The member with that nick, compared by fold."""
         return self.by_fold.get(fold(nick))
 
     @property

@@ -1,7 +1,7 @@
-"""Routes the room frames of native links: to the rooms hosted here, or to the joined rooms.
+"""RoomRouter: routes the room frames of native links to the rooms hosted here, or to the joined rooms.
 
 Accepts only frames above the peer's watermark, which texts and room frames share: a frame at or below it is a
-duplicate. What is accepted is committed together with the watermark. Builds all parts of `rooms/`. Called by
+duplicate. Accepted frames are committed together with the watermark. Builds all parts of `rooms/`. Called by
 `net/native/`.
 """
 
@@ -26,7 +26,7 @@ from chatd.wire.frames import Say
 
 
 class RoomRouter:
-    """All parts of rooms of one node, and the way from native links to them."""
+    """All parts of the rooms of one node, and the entry for room frames."""
 
     def __init__(self, config: Config, node: str, journal: Journal, registry: Registry) -> None:
         """`node` is our id. Loads what the last run left (blocking)."""
@@ -60,15 +60,15 @@ class RoomRouter:
         close_if_failed(batch, peer, link)
         if done < len(new):
             link.close("takes no refusals")
-        self._registry.ensure_remembered(peer)
+        self._registry.remembered.ensure(peer)
         return batch
 
     def _route(self, peer: Peer, frames: Sequence[Say | FromHost], references: References) -> int:
-        """Hand the frames on; return how many of them were processed."""
+        """Pass the frames to posting and following; return how many of them were processed."""
         done = 0
-        for is_say, group in groupby(frames, lambda frame: type(frame) is Say):
+        for are_says, group in groupby(frames, lambda frame: type(frame) is Say):
             run = list(group)
-            if not is_say:
+            if not are_says:
                 self._following.receive(peer, cast(list[FromHost], run), references)
                 done += len(run)
                 continue

@@ -12,7 +12,7 @@ from chatd.config.link_faults import (
     parse_share,
     texts_of_tables,
 )
-from chatd.config.values import Explained
+from chatd.config.values import InvalidValue
 
 
 def test_the_faults_are_those_of_the_record() -> None:
@@ -105,5 +105,5 @@ def test_tables_are_texts() -> None:
 
 @pytest.mark.parametrize("peer", ["", "7", "a b", "a,b", "a=b", "a\nb", "x" * 301])
 def test_what_cannot_stand_before_faults_is_no_peer(peer: str) -> None:
-    with pytest.raises(Explained, match="is no peer: expected a name"):
+    with pytest.raises(InvalidValue, match="is no peer: expected a name"):
         texts_of_tables({peer: {"cut": True}})

@@ -67,7 +67,7 @@ class FakeLink:
         async for due, frame in self._waiting:
             await trio.sleep_until(due)
             if isinstance(frame, PendingPing):
-                frame.settle(0.0, 0.0)
+                frame.record_pong(0.0, 0.0)
                 self.peer.rtt_ms = round(frame.rtt_s * 1000, 3)
             elif self.far.reason is None:
                 self.far.explorer.receive(frame, self.far)
@@ -136,7 +136,7 @@ class World:
 
     def idle(self) -> bool:
         """Nobody waits for anything any more."""
-        return not any(explorer._rounds for explorer in self.explorers.values())
+        return not any(explorer._explorations for explorer in self.explorers.values())
 
 
 @asynccontextmanager

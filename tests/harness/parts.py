@@ -249,7 +249,7 @@ class Core:
 
     async def write(self, peer: Peer) -> list[str]:
         """What a link that starts behind the last acknowledgement writes now, as texts."""
-        return await texts_written(self.outgoing(peer, self.journal.watermarks.acked.get(peer.node or "", 0)))
+        return await texts_written(self.outgoing(peer, self.journal.watermarks.acknowledged_by(peer.node)))
 
     def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
         """A plain peer with a live link."""
@@ -258,7 +258,7 @@ class Core:
         self.registry.link_up(peer, link)
         return peer, link
 
-    async def claims(self, peer: Peer, *positions: str) -> References:
+    async def references(self, peer: Peer, *positions: str) -> References:
         """What a link finds of our messages that the peer's frames name."""
         return await look_up(self.journal, peer, positions)
 

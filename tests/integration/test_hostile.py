@@ -14,8 +14,9 @@ from time import process_time
 import pytest
 import trio
 
-from chatd.net.native.link import PONGS, NativeLink
-from chatd.net.native.queries import TOLD_MOST
+from chatd.net.native.link import NativeLink
+from chatd.net.native.queries import QUEUED_MOST
+from chatd.net.native.writer import PONGS
 from chatd.wire.codec import encode_many
 from chatd.wire.frames import (
     AckFrame,
@@ -206,7 +207,7 @@ async def test_a_native_peer_that_never_reads_and_pings_all_the_time(two_nodes: 
                 await peer.send(*(PingFrame(number) for number in range(500)))
         for link in a.node.registry.find("handmade").links:
             assert isinstance(link, NativeLink)
-            assert len(link._pongs) <= PONGS + 1
+            assert len(link._writer._pongs) <= PONGS + 1
 
 
 FAULTS: dict[str, Callable[[str], list[Text | AckFrame | Resume | Hello]]] = {
@@ -300,7 +301,7 @@ async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: 
             await peer.send(*(FLOODS[flood](number) for number in range(first, first + 500)))
         link = a.node.registry.find("handmade").links[0]
         assert isinstance(link, NativeLink)
-        assert len(link.queries._outgoing) <= TOLD_MOST
+        assert len(link.queries._outgoing) <= QUEUED_MOST
         assert not link.queries._waiting or len(link.queries._waiting) < 10
         await peer.send(PingFrame(1))
         await peer.until(PongFrame)
@@ -316,7 +317,7 @@ async def test_a_flood_of_questions_whose_answers_nobody_reads(two_nodes: TwoNod
             for number in range(10**6):
                 await peer.send(*(Explore(number * 100 + turn, 1, 60_000) for turn in range(100)))
         link = a.node.registry.find("handmade").links
-        assert not link or len(link[0].queries._told) <= TOLD_MOST  # type: ignore[attr-defined]
+        assert not link or len(link[0].queries._outgoing) <= QUEUED_MOST  # type: ignore[attr-defined]
     assert {event["peer"]["name"] for event in downs.seen} <= {"handmade"}
 
 

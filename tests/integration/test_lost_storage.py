@@ -23,8 +23,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks are frequent, and a node without its files does not stay for long."""
     monkeypatch.setattr(files, "CHECK_S", TICK_S)
     monkeypatch.setattr(maintenance, "TICK_S", TICK_S)
-    monkeypatch.setattr(maintenance, "LOOK_S", TICK_S)
-    monkeypatch.setattr(maintenance, "STAY_S", 0.5)
+    monkeypatch.setattr(maintenance, "CHECK_S", TICK_S)
+    monkeypatch.setattr(maintenance, "STOP_AFTER_S", 0.5)
 
 
 def move_away(node: LiveNode) -> str:
@@ -84,7 +84,7 @@ async def test_what_was_accepted_for_an_offline_peer_is_delivered_before_the_nod
     async with ending(a):
         move_away(a)
         await lost(a)
-        await trio.sleep(2 * maintenance.STAY_S)
+        await trio.sleep(2 * maintenance.STOP_AFTER_S)
         assert (await a.peer("bob"))["queued"] == 1
         await b.start()
         inbox = await b.feed("start", types=["message"], direction="in")
@@ -95,7 +95,7 @@ async def test_what_was_accepted_for_an_offline_peer_is_delivered_before_the_nod
 async def test_what_is_never_fetched_does_not_keep_it_for_ever(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "LEAVE_S", 1.0)
+    monkeypatch.setattr(maintenance, "DELIVER_S", 1.0)
     a, b = await network.two_nodes()
     await b.stop()
     await a.send(b, "owed")
@@ -124,7 +124,7 @@ async def test_what_peers_send_meanwhile_stays_with_them_and_arrives_once_after_
 async def test_a_directory_that_is_back_in_time_is_as_if_never_gone(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "STAY_S", 60.0)
+    monkeypatch.setattr(maintenance, "STOP_AFTER_S", 60.0)
     a, b = await network.two_nodes(ping_after=0.2)
     path = move_away(a)
     assert await refusal(a) == "storage_lost"
@@ -142,7 +142,7 @@ async def test_a_directory_that_is_back_in_time_is_as_if_never_gone(
 
 
 async def test_asked_to_stop_it_ends_with_status_4_at_once(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maintenance, "STAY_S", 60.0)
+    monkeypatch.setattr(maintenance, "STOP_AFTER_S", 60.0)
     a, _ = await network.two_nodes()
     async with ending(a):
         move_away(a)

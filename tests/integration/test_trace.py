@@ -126,7 +126,7 @@ async def test_a_link_that_ends_while_it_is_asked_says_so(two_nodes: TwoNodes) -
 
         nursery.start_soon(ask)
         link: Any = a.node.registry.find("bob").link
-        while not link.queries._asked:
+        while not link.queries._questions:
             await trio.lowlevel.checkpoint()
         proxy.cut()
         while not found:

@@ -115,7 +115,7 @@ async def test_what_could_not_be_committed_has_no_time(journal: Journal, world: 
 
 
 async def test_an_acknowledgement_of_a_consumer_is_its_time(core: Core) -> None:
-    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timings.taken
+    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timings.acknowledgements
     await core.journal.append_all([said("1"), said("2"), said("3")]).wait()
     await consumers.create("bot", 0, BOT, None).wait()
     bot = consumers.get("bot")
@@ -130,7 +130,7 @@ async def test_an_acknowledgement_of_a_consumer_is_its_time(core: Core) -> None:
 
 
 async def test_one_that_failed_and_came_again_has_the_later_time_too(core: Core) -> None:
-    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timings.taken
+    consumers, taken = Consumers(core.journal, core.world, 10), core.journal.timings.acknowledgements
     await core.journal.append(said("1")).wait()
     await consumers.create("bot", 0, BOT, None).wait()
     bot = consumers.get("bot")

@@ -14,7 +14,7 @@ from chatd.peers.peer import Peer
 from tests.harness.parts import BOB, Core, FakeLink, standing, texts_of
 
 
-def owed(peer: Peer) -> list[int]:
+def queued(peer: Peer) -> list[int]:
     return peer.delivery.outbox.between(0, 1 << 62)
 
 
@@ -36,7 +36,7 @@ async def test_a_message_is_queued_and_its_id_is_its_position(core: Core) -> Non
     entries = core.journal.recent(0, bob.stream_id)
     assert texts_of(entries) == ["hi"]
     assert (entries or [])[-1].direction == "out"
-    assert owed(bob) == [core.journal.committed]
+    assert queued(bob) == [core.journal.committed]
     assert bob.record().queued == 1
     assert bob.remembered
     assert link.enqueued == []
@@ -202,7 +202,7 @@ async def test_what_was_not_committed_is_not_owed(core: Core) -> None:
     assert bob.delivery.outbox.count == core.registry.outbox_totals.messages == 1
     assert link.reason is None
     await core.chat.send(bob, "next")[1].wait()
-    assert owed(bob) == [core.journal.committed - 1, core.journal.committed]
+    assert queued(bob) == [core.journal.committed - 1, core.journal.committed]
 
 
 async def test_an_acknowledgement_empties_what_is_owed_and_is_one_receipt(core: Core) -> None:
@@ -211,9 +211,9 @@ async def test_an_acknowledgement_empties_what_is_owed_and_is_one_receipt(core: 
         core.chat.send(bob, str(number))
     await core.commit()
     assert len(await core.write(bob)) == 5
-    seqs = owed(bob)
+    seqs = queued(bob)
     assert core.chat.acknowledge(bob, core.journal.epoch, seqs[2])
-    assert owed(bob) == seqs[3:]
+    assert queued(bob) == seqs[3:]
     assert core.chat.acknowledge(bob, core.journal.epoch, seqs[1])
     assert core.journal.watermarks.acked == {BOB: seqs[2]}
     assert core.chat.acknowledge(bob, core.journal.epoch, seqs[4])
@@ -235,9 +235,9 @@ async def test_an_acknowledgement_of_what_was_never_written_is_a_protocol_error(
     for text in ("1", "2"):
         core.chat.send(bob, text)
     await core.commit()
-    assert not core.chat.acknowledge(bob, core.journal.epoch, owed(bob)[0])
+    assert not core.chat.acknowledge(bob, core.journal.epoch, queued(bob)[0])
     assert await core.write(bob) == ["1", "2"]
-    assert core.chat.acknowledge(bob, core.journal.epoch, owed(bob)[0])
+    assert core.chat.acknowledge(bob, core.journal.epoch, queued(bob)[0])
     assert bob.delivery.outbox.count == 1
 
 
@@ -249,7 +249,7 @@ async def test_who_waits_for_acknowledgements_is_woken(core: Core) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bob.delivery.progress.wait)
         await trio.testing.wait_all_tasks_blocked()
-        assert core.chat.acknowledge(bob, core.journal.epoch, owed(bob)[0])
+        assert core.chat.acknowledge(bob, core.journal.epoch, queued(bob)[0])
 
 
 async def receipts(core: Core) -> list[Receipt]:

@@ -19,8 +19,8 @@ async def test_only_messages_to_that_peer_are_its_to_speak_of(core: Core) -> Non
     heard = core.newest()
     ours = core.journal.epoch
     named = [to_bob.id, to_carol.id, to_plain.id, heard, f"{ours}:1", f"{ours}:0", f"{ours}:999", "zzzzzzzz:2"]
-    assert set(await core.claims(bob, *named)) == {to_bob.id}
-    assert set(await core.claims(carol, *named)) == {to_carol.id}
+    assert set(await core.references(bob, *named)) == {to_bob.id}
+    assert set(await core.references(carol, *named)) == {to_carol.id}
 
 
 async def test_a_message_from_that_peer_is_not_its_to_speak_of(core: Core) -> None:
@@ -29,7 +29,7 @@ async def test_a_message_from_that_peer_is_not_its_to_speak_of(core: Core) -> No
     await core.commit()
     heard = core.newest()
     assert (await core.chat.lookup.find(heard)).stream_id == bob.stream_id
-    assert not await core.claims(bob, heard)
+    assert not await core.references(bob, heard)
 
 
 async def test_a_message_that_is_not_committed_was_never_sent(core: Core) -> None:
@@ -37,7 +37,7 @@ async def test_a_message_that_is_not_committed_was_never_sent(core: Core) -> Non
     await core.commit()
     core.world.hold()
     message, _ = core.chat.send(bob, "hi")
-    assert not await core.claims(bob, message.id)
+    assert not await core.references(bob, message.id)
     core.world.let_go()
 
 
@@ -55,7 +55,7 @@ async def test_older_messages_are_looked_up_on_disk_a_few_at_a_time(
         bob, _ = core.up()
         await core.commit()
         calls = core.world.calls
-        found = await core.claims(bob, *ids, f"{epoch}:9999", f"{core.journal.epoch}:{ids[0].partition(':')[2]}")
+        found = await core.references(bob, *ids, f"{epoch}:9999", f"{core.journal.epoch}:{ids[0].partition(':')[2]}")
         assert core.world.calls - calls == 3
         assert sorted(found) == sorted(ids)
         assert {entry.seq for entry in found.values()} == {int(one.partition(":")[2]) for one in ids}
@@ -69,7 +69,7 @@ async def test_thousands_of_long_messages_that_are_named_at_once_take_little_mem
         bob, _ = core.up()
         tracemalloc.start()
         try:
-            assert len(await core.claims(bob, *(message.id for message in messages))) == 300
+            assert len(await core.references(bob, *(message.id for message in messages))) == 300
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -82,6 +82,6 @@ async def test_what_retention_has_taken_is_not_known(tmp_path: Path) -> None:
         await batch.wait()
     async with standing(tmp_path) as core:
         bob, _ = core.up()
-        assert await core.claims(bob, message.id)
+        assert await core.references(bob, message.id)
         await core.journal.ask(lambda store: store.query("DELETE FROM events"))
-        assert not await core.claims(bob, message.id)
+        assert not await core.references(bob, message.id)

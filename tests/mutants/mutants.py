@@ -78,15 +78,15 @@ MUTANTS = (
     Mutant(
         "what was not taken is passed over once the journal is back",
         "chatd/net/native/link.py",
-        "self._deaf = self._deaf or self._journal.lost",
-        "self._deaf = self._journal.lost",
+        "self._has_gap = self._has_gap or self._journal.lost",
+        "self._has_gap = self._journal.lost",
         tests("tests/net/native/test_link.py", "tests/integration/test_lost_storage.py"),
     ),
     Mutant(
         "a node without its files stops before its outbox is empty",
         "chatd/maintenance.py",
-        "(LEAVE_S if undelivered else STAY_S)",
-        "STAY_S",
+        "(DELIVER_S if undelivered else STOP_AFTER_S)",
+        "STOP_AFTER_S",
         tests("tests/test_maintenance.py"),
     ),
     Mutant(
@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         "a disk that is full at the start is final",
         STORE,
-        "if code == sqlite3.SQLITE_FULL or (unclear and _is_out_of_space(path)):",
+        "if code == sqlite3.SQLITE_FULL or (is_unclear and _is_out_of_space(path)):",
         "if code == sqlite3.SQLITE_FULL:",
         tests("tests/integration/test_full_start.py"),
     ),
@@ -137,9 +137,9 @@ MUTANTS = (
     Mutant(
         "a mark is not committed with its message",
         STORE,
-        "                run(_MARK, (node, epoch, seq))",
+        "                run(_RAISE_WATERMARK, (node, epoch, seq))",
         "                continue",
-        tests("tests/messages/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+        tests("tests/messages/test_inbox.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
     Mutant(
         "a seq is given again when its event has gone",
@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         "an acknowledgement goes out before the commit",
         INCOMING,
-        'mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
-        'mark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
+        'watermark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)',
+        'watermark = self._journal.watermarks.appended(self._peer.node or "", epoch)',
         tests("tests/faults/test_promises.py::test_no_acknowledgement_goes_out_before_the_commit_whatever_else_does"),
     ),
     Mutant(
@@ -168,23 +168,21 @@ MUTANTS = (
         "chatd/messages/inbox.py",
         "watermark = watermarks.get(epoch) or journal.watermarks.appended(node, epoch)",
         "watermark = watermarks.get(epoch) or journal.watermarks.committed_in(node, epoch)",
-        tests("tests/messages/test_chat_receive.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
+        tests("tests/messages/test_inbox.py::test_a_message_that_was_appended_is_a_duplicate_before_its_commit"),
     ),
     Mutant(
         "marks are forgotten at a restart",
         JOURNAL,
         'store.query("SELECT node, epoch, seq FROM marks ORDER BY ord")',
         "[]",
-        tests("tests/messages/test_chat_receive.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
+        tests("tests/messages/test_inbox.py::test_marks_survive_a_restart_and_a_forgotten_peer"),
     ),
     Mutant(
         "a link goes on after a failed batch",
         "chatd/messages/inbox.py",
         'batch.if_failed(("in", link), partial(_close, peer, link))',
         "pass",
-        tests(
-            "tests/messages/test_chat_receive.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"
-        ),
+        tests("tests/messages/test_inbox.py::test_a_full_disk_closes_every_link_of_the_peer_and_takes_its_marks_back"),
     ),
     Mutant(
         "marks stay where a failed batch has put them",
@@ -213,15 +211,15 @@ MUTANTS = (
     Mutant(
         "a key is forgotten at a restart",
         "chatd/messages/keys.py",
-        "        self._journal.execute(INSERT, key, *said)\n",
+        "        self._journal.execute(INSERT, key, *message)\n",
         "",
         tests("tests/messages/test_keys.py::test_a_key_is_known_after_a_restart"),
     ),
     Mutant(
         "two links share one send cursor",
         TEXTS,
-        "        self.cursor = self._fed = seq",
-        "        self.cursor = self._fed = max(seq, self._peer.delivery.written)",
+        "        self.position = self._rooms_through = seq",
+        "        self.position = self._rooms_through = max(seq, self._peer.delivery.written)",
         tests("tests/faults/test_promises.py::test_each_of_two_links_sends_everything_from_its_own_start"),
     ),
     Mutant(
@@ -229,7 +227,7 @@ MUTANTS = (
         CHAT,
         "        if seq <= span[1]:\n            return max(acked, seq)",
         "        if seq <= span[1]:\n            return seq",
-        tests("tests/messages/test_chat_receive.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
+        tests("tests/messages/test_inbox.py::test_a_link_starts_at_the_later_of_mark_and_acknowledgement"),
     ),
     Mutant(
         "what is behind an expired message is written before the expiry is committed",
@@ -369,7 +367,7 @@ MUTANTS = (
     Mutant(
         "who was kicked while away is let in again",
         DECLARATIONS,
-        "if not new and (known is None or node not in known.by_node) and hosted_rooms.intervals.has_past(node, name):",
+        "if not is_join and not is_member and hosted_rooms.intervals.has_past(node, name):",
         "if not node:",
         tests(
             "tests/integration/test_rooms.py"
@@ -421,8 +419,8 @@ MUTANTS = (
     Mutant(
         "nobody is told what retention took from a room",
         TEXTS,
-        "        if below:\n            self._tell_missing",
-        "        if below and not mixed:\n            self._tell_missing",
+        "        if is_below_floor:\n            self._add_missing",
+        "        if is_below_floor and not by_seq:\n            self._add_missing",
         simulation(40, "rooms", "short"),
     ),
     # -- faults on purpose
@@ -501,14 +499,14 @@ MUTANTS = (
     Mutant(
         "faults for a while never end",
         FAULTS,
-        "                self._set(peer, end.comes_back)\n",
+        "                self._set(peer, timed.restored)\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_after_its_time_what_was_before_comes_back"),
     ),
     Mutant(
         "connections that are kept silent pile up",
         FAULTS,
-        "                each.close_now()\n",
+        "                other.close_now()\n",
         "                continue\n",
         tests("tests/net/faults/test_faults.py::test_only_so_many_closed_connections_are_kept_silent"),
     ),
@@ -532,8 +530,8 @@ MUTANTS = (
     Mutant(
         "a question goes as far as there are links",
         EXPLORER,
-        "Explore(asking.token, hops - 1, left_ms, own",
-        "Explore(asking.token, hops, left_ms, own",
+        "Explore(exploration.token, hops - 1, left_ms, own",
+        "Explore(exploration.token, hops, left_ms, own",
         tests("tests/net/topology/test_explorer.py::test_a_line_of_thirty_is_found_to_its_end"),
     ),
     Mutant(
@@ -612,14 +610,14 @@ MUTANTS = (
     Mutant(
         "an announced name may begin the id of another node",
         "chatd/peers/naming.py",
-        "return ours or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
-        "return ours or reads_as_other(name)",
+        "return means_us or reads_as_other(name) or begins_an_id(name, self._directory.ids)",
+        "return means_us or reads_as_other(name)",
         tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "the first digits of a long number are a slot",
         DIRECTORY,
-        "                return self._one(spec, [])\n            spec = int(spec)\n",
+        "                return self._only(spec, [])\n            spec = int(spec)\n",
         "                spec = spec[:SLOT_DIGITS]\n            spec = int(spec)\n",
         tests("tests/peers/test_directory.py"),
     ),
@@ -654,15 +652,15 @@ MUTANTS = (
     Mutant(
         "a peer is meant by the beginning of our own id",
         "chatd/peers/naming.py",
-        "if begins and peer.name != spec:",
-        "if not begins and peer.name == self._node:",
+        "if begins_ours and peer.name != spec:",
+        "if not begins_ours and peer.name == self._node:",
         tests("tests/peers/test_registry.py"),
     ),
     Mutant(
         "a name that was given here is ambiguous with the beginning of our own id",
         "chatd/peers/naming.py",
-        "if begins and peer.name != spec:",
-        "if begins:",
+        "if begins_ours and peer.name != spec:",
+        "if begins_ours:",
         tests("tests/peers/test_registry.py"),
     ),
     Mutant(
@@ -675,8 +673,8 @@ MUTANTS = (
     Mutant(
         "a stranger is accepted by the name that it chose",
         "chatd/peers/trust.py",
-        "        if len(begun) == 1:\n",
-        "        begun = begun or self._registry.candidates(spec)\n        if len(begun) == 1:\n",
+        "        if len(matching) == 1:\n",
+        "        matching = matching or self._registry.candidates(spec)\n        if len(matching) == 1:\n",
         tests("tests/peers/test_trust.py"),
     ),
     Mutant(
@@ -689,7 +687,7 @@ MUTANTS = (
     Mutant(
         "who has asked waits on when the link has ended",
         QUERIES,
-        "        for asked in self._asked.values():\n            asked.answered.set()\n",
+        "        for question in self._questions.values():\n            question.answered.set()\n",
         "",
         tests("tests/net/native/test_queries.py::test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked"),
     ),
@@ -746,8 +744,8 @@ MUTANTS = (
     Mutant(
         "a reply is sent with the id that the message has here",
         TEXTS,
-        "re = None if answered is msgspec.UNSET else position_part(answered)",
-        "re = None if answered is msgspec.UNSET else message.re",
+        "re = None if answered_id is msgspec.UNSET else position_part(answered_id)",
+        "re = None if answered_id is msgspec.UNSET else message.re",
         tests("tests/integration/test_ask.py::test_answers_find_their_questions_in_whatever_order_they_come"),
     ),
     Mutant(
@@ -845,7 +843,7 @@ MUTANTS = (
     Mutant(
         "a limit of open files with which no node can start is tried",
         "chatd/__main__.py",
-        "    if files < _fewest(config):",
+        "    if files < _least_files(config):",
         "    if False:",
         tests("tests/e2e/test_descriptors.py", "-k", "too_low and 12"),
     ),
@@ -988,14 +986,14 @@ MUTANTS = (
     Mutant(
         "a link is dead whose reader waits for the disk",
         "chatd/net/native/link.py",
-        '            life.deadline = float("inf")\n',
+        '            scope.deadline = float("inf")\n',
         "",
         tests("tests/net/native/test_link.py"),
     ),
     Mutant(
         "a peer hears nothing while its reader waits for the disk",
         "chatd/net/native/link.py",
-        "            self._pongs.append(0)\n",
+        "            self._writer.pong(0)\n",
         "",
         tests("tests/net/native/test_link.py"),
     ),

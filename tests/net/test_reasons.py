@@ -17,7 +17,7 @@ def test_a_node_that_waits_to_be_accepted_is_told_what_to_type() -> None:
 
 
 def test_what_is_told_is_in_the_vocabulary_of_the_wire() -> None:
-    assert set(BYE_REASONS) >= reasons.TOLD
+    assert set(BYE_REASONS) >= reasons.SENT_IN_BYE
 
 
 def test_only_a_connection_thrown_away_is_a_reset() -> None:

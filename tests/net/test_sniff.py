@@ -6,7 +6,7 @@ import struct
 import pytest
 import trio
 
-from chatd.net.sniff import first, sniff
+from chatd.net.sniff import peek_kind, sniff
 
 
 async def loopback() -> tuple[trio.SocketStream, trio.SocketStream]:
@@ -38,7 +38,7 @@ async def test_a_connection_that_ends_before_its_first_byte_is_gone() -> None:
     ours, theirs = await loopback()
     async with ours:
         await theirs.aclose()
-        assert await first(ours) == "gone"
+        assert await peek_kind(ours) == "gone"
 
 
 async def test_a_connection_that_is_reset_before_its_first_byte_is_gone() -> None:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from chatd.peers import certificate, identity
-from chatd.peers.identity import _try_on_each_other as try_on_each_other
+from chatd.peers.identity import _test_handshake as try_on_each_other
 from chatd.peers.identity import load_or_create
 
 

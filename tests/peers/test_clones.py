@@ -116,7 +116,7 @@ async def test_a_known_peer_is_heard_after_any_number_of_strangers(
     for stranger in crowd:
         clones.record_report(stranger, A)
     bob, _ = core.up()
-    core.registry.set_known(bob)
+    core.registry.remembered.set_known(bob)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
@@ -130,7 +130,7 @@ async def test_a_known_peer_is_heard_after_any_number_of_strangers(
 
 async def test_known_peers_do_not_displace_each_other(core: Core, clones: Clones) -> None:
     for peer in strangers(core, REPORTERS + 1):
-        core.registry.set_known(peer)
+        core.registry.remembered.set_known(peer)
         clones.record_report(peer, A)
     (warning,) = clones.warnings()
     assert "n15:" in warning

@@ -1,4 +1,4 @@
-"""What is owed: counts and sizes are exact, whatever happens in which order, however much of it was read yet."""
+"""Counts, sizes and seqs of an outbox are exact, in any order of changes, however much of it was read yet."""
 
 import pytest
 import trio
@@ -56,11 +56,11 @@ def test_a_lane_of_a_million_is_cut_in_small_pieces_without_copying_it_each_time
 
 
 async def test_who_waits_for_room_is_told_when_something_is_not_owed_any_more() -> None:
-    owed, told = OutboxTotals(), trio.Event()
-    outbox = Outbox(owed)
+    totals, told = OutboxTotals(), trio.Event()
+    outbox = Outbox(totals)
 
     async def wait() -> None:
-        await owed.changed.wait()
+        await totals.changed.wait()
         told.set()
 
     async with trio.open_nursery() as nursery:
@@ -71,18 +71,18 @@ async def test_who_waits_for_room_is_told_when_something_is_not_owed_any_more() 
         assert not told.is_set()
         outbox.acknowledge(1)
         await told.wait()
-    assert (owed.messages, owed.size) == (1, 20)
+    assert (totals.messages, totals.size) == (1, 20)
 
 
 def test_all_outboxes_of_a_node_are_counted_together() -> None:
-    owed = OutboxTotals()
-    one, other = Outbox(owed), Outbox(owed)
+    totals = OutboxTotals()
+    one, other = Outbox(totals), Outbox(totals)
     one.add([1, 3], [10, 30])
     other.add([2], [20])
     other.recall(1, 5, 500, 9)
-    assert (owed.messages, owed.size) == (8, 560)
+    assert (totals.messages, totals.size) == (8, 560)
     one.clear()
-    assert (owed.messages, owed.size, one.count, one.size, one.first) == (6, 520, 0, 0, 0)
+    assert (totals.messages, totals.size, one.count, one.size, one.first) == (6, 520, 0, 0, 0)
 
 
 def test_what_could_not_be_given_up_of_a_forgotten_peer_is_not_owed_again() -> None:
@@ -117,32 +117,32 @@ def test_what_could_not_be_given_up_and_was_acknowledged_meanwhile_is_not_owed_a
 
 @pytest.mark.parametrize("numbers", [(3, 30), (5, 90)], ids=["too high", "too low"])
 def test_numbers_that_were_wrong_are_put_right_once_everything_is_read(numbers: tuple[int, int]) -> None:
-    owed = OutboxTotals()
-    outbox = Outbox(owed)
+    totals = OutboxTotals()
+    outbox = Outbox(totals)
     outbox.recall(1, *numbers, 100)
     outbox.learn(50, [(10, 11), (20, 12)])
     assert outbox.has_unread
     outbox.learn(100, [(70, 13)])
     assert (outbox.count, outbox.size, outbox.has_unread) == (3, 36, False)
-    assert (owed.messages, owed.size) == (3, 36)
+    assert (totals.messages, totals.size) == (3, 36)
 
 
 class Model(RuleBasedStateMachine):
-    """An outbox beside a dict of what is owed, over a journal that is a dict of rows."""
+    """An outbox beside a dict of its messages, over a journal that is a dict of rows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.all = OutboxTotals()
         self.outbox = Outbox(self.all)
         self.rows: dict[int, int] = {}  # of former runs
-        self.owed: dict[int, int] = {}
+        self.waiting: dict[int, int] = {}
         self.given: dict[int, int] = {}  # up, and it may still fail
         self.written_down: set[int] = set()  # of those that were given up: it is on disk
         self.border = self.committed = self.appended = 0
 
     @initialize(rows=st.dictionaries(st.integers(FIRST, 60), SIZES, max_size=20), more=st.integers(0, 9))
     def begin(self, rows: dict[int, int], more: int) -> None:
-        self.rows, self.owed = rows, dict(rows)
+        self.rows, self.waiting = rows, dict(rows)
         self.border = self.committed = self.appended = max([FIRST, *rows]) + more
         if rows:
             self.outbox.recall(min(rows), len(rows), sum(rows.values()), self.border)
@@ -152,7 +152,7 @@ class Model(RuleBasedStateMachine):
         start = self.appended + skip + 1
         seqs = range(start, start + len(sizes))
         self.outbox.add(seqs, sizes)
-        self.owed |= dict(zip(seqs, sizes, strict=True))
+        self.waiting |= dict(zip(seqs, sizes, strict=True))
         self.appended = seqs[-1]
 
     @rule()
@@ -162,7 +162,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def fail(self) -> None:
         self.outbox.revert(self.committed)
-        self.owed = {seq: size for seq, size in self.owed.items() if seq <= self.committed}
+        self.waiting = {seq: size for seq, size in self.waiting.items() if seq <= self.committed}
         self.appended = self.committed
 
     @precondition(lambda self: self.outbox.has_unread)
@@ -170,7 +170,7 @@ class Model(RuleBasedStateMachine):
     def learn(self, steps: int) -> None:
         """A page of the journal, this run's too; outcomes that are on disk are left out, others are not."""
         low, through = self.outbox.learned, min(self.outbox.learned + steps, self.committed)
-        rows = self.rows | {seq: size for seq, size in (self.owed | self.given).items() if seq > self.border}
+        rows = self.rows | {seq: size for seq, size in (self.waiting | self.given).items() if seq > self.border}
         found = [pair for pair in sorted(rows.items()) if low < pair[0] <= through]
         self.outbox.learn(through, [pair for pair in found if pair[0] not in self.written_down])
 
@@ -181,16 +181,16 @@ class Model(RuleBasedStateMachine):
         behind = st.integers(min(self.border, self.committed), self.committed)
         through = data.draw(known | behind if self.outbox.has_unread else st.integers(0, self.committed))
         self.outbox.acknowledge(through)
-        self.owed = {seq: size for seq, size in self.owed.items() if seq > through}
+        self.waiting = {seq: size for seq, size in self.waiting.items() if seq > through}
         self.rows = {seq: size for seq, size in self.rows.items() if seq > through}
         self.given = {seq: size for seq, size in self.given.items() if seq > through}
 
-    @precondition(lambda self: any(seq <= self.committed for seq in self.owed))
+    @precondition(lambda self: any(seq <= self.committed for seq in self.waiting))
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        seq = data.draw(st.sampled_from(sorted(seq for seq in self.owed if seq <= self.committed)))
+        seq = data.draw(st.sampled_from(sorted(seq for seq in self.waiting if seq <= self.committed)))
         assert self.outbox.contains(seq)
-        self.given[seq] = self.owed.pop(seq)
+        self.given[seq] = self.waiting.pop(seq)
         self.outbox.remove(seq, self.given[seq])
 
     @precondition(lambda self: self.given)
@@ -198,8 +198,8 @@ class Model(RuleBasedStateMachine):
     def put_back(self, data: st.DataObject) -> None:
         seq = data.draw(st.sampled_from(sorted(self.given)))
         if seq not in self.written_down:
-            self.owed[seq] = self.given.pop(seq)
-            self.outbox.restore(seq, self.owed[seq])
+            self.waiting[seq] = self.given.pop(seq)
+            self.outbox.restore(seq, self.waiting[seq])
 
     @precondition(lambda self: self.given)
     @rule(data=st.data())
@@ -208,21 +208,21 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def numbers_are_exact(self) -> None:
-        assert (self.outbox.count, self.outbox.size) == (len(self.owed), sum(self.owed.values()))
+        assert (self.outbox.count, self.outbox.size) == (len(self.waiting), sum(self.waiting.values()))
         assert (self.all.messages, self.all.size) == (self.outbox.count, self.outbox.size)
 
     @invariant()
     def first_is_not_behind_what_is_owed(self) -> None:
-        assert bool(self.outbox.first) == bool(self.owed)
-        assert self.outbox.first <= min(self.owed, default=0)
-        if self.owed and not self.outbox.has_unread:
-            assert self.outbox.first == min(self.owed)
+        assert bool(self.outbox.first) == bool(self.waiting)
+        assert self.outbox.first <= min(self.waiting, default=0)
+        if self.waiting and not self.outbox.has_unread:
+            assert self.outbox.first == min(self.waiting)
 
     @invariant()
     def each_is_known(self) -> None:
-        known = sorted(seq for seq in self.owed if not self.outbox.is_unread(seq))
+        known = sorted(seq for seq in self.waiting if not self.outbox.is_unread(seq))
         assert self.outbox.between(0, self.appended) == known
-        assert all(self.outbox.contains(seq) for seq in self.owed)
+        assert all(self.outbox.contains(seq) for seq in self.waiting)
         assert not any(self.outbox.contains(seq) for seq in self.given)
 
 

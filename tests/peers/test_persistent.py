@@ -83,8 +83,8 @@ async def test_an_ended_wish_is_gone_from_the_disk_and_the_others_stay(core: Cor
 
 
 async def test_whoever_waits_for_a_change_is_told_of_every_one(core: Core) -> None:
-    bob, wishes = core.registry.at_address(HERE), core.registry.persistent
-    for change in (partial(wishes.add, bob, HERE), partial(wishes.remove, bob)):
+    bob, persistent = core.registry.at_address(HERE), core.registry.persistent
+    for change in (partial(persistent.add, bob, HERE), partial(persistent.remove, bob)):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(core.registry.changed.wait)
             await trio.testing.wait_all_tasks_blocked()
@@ -233,29 +233,29 @@ async def test_the_dialect_and_nick_of_a_room_server_are_there_after_a_restart(t
 
 @pytest.mark.parametrize("way", [("name", "joe"), ("address", ""), (None, "")], ids=str)
 async def test_another_way_of_talking_takes_the_wish_along(core: Core, way: tuple[str | None, str]) -> None:
-    room, wishes = core.registry.at_address(HERE, "plain"), core.registry.persistent
-    wishes.set_dialect(room, "name", "jane")
-    wishes.add(room, HERE)
+    room, persistent = core.registry.at_address(HERE, "plain"), core.registry.persistent
+    persistent.set_dialect(room, "name", "jane")
+    persistent.add(room, HERE)
     await core.commit()
     assert spoken(core) == [("name", HERE, "jane")]
-    wishes.set_dialect(room, *way)
+    persistent.set_dialect(room, *way)
     await core.commit()
     assert room.persistent_addresses == [HERE]
     assert spoken(core) == [(way[0] or "plain", HERE, way[1])]
-    wishes.remove(room)
+    persistent.remove(room)
     await core.commit()
     assert spoken(core) == []
 
 
 async def test_talking_as_before_writes_nothing(core: Core) -> None:
-    room, wishes = core.registry.at_address(HERE, "plain"), core.registry.persistent
-    wishes.set_dialect(room, "name", "jane")
+    room, persistent = core.registry.at_address(HERE, "plain"), core.registry.persistent
+    persistent.set_dialect(room, "name", "jane")
     await core.commit()
     assert spoken(core) == []
-    wishes.add(room, HERE)
+    persistent.add(room, HERE)
     await core.commit()
     calls = core.world.calls
-    wishes.set_dialect(room, "name", "jane")
-    assert wishes.add(room, HERE) is None
+    persistent.set_dialect(room, "name", "jane")
+    assert persistent.add(room, HERE) is None
     await core.commit()
     assert core.world.calls == calls

@@ -34,7 +34,7 @@ async def test_a_slot_of_a_stranger_is_given_anew_after_a_restart_and_one_that_i
 ) -> None:
     async with standing(tmp_path) as core:
         known, stranger = core.registry.native(BOB, "bob", "x:1"), core.registry.native(CAROL, "carol", "x:2")
-        core.registry.set_known(known)
+        core.registry.remembered.set_known(known)
         core.registry.set_pending(stranger, "x:2", "it waits")
         assert (known.slot, stranger.slot) == (0, 1)
         await core.commit()
@@ -47,7 +47,7 @@ async def test_a_slot_of_a_stranger_is_given_anew_after_a_restart_and_one_that_i
 async def test_a_name_that_was_there_before_the_node_whose_id_begins_so_stays_but_decides_nothing(core: Core) -> None:
     early = core.registry.native(CAROL, BOB[:16], "x:1")
     bob = core.registry.native(BOB, "bob", "x:2")
-    core.registry.set_known(bob)
+    core.registry.remembered.set_known(bob)
     assert core.registry.find(BOB[:16]) is early
     assert core.registry.find(BOB) is bob
     assert await core.trust.deny(BOB[:16]) is bob
@@ -148,7 +148,7 @@ async def test_a_peer_is_looked_up_by_slot_address_id_name_and_prefix_in_this_or
     link.address = "10.0.0.2:41000"
     by_digits = core.registry.native("2222" + "a" * 48, "one", "x:1")
     for peer in (bob, named_like_a_prefix, by_digits):
-        core.registry.set_known(peer)
+        core.registry.remembered.set_known(peer)
     assert core.registry.find(1) is core.registry.find("1") is bob
     assert core.registry.find("10.0.0.2:5000") is core.registry.find("10.0.0.2:41000") is bob
     assert core.registry.find("k3v7") is named_like_a_prefix
@@ -167,9 +167,9 @@ async def test_what_nobody_is_called_is_unknown(core: Core) -> None:
 async def test_two_known_ids_with_the_same_beginning_are_ambiguous(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     stranger = core.registry.native(STRANGER, "stranger", "x:2")
-    core.registry.set_known(bob)
+    core.registry.remembered.set_known(bob)
     assert core.registry.find("k3v7") is bob  # a stranger does not count
-    core.registry.set_known(stranger)
+    core.registry.remembered.set_known(stranger)
     assert not_found(core, "k3v7").details == {"candidates": [0, 1]}
 
 
@@ -182,7 +182,7 @@ async def test_a_stranger_is_not_found_by_less_than_twelve_characters_of_its_id(
     assert refused.hint.endswith(f"its slot: {bob.slot}")
     assert core.registry.find(BOB[:12]) is bob
     assert "12 characters" not in not_found(core, "zzzz").hint
-    core.registry.set_known(bob)
+    core.registry.remembered.set_known(bob)
     assert core.registry.find(BOB[:length]) is bob
 
 
@@ -213,7 +213,7 @@ async def test_a_name_that_is_there_keeps_its_meaning_whatever_ids_come(core: Co
     for _ in range(2):
         assert core.registry.find(BOB[:6]) is honest
         assert core.registry.native(CAROL, BOB[:6], "10.0.0.2:5001").name == BOB[:6]
-        core.registry.set_known(stranger)
+        core.registry.remembered.set_known(stranger)
     assert core.registry.find(BOB[:5]) is stranger
 
 
@@ -251,7 +251,7 @@ async def test_an_address_is_the_peer_that_is_dialed_there(core: Core) -> None:
     liar.address = link.address = "10.0.0.2:7420"
     assert core.registry.find("10.0.0.2:7420") is bob  # it was dialed there last
     assert core.registry.at_address("10.0.0.2:7420") is bob
-    core.registry.set_known(liar)
+    core.registry.remembered.set_known(liar)
     core.registry.persistent.add(bob, "10.0.0.2:7420")
     assert core.registry.find("10.0.0.2:7420") is bob
     assert core.registry.at_address("10.0.0.2:7420") is bob
@@ -358,7 +358,7 @@ async def test_a_beginning_of_our_own_id_that_finds_a_peer_too_is_ambiguous(core
     spec, node_of = SELF[:length], core.registry.naming.resolve
     liar = core.registry.native(SELF[:11] + "b" * 41, "mallory", "x:1")
     assert node_of(spec) == SELF  # a stranger is not found by so little of its id
-    core.registry.set_known(liar)
+    core.registry.remembered.set_known(liar)
     with pytest.raises(ControlError) as refused:
         node_of(spec)
     assert (refused.value.kind, refused.value.details) == ("ambiguous_peer", {"candidates": [liar.slot]})
@@ -369,7 +369,7 @@ async def test_a_beginning_of_our_own_id_that_finds_a_peer_too_is_ambiguous(core
 async def test_a_name_that_was_given_here_is_meant_before_the_beginning_of_our_own_id(core: Core) -> None:
     bob = core.registry.native(BOB, "bob", "x:1")
     core.registry.rename(bob, SELF[:4])
-    core.registry.set_known(core.registry.native(SELF[:5] + "b" * 47, "mallory", "x:2"))
+    core.registry.remembered.set_known(core.registry.native(SELF[:5] + "b" * 47, "mallory", "x:2"))
     assert core.registry.naming.resolve(SELF[:4]) == BOB
 
 
@@ -454,7 +454,7 @@ async def test_what_was_not_acknowledged_is_known_again_after_a_restart(tmp_path
         await core.commit()
         await core.write(bob)
         assert core.chat.acknowledge(bob, core.journal.epoch, bob.delivery.outbox.first)
-        core.registry.remember(bob)
+        core.registry.remembered.add(bob)
         await core.commit()
     async with standing(tmp_path) as core:
         assert core.registry.find("bob").record().queued == 2
@@ -476,7 +476,7 @@ async def test_a_forgotten_peer_is_gone_for_good(tmp_path: Path) -> None:
         core.registry.forget(bob)
         assert core.registry.by_node(BOB) is None
         again = core.registry.native(BOB, "bob", "x:2")
-        core.registry.remember(again)
+        core.registry.remembered.add(again)
         await core.commit()
         assert again.slot != bob.slot
         assert again.name == "bob"
@@ -493,20 +493,8 @@ async def test_a_peer_whose_forgetting_met_a_full_disk_may_come_back(core: Core)
     await core.commit()
     assert batch.error is not None
     again = core.registry.native(BOB, "bob", "x:2")
-    await core.registry.remember(again).wait()
+    await core.registry.remembered.add(again).wait()
     assert core.journal.store.query("SELECT id, node FROM peers") == [(again.stream_id, BOB)]
-
-
-async def test_what_could_not_be_remembered_is_written_with_the_next_commit(core: Core) -> None:
-    bob = core.registry.native(BOB, "bob", "x:1")
-    core.world.fault = DiskFull("no room")
-    core.registry.remember(bob)
-    await core.commit()
-    assert core.journal.store.query("SELECT count(*) FROM peers") == [(0,)]
-    bob.trust = "accepted"
-    core.plain_up()
-    await core.commit()
-    assert core.journal.store.query("SELECT node, trust FROM peers") == [(BOB, "accepted")]
 
 
 async def test_what_could_not_be_forgotten_goes_with_the_next_commit(core: Core) -> None:
@@ -543,35 +531,6 @@ async def test_forgetting_ends_everything_that_is_owed(tmp_path: Path) -> None:
         assert query("SELECT messages, bytes, written FROM outboxes WHERE topic = ?", bob.stream_id) == [(0, 0, 0)]
         assert query("SELECT count(*) FROM expiries WHERE topic = ?", bob.stream_id) == [(0,)]
         assert query("SELECT seq FROM outcomes ORDER BY seq") == [(6,), (8,)]  # what had ended has ended
-
-
-async def test_a_terminate_is_remembered_and_a_connect_forgets_it(tmp_path: Path) -> None:
-    async with standing(tmp_path) as core:
-        bob = core.registry.native(BOB, "bob", "x", dialed=core.registry.at_address("x:1"))
-        core.registry.persistent.add(bob, "x:1")
-        batch = core.registry.terminate(bob)
-        assert batch is not None
-        await batch.wait()
-    async with standing(tmp_path) as core:
-        bob = core.registry.find("bob")
-        assert (bob.terminated, bob.persistent_addresses, bob.state, bob.reason) == (True, [], "down", "terminated")
-        core.registry.clear_terminated(bob)
-        await core.commit()
-    async with standing(tmp_path) as core:
-        bob = core.registry.find("bob")
-        assert (bob.terminated, bob.reason) == (False, None)
-
-
-async def test_a_stranger_that_was_terminated_is_remembered_and_a_plain_peer_is_not(core: Core) -> None:
-    bob, _ = core.up()
-    plain, _ = core.plain_up()
-    unmet = core.registry.at_address("10.0.0.3:7420")
-    for peer in (bob, plain, unmet):
-        core.registry.terminate(peer)
-    await core.commit()
-    assert core.journal.store.query("SELECT slot, terminated FROM peers") == [(0, 1)]
-    assert not plain.terminated
-    assert not unmet.terminated
 
 
 async def test_who_is_forgotten_while_it_is_dialed_comes_back_as_a_stranger(core: Core) -> None:

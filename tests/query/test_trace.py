@@ -40,7 +40,7 @@ class Living(NamedTuple):
     async def write(self, peer: Peer) -> None:
         """Record that a link has written everything."""
         self.core.world.now += 1
-        after = self.core.journal.watermarks.acked.get(peer.node or "", 0)
+        after = self.core.journal.watermarks.acknowledged_by(peer.node)
         assert await self.core.write(peer)
         self.core.journal.timings.writes.add(peer.stream_id, after, self.core.journal.committed, self.core.world.now)
 
@@ -284,7 +284,7 @@ async def test_at_the_host_of_a_room_the_author_and_those_who_got_it_are_told(li
     assert await living.told(carol, public) == ["arrived", "committed", "sent?", "acknowledged?"]
     assert await living.told(carol, private) is not None
     core.journal.timings.writes.add(carol.stream_id, 0, core.journal.committed, core.world.now)
-    core.journal.watermarks.acked[CAROL] = core.journal.committed
+    core.journal.watermarks.set_acknowledged(CAROL, core.journal.committed)
     assert await living.told(carol, public) == ["arrived", "committed", "sent", "acknowledged~"]
     assert await living.told(dave, public) is None
     core.router.declarations.apply(dave, [("lobby", "dave", True)])

@@ -192,9 +192,9 @@ async def test_no_host_speaks_of_what_was_said_to_others(core: Core) -> None:
     to_bob, _ = core.chat.send(bob, "not in a room")
     await core.commit()
     for seq, message in enumerate((to_carol, to_bob), start=20):
-        claims = await core.claims(bob, message.position)
-        core.router.receive(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], claims)
-        core.router.receive(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], claims)
+        references = await core.references(bob, message.position)
+        core.router.receive(bob, link, [Refused(THERE, 2 * seq, "lobby", message.position, "no")], references)
+        core.router.receive(bob, link, [Said(THERE, 2 * seq + 1, "lobby", "owl", "hi", message.position)], references)
         await core.commit()
         assert await core.state(message) == "queued"
     assert await events(core, joined_room) == []
@@ -210,8 +210,8 @@ async def test_a_refusal_after_a_restart_is_only_of_what_was_said_in_rooms_of_th
     async with standing(tmp_path, World(inline=True)) as core:
         bob, link = await core.linked()
         for seq, message in enumerate((said, other), start=20):
-            claims = await core.claims(bob, message.position)
-            core.router.receive(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], claims)
+            references = await core.references(bob, message.position)
+            core.router.receive(bob, link, [Refused(THERE, seq, "lobby", message.position, "no")], references)
         await core.commit()
         assert [await core.state(message) for message in (said, other)] == ["rejected", "sent"]
 

@@ -79,8 +79,8 @@ class MessageStateWatch:
             return False
         if self._room is None or peer.delivery.forgotten:
             return True
-        acknowledged = self._node.journal.watermarks.acked.get(peer.node or "", 0)
-        return self._seq > acknowledged  # else the host has not answered yet
+        # Otherwise the host has not answered yet.
+        return self._seq > self._node.journal.watermarks.acknowledged_by(peer.node)
 
     async def _reason(self, state: str) -> str:
         """The reason with which the host of a room has rejected it; empty if it has not."""

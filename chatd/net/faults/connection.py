@@ -1,9 +1,9 @@
 """A TCP connection with faults, as a stream (FaultyStream) and as a socket (FaultySocket).
 
-Until the first fault, reads and writes go straight to the kernel. After it two pump tasks move the bytes: one writes
-what comes out of the outbound Shaper, one reads into the inbound Shaper. A connection that its owner closes while bytes
-are in transit, or while it is cut, stays open underneath until they are out: a real network would not tell the other
-end at once either. Knows no peers; `net/faults/faults.py` sets the faults.
+Until the first fault, reads and writes go straight to the kernel. After that two pump tasks move the bytes: one writes
+the output of the outbound Shaper, one reads into the inbound Shaper. A connection that its owner closes while bytes are
+in transit, or while it is cut, stays open underneath ("lingers") until they are out: a real network would not tell the
+other end at once either. Knows no peers; `net/faults/faults.py` sets the faults.
 """
 
 import errno
@@ -30,11 +30,15 @@ Start = Callable[[Callable[[], Awaitable[None]]], None]
 
 
 class FaultySocket:
-    """`start` runs a pump task; `changed` is called when the connection begins to linger and when it has ended."""
+    """The connection, with the methods of a trio socket that chatd uses.
+
+    Resource handling: owns the stream; `close_now` and the end of the pumps close it. Error handling: as a trio socket.
+    """
 
     def __init__(
         self, stream: trio.SocketStream, start: Start, random: Random, changed: "Callable[[FaultySocket], None]"
     ) -> None:
+        """`start` runs a pump task; `changed` is called when the connection starts to linger and when it has ended."""
         self._stream = stream
         self._sock = stream.socket
         self._start = start
@@ -48,7 +52,7 @@ class FaultySocket:
         self._pumps = trio.CancelScope(), trio.CancelScope()  # in, out
         self._read_all = self._sent_eof = False
         self._closed = self._reset = False
-        self._gone = trio.Event()
+        self._socket_closed = trio.Event()
 
     def getpeername(self) -> tuple[str, int]:
         """The address of the other end."""
@@ -77,7 +81,7 @@ class FaultySocket:
             self._start(self._pump_in)
             self._start(self._pump_out)
         if self._closed:
-            self._pumps[1].deadline = self._patience(now)
+            self._pumps[1].deadline = self._linger_deadline(now)
         self._in_moved.notify()
         self._out_moved.notify()
 
@@ -90,10 +94,10 @@ class FaultySocket:
             self._closed = True  # broken before
         self.close_now()
 
-    # -- what its owner does
+    # -- called by the owner
 
     async def recv(self, most: int, flags: int = 0) -> bytes:
-        """Received bytes; b"" is the end of the stream. Raises OSError, ClosedResourceError."""
+        """Return received bytes; b"" at the end of the stream. Raises OSError, ClosedResourceError."""
         while not self.shaped:
             try:
                 with trio.CancelScope() as self._direct:
@@ -117,7 +121,7 @@ class FaultySocket:
                 await self._in_moved.wait()
 
     async def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Accept a prefix of the data; its length. Raises OSError, ClosedResourceError."""
+        """Accept a prefix of the data; return its length. Raises OSError, ClosedResourceError."""
         if not self.shaped:
             try:
                 return await self._sock.send(data)
@@ -137,7 +141,7 @@ class FaultySocket:
             await self._out_moved.wait()
 
     def shutdown(self, how: int) -> None:
-        """End the outbound direction, after everything written before. Raises OSError."""
+        """End the outbound direction after the bytes written so far. Raises OSError."""
         if self.shaped:
             self._out.finish(trio.current_time())
             self._out_moved.notify()
@@ -145,7 +149,7 @@ class FaultySocket:
             self._sock.shutdown(how)
 
     def close(self) -> None:
-        """Close for the owner. Written bytes still go out; a cut connection does not tell the other end."""
+        """Close for the owner. Written bytes still go out; the other end of a cut connection is not told."""
         if self._closed:
             return
         self._closed = True
@@ -156,31 +160,31 @@ class FaultySocket:
             return
         self._out.finish(now)
         self._pumps[0].cancel()
-        self._pumps[1].deadline = self._patience(now)
+        self._pumps[1].deadline = self._linger_deadline(now)
         self._changed(self)
         self._in_moved.notify()
         self._out_moved.notify()
 
-    def _patience(self, now: float) -> float:
-        """Until when a closed connection lingers: LINGER_S after the end of a flap's cut."""
+    def _linger_deadline(self, now: float) -> float:
+        """When a closed connection stops lingering: LINGER_S after the end of a flap's phase; never during a cut."""
         return max(self._out.opens_at(now), self._in.opens_at(now)) + LINGER_S
 
     @property
     def lingers(self) -> bool:
-        """Closed for the owner, open underneath."""
-        return self._closed and not self._gone.is_set()
+        """Whether it is closed for the owner and still open underneath."""
+        return self._closed and not self._socket_closed.is_set()
 
     async def wait_closed(self) -> None:
         """Wait until it is closed underneath."""
-        await self._gone.wait()
+        await self._socket_closed.wait()
 
     def close_now(self) -> None:
         """Close underneath; bytes in transit are lost."""
         self._closed = True
         for pump in self._pumps:
             pump.cancel()
-        if not self._gone.is_set():
-            self._gone.set()
+        if not self._socket_closed.is_set():
+            self._socket_closed.set()
             self._sock.close()
             self._changed(self)
         self._in_moved.notify()
@@ -195,7 +199,7 @@ class FaultySocket:
     # -- the pumps
 
     async def _pump_in(self) -> None:
-        """Read while there is capacity and no cut."""
+        """Read while the shaper has capacity and no cut is on."""
         with self._pumps[0]:
             try:
                 while not self._read_all:
@@ -223,7 +227,7 @@ class FaultySocket:
         self._in_moved.notify()
 
     async def _pump_out(self) -> None:
-        """Write what has passed the shaper, then the end; close when the owner has closed."""
+        """Write the output of the shaper, then the end of the stream; close once the owner has closed."""
         try:
             with self._pumps[1]:
                 await self._write_all()
@@ -233,7 +237,7 @@ class FaultySocket:
 
     async def _write_all(self) -> None:
         try:
-            while not self._is_done(trio.current_time()):
+            while not self._is_written(trio.current_time()):
                 await self._write_some()
         except (OSError, trio.BrokenResourceError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
@@ -242,8 +246,8 @@ class FaultySocket:
         except trio.ClosedResourceError:
             return
 
-    def _is_done(self, now: float) -> bool:
-        """The owner has closed it, everything is written, and no cut holds it open."""
+    def _is_written(self, now: float) -> bool:
+        """Whether the owner has closed it, everything is written, and no cut holds it open."""
         return self._closed and self._sent_eof and not self._in.is_cut(now)
 
     async def _write_some(self) -> None:
@@ -256,8 +260,8 @@ class FaultySocket:
             self._sent_eof = True
             await self._stream.send_eof()
         else:
-            waits = self._sent_eof and self._in.is_cut(now)
-            with trio.move_on_at(self._in.opens_at(now) if waits else self._out.next_at(now)):
+            is_held_open = self._sent_eof and self._in.is_cut(now)
+            with trio.move_on_at(self._in.opens_at(now) if is_held_open else self._out.next_at(now)):
                 await self._out_moved.wait()
 
     async def _write(self, data: bytes) -> None:
@@ -267,7 +271,7 @@ class FaultySocket:
 
     async def _flush(self) -> None:
         """Write bytes in transit now, unless cut: the owner has closed, or the node stops."""
-        if not self._gone.is_set() and self._out_error is None and not self._out.is_cut(trio.current_time()):
+        if not self._socket_closed.is_set() and self._out_error is None and not self._out.is_cut(trio.current_time()):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + FLUSH_S):
                 try:
                     await self._write(self._out.rest())

@@ -1,8 +1,8 @@
 """Faults of the links of one node: delay, jitter, loss, rate, cut and flap, set on purpose.
 
 Owns the faults of each peer, from the setting `link_faults` and from the verb `link`, and the default for new peers.
-They end with the run. `Peer.faults` are the current ones. Knows no control socket. The handshake, listener and dialer
-wrap their connections here; `control/methods/link_conditions.py` changes faults.
+They end with the run. `Peer.faults` are the current ones. Knows no control socket. The listener and the dialer wrap
+their connections here, and the handshake assigns them to peers; `control/methods/link_conditions.py` changes faults.
 """
 
 import logging
@@ -24,20 +24,20 @@ from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
 from chatd.runtime import Runtime, stamp
 
-LINGERING: Final = 256  # connections closed by their owner but kept open underneath; beyond it the oldest is closed
-CLOSES: Final = 1024  # closed connections between two rounds that forget unknown peers
-OTHERS: Final = "*"  # in the setting: peers without faults of their own
+LINGERING: Final = 256  # connections closed by their owner and still open underneath; over it the oldest is closed
+CLOSES: Final = 1024  # closed connections between two calls of `_prune`
+OTHER_PEERS: Final = "*"  # in the setting: peers without faults of their own
 HEALTHY: Final = LinkFaults()
 Meters = tuple[Meter, Meter]
 Change = Callable[[LinkFaults], LinkFaults]
 log = logging.getLogger("chatd.faults")
 
 
-class _End(NamedTuple):
-    """Faults with an end: what comes back then, and the timer."""
+class _TimedFaults(NamedTuple):
+    """Faults with an end, the faults restored then, and the timer. While it holds `faults`, their id() is unique."""
 
     faults: LinkFaults
-    comes_back: LinkFaults
+    restored: LinkFaults
     timer: trio.CancelScope
 
 
@@ -54,11 +54,11 @@ class Faults:
         self._runtime = runtime
         self._registry = registry
         self._configured = {
-            link.peer: _faults_of(link.out, link.in_) for link in map(parse_link_faults, config.link_faults)
+            spec.peer: _faults_of(spec.out, spec.in_) for spec in map(parse_link_faults, config.link_faults)
         }
-        self.default: LinkFaults | None = self._configured.pop(OTHERS, None)
+        self.default: LinkFaults | None = self._configured.pop(OTHER_PEERS, None)
         self._own: dict[int, LinkFaults] = {}  # by stream id: set by `link`
-        self._ends: dict[int, _End] = {}  # by id() of the faults that have an end
+        self._timed: dict[int, _TimedFaults] = {}  # by id() of the faults; equal ones of two peers have an entry each
         self._meters: dict[int, Meters] = {}
         self._open: dict[FaultySocket, Peer | None] = {}
         self._closes = 0
@@ -78,61 +78,61 @@ class Faults:
         """Change the faults of these peers; None: of all peers and of new ones.
 
         `direction` is "out", "in" or "both", `changes` are fields of Impairment. Other fields stay, unless `heal`
-        clears the direction first. After `lasting` seconds the former faults come back, with all permanent changes made
-        meanwhile. Raises ControlError forbidden.
+        clears the direction first. After `lasting` seconds the former faults are restored, with all permanent changes
+        made meanwhile. Raises ControlError forbidden.
         """
         self._refuse_if_forbidden()
         self._prune()
 
-        def changed(faults: LinkFaults) -> LinkFaults:
-            return _changed(faults, direction, changes, heal=heal)
+        def change(faults: LinkFaults) -> LinkFaults:
+            return _with_changes(faults, direction, changes, heal=heal)
 
-        ends = None if lasting is None else (trio.current_time() + lasting, stamp(self._runtime.wall() + lasting))
+        until = None if lasting is None else (trio.current_time() + lasting, stamp(self._runtime.wall() + lasting))
         if peers is None:
-            self.default = _or_none(self._next(self.default or HEALTHY, changed, ends))
+            self.default = _or_none(self._faults_after(self.default or HEALTHY, change, until))
         for peer in self._registry if peers is None else peers:
-            self._set(peer, self._next(peer.faults or HEALTHY, changed, ends))
-        self._forget_ends()
+            self._set(peer, self._faults_after(peer.faults or HEALTHY, change, until))
+        self._cancel_unused_timers()
 
-    def _next(self, before: LinkFaults, changed: Change, ends: tuple[float, str] | None) -> LinkFaults:
-        """The faults after a change. A permanent change also applies to what comes back after a timed one."""
-        after, end = changed(before), self._ends.get(id(before))
-        base = before if end is None else end.comes_back
-        if ends is not None:
-            return self._with_end(after, base, *ends)
-        if end is None or after == (base := changed(base)):
+    def _faults_after(self, before: LinkFaults, change: Change, until: tuple[float, str] | None) -> LinkFaults:
+        """The faults after a change. A permanent change also applies to the faults that a timer restores."""
+        after, timed = change(before), self._timed.get(id(before))
+        base = before if timed is None else timed.restored
+        if until is not None:
+            return self._timed_faults(after, base, *until)
+        if timed is None or after == (base := change(base)):
             return after
-        return self._with_end(after, base, end.timer.deadline, str(before.until))
+        return self._timed_faults(after, base, timed.timer.deadline, str(before.until))
 
-    def _with_end(self, after: LinkFaults, comes_back: LinkFaults, deadline: float, until: str) -> LinkFaults:
-        """The faults with an end, and a task that waits for it."""
+    def _timed_faults(self, after: LinkFaults, restored: LinkFaults, deadline: float, until: str) -> LinkFaults:
+        """Give the faults an end (trio's clock, and as text), and start the task that waits for it."""
         faults, scope = LinkFaults(after.out, after.in_, until), trio.CancelScope(deadline=deadline)
-        self._ends[id(faults)] = _End(faults, comes_back, scope)
+        self._timed[id(faults)] = _TimedFaults(faults, restored, scope)
 
-        async def end() -> None:
+        async def wait_for_end() -> None:
             with scope:
                 await trio.sleep_forever()
-            self._end(faults)
+            self._restore(faults)
 
-        self._start(end)
+        self._start(wait_for_end)
         return faults
 
-    def _end(self, faults: LinkFaults) -> None:
-        """Bring the former faults back, wherever no others were set meanwhile."""
-        end = self._ends.pop(id(faults), None)
-        if end is None:
+    def _restore(self, faults: LinkFaults) -> None:
+        """Restore the former faults of all peers that still have the timed ones."""
+        timed = self._timed.pop(id(faults), None)
+        if timed is None:
             return
         if self.default is faults:
-            self.default = _or_none(end.comes_back)
+            self.default = _or_none(timed.restored)
         for peer in self._registry:
             if peer.faults is faults:
-                self._set(peer, end.comes_back)
+                self._set(peer, timed.restored)
 
-    def _forget_ends(self) -> None:
-        """Cancel the timers of faults that no peer has any longer, so that timed faults do not pile up."""
-        there = {id(peer.faults) for peer in self._registry} | {id(self.default)}
-        for key in [key for key in self._ends if key not in there]:
-            self._ends.pop(key).timer.cancel()
+    def _cancel_unused_timers(self) -> None:
+        """Cancel the timers of faults that no peer has, so that timers do not pile up."""
+        in_use = {id(peer.faults) for peer in self._registry} | {id(self.default)}
+        for faults_id in [faults_id for faults_id in self._timed if faults_id not in in_use]:
+            self._timed.pop(faults_id).timer.cancel()
 
     def reset(self, peers: Sequence[Peer] | None) -> None:
         """Break the connections of these peers, or of all. Raises ControlError forbidden."""
@@ -143,7 +143,7 @@ class Faults:
                 sock.reset()
 
     def records(self, peers: Sequence[Peer]) -> list[LinkRecord]:
-        """Records for `link`, in the order of the peers."""
+        """Records for the verb `link`, in the order of the peers."""
         return [self._record(peer) for peer in peers]
 
     def _record(self, peer: Peer) -> LinkRecord:
@@ -180,10 +180,10 @@ class Faults:
         sock.impair(peer.faults or HEALTHY, *self._meters.get(peer.stream_id, (Meter(), Meter())))
 
     def apply_to(self, peer: Peer) -> None:
-        """Apply the faults that are configured for a peer that is dialed or connected."""
-        known = self._faults_for(peer)
-        if known != (peer.faults or HEALTHY):
-            self._apply(peer, known)
+        """Apply the faults that hold for a peer which is now dialed or connected."""
+        faults = self._faults_for(peer)
+        if faults != (peer.faults or HEALTHY):
+            self._apply(peer, faults)
 
     def _faults_for(self, peer: Peer) -> LinkFaults:
         """The faults of a peer: set by `link`, else from the setting, else the default.
@@ -193,21 +193,21 @@ class Faults:
         if peer.stream_id in self._own:
             return self._own[peer.stream_id]
         name = None if is_node_id(peer.name) else peer.name
-        called = (peer.node, name, *peer.persistent_addresses, peer.address if peer.known else None)
-        configured = next((self._configured[word] for word in called if word in self._configured), None)
+        words = (peer.node, name, *peer.persistent_addresses, peer.address if peer.known else None)
+        configured = next((self._configured[word] for word in words if word in self._configured), None)
         return peer.faults or configured or self.default or HEALTHY
 
     def _prune(self) -> None:
         """Forget the faults of peers that the registry has forgotten."""
-        here = {peer.stream_id for peer in self._registry}
+        known = {peer.stream_id for peer in self._registry}
         for table in (self._own, self._meters):
-            for key in [key for key in table if key not in here]:
-                del table[key]
+            for stream_id in [stream_id for stream_id in table if stream_id not in known]:
+                del table[stream_id]
 
     # -- connections
 
     def wrap(self, stream: trio.SocketStream, peer: Peer | None = None) -> trio.SocketStream:
-        """A connection that can be impaired; `stream` itself where faults are not allowed."""
+        """Wrap a connection so that it can be impaired; return `stream` itself where faults are not allowed."""
         if not self.allowed:
             return stream
         sock = FaultySocket(stream, self._start, self._runtime.random, self._socket_changed)
@@ -228,16 +228,16 @@ class Faults:
             self._impair(sock, peer)
 
     async def wait_closed(self, stream: trio.SocketStream) -> None:
-        """Wait until a connection that its owner closed is closed underneath too."""
+        """Wait until a closed connection is closed underneath too."""
         if isinstance(stream.socket, FaultySocket):
             await stream.socket.wait_closed()
 
     def _socket_changed(self, sock: FaultySocket) -> None:
-        """A connection lingers (closed by its owner, open underneath) or has ended."""
+        """Handle a connection that starts to linger (closed by its owner, open underneath) or has ended."""
         if sock.lingers:
-            lingering = [each for each in self._open if each.lingers]
-            for each in lingering[: -LINGERING or None]:
-                each.close_now()
+            lingering = [other for other in self._open if other.lingers]
+            for other in lingering[: -LINGERING or None]:
+                other.close_now()
             return
         self._open.pop(sock, None)
         self._closes += 1
@@ -260,14 +260,14 @@ def _or_none(faults: LinkFaults) -> LinkFaults | None:
     return None if faults == HEALTHY else faults
 
 
-def _changed(faults: LinkFaults, direction: str, changes: Mapping[str, float | bool], *, heal: bool) -> LinkFaults:
+def _with_changes(faults: LinkFaults, direction: str, changes: Mapping[str, float | bool], *, heal: bool) -> LinkFaults:
     """The faults with one or both directions changed."""
 
-    named = {name: amount or getattr(NOTHING, name) for name, amount in changes.items()}
+    amounts = {name: amount or getattr(NOTHING, name) for name, amount in changes.items()}
 
-    def one(what: Impairment, *names: str) -> Impairment:
-        if direction not in names:
-            return what
-        return msgspec.structs.replace(NOTHING if heal else what, **named)
+    def changed(impairment: Impairment, *directions: str) -> Impairment:
+        if direction not in directions:
+            return impairment
+        return msgspec.structs.replace(NOTHING if heal else impairment, **amounts)
 
-    return LinkFaults(one(faults.out, "out", "both"), one(faults.in_, "in", "both"))
+    return LinkFaults(changed(faults.out, "out", "both"), changed(faults.in_, "in", "both"))

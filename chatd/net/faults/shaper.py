@@ -1,8 +1,8 @@
 """Shaper: one direction of a link with faults, as a queue of bytes with the times at which they come out.
 
-Sans-IO: `write` bytes, `read` what has come out by now, `next_at` is when to call again. Nothing is lost or reordered,
-as on any TCP connection: a lost segment comes out later and delays everything after it. Times are seconds of one clock,
-which the caller reads. Called by `net/faults/connection.py`.
+Sans-IO: `write` adds bytes, `read` returns those that have come out by now, `next_at` is when to call again. No byte is
+lost or reordered, as on any TCP connection: a "lost" segment comes out later and delays everything after it. Times are
+seconds of one clock, which the caller reads. Called by `net/faults/connection.py`.
 """
 
 from collections import deque
@@ -15,12 +15,12 @@ from chatd.api.results import Impairment
 SEGMENT: Final = 1448  # bytes that TCP puts into one Ethernet frame, with timestamps
 RTO_S: Final = 0.2  # minimum retransmission timeout of Linux (RFC 6298: 1 s), added to a round trip
 FAST: Final = 3  # segments after a lost one that trigger fast retransmit (RFC 5681)
-TRIES: Final = 8  # a segment is lost at most so many times in a row
+TRIES: Final = 8  # a segment is lost at most this many times in a row
 WINDOW: Final = 4 << 20  # bytes in transit in one direction
 LEAST_WINDOW: Final = 4096
 PIECES: Final = 65536  # pieces in transit in one direction, of any size
-QUEUE_S: Final = 0.25  # of the rate may be queued, as in a router
-ROUNDING: Final = 1e-6
+QUEUE_S: Final = 0.25  # seconds' worth of the rate that may be queued, as in a router
+ROUNDING: Final = 1e-6  # of a flap's period: a time this close before a change counts as after it
 NOTHING: Final = Impairment()
 
 
@@ -39,7 +39,7 @@ class Meter:
         self._held_s += size * held_s
 
     def add_busy(self, seconds: float) -> None:
-        """Bytes were in transit for so many seconds."""
+        """Add seconds in which bytes were in transit."""
         self._busy_s += seconds
 
     def measured(self) -> Measured:
@@ -54,7 +54,7 @@ class Meter:
 
 
 class Shaper:
-    """One direction. `at_end`: the end of the stream has come out; `size`: bytes inside."""
+    """One direction. `at_end`: the end of the stream has come out. `size`: bytes in transit or unread."""
 
     __slots__ = (
         "_arrived",
@@ -128,8 +128,8 @@ class Shaper:
 
     def _travel(self) -> float:
         """Seconds in transit without losses; one draw for each write."""
-        what = self._impairment
-        return max(0.0, what.delay + (self._random.uniform(-what.jitter, what.jitter) if what.jitter else 0.0))
+        delay, jitter = self._impairment.delay, self._impairment.jitter
+        return max(0.0, delay + (self._random.uniform(-jitter, jitter) if jitter else 0.0))
 
     def _retransmission(self, following: int) -> float:
         """Extra delay of a segment that may be lost, with `following` segments after it in the same write."""
@@ -162,17 +162,17 @@ class Shaper:
         opened = self._opened_at(now)
         self._out_at, self._free_at = max(self._out_at, opened), max(self._free_at, opened)
         while self._queue and (due := self._due()) <= now:
-            put_at, at, data = self._queue.popleft()
+            written_at, at, data = self._queue.popleft()
             self._out_at, self._free_at = due, max(self._free_at, at)
             self._arrived += data
             self.at_end = not data
-            self._meter.count(len(data), now - put_at - (due - self._free_at))
+            self._meter.count(len(data), now - written_at - (due - self._free_at))
         if not self._queue and self._busy_since is not None:
             self._meter.add_busy(max(self._out_at, self._busy_since) - self._busy_since)
             self._busy_since = None
 
     def _due(self) -> float:
-        """When the next piece comes out, without cuts."""
+        """When the next piece comes out, apart from cuts."""
         _, at, data = self._queue[0]
         rate = self._impairment.rate
         return max(at, self._out_at) + (len(data) / rate if rate else 0.0)
@@ -183,13 +183,13 @@ class Shaper:
         return not self._queue and not self._arrived
 
     def next_at(self, now: float) -> float:
-        """When more comes out without further calls."""
+        """When more bytes come out without another call; inf for never."""
         if not self._queue:
             return float("inf")
         return self.opens_at(now) if self.is_cut(now) else self._due()
 
     def rest(self) -> bytes:
-        """Take everything, ignoring times."""
+        """Take all bytes, whatever their times."""
         data = bytes(self._arrived) + b"".join(data for _, _, data in self._queue)
         self._arrived.clear()
         self._queue.clear()
@@ -200,20 +200,20 @@ class Shaper:
 
     def is_cut(self, now: float) -> bool:
         """Whether nothing passes at that moment."""
-        return self._impairment.cut or (self._impairment.flap > 0 and self._turn(now) % 2 == 0)
+        return self._impairment.cut or (self._impairment.flap > 0 and self._flap_changes(now) % 2 == 0)
 
     def opens_at(self, now: float) -> float:
-        """When the current cut ends by itself: inf for a permanent one; for an open flapping link its next change."""
-        what = self._impairment
-        if what.cut or not what.flap:
-            return float("inf") if what.cut else now
-        return self._set_at + (self._turn(now) + 1) * what.flap
+        """When the current cut ends: inf for a permanent one, `now` without cut, the next change for an open flap."""
+        impairment = self._impairment
+        if impairment.cut or not impairment.flap:
+            return float("inf") if impairment.cut else now
+        return self._set_at + (self._flap_changes(now) + 1) * impairment.flap
 
-    def _turn(self, now: float) -> int:
-        """How often a flapping link has changed. A time within rounding of a change counts as after it."""
+    def _flap_changes(self, now: float) -> int:
+        """How often a flapping link has changed. It starts cut, so an even number means cut."""
         return int((now - self._set_at) / self._impairment.flap + ROUNDING)
 
     def _opened_at(self, now: float) -> float:
         """When the last cut of an open flapping link ended."""
         flap = self._impairment.flap
-        return self._set_at + self._turn(now) * flap if flap else 0.0
+        return self._set_at + self._flap_changes(now) * flap if flap else 0.0

@@ -1,8 +1,8 @@
 """Handshake of a native link: TLS, trust and `Hello` on an open TCP connection, under one deadline.
 
 TLS authenticates the node ids. Trust is checked before any application byte is read. Then the dialer sends `Hello`,
-then the acceptor. Both functions return what the link starts from, or raise HandshakeRefused after telling the other
-side the reason. They do not mark peers as up; the listener and the dialer do.
+then the acceptor. Both functions return the start of the link, or send the reason to the other side and raise
+HandshakeRefused. Called by the dialer and the listener, which mark the peer as up.
 """
 
 import ssl
@@ -32,7 +32,7 @@ Tls = trio.SSLStream[trio.SocketStream]
 
 
 class HandshakeRefused(Exception):
-    """No link. `reason` is that of a Bye, or `self`, `timeout`, `closed`; `theirs`: the other side refused."""
+    """No link was made. `reason` is that of a Bye, or `self`, `timeout`, `closed`. `theirs`: the other side refused."""
 
     def __init__(
         self, reason: str, message: str, *, theirs: bool = False, peer: Peer | None = None, node: str = ""
@@ -68,93 +68,96 @@ class Established(NamedTuple):
 
 
 async def as_dialer(parts: HandshakeParts, stream: trio.SocketStream, dial: str, wanted: Peer) -> Established:
-    """Handshake on a connection that we dialed. `dial` is "connect" or "redial". Raises HandshakeRefused."""
+    """Handshake on a connection that we dialed. `dial` is "connect" or "redial", `wanted` the peer expected there.
 
-    async def hands(shaking: _Handshake) -> Established:
-        registry, node = parts.registry, shaking.node
-        known = registry.by_node(node)
-        if known is not None and known.terminated and dial == "redial":
-            await shaking.refuse("terminated", f"{known.shown} was terminated here", known)
-        if known is not None and known.is_up:
-            await shaking.refuse("duplicate", f"{known.shown} is connected already", known)
+    Raises HandshakeRefused.
+    """
+
+    async def exchange_hellos(handshake: _Handshake) -> Established:
+        registry, node = parts.registry, handshake.node
+        known_peer = registry.by_node(node)
+        if known_peer is not None and known_peer.terminated and dial == "redial":
+            await handshake.refuse("terminated", f"{known_peer.shown} was terminated here", known_peer)
+        if known_peer is not None and known_peer.is_up:
+            await handshake.refuse("duplicate", f"{known_peer.shown} is connected already", known_peer)
         pending = parts.trust.verdict(node) == "pending"
         await parts.journal.settled()
-        await shaking.send(shaking.our_hello(dial), *([Bye("pending")] if pending else []))
-        hello = await shaking.their_hello()
+        await handshake.send(handshake.our_hello(dial), *([Bye("pending")] if pending else []))
+        hello = await handshake.receive_hello()
         peer = registry.native(node, hello.name, wanted.address or "", dialed=wanted)
         if pending:
-            registry.set_pending(peer, peer.address or "", waits_here(peer))
-            await shaking.leave()
-            raise HandshakeRefused("pending", f"{peer.shown} {waits_here(peer)}", peer=peer)
-        await shaking.first_frame(peer)
-        return shaking.established(peer, hello)
+            registry.set_pending(peer, peer.address or "", _pending_reason(peer))
+            await handshake.half_close()
+            raise HandshakeRefused("pending", f"{peer.shown} {_pending_reason(peer)}", peer=peer)
+        await handshake.receive_first_frame(peer)
+        return handshake.establish(peer, hello)
 
-    return await _shake(parts, stream, hands, server_side=False)
+    return await _run(parts, stream, exchange_hellos, server_side=False)
 
 
 async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address: str) -> Established:
     """Handshake on an accepted connection. Raises HandshakeRefused."""
 
-    async def hands(shaking: _Handshake) -> Established:
-        hello = await shaking.their_hello()
-        peer = parts.registry.native(shaking.node, hello.name, address)
-        if parts.trust.verdict(shaking.node) == "pending":
-            parts.registry.set_pending(peer, address, waits_here(peer))
-            message = f"{peer.shown} {waits_here(peer)}"
-            await shaking.refuse("pending", message, peer, first=shaking.our_hello("answer"))
-        if shaking.was_refused:
-            await shaking.send(shaking.our_hello("answer"))
-            await shaking.first_frame(peer)
+    async def exchange_hellos(handshake: _Handshake) -> Established:
+        hello = await handshake.receive_hello()
+        peer = parts.registry.native(handshake.node, hello.name, address)
+        if parts.trust.verdict(handshake.node) == "pending":
+            parts.registry.set_pending(peer, address, _pending_reason(peer))
+            message = f"{peer.shown} {_pending_reason(peer)}"
+            await handshake.refuse("pending", message, peer, first=handshake.our_hello("answer"))
+        if handshake.has_bye:
+            await handshake.send(handshake.our_hello("answer"))
+            await handshake.receive_first_frame(peer)
         if peer.terminated and hello.dial == "redial":
-            await shaking.refuse("terminated", f"{peer.shown} was terminated here", peer)
-        parts.registry.clear_terminated(peer)
-        _drop_lost(peer, hello)
+            await handshake.refuse("terminated", f"{peer.shown} was terminated here", peer)
+        parts.registry.remembered.clear_terminated(peer)
+        _drop_lost_links(peer, hello)
         await parts.journal.settled()
-        await shaking.send(shaking.our_hello("answer"))
-        return shaking.established(peer, hello)
+        await handshake.send(handshake.our_hello("answer"))
+        return handshake.establish(peer, hello)
 
-    return await _shake(parts, stream, hands, server_side=True)
+    return await _run(parts, stream, exchange_hellos, server_side=True)
 
 
-def waits_here(peer: Peer) -> str:
+def _pending_reason(peer: Peer) -> str:
     """The reason shown for a pending peer."""
     return f"waits for `chatctl peer accept {peer.slot}` here"
 
 
-def _drop_lost(peer: Peer, hello: Hello) -> None:
+def _drop_lost_links(peer: Peer, hello: Hello) -> None:
     """Drop links that the peer has lost: those of an older epoch, and those that it dialed before this one.
 
-    Nothing more is accepted from them, before anything is read from the new link.
+    This is done before anything is read from the new link: the old links accept nothing after that.
     """
     for link in cast(list[NativeLink], list(peer.links)):
         if link.epoch != hello.epoch or link.direction == "in":
             link.drop("replaced by a new link")
 
 
-async def _shake(
+async def _run(
     parts: HandshakeParts,
     stream: trio.SocketStream,
-    hands: "Callable[[_Handshake], Awaitable[Established]]",
+    exchange_hellos: "Callable[[_Handshake], Awaitable[Established]]",
     *,
     server_side: bool,
 ) -> Established:
-    """Run one side under the deadline. A failure closes the stream and raises HandshakeRefused."""
-    shaking = _Handshake(parts, stream, server_side=server_side)
+    """Run one side under one deadline. A failure closes the stream and raises HandshakeRefused."""
+    handshake = _Handshake(parts, stream, server_side=server_side)
     done = False
     try:
         with trio.fail_after(parts.config.handshake_timeout):
-            await shaking.tls()
-            established = await hands(shaking)
+            await handshake.authenticate()
+            established = await exchange_hellos(handshake)
         done = True
         return established
     except trio.TooSlowError:
         raise HandshakeRefused("timeout", f"no handshake within {parts.config.handshake_timeout:g} s") from None
     except RemoteError as error:
         with trio.move_on_after(LAST_WORDS_S):
-            await shaking.say_bye("protocol")
+            await handshake.send_bye("protocol")
         raise HandshakeRefused("protocol", f"protocol error: {error}") from None
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise HandshakeRefused("closed", shaking.broken(error)) from None
+        raise HandshakeRefused("closed", handshake.failure_text(error)) from None
     finally:
         if not done:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
@@ -162,7 +165,7 @@ async def _shake(
 
 
 class _Handshake:
-    """One handshake in progress."""
+    """One handshake in progress. `node` is the id of the other side, once TLS has authenticated it."""
 
     def __init__(self, parts: HandshakeParts, stream: trio.SocketStream, *, server_side: bool) -> None:
         identity = parts.identity
@@ -173,8 +176,8 @@ class _Handshake:
         self._decoder = Decoder(max(parts.config.frame_bytes, RECEIVE_BYTES))
         self._frames: list[Frame] = []
 
-    async def tls(self) -> None:
-        """Authenticate both ids; refuse ourselves and denied nodes."""
+    async def authenticate(self) -> None:
+        """Authenticate both ids by TLS; refuse this node itself and denied nodes."""
         await self.stream.do_handshake()
         if self.stream.selected_alpn_protocol() != ALPN:
             raise HandshakeRefused("closed", "it speaks TLS, but is no chatd")
@@ -182,9 +185,8 @@ class _Handshake:
         peer = self._parts.registry.by_node(self.node)
         self._parts.faults.attach(self.stream.transport_stream, peer)
         if peer is not None:
-            await self._parts.faults.wait_passable(
-                peer
-            )  # its Hello came with the end of TLS, before it could be cut off
+            # The peer's Hello may have arrived with the end of TLS, before the cut was applied.
+            await self._parts.faults.wait_passable(peer)
         if self.node == self._parts.identity.node:
             raise HandshakeRefused("self", "that is this node itself")
         if self._parts.trust.verdict(self.node) == "denied":
@@ -193,55 +195,57 @@ class _Handshake:
             )
 
     def our_hello(self, dial: str) -> Hello:
-        """Our Hello, with the committed watermark of their journal.
+        """Our Hello, with the committed watermark of the peer's journal.
 
-        Callers wait for the commit of what a former link brought: with this watermark the other side decides about
-        messages that it gave up meanwhile.
+        Callers first wait until everything from former links is committed: the peer uses this watermark to decide about
+        messages that it has given up meanwhile.
         """
         config, journal = self._parts.config, self._parts.journal
-        mark = journal.watermarks.committed(self.node)
+        watermark = journal.watermarks.committed(self.node)
         return Hello(
             version=VERSION,
             name=config.name,
             epoch=journal.epoch,
-            mark_epoch=mark[0] if mark else None,
-            mark_seq=mark[1] if mark else 0,
+            mark_epoch=watermark[0] if watermark else None,
+            mark_seq=watermark[1] if watermark else 0,
             dial=cast(Literal["connect", "redial", "answer"], dial),
             text_bytes=config.text_bytes,
             text_chars=config.max_text,
             frame_bytes=config.frame_bytes,
         )
 
-    async def their_hello(self) -> Hello:
-        """Wait for it. Raises HandshakeRefused where a Bye comes instead."""
-        frame = await self._next()
+    async def receive_hello(self) -> Hello:
+        """Wait for the other side's Hello. Raises HandshakeRefused if a Bye comes instead."""
+        frame = await self._receive_frame()
         if isinstance(frame, Bye):
             peer = self._parts.registry.by_node(self.node)
-            raise HandshakeRefused(frame.reason, self._refused(frame.reason), theirs=True, peer=peer)
+            raise HandshakeRefused(frame.reason, self._refusal_text(frame.reason), theirs=True, peer=peer)
         if not isinstance(frame, Hello):
             raise RemoteError(f"{frame_name(frame)} before Hello")
         if frame.epoch == self._parts.journal.epoch:
             raise RemoteError("it has the epoch of this node's own journal")
         return frame
 
-    async def first_frame(self, peer: Peer) -> None:
-        """Wait for the frame after their Hello; a Bye refuses the link."""
-        frame = await self._next()
+    async def receive_first_frame(self, peer: Peer) -> None:
+        """Wait for the frame after the peer's Hello. Raises HandshakeRefused if it is a Bye."""
+        frame = await self._receive_frame()
         if isinstance(frame, Bye):
             if frame.reason == "pending":
-                self._parts.registry.set_state(peer, "pending", self._refused("pending"))
-            raise HandshakeRefused(frame.reason, f"{peer.shown}: {self._refused(frame.reason)}", theirs=True, peer=peer)
+                self._parts.registry.set_state(peer, "pending", self._refusal_text("pending"))
+            raise HandshakeRefused(
+                frame.reason, f"{peer.shown}: {self._refusal_text(frame.reason)}", theirs=True, peer=peer
+            )
         self._frames.insert(0, frame)
 
-    def _refused(self, bye: str) -> str:
+    def _refusal_text(self, bye: str) -> str:
         return reasons.refused(bye, self._parts.identity.node[:DECIDING_PREFIX])
 
     @property
-    def was_refused(self) -> bool:
-        """Whether a Bye followed their Hello: they only wanted our identity."""
+    def has_bye(self) -> bool:
+        """Whether a Bye follows the peer's Hello: there this node is pending, and the peer only wants our Hello."""
         return bool(self._frames) and isinstance(self._frames[0], Bye)
 
-    async def _next(self) -> Frame:
+    async def _receive_frame(self) -> Frame:
         while not self._frames:
             data = await self.stream.receive_some(RECEIVE_BYTES)
             self._frames = self._decoder.receive(data)
@@ -250,24 +254,24 @@ class _Handshake:
         return self._frames.pop(0)
 
     async def send(self, *frames: Frame) -> None:
-        """Send frames in one write."""
+        """Send the frames in one write."""
         await self.stream.send_all(encode_many(frames))
 
     async def refuse(self, reason: str, message: str, peer: Peer | None, first: Hello | None = None) -> NoReturn:
         """Send a Bye and raise HandshakeRefused."""
-        await self.say_bye(reason, first)
+        await self.send_bye(reason, first)
         raise HandshakeRefused(reason, message, peer=peer, node=self.node)
 
-    async def say_bye(self, reason: str, first: Hello | None = None) -> None:
-        """Send a Bye and close; does nothing if the connection is broken."""
+    async def send_bye(self, reason: str, first: Hello | None = None) -> None:
+        """Send a Bye and half-close; does nothing if the connection is broken."""
         try:
             await self.send(*([first] if first else []), Bye(reason=reason))
         except (trio.BrokenResourceError, trio.ClosedResourceError, LocalError):
             return
-        await self.leave()
+        await self.half_close()
 
-    async def leave(self) -> None:
-        """Half-close and read to the end for LAST_WORDS_S: closing with unread input would reset the connection."""
+    async def half_close(self) -> None:
+        """Half-close and read to the end, for LAST_WORDS_S: closing with unread input would reset the connection."""
         try:
             await self.stream.transport_stream.send_eof()
             with trio.move_on_after(LAST_WORDS_S):
@@ -276,15 +280,15 @@ class _Handshake:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
 
-    def established(self, peer: Peer, hello: Hello) -> Established:
-        """Both sides have sent Hello: record limits and epoch of the peer."""
+    def establish(self, peer: Peer, hello: Hello) -> Established:
+        """Record limits and epoch of the peer, now that both sides have sent Hello."""
         self._parts.faults.attach(self.stream.transport_stream, peer)
         peer.set_text_limits(hello.text_bytes, hello.text_chars)
         self._parts.clones.record_epoch(peer, hello.epoch)
         return Established(self.stream, self._decoder, peer, hello, self._frames)
 
-    def broken(self, error: BaseException) -> str:
-        """Why the connection broke, as shown to people."""
+    def failure_text(self, error: BaseException) -> str:
+        """Why the connection broke, as shown to users."""
         cause = error.__cause__
         if isinstance(cause, ssl.SSLError) and cause.reason:
             return f"TLS: {cause.reason.lower().replace('_', ' ')}"

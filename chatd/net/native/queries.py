@@ -1,8 +1,8 @@
-"""Queries on one native link, in both directions (trace and counts), and the queue of its frames outside the journal.
+"""Queries on one native link, in both directions (trace and counts), and the queue of their frames.
 
 An answer waits for reads of the journal, so it runs in a task beside the link and does not block the link's reader. A
-peer over its limit gets no answer. Queued frames go out with the next write, in order. Called by `link.py`; topology
-sends its frames through the queue too.
+peer over its limit gets no answer. `writer.py` sends the queued frames with the next write, in order; the topology
+sends its frames through this queue too. Called by `link.py` and by the control method `trace`.
 """
 
 from collections import deque
@@ -24,10 +24,10 @@ from chatd.query.trace import TAKEN, MessageTraces, Moment
 from chatd.wire.frames import Count, Counted, FoundFrame, Frame, Inquire, TracedFrame
 from chatd.wire.query_frames import STEPS_MOST
 
-TOLD_MOST: Final = 4096  # queued frames, plus the links in them: half a MiB
-ASKED_MOST: Final = 64  # open questions of ours
+QUEUED_MOST: Final = 4096  # queued frames plus the links in them: about half a MiB
+QUESTIONS_MOST: Final = 64  # open questions of ours
 ANSWERING_MOST: Final = 4  # questions of the peer that are answered at a time
-WAITING_MOST: Final = 8  # and that wait; more are dropped
+WAITING_MOST: Final = 8  # questions of the peer that wait for that; more are dropped
 REST_S: Final = 0.02  # pause after an answer: at most 200 answers per second
 AWAITED: Final = "awaited"  # step: the consumer has not processed the message yet
 UNKNOWN: Final = 0.0  # the time of a step that happened at an unknown time
@@ -62,7 +62,7 @@ class Queries:
         self._wake = wake
         self._outgoing: list[Frame] = []
         self._outgoing_size = 0
-        self._asked: dict[int, _Question] = {}
+        self._questions: dict[int, _Question] = {}
         self._waiting: deque[Inquire | Count] = deque()
         self._answering: set[trio.CancelScope] = set()
         self._counting = trio.Lock()  # one count at a time: it may read the whole journal
@@ -73,21 +73,21 @@ class Queries:
     def receive(self, frame: Inquire | TracedFrame | Count | Counted) -> None:
         """Handle a question or an answer from the peer."""
         if isinstance(frame, Answer):
-            asked = self._asked.get(frame.token)
-            if asked is not None and type(frame) is asked.kind:
-                del self._asked[frame.token]  # further answers with this token are ignored
-                asked.answer = frame
-                asked.answered.set()
+            question = self._questions.get(frame.token)
+            if question is not None and type(frame) is question.kind:
+                del self._questions[frame.token]  # further answers with this token are ignored
+                question.answer = frame
+                question.answered.set()
         elif len(self._answering) < ANSWERING_MOST and not self._closed:
             scope = trio.CancelScope()
             self._answering.add(scope)
-            self._links.start("answers to a peer", partial(self._answer_on, frame, scope))
+            self._links.start("answers to a peer", partial(self._answer_all, frame, scope))
         elif len(self._waiting) < WAITING_MOST:
             self._waiting.append(frame)
 
     def send(self, frame: Frame) -> bool:
         """Queue a frame for the next write; False if the queue is full or the link has ended."""
-        if self._closed or self._outgoing_size >= TOLD_MOST:
+        if self._closed or self._outgoing_size >= QUEUED_MOST:
             return False
         self._outgoing.append(frame)
         self._outgoing_size += 1 + (len(frame.links) if isinstance(frame, FoundFrame) else 0)
@@ -96,8 +96,8 @@ class Queries:
 
     def take_frames(self) -> list[Frame]:
         """Take the queued frames."""
-        told, self._outgoing, self._outgoing_size = self._outgoing, [], 0
-        return told
+        frames, self._outgoing, self._outgoing_size = self._outgoing, [], 0
+        return frames
 
     def close(self) -> None:
         """The link has ended: end all questions and answers."""
@@ -106,8 +106,8 @@ class Queries:
         self._waiting.clear()
         for scope in self._answering:
             scope.cancel()
-        for asked in self._asked.values():
-            asked.answered.set()
+        for question in self._questions.values():
+            question.answered.set()
 
     # -- asking
 
@@ -123,26 +123,26 @@ class Queries:
     async def _ask(self, make: Callable[[int], Frame], kind: type[Answer]) -> Answer:
         token = self._random.getrandbits(48)
         if self._closed:
-            raise self._gone()
-        if len(self._asked) >= ASKED_MOST or not self.send(make(token)):
+            raise self._link_ended()
+        if len(self._questions) >= QUESTIONS_MOST or not self.send(make(token)):
             raise ControlError("rate_limited", f"{self._peer.name} is being asked too much", "try again in a moment")
-        asked = self._asked[token] = _Question(kind)
+        question = self._questions[token] = _Question(kind)
         try:
-            await asked.answered.wait()
+            await question.answered.wait()
         finally:
-            self._asked.pop(token, None)
-        if asked.answer is None:
-            raise self._gone()
-        return asked.answer
+            self._questions.pop(token, None)
+        if question.answer is None:
+            raise self._link_ended()
+        return question.answer
 
-    def _gone(self) -> ControlError:
+    def _link_ended(self) -> ControlError:
         hint = f"`chatctl wait peer {self._peer.name}`, then ask again"
         return ControlError("peer_offline", f"the link to {self._peer.name} has ended", hint)
 
     # -- answering
 
-    async def _answer_on(self, frame: Inquire | Count, scope: trio.CancelScope) -> None:
-        """Answer this question, then waiting ones until there are none."""
+    async def _answer_all(self, frame: Inquire | Count, scope: trio.CancelScope) -> None:
+        """Answer this question, then the waiting ones."""
         try:
             with scope:
                 while True:

@@ -1,9 +1,9 @@
 """Receiver: frames of one link that have positions in the peer's journal, and their acknowledgement.
 
-They are accepted only after a `Resume`, within the limits of our `Hello`, and once; messages/chat.py and
-rooms/router.py decide. An `AckFrame` carries the watermark that is committed when it is written. A frame speaks only
-for its sender's journal: our own current epoch in it is a protocol error, and references to our messages are looked up
-before the frames are accepted (messages/references.py).
+Accepts them only after a `Resume`, within the limits of our `Hello`, and once; `messages/inbox.py` and
+`rooms/router.py` append them to the journal. An `AckFrame` carries the watermark that is committed when it is written.
+A frame may only have positions of its sender's journal: our own current epoch in it is a protocol error, and references
+to our messages are looked up before the frames are accepted (`messages/references.py`). Called by `link.py`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from chatd.wire.frames import AckFrame, Frame, Happened, Missing, Ordered, Refus
 
 SINGLE, DIRECT, IN_ROOMS = range(3)  # kinds of frames: handled one by one, or in runs
 KINDS: Final[dict[type, int]] = {Text: DIRECT} | dict.fromkeys((Say, Said, Happened, Refused, Missing), IN_ROOMS)
-NOTHING: Final = 0  # watermark of an epoch without acknowledgement
+NOTHING: Final = 0  # acknowledged watermark of an epoch before its first acknowledgement
 
 
 def kind_of(frame: Frame) -> int:
@@ -33,7 +33,7 @@ def kind_of(frame: Frame) -> int:
 class Receiver:
     """Receiving side of one link."""
 
-    __slots__ = ("_acknowledged", "_chat", "_claims", "_journal", "_limits", "_peer", "_resumed", "_router")
+    __slots__ = ("_acknowledged", "_chat", "_journal", "_limits", "_peer", "_references", "_resumed", "_router")
 
     def __init__(self, peer: Peer, config: Config, journal: Journal, chat: Chat, router: RoomRouter) -> None:
         self._chat = chat
@@ -41,31 +41,31 @@ class Receiver:
         self._journal = journal
         self._limits = config.text_bytes, config.max_text
         self._peer = peer
-        self._claims = NO_REFERENCES
+        self._references = NO_REFERENCES
         self._resumed = False
         self._acknowledged: dict[str, int] = {}  # epoch of the peer -> newest acknowledged watermark
 
-    def named(self, frames: Sequence[Frame]) -> set[str]:
+    def referenced(self, frames: Sequence[Frame]) -> set[str]:
         """Positions in our journal that the frames refer to."""
-        named = set[str]()
+        positions = set[str]()
         for frame in frames:
             if type(frame) is Text:
                 if frame.re is not None:
-                    named.add(frame.re)
+                    positions.add(frame.re)
             elif isinstance(frame, Said | Refused) and frame.id is not None:
-                named.add(frame.id)
-        return named
+                positions.add(frame.id)
+        return positions
 
-    async def look_up(self, named: set[str]) -> None:
-        """Look up our messages that the next frames refer to; call `forget` after those frames."""
-        self._claims = await look_up(self._journal, self._peer, named)
+    async def look_up(self, positions: set[str]) -> None:
+        """Look up our messages that the next frames refer to; call `drop_references` after those frames."""
+        self._references = await look_up(self._journal, self._peer, positions)
 
-    def forget(self) -> None:
-        """Drop what `look_up` has found."""
-        self._claims = NO_REFERENCES
+    def drop_references(self) -> None:
+        """Drop the result of `look_up`."""
+        self._references = NO_REFERENCES
 
     def resume(self, frame: Resume) -> None:
-        """Frames follow from that position. Raises RemoteError."""
+        """Start: the next frame has a position after that of `frame`. Raises RemoteError."""
         if self._resumed:
             raise RemoteError("a second Resume")
         self._check_epochs([frame])
@@ -74,7 +74,7 @@ class Receiver:
             self._chat.inbox.resume(self._peer, frame.epoch, frame.seq)
 
     def receive(self, kind: int, frames: list[Ordered], link: PeerLink) -> bool:
-        """Accept a run of one kind, in order; False if all of it were duplicates. Raises RemoteError."""
+        """Accept a run of one kind, in order; False if all frames were duplicates. Raises RemoteError."""
         if not self._resumed:
             raise RemoteError(f"{frame_name(frames[0])} before Resume")
         self._check_epochs(frames)
@@ -83,13 +83,13 @@ class Receiver:
         if any_over(cast(list[Text], texts), text_bytes, text_chars):
             raise RemoteError(f"a text over {text_bytes} bytes, or {text_chars} characters if not 0")
         if kind == DIRECT:
-            new = self._chat.inbox.receive(self._peer, link, cast(list[Text], frames), self._claims)
+            new = self._chat.inbox.receive(self._peer, link, cast(list[Text], frames), self._references)
         else:
-            new = self._router.receive(self._peer, link, cast(list[Say | FromHost], frames), self._claims)
+            new = self._router.receive(self._peer, link, cast(list[Say | FromHost], frames), self._references)
         for epoch in (frames[0].epoch, frames[-1].epoch):
             self._acknowledged.setdefault(epoch, NOTHING)
         if new is None:
-            self._acknowledged[frames[-1].epoch] = NOTHING  # a duplicate: acknowledge again, the peer has not seen it
+            self._acknowledged[frames[-1].epoch] = NOTHING  # acknowledge again: the peer has not got that
         return new is not None
 
     def _check_epochs(self, frames: Sequence[Ordered | Resume]) -> None:
@@ -99,9 +99,9 @@ class Receiver:
     def acknowledgements(self) -> list[Frame]:
         """New acknowledgements to send now."""
         frames: list[Frame] = []
-        for epoch, said in self._acknowledged.items():
-            mark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)
-            if mark > said:
-                self._acknowledged[epoch] = mark
-                frames.append(AckFrame(epoch=epoch, seq=mark))
+        for epoch, acknowledged in self._acknowledged.items():
+            watermark = self._journal.watermarks.committed_in(self._peer.node or "", epoch)
+            if watermark > acknowledged:
+                self._acknowledged[epoch] = watermark
+                frames.append(AckFrame(epoch=epoch, seq=watermark))
         return frames

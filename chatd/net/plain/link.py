@@ -1,9 +1,8 @@
 """Plain links: one TCP connection to `nc`, telnet or a peer program (docs/origins.md), in either direction.
 
 The trio side of `wire/lines.py`: when to read, when a chunk is a message, when to write, how to close. Owns the stream.
-Does not decide about messages (`messages/chat.py`) and opens no slot: `net/listener.py` and `net/dialer.py` make the
-peer, run the link under a supervisor, and report it to the registry. The rules are in docs/wire.md. `room_server.py`
-adapts it to room servers.
+Decides nothing about messages (`messages/chat.py`). `net/listener.py` and `net/dialer.py` create the peer, attach the
+link to it and run it under a supervisor. The rules are in docs/wire.md. `room_server.py` adapts it to room servers.
 """
 
 import socket
@@ -28,7 +27,7 @@ from chatd.net.reasons import (
     STORAGE_LOST,
     broken,
 )
-from chatd.net.sniff import first
+from chatd.net.sniff import peek_kind
 from chatd.peers.peer import Peer
 from chatd.wire.lines import LineDecoder, LineTooLong, check_text, encode_line
 
@@ -75,7 +74,7 @@ class PlainLink:
     """One plain connection. `reason` is None while it is open, then why it ended.
 
     Resource handling: owns the stream once `run` is called, and closes it, unless `run` returns "native".
-    Error handling: whatever the peer does ends in a `reason`, never in an exception. `run` raises the exceptions of
+    Error handling: errors of the connection end in a `reason`, never in an exception. `run` raises the exceptions of
     `chat` and `journal`, after closing the stream.
     """
 
@@ -115,7 +114,7 @@ class PlainLink:
         self._eof = False  # nothing more can arrive
         self._read_pacer = Pacer(1 / config.plain_rate, BURST_S)
         self._write_pacer = Pacer(config.plain_pace)
-        self._spoke_at = float("-inf")  # time of the newest unanswered write
+        self._unanswered_write_at = float("-inf")  # trio's clock: the newest write that no input has followed
 
     # -- called by the core; nothing here waits
 
@@ -182,7 +181,7 @@ class PlainLink:
     async def _serve(self) -> bool:
         """Read until the peer ends the connection, and set `reason`. True: the peer is native."""
         try:
-            if self._provisional and await first(self._stream) == "native" and self._provisional:
+            if self._provisional and await peek_kind(self._stream) == "native" and self._provisional:
                 self._set_reason("native")
                 return True
             await self._read()
@@ -208,7 +207,7 @@ class PlainLink:
         self._eof = not chunk
         texts = self._decoder.receive(chunk)
         if not self._eof and not self._decoder.hung_up:
-            self._spoke_at = float("-inf")
+            self._unanswered_write_at = float("-inf")
         return texts
 
     async def _receive_chunk(self) -> bytes | None:
@@ -237,7 +236,7 @@ class PlainLink:
             await self._read_pacer.wait()
 
     def _close_reason(self) -> str:
-        return SENT_THEN_CLOSED if trio.current_time() - self._spoke_at <= HANG_UP_S else CLOSED
+        return SENT_THEN_CLOSED if trio.current_time() - self._unanswered_write_at <= HANG_UP_S else CLOSED
 
     # -- writing, in a task that exists only while messages wait
 
@@ -267,7 +266,7 @@ class PlainLink:
                 await self._write_some()
 
     async def _head_is_committed(self) -> bool:
-        """Wait for the commit of the oldest message. Drop it if that failed: the client was told."""
+        """Wait for the commit of the oldest message. Drop it if that failed: the client got an error."""
         try:
             await self._queue.head.wait()
         except ControlError:
@@ -276,7 +275,7 @@ class PlainLink:
         return True
 
     async def _write_some(self) -> None:
-        """Write one message, or, to a peer that speaks lines, all committed ones up to WRITE_BYTES."""
+        """Write one message; to a peer that sends lines, all committed ones up to WRITE_BYTES."""
         lines = self._speaks_lines()
         ends: list[int] = []
         data = bytearray()
@@ -296,13 +295,13 @@ class PlainLink:
         return encode_line(text, self._speaks_lines())
 
     async def _send(self, data: bytearray, ends: list[int]) -> None:
-        """Write all of it, and count each message when the socket accepts its last byte."""
-        taken = written = 0
-        while taken < len(data):
+        """Write all data; count each message when the socket has accepted its last byte. `ends`: offsets in `data`."""
+        accepted = written = 0
+        while accepted < len(data):
             with trio.fail_after(self._config.plain_stall):
-                taken += await self._sock.send(data[taken:])
-            self._spoke_at = trio.current_time()
-            done = [self._queue.pop() for end in ends[written:] if end <= taken]
+                accepted += await self._sock.send(data[accepted:])
+            self._unanswered_write_at = trio.current_time()
+            done = [self._queue.pop() for end in ends[written:] if end <= accepted]
             written += len(done)
             self.sent += len(done)
             self._peer.delivery.count_sent(len(done))

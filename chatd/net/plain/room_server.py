@@ -1,9 +1,9 @@
 """Links to room servers, on which this node is a plain client of another program: one of the two servers in
-docs/origins.md, or one that speaks like them.
+docs/origins.md, or one with the same dialect.
 
-A plain link (`link.py`) with the encoding of `wire/dialect_clients.py` and the manners that such a server expects: the
-name is sent at once and alone, every text is a write of its own, and the node says a farewell and waits for the server
-to close. `net/dialer.py` uses it for plain peers that have a dialect.
+A plain link (`link.py`) with the encoding of `wire/dialect_clients.py` and the behaviour that a server expects. The
+first write is the name alone, every text is a write of its own, and the last write is a farewell, after which the node
+waits for the server to close. `net/dialer.py` uses it for plain peers that have a dialect.
 """
 
 import socket
@@ -44,19 +44,19 @@ class RoomServerLink(PlainLink):
         address: str,
     ) -> None:
         super().__init__(stream, peer, chat, journal, config, direction="out", address=address)
-        # The texts of all members arrive on one link, often without newlines: a large amount is no reason to hang up.
+        # The texts of all members arrive on one link, often without newlines: many bytes are no reason to hang up.
         self._decoder = LineDecoder(config.plain_line_bytes, cut=True)
         self._quiet = QUIET_S[peer.dialect or NAME]
         self._client: DialectClient = AddressClient() if peer.dialect == ADDRESS else NameClient(peer.nick)
-        self._entered = not self._client.greeting
+        self._has_entered = not self._client.greeting
         self._welcomed = trio.Event()
         if peer.dialect == ADDRESS:
-            # After a bare FIN that server sends empty texts to all others for ever; after a reset it does not. With
+            # After a bare FIN that server sends empty texts to all others forever; after a reset it does not. With
             # SO_LINGER it gets a reset even if this process is killed. A server that closes first never sees it.
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
 
     def check(self, text: str) -> None:
-        """Raises TextRefused for a text that cannot be said there."""
+        """Raise TextRefused for a text that cannot be sent to that server."""
         self._client.check(text, self._config.plain_send_bytes)
 
     def _encode(self, text: str) -> bytes:
@@ -69,21 +69,21 @@ class RoomServerLink(PlainLink):
     # -- greeting
 
     def _has_work(self) -> bool:
-        return not self._entered or super()._has_work()
+        return not self._has_entered or super()._has_work()
 
     async def _write_all(self) -> None:
-        if not self._entered:
+        if not self._has_entered:
             await self._send_greeting()
         await super()._write_all()
 
     async def _send_greeting(self) -> None:
-        """Send our name; wait for the welcome, or WELCOME_S, before anything else is sent."""
+        """Send our name; wait for the welcome, at most WELCOME_S, before the first message."""
         with trio.fail_after(self._config.plain_stall):
             await self._write_command(self._client.greeting)
         with trio.move_on_after(WELCOME_S):
             await self._welcomed.wait()
         self._write_pacer.spend()
-        self._entered = True
+        self._has_entered = True
 
     def _deliver(self, texts: list[str]) -> None:
         if texts:
@@ -96,7 +96,7 @@ class RoomServerLink(PlainLink):
         """Send the farewell alone and wait for the server to close: it does not handle a FIN of ours."""
         try:
             with trio.move_on_after(DRAIN_S):
-                if self._entered and not self._eof:
+                if self._has_entered and not self._eof:
                     await self._write_pacer.wait(at_most_s=PAUSE_S)
                     await self._write_command(self._client.farewell)
                     await self._drain()

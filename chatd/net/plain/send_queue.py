@@ -1,4 +1,4 @@
-"""Messages that were handed over to a plain link and are not written yet.
+"""SendQueue: messages that a plain link has accepted and not written yet.
 
 Plain peers acknowledge nothing, so this queue exists only in memory and ends with the link. Knows no sockets. Owned by
 `net/plain/link.py`.
@@ -47,5 +47,5 @@ class SendQueue:
         return seq
 
     def count_unsent(self) -> int:
-        """Number of messages that are accepted and not written: without those of a failed commit."""
+        """Number of messages in the queue, without those of a failed commit."""
         return sum(1 for _, _, batch in self._messages if batch.error is None)

@@ -1,7 +1,7 @@
 """One client of a room port, from its first byte to the end of its connection.
 
-The trio side of `wire/dialects.py`: when to read, when a chunk is a line, which call a command becomes, and how to hang
-up. Owns the stream. `fanout.py` writes the messages of the room to the client; replies to the client's own commands are
+The trio side of `wire/dialects.py`: when to read, when a chunk is a line, how to execute a command, and how to hang up.
+Owns the stream. `fanout.py` writes the messages of the room to the client; replies to the client's own commands are
 written here. Run by `port.py`, under a supervisor.
 """
 
@@ -43,7 +43,7 @@ BURST_S: Final = 1.0  # this many seconds' worth of the receive rate at once
 FLOOD_BYTES: Final = 512  # this many bytes count as a message, even if they contain none
 LISTED: Final = 32  # this many nicks in a list count as a message
 LAST_WORDS_S: Final = 0.2  # to write the buffer after the client has left the room
-POLL_S, POLLS = 0.005, 40  # for the peer's kernel to confirm what was written
+POLL_S, POLLS = 0.005, 40  # for the client's kernel to confirm all written bytes
 DRAIN_S: Final = 1.0  # to read until EOF after our FIN
 KERNEL_BYTES: Final = 131072  # SO_SNDBUF; the kernel doubles it. The default would be up to 4 MiB
 LINGER_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: close with an RST
@@ -51,7 +51,7 @@ log = logging.getLogger("chatd.rooms")
 
 
 class RoomAccess(NamedTuple):
-    """What a client needs of the room and of the node."""
+    """The parts of the node that a client uses: its room and port, and what posts and delivers there."""
 
     room: HostedRoom
     dialect: str
@@ -66,7 +66,7 @@ class RoomClient:
     """One connection. `reason`: why it ended; None while it is open. `member`: None while it is not in the room.
 
     Resource handling: owns the stream once `run` is called, and closes it.
-    Error handling: whatever the client does ends in a `reason`, never in an exception.
+    Error handling: errors of the connection or of the client end in a `reason`, never in an exception.
     """
 
     def __init__(self, access: RoomAccess, stream: trio.SocketStream, address: str) -> None:
@@ -78,7 +78,7 @@ class RoomClient:
         self._access = access
         self._config = access.config
         self._sock = stream.socket
-        self._server = _server(access)
+        self._codec = _codec(access)
         self._reading = trio.CancelScope()
         self._name_deadline = trio.current_time() + access.config.handshake_timeout
         self._pacer = Pacer(1 / self._config.plain_rate, BURST_S)
@@ -86,7 +86,7 @@ class RoomClient:
     @property
     def ends_lines(self) -> bool | None:
         """Whether the client's own texts end with newlines; None: not known yet."""
-        return self._server.ends_lines
+        return self._codec.ends_lines
 
     def close(self, reason: str) -> None:
         """Disconnect the client after writing its buffer. The first reason is kept."""
@@ -147,11 +147,11 @@ class RoomClient:
             return
         end = None if chunk or chunk is None else CLOSED
         try:
-            commands = self._server.flush() if chunk is None else self._server.receive(chunk)
+            commands = self._codec.flush() if chunk is None else self._codec.receive(chunk)
         except dialects.TooLong as error:
             commands, end = error.commands, LINE_TOO_LONG
         self._pacer.spend(max(0, len(chunk or b"") / FLOOD_BYTES - len(commands)))
-        self.writer.set_paced(self.dialect == dialects.ADDRESS and self._server.ends_lines is False)
+        self.writer.set_paced(self.dialect == dialects.ADDRESS and self._codec.ends_lines is False)
         await self._execute_all(commands)
         if end is not None:
             self.close(end)
@@ -161,7 +161,7 @@ class RoomClient:
         if self.member is None:
             with trio.fail_at(self._name_deadline):
                 return await self._sock.recv(RECV_BYTES)
-        if not self._server.pending:
+        if not self._codec.pending:
             # No deadline: a member may stay silent. The kernel's keepalive detects that it is gone.
             return await self._sock.recv(RECV_BYTES)
         with trio.move_on_after(self._config.plain_quiet):
@@ -176,7 +176,7 @@ class RoomClient:
     # -- commands
 
     async def _execute_all(self, commands: list[Command]) -> None:
-        """Execute commands in order; append consecutive texts to all together. Raises ControlError: not admitted."""
+        """Execute commands in order; append consecutive public texts together. Raises ControlError: not admitted."""
         texts: list[str] = []
         for command in commands:
             if isinstance(command, Speak) and command.to is None:
@@ -208,7 +208,7 @@ class RoomClient:
                 self.close(LEFT)
 
     def _enter(self, name: str | None) -> None:
-        """Enter the room. The welcome is the first thing that the client gets. Raises ControlError."""
+        """Enter the room. The welcome is the first text that the client receives. Raises ControlError."""
         access = self._access
         self.member, why = access.hosted_rooms.enter_plain(access.room, name, self.address, self.close)
         if name is not None:
@@ -234,7 +234,7 @@ class RoomClient:
     def _reply(self, text: str) -> None:
         """Write a reply. Clients of dialect `address` expect none."""
         if self.dialect == dialects.NAME:
-            self.writer.write(dialects.reply(text, ends_lines=self._server.ends_lines))
+            self.writer.write(dialects.reply(text, ends_lines=self._codec.ends_lines))
 
     # -- the end
 
@@ -265,19 +265,19 @@ class RoomClient:
             return
 
     async def _wait_acknowledged(self) -> None:
-        """Wait until the peer's kernel has everything that was written: an RST discards the rest."""
+        """Wait until the client's kernel has confirmed all written bytes: an RST discards the others."""
         for _ in range(POLLS):
             if not _unconfirmed_bytes(self._sock.fileno()):
                 return
             await trio.sleep(POLL_S)
 
 
-def _server(access: RoomAccess) -> Server:
+def _codec(access: RoomAccess) -> Server:
     line_bytes = access.config.plain_line_bytes
     return AddressServer(line_bytes) if access.dialect == dialects.ADDRESS else NameServer(line_bytes)
 
 
 def _unconfirmed_bytes(descriptor: int) -> int:
-    """Bytes that the peer's kernel has not confirmed."""
+    """Number of written bytes that the client's kernel has not confirmed."""
     (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
     return int(count)

@@ -1,9 +1,9 @@
 """Fan-out of one room's messages to all plain clients in it.
 
-A reader of the room's stream near its tail: it renders the messages of a commit once per dialect and writes the same
-bytes to every client. Clients get bytes of their own only if they spoke, got a private message or have just joined.
-A client that does not read fills its `writer.py`, not this task. Knows no sockets and no commands. Used by `client.py`
-and `port.py`.
+Reads the newest events of the room's stream, renders the messages of a commit once per dialect, and writes the same
+bytes to every client. A client gets different bytes only if it sent one of the messages, gets a private one, or has
+just joined. A client that does not read delays only its own writer (`writer.py`). Knows no sockets and no commands.
+Used by `client.py` and `port.py`.
 """
 
 from typing import Final, Protocol, cast
@@ -99,7 +99,7 @@ class Fanout:
     async def _write_next(self) -> bool:
         """Write the next entries to all recipients. True: more are left than fit into one turn."""
         entries, through = await self._journal.read(self._cursor, self._room.stream_id, ROWS)
-        count = _fitting(entries)
+        count = _count_fitting(entries)
         rows = [(entry.seq, cast(Message, entry.event)) for entry in entries[:count] if entry.type == "message"]
         self._cursor = through if count == len(entries) else entries[count - 1].seq
         for dialect, recipients in self._recipients.items():
@@ -113,7 +113,7 @@ class Fanout:
             if number % STRIDE == STRIDE - 1:
                 await trio.lowlevel.checkpoint()
             data = rendering.bytes_for(recipient, member) if recipient in recipients else b""
-            if data:  # otherwise it is gone, or nothing is for it
+            if data:  # empty: the client has left, or no message is for it
                 recipient.writer.write(data)
 
 
@@ -142,20 +142,20 @@ class _Rendering:
         )
 
     def bytes_for(self, recipient: Recipient, member: Member) -> bytes:
-        """Bytes for one recipient: since its join, texts of others to all, and private ones to it."""
+        """Bytes for one recipient: since its join, public texts of the others, and private texts to it."""
         if member.since >= self._first or member.fold in self._addressed:
-            return self._selected(recipient, member)
+            return self._own_bytes(recipient, member)
         spans = self._spans.get(member.nick)
-        return self._shared if spans is None else self._without(spans)
+        return self._shared if spans is None else self._shared_without(spans)
 
-    def _without(self, spans: list[tuple[int, int]]) -> bytes:
+    def _shared_without(self, spans: list[tuple[int, int]]) -> bytes:
         shared, kept, position = memoryview(self._shared), [], 0
         for start, end in spans:
             kept.append(shared[position:start])
             position = end
         return b"".join([*kept, shared[position:]])
 
-    def _selected(self, recipient: Recipient, member: Member) -> bytes:
+    def _own_bytes(self, recipient: Recipient, member: Member) -> bytes:
         # A program that sends its name without a newline expects a private message in a read of its own.
         without_newline = recipient.dialect == NAME and recipient.ends_lines is False
         pieces = []
@@ -167,7 +167,7 @@ class _Rendering:
         return b"".join(pieces)
 
 
-def _fitting(entries: list[Entry]) -> int:
+def _count_fitting(entries: list[Entry]) -> int:
     """Number of entries that fit into one turn."""
     size = 0
     for number, entry in enumerate(entries):

@@ -1,9 +1,9 @@
 """Room ports: the listeners through which plain clients enter hosted rooms.
 
-Each port leads into one room and speaks one dialect; several may lead into the same room. Accepted connections are
-limited and become a `RoomClient` in the nursery of the links, so that they outlive the listeners and can be told that
-the node stops. A client that has not sent its name is not a member and blocks no other one; if the room is full, the
-oldest of these is disconnected. Run by `daemon.py`.
+Each port belongs to one room and has one dialect; several ports may belong to the same room. Accepted connections are
+limited and become a `RoomClient` in the nursery of the links, so that they outlive the listeners when the node stops. A
+client that has not sent its name is not a member yet: if the room is full, the oldest of these is disconnected. Run by
+`daemon.py`.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from chatd.net.roomport.fanout import Fanout
 from chatd.rooms.hosted import HostedRooms
 from chatd.rooms.posting import RoomPosting
 from chatd.rooms.room import HostedRoom
-from chatd.runtime import Runtime, prepare
+from chatd.runtime import Runtime, enable_keepalive
 
 GOODBYE_S = 0.5  # for all clients together, when the node stops
 log = logging.getLogger("chatd.rooms")
@@ -102,7 +102,7 @@ class RoomPorts:
             self.close()
 
     def _host(self, port: RoomPort) -> HostedRoom | None:
-        """Open the room that the port leads into, without joining it. None: that failed and was logged."""
+        """Host the room of the port, without joining it. None: that failed and was logged."""
         try:
             room, _ = self._hosted_rooms.host(port.room)
         except ControlError as error:
@@ -133,12 +133,12 @@ class RoomPorts:
     async def _admit(self, port: RoomPort, stream: trio.SocketStream) -> None:
         try:
             host, number = stream.socket.getpeername()[:2]
-            prepare(stream)
+            enable_keepalive(stream)
         except OSError:
             return  # already closed
         if self._stopping:
             return
-        if not self._make_place(port) or not self._sources.enter(host, trio.current_time()):
+        if not self._make_capacity(port) or not self._sources.enter(host, trio.current_time()):
             self._sources.log_refusal(host)
             await self._refuse(stream)
             return
@@ -147,8 +147,8 @@ class RoomPorts:
         finally:
             self._sources.leave(host)
 
-    def _make_place(self, port: RoomPort) -> bool:
-        """Whether there is capacity. If not, disconnect the oldest client without a name to make some."""
+    def _make_capacity(self, port: RoomPort) -> bool:
+        """Whether there is capacity for a client; if not, make some by closing the oldest client without a name."""
         clients = self._clients[port.room]
         if len(clients) < self._config.room_members:
             return True
@@ -186,7 +186,7 @@ class RoomPorts:
                 client.close(SHUTDOWN)
 
     async def wait_closed(self) -> None:
-        """Wait until all clients are gone, at most GOODBYE_S."""
+        """Wait until all clients have left, at most GOODBYE_S."""
         with trio.move_on_after(GOODBYE_S):
             while any(self._clients.values()):
                 self._client_left = trio.Event()

@@ -1,8 +1,8 @@
 """Buffered writing to one plain client of a room port.
 
-What the socket accepts is written at once, in the task of the caller. The rest is buffered within limits and written by
-a task that exists only while something is buffered. So a client that does not read costs the others nothing, and is
-disconnected in the end. Knows bytes and newlines, no rooms. Used by `client.py` and `fanout.py`.
+As many bytes as the socket accepts are written at once, in the task of the caller. The rest is buffered within limits
+and written by a task that exists only while the buffer is not empty. So a client that does not read costs the others
+nothing, and is disconnected in the end. Knows bytes and newlines, no rooms. Used by `client.py` and `fanout.py`.
 """
 
 import os
@@ -28,7 +28,7 @@ class ClientWriter:
     """Writes to one client, in order.
 
     Resource handling: does not own the descriptor; the task runs in `nursery` and ends when the buffer is empty.
-    Error handling: `cut` is called, possibly more than once, with the reason that nothing more can be written.
+    Error handling: `on_failure` is called, possibly more than once, with the reason why nothing more can be written.
     """
 
     __slots__ = (
@@ -44,12 +44,12 @@ class ClientWriter:
         "buffered",
     )
 
-    def __init__(self, fd: int, config: Config, nursery: trio.Nursery, cut: Callable[[str], None]) -> None:
+    def __init__(self, fd: int, config: Config, nursery: trio.Nursery, on_failure: Callable[[str], None]) -> None:
         self.buffered = 0  # in bytes
         self._fd = fd
         self._config = config
         self._nursery = nursery
-        self._on_failure = cut
+        self._on_failure = on_failure
         self._open = True
         self._paced = False
         self._ready: deque[Piece] = deque()  # written as soon as the socket accepts it
@@ -62,17 +62,17 @@ class ClientWriter:
             self._buffer(data)
             return
         try:
-            taken = os.write(self._fd, data) if self._open else len(data)
+            written = os.write(self._fd, data) if self._open else len(data)
         except BlockingIOError:
-            taken = 0
+            written = 0
         except OSError as error:
             self._fail(broken(error))
             return
-        if taken < len(data):
-            self._buffer(memoryview(data)[taken:] if taken else data)
+        if written < len(data):
+            self._buffer(memoryview(data)[written:] if written else data)
 
     def set_paced(self, paced: bool) -> None:
-        """Switch pacing. A paced client knows no lines: one read is one text, `plain_pace` apart, without a newline."""
+        """Switch pacing. For a paced client one read is one text: writes are `plain_pace` apart, without a newline."""
         self._paced = paced
         if not paced:
             self._ready += self._lines
@@ -126,22 +126,22 @@ class ClientWriter:
     def _flush(self) -> None:
         """Write as much as the socket accepts."""
         try:
-            taken = os.writev(self._fd, list(islice(self._ready, PIECES)))
+            written = os.writev(self._fd, list(islice(self._ready, PIECES)))
         except BlockingIOError:
             return
-        self.buffered -= taken
-        while taken:
+        self.buffered -= written
+        while written:
             piece = self._ready[0]
-            if taken < len(piece):
-                self._ready[0] = memoryview(piece)[taken:]
+            if written < len(piece):
+                self._ready[0] = memoryview(piece)[written:]
                 return
-            taken -= len(piece)
+            written -= len(piece)
             self._ready.popleft()
 
     async def _release_lines(self) -> None:
-        """Move the lines for a paced client's next read to `_ready`, when they are due.
+        """Move the lines for the next read of a paced client to `_ready`, when they are due.
 
-        These are at most READ_BYTES, or more if the buffer would otherwise grow too long.
+        At most READ_BYTES, or an eighth of the buffer if that is more, so that a long buffer does not take forever.
         """
         await self._pacer.wait()
         self._pacer.spend()
@@ -157,6 +157,6 @@ class ClientWriter:
 
 
 def _end_of_lines(data: bytes, most: int) -> int:
-    """End of the last line within the first `most` bytes; the first line if none ends there."""
+    """End of the last line within the first `most` bytes; end of the first line if none ends there."""
     end = data.rfind(b"\n", 0, most + 1)
     return (end if end >= 0 else data.find(b"\n")) + 1

@@ -1,7 +1,7 @@
-"""The network as one of our explorations has found it so far.
+"""NetworkGraph: the network as one of our explorations has discovered it so far.
 
-Everything in it is reported by other nodes. A direct neighbour is believed only over the link with it; any other node
-only over the link by which its first report came. Size is bounded. A link is only an opaque key here; knows no time.
+Built from the reports of other nodes. A report about a direct neighbour counts only over the link with it, one about
+another node only over the link of its first report. Size is bounded. A link is only an opaque key here. Knows no clock.
 Called by `net/topology/explorer.py`.
 """
 
@@ -18,7 +18,7 @@ Namer = Callable[[Mapping[str, str]], Mapping[str, str]]  # node id -> claimed n
 
 
 class _Report:
-    """What a node has reported about itself."""
+    """The report of one node about itself, in pages."""
 
     __slots__ = ("link", "links", "name", "plain", "private", "whole")
 
@@ -28,21 +28,21 @@ class _Report:
         self.private = frame.private
         self.plain = None if frame.private else frame.plain
         self.links: dict[str, TopologyLink] = {}
-        self.whole = False
+        self.whole = False  # its last page has arrived
 
 
 class NetworkGraph:
-    """Reports of one exploration; `node` is the asker's id."""
+    """Reports of one exploration by this node, `node`."""
 
     def __init__(self, node: str) -> None:
         self._node = node
         self._reports: dict[str, _Report] = {}
         self._neighbours: dict[str, object] = {}  # node id -> its link, for nodes that were asked directly
         self._links = 0
-        self._cut = False  # a limit was reached
+        self._is_truncated = False  # a limit was reached
 
     def expect(self, node: str, link: object) -> None:
-        """The node is asked directly over that link; reports about it over other links are ignored."""
+        """Record that the node is asked directly over that link: reports about it over other links are ignored."""
         self._neighbours[node] = link
 
     def add(self, frame: FoundFrame, link: object) -> None:
@@ -52,7 +52,7 @@ class NetworkGraph:
         report = self._reports.get(frame.node)
         if report is None and frame.node != self._node:
             if len(self._reports) >= NODES_MOST:
-                self._cut = True
+                self._is_truncated = True
                 return
             report = self._reports[frame.node] = _Report(frame, link)
         if report is None or report.link is not link or report.whole:
@@ -66,33 +66,33 @@ class NetworkGraph:
             if node == frame.node or node in report.links:
                 continue
             if self._links >= LINKS_MOST:
-                self._cut = True
+                self._is_truncated = True
                 return
             self._links += 1
             report.links[node] = TopologyLink(node, name, state, rtt_ms)
 
-    def topology(self, here: TopologyNode, hops: int, elapsed: float, namer: Namer) -> Topology:
-        """The network so far. `here` is this node, `hops` the limit, `elapsed` seconds."""
-        said = {here.node: {link.node: link for link in here.links}}
-        said |= {node: report.links for node, report in self._reports.items()}
-        distances = _distances(here.node, said)
-        claims = self._claims(here, said, distances)
+    def topology(self, own: TopologyNode, hops: int, elapsed: float, namer: Namer) -> Topology:
+        """The network so far. `own` is this node, `hops` the limit, `elapsed` seconds."""
+        reported = {own.node: {link.node: link for link in own.links}}
+        reported |= {node: report.links for node, report in self._reports.items()}
+        distances = _distances(own.node, reported)
+        claims = self._claimed_names(own, reported, distances)
         names = namer(claims)
-        nodes = [here, *(self._node_of(node, report, distances) for node, report in self._reports.items())]
+        nodes = [own, *(self._node_of(node, report, distances) for node, report in self._reports.items())]
         nodes += self._unreported(claims, distances, hops)
-        nodes = [_named(node, names) for node in nodes]
-        nodes.sort(key=lambda node: _order(node, here.node))
-        whole = not self._cut and all(report.whole for report in self._reports.values())
-        complete = whole and not any(node.status == "silent" for node in nodes)
+        nodes = [_with_shown_names(node, names) for node in nodes]
+        nodes.sort(key=lambda node: _sort_key(node, own.node))
+        all_reported = not self._is_truncated and all(report.whole for report in self._reports.values())
+        complete = all_reported and not any(node.status == "silent" for node in nodes)
         return Topology(nodes, complete, round(elapsed * 1000, 3))
 
-    def _claims(
-        self, here: TopologyNode, said: Mapping[str, Mapping[str, TopologyLink]], distances: Mapping[str, int]
+    def _claimed_names(
+        self, own: TopologyNode, reported: Mapping[str, Mapping[str, TopologyLink]], distances: Mapping[str, int]
     ) -> dict[str, str]:
-        """Claimed name of each node: its own claim, else that of the neighbour nearest to us."""
-        claims = {here.node: here.name} | {node: report.name for node, report in self._reports.items()}
-        for node in sorted(said, key=lambda node: (distances.get(node, NODES_MOST), node)):
-            for link in said[node].values():
+        """Claimed name of each node: from its own report, else from the reporting node that is nearest to us."""
+        claims = {own.node: own.name} | {node: report.name for node, report in self._reports.items()}
+        for node in sorted(reported, key=lambda node: (distances.get(node, NODES_MOST), node)):
+            for link in reported[node].values():
                 if len(claims) < NODES_MOST:
                     claims.setdefault(link.node, link.name)
         return claims
@@ -110,7 +110,7 @@ class NetworkGraph:
                 yield TopologyNode(node, name, status, distance, None, [])
 
 
-def _named(node: TopologyNode, names: Mapping[str, str]) -> TopologyNode:
+def _with_shown_names(node: TopologyNode, names: Mapping[str, str]) -> TopologyNode:
     """The node with the names shown here, links sorted by name."""
     links = [
         TopologyLink(link.node, names.get(link.node, link.node[:UNMET_ID]), link.state, link.rtt_ms)
@@ -120,23 +120,23 @@ def _named(node: TopologyNode, names: Mapping[str, str]) -> TopologyNode:
     return TopologyNode(node.node, names[node.node], node.status, node.hops, node.plain, links)
 
 
-def _distances(start: str, said: Mapping[str, Mapping[str, TopologyLink]]) -> dict[str, int]:
+def _distances(start: str, reported: Mapping[str, Mapping[str, TopologyLink]]) -> dict[str, int]:
     """Hops from `start` to each node over links that one end reports as up."""
     edges: dict[str, set[str]] = {}
-    for node, links in said.items():
+    for node, links in reported.items():
         for link in links.values():
             if link.state == "up":
                 edges.setdefault(node, set()).add(link.node)
                 edges.setdefault(link.node, set()).add(node)
-    found, newest = {start: 0}, [start]
-    while newest:
-        reached = {near for node in newest for near in edges.get(node, ()) if near not in found}
-        found.update(dict.fromkeys(reached, found[newest[0]] + 1))
-        newest = list(reached)
-    return found
+    distances, frontier = {start: 0}, [start]
+    while frontier:
+        reached = {neighbour for node in frontier for neighbour in edges.get(node, ()) if neighbour not in distances}
+        distances.update(dict.fromkeys(reached, distances[frontier[0]] + 1))
+        frontier = list(reached)
+    return distances
 
 
-def _order(node: TopologyNode, first: str) -> tuple[int, str, str]:
+def _sort_key(node: TopologyNode, asker: str) -> tuple[int, str, str]:
     """Sort key: the asker, then by hops and name; nodes without a known route last."""
     hops = NODES_MOST if node.hops is None else node.hops
-    return -1 if node.node == first else hops, node.name, node.node
+    return -1 if node.node == asker else hops, node.name, node.node

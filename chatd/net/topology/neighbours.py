@@ -1,8 +1,8 @@
-"""Neighbours: the links of this node and their round trips, as reported to explorations.
+"""Neighbours: the links of this node to other nodes and their round trips, as reported to explorations.
 
-Round trips are measured on demand; explorations within FRESH_S share a measurement. An exploration is a burst of small
-frames that slows everything down, so the minimum of the last KEPT_S counts; on a link with faults the current value
-counts. Sends only Pings. Called by `net/topology/explorer.py`.
+Round trips are measured on demand; explorations within FRESH_S share a measurement. The result is the minimum of the
+last KEPT_S, because the small frames of the exploration itself delay the Pongs; on a link with faults it is the current
+value. Sends only Pings. Called by `net/topology/explorer.py`.
 """
 
 from typing import Final, Protocol, cast
@@ -17,7 +17,7 @@ from chatd.peers.registry import Registry
 from chatd.wire.frames import Explore, Explored, FoundFrame
 from chatd.wire.query_frames import NEIGHBOURS_MOST
 
-LINKS_MOST: Final = 4096  # that one node reports
+LINKS_MOST: Final = 4096  # in the report of this node
 FRESH_S: Final = 1.0  # a measurement is reused for so long
 KEPT_S: Final = 30.0  # a minimum counts for so long
 MEASURE_S: Final = 1.0  # longest wait for one round trip
@@ -26,7 +26,7 @@ STATES: Final = {"up": 0, "dialing": 1, "pending": 2, "down": 3}
 
 
 class FrameSink(Protocol):
-    """Where an explorer sends frames."""
+    """The queue for frames of a link, as an explorer uses it."""
 
     def send(self, frame: Explore | FoundFrame | Explored) -> bool:
         """Queue a frame for the next write; False if the queue is full."""
@@ -46,7 +46,7 @@ class MeasurableLink(NativeLink, Protocol):
 
 
 class _Probe:
-    """One Ping on an open link, with the minimum of earlier ones."""
+    """One Ping on an open link, with the minimum of earlier round trips."""
 
     __slots__ = ("_at", "_faults", "_least", "_link", "_ping", "_since")
 
@@ -62,7 +62,7 @@ class _Probe:
         self._ping = link.ping()
 
     def measures(self, link: PeerLink | None) -> bool:
-        """Whether it measured that link, and with its present faults."""
+        """Whether it measured that link, with its current faults."""
         return self._link is link and self._faults == self._link.peer.faults
 
     @property
@@ -70,7 +70,7 @@ class _Probe:
         """Whether the measurement can be reused."""
         return trio.current_time() - self._at < FRESH_S
 
-    async def measured(self, until: float) -> None:
+    async def wait_answered(self, until: float) -> None:
         """Wait for the Pong."""
         with trio.move_on_at(min(until, self._at + MEASURE_S)):
             await self._ping.answered.wait()
@@ -85,7 +85,7 @@ class _Probe:
 
 
 class Neighbours:
-    """The neighbours of one node, with their probes."""
+    """The neighbours of this node, with the newest probe of each."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -106,18 +106,18 @@ class Neighbours:
         until = trio.current_time() + patience
         before, self._probes = self._probes, {}
         for link in self.open_links():
-            known = before.get(link.peer)
-            if known is None or not known.fresh or not known.measures(link):
-                known = _Probe(link, known)
-            self._probes[link.peer] = known
+            probe = before.get(link.peer)
+            if probe is None or not probe.fresh or not probe.measures(link):
+                probe = _Probe(link, probe)
+            self._probes[link.peer] = probe
         for probe in list(self._probes.values()):
-            await probe.measured(until)
+            await probe.wait_answered(until)
 
     def records(self) -> list[TopologyLink]:
         """Links to native peers; those that are up come first."""
-        near = sorted((peer for peer in self._registry if _is_near(peer)), key=_order)
+        peers = sorted((peer for peer in self._registry if _is_near(peer)), key=_sort_key)
         return [
-            TopologyLink(peer.node or "", peer.name, peer.state, self._round_trip(peer)) for peer in near[:LINKS_MOST]
+            TopologyLink(peer.node or "", peer.name, peer.state, self._round_trip(peer)) for peer in peers[:LINKS_MOST]
         ]
 
     def _round_trip(self, peer: Peer) -> float | None:
@@ -128,7 +128,7 @@ class Neighbours:
         return peer.rtt_ms if peer.is_up else None
 
     def pages(self, token: int, node: str, name: str) -> list[FoundFrame]:
-        """The records as frames of this node."""
+        """The records as frames: the report of this node."""
         links = [(link.node, link.name, link.state, link.rtt_ms) for link in self.records()]
         starts = range(0, len(links) or 1, NEIGHBOURS_MOST)
         return [
@@ -146,7 +146,7 @@ class Neighbours:
 
 
 def _is_near(peer: Peer) -> bool:
-    """Whether the node is connected, persistent or was lost in this run, and neither terminated nor denied."""
+    """Whether a node is listed: connected, persistent or disconnected in this run, not terminated or denied."""
     if peer.kind != "native" or peer.node is None:
         return False
     if peer.state != "down" or peer.persistent_addresses:
@@ -154,5 +154,5 @@ def _is_near(peer: Peer) -> bool:
     return peer.opening is not None and not peer.terminated and peer.reason not in ENDED
 
 
-def _order(peer: Peer) -> tuple[int, str, str]:
+def _sort_key(peer: Peer) -> tuple[int, str, str]:
     return STATES[peer.state], peer.name, peer.node or ""

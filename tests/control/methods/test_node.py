@@ -69,7 +69,7 @@ async def test_a_closed_port_is_a_problem(stand: Stand, client: Client) -> None:
 async def test_being_out_of_descriptors_is_a_problem_while_it_lasts_and_a_few_seconds_more(
     stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand.runtime.descriptors.ran_out(OSError(errno.EMFILE, "Too many open files"))
+    stand.runtime.descriptors.record_failure(OSError(errno.EMFILE, "Too many open files"))
     found = await client.ask("health")
     assert found["healthy"] is False
     assert "out of file descriptors" in found["problems"][0]

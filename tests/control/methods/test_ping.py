@@ -23,11 +23,11 @@ class PingLink(NativeLink):
 
     def ping(self) -> PendingPing:
         self.asked.set()
-        return self.pings.ask()
+        return self.pings.queue()
 
     def answer(self, theirs: float = 0.0) -> None:
         for token in self.pings.take_due():
-            self.pings.answered(token, theirs)
+            self.pings.record_pong(token, theirs)
 
 
 @pytest.fixture

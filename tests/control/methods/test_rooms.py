@@ -30,7 +30,7 @@ async def test_a_host_that_may_be_this_node_or_a_peer_is_asked_for(stand: Stand,
     await client.ask("room.host", room="lobby")
     spec = f"lobby@{NODE_ID[:4]}"
     assert [user["nick"] for user in (await client.ask("room.users", room=spec))["users"]] == ["alice"]
-    stand.registry.set_known(stand.registry.native(NODE_ID[:4] + "d" * 48, "dora", "x:1"))
+    stand.registry.remembered.set_known(stand.registry.native(NODE_ID[:4] + "d" * 48, "dora", "x:1"))
     for method in ("room.users", "room.join"):
         assert (await refused(client, method, room=spec)).kind == "ambiguous_peer"
     assert (await client.ask("room.users", room=f"lobby@{NODE_ID}"))["users"]

@@ -22,8 +22,8 @@ async def refused(client: Client, method: str, **params: Any) -> Refused:
 
 async def hear(stand: Stand, peer: Peer, seq: int, text: str, re: str | None = None, epoch: str = "aaaaaaaa") -> str:
     """Commit a message of a native peer; returns its id here."""
-    claims = await look_up(stand.journal, peer, [re] if re else [])
-    batch = stand.chat.inbox.receive(peer, peer.links[0], [Text(epoch, seq, text, re)], claims)
+    references = await look_up(stand.journal, peer, [re] if re else [])
+    batch = stand.chat.inbox.receive(peer, peer.links[0], [Text(epoch, seq, text, re)], references)
     assert batch is not None
     await batch.wait()
     return stand.journal.position(stand.journal.committed)

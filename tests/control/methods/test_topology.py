@@ -55,7 +55,7 @@ async def test_an_end_that_may_be_this_node_or_a_peer_is_asked_for(
 ) -> None:
     links = f"{NODE_ID[:4]}-bob"
     assert await client.ask("wait", for_="topo", links=links, timeout=5) == {"peers": []}
-    stand.registry.set_known(stand.registry.native(NODE_ID[:4] + "d" * 48, "dora", "x:1"))
+    stand.registry.remembered.set_known(stand.registry.native(NODE_ID[:4] + "d" * 48, "dora", "x:1"))
     for text in (links, f"!{links}"):
         with pytest.raises(Refused) as caught:
             await client.ask("wait", for_="topo", links=text, timeout=5)

@@ -63,7 +63,7 @@ async def test_too_late_is_a_timeout(stand: Stand, client: Client) -> None:
 
 async def test_an_ambiguous_peer_is_not_waited_for(stand: Stand, client: Client) -> None:
     for peer in (stand.bob, stand.registry.native("bbbb" + "c" * 48, "bert", "x:1")):
-        stand.registry.set_known(peer)
+        stand.registry.remembered.set_known(peer)
     with pytest.raises(Refused) as caught:
         await client.ask("wait", for_="peer", peer="bbbb")
     assert caught.value.kind == "ambiguous_peer"

@@ -131,7 +131,7 @@ async def test_one_that_was_healed_stays_so_when_it_comes_again() -> None:
 async def test_configured_faults_are_of_a_name_a_node_or_an_address(key: str) -> None:
     async with standing(link_faults=[f"{key} delay=200ms in.loss=5%"]) as node:
         bob = native(node)
-        node.registry.set_known(bob)
+        node.registry.remembered.set_known(bob)
         node.faults.attach(node.faults.wrap(connection()), bob)
         assert bob.faults == LinkFaults(Impairment(delay=0.2), Impairment(delay=0.2, loss=0.05))
 
@@ -240,7 +240,7 @@ async def test_those_who_came_under_faults_of_everybody_are_well_when_these_end(
 async def test_a_dial_gets_through_only_when_nothing_is_cut(autojump_clock: trio.testing.MockClock) -> None:
     async with standing(link_faults=["bob:7420 cut"]) as node:
         bob = native(node)
-        node.registry.set_known(bob)
+        node.registry.remembered.set_known(bob)
         start = trio.current_time()
         with trio.move_on_after(7) as scope:
             await node.faults.wait_passable(bob)

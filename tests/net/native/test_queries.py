@@ -11,7 +11,7 @@ from chatd.api.errors import ControlError
 from chatd.api.params import Filter
 from chatd.journal.epochs import GlobalId, split_position
 from chatd.net.native.link import NativeLink
-from chatd.net.native.queries import ANSWERING_MOST, ASKED_MOST, TOLD_MOST, WAITING_MOST, Queries
+from chatd.net.native.queries import ANSWERING_MOST, QUESTIONS_MOST, QUEUED_MOST, WAITING_MOST, Queries
 from chatd.node import Node
 from chatd.query.tally import SPAN
 from chatd.query.trace import Moment
@@ -265,19 +265,19 @@ async def test_who_gives_up_leaves_nothing_open() -> None:
             await link.queries.inquire(FIRST)
         question = await peer.until(Inquire)
         await peer.send(TracedFrame(question.token, True, []), PingFrame(1))
-        await wait_until(lambda: not link.queries._asked)
+        await wait_until(lambda: not link.queries._questions)
         while (await peer.until(PongFrame)).token != 1:
             continue
 
 
 async def test_only_so_many_questions_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
     async with linking() as node, asked_by(node) as (_, link), trio.open_nursery() as nursery:
-        for _ in range(ASKED_MOST):
+        for _ in range(QUESTIONS_MOST):
             nursery.start_soon(link.queries.inquire, FIRST)
-        await wait_until(lambda: len(link.queries._asked) == ASKED_MOST)
+        await wait_until(lambda: len(link.queries._questions) == QUESTIONS_MOST)
         assert await refused(lambda: link.queries.inquire(FIRST)) == "rate_limited"
         nursery.cancel_scope.cancel()
-    assert not link.queries._asked
+    assert not link.queries._questions
 
 
 # -- what is told
@@ -300,12 +300,12 @@ async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None
     async with linking() as node:
         woken: list[int] = []
         queries = queries_of(node, lambda: woken.append(1))
-        assert all(queries.send(Explored(number)) for number in range(TOLD_MOST))
-        assert not queries.send(Explored(TOLD_MOST))
-        assert queries.take_frames() == [Explored(number) for number in range(TOLD_MOST)]
+        assert all(queries.send(Explored(number)) for number in range(QUEUED_MOST))
+        assert not queries.send(Explored(QUEUED_MOST))
+        assert queries.take_frames() == [Explored(number) for number in range(QUEUED_MOST)]
         assert queries.take_frames() == []
         assert queries.send(Explored(0))
-        assert len(woken) == TOLD_MOST + 1
+        assert len(woken) == QUEUED_MOST + 1
 
 
 async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
@@ -315,7 +315,7 @@ async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
         told = 0
         while queries.send(page):
             told += 1
-        assert told == TOLD_MOST // 256
+        assert told == QUEUED_MOST // 256
         assert queries.take_frames() == [page] * told
         assert queries.send(page)
 

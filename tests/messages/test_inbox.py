@@ -49,7 +49,7 @@ async def test_an_answer_names_what_it_answers_by_the_key_that_signed_for_it(tmp
     async with standing(tmp_path, us="z" * 52) as core:
         bob, link = core.up()
         texts = [Text(OLD, 1, "that", asked.id), Text(OLD, 2, "and what?", "cccccccc:9")]
-        core.chat.inbox.receive(bob, link, texts, await core.claims(bob, asked.id, "cccccccc:9"))
+        core.chat.inbox.receive(bob, link, texts, await core.references(bob, asked.id, "cccccccc:9"))
         await core.commit()
         answers = [entry.event for entry in (await core.journal.page(0)).entries if entry.direction == "in"]
         named = [(event.re, event.re_global_id) for event in answers if isinstance(event, Message)]

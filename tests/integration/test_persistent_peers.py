@@ -23,7 +23,7 @@ async def end(node: LiveNode, how: str) -> None:
     await (node.kill if how == "kill" else node.stop)()
 
 
-def wishes(node: LiveNode) -> list[tuple[str, str]]:
+def persistent_rows(node: LiveNode) -> list[tuple[str, str]]:
     """(kind, address) of what is on disk, while the node runs."""
     query = node.node.journal.store.query
     return [(kind, address) for kind, address in query("SELECT kind, address FROM wishes ORDER BY address")]
@@ -132,7 +132,7 @@ async def test_a_kept_plain_address_holds_over_a_restart_with_its_slot(network: 
         await a.ask("terminate", peer=again["slot"])
         await stream.aclose()
         await a.restart()
-        assert wishes(a) == []
+        assert persistent_rows(a) == []
         assert await a.peers() == []
 
 
@@ -157,7 +157,7 @@ async def test_a_terminated_peer_stays_away_after_a_restart_of_both(two_nodes: T
         await node.start()
     bob = await a.peer("bob")
     assert (bob["state"], bob["reason"], bob["desired"]) == ("down", "terminated", False)
-    assert wishes(a) == wishes(b) == []
+    assert persistent_rows(a) == persistent_rows(b) == []
     with pytest.raises(Refused, match="was terminated") as refused:
         await a.send("bob", "hi")
     assert refused.value.kind == "peer_offline"
@@ -173,7 +173,7 @@ async def test_the_wish_of_the_other_side_ends_for_good_too(two_nodes: TwoNodes)
     await a.wait_state("bob", "down", reason="terminated by peer")
     await a.kill()
     await a.start()
-    assert wishes(a) == []
+    assert persistent_rows(a) == []
     assert not (await a.peer("bob"))["desired"]
 
 
@@ -188,7 +188,7 @@ async def test_a_wish_that_missed_the_terminate_ends_when_it_is_told(two_nodes: 
     ended = await a.wait_state("bob", "down")
     assert not ended["desired"]
     await a.node.journal.settled()
-    assert wishes(a) == []
+    assert persistent_rows(a) == []
 
 
 async def test_a_terminate_of_a_configured_peer_holds_over_restarts_until_a_connect(network: Network) -> None:
@@ -196,7 +196,7 @@ async def test_a_terminate_of_a_configured_peer_holds_over_restarts_until_a_conn
     await b.start()
     await a.start(peers=[b.address])
     await a.up(b)
-    assert wishes(a) == []
+    assert persistent_rows(a) == []
     await a.ask("terminate", peer="bob")
     for _ in range(2):
         await a.restart()
@@ -247,7 +247,7 @@ async def test_a_connect_that_is_given_up_once_somebody_known_has_answered_leave
         nursery.cancel_scope.cancel()
     (peer,) = await a.peers()
     assert (peer["name"], peer["slot"], peer["desired"]) == ("handmade", 0, True)
-    assert wishes(a) == [("native", address)]
+    assert persistent_rows(a) == [("native", address)]
 
 
 async def says_hello_and_no_more(listener: trio.SocketListener, identity: Identity) -> None:
@@ -261,7 +261,7 @@ async def test_a_forgotten_peer_leaves_no_wish(two_nodes: TwoNodes) -> None:
     await a.ask("peer.forget", peer="bob")
     await a.kill()
     await a.start()
-    assert wishes(a) == []
+    assert persistent_rows(a) == []
     assert await a.peers() == []
     assert (await b.peer("alice"))["state"] == "down"
 
@@ -289,11 +289,11 @@ async def test_two_kept_addresses_of_one_node_are_both_its_own_also_after_a_rest
             await registry.changed.wait()
         await a.node.journal.settled()
         both = [("native", address) for address in sorted((b.address, proxy.address))]
-        assert wishes(a) == both
+        assert persistent_rows(a) == both
         await a.restart()
         await a.up(b)
         assert [peer["name"] for peer in await a.peers()] == ["bob"]
-        assert wishes(a) == both
+        assert persistent_rows(a) == both
         proxied = proxy.address
     await b.stop()
     await b.start()
@@ -330,9 +330,9 @@ async def test_connect_and_terminate_work_on_a_full_disk_and_are_kept_once_there
         carol = await a.connect(c)
         assert (carol["state"], carol["desired"]) == ("up", True)
         await a.ask("terminate", peer="bob")
-        assert wishes(a) == [("native", b.address)]
+        assert persistent_rows(a) == [("native", b.address)]
     await a.send("carol", "there is room")
-    assert wishes(a) == [("native", c.address)]
+    assert persistent_rows(a) == [("native", c.address)]
     await a.kill()
     await a.start()
     await a.up(c)
