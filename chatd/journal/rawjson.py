@@ -17,9 +17,10 @@ The names in capitals are SQL expressions or bytes; subscribers get the bytes of
 import re
 from typing import Final
 
+from chatd.formats import NODE_ID_LENGTH
+
 HEAD_BYTES: Final = 1024
 HEAD: Final = f"substr(body, 1, {HEAD_BYTES})"  # SQL: the start of an event, up to its text or reason
-NODE_ID_LENGTH: Final = 52
 EPOCH_LENGTH: Final = 8
 POSITION_LENGTH_MOST: Final = EPOCH_LENGTH + 1 + 19
 

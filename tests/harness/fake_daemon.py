@@ -76,6 +76,7 @@ class FakeDaemon:
         self.path = path
         self.on: dict[str, Any] = on  # in the constructor for a client that is already waiting
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.answered = 0  # requests
         self.sessions: list[FakeSession] = []
         self.refusal: Refusal | None = None  # for every new session; its socket is closed with unread input
         self._threads: list[threading.Thread] = []
@@ -123,6 +124,7 @@ class FakeDaemon:
                 request = json.loads(line)
                 self.requests.append((request["method"], request["params"]))
                 self._answer(session, request)
+                self.answered += 1
                 if session.ends_after_reply:
                     session.close()
                     return

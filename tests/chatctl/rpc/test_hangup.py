@@ -89,7 +89,7 @@ def test_it_ends_also_while_it_waits_for_a_daemon(socket_path: str, start: Start
     os.close(theirs)
     if argv[0] == "tail":
         daemon = FakeDaemon(socket_path, subscribe=subscribed())
-        until(lambda: daemon.requests)
+        until(lambda: daemon.answered)
         os.unlink(socket_path)
         daemon.stop()
     os.close(ours)
