@@ -145,8 +145,7 @@ class RoomFollowing:
             self._joined_rooms.remove(joined_room, reason)
 
     def _set_topic(self, joined_room: JoinedRoom, text: str) -> None:
-        joined_room.topic = text
-        joined_room.changed.notify()
+        joined_room.set_topic(text)
         if joined_room.state == IN:
             self._joined_rooms.save(joined_room)
 

@@ -67,11 +67,11 @@ class HostedRooms:
         ):
             room = HostedRoom(stream_id, name, label, self.host_settings.node, topic)
             self._by_stream_id[stream_id] = room
-            room.newest = query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", stream_id)[0][0]
+            room.record_append(query("SELECT coalesce(max(seq), 0) FROM events WHERE topic = ?", stream_id)[0][0])
             if not closed:
                 self._by_name[name] = room
         for stream_id, who, nick in query("SELECT room, who, nick FROM bans"):
-            self._by_stream_id[stream_id].bans[who] = nick
+            self._by_stream_id[stream_id].ban(who, nick)
         for stream_id, node, nick, since, until in query("SELECT room, node, nick, since, until FROM members"):
             room = self._by_stream_id[stream_id]
             self.intervals.add(node, MembershipInterval(room, since, until or NEVER))
@@ -152,11 +152,11 @@ class HostedRooms:
         if "\n" in text:
             raise ControlError("bad_text", "a topic is one line", "leave the line break out")
         check_length(text, TOPIC_BYTES, 0)
-        before, room.topic = room.topic, text
-        room.changed.notify()
+        before = room.topic
+        room.set_topic(text)
         batch = self._append(room, [RoomTopic(room=room.label, text=text, room_position="")])
         self._save(room)
-        batch.if_failed(None, partial(setattr, room, "topic", before))
+        batch.if_failed(None, partial(room.set_topic, before))
         return batch
 
     # -- joining
@@ -311,11 +311,11 @@ class HostedRooms:
     def track_append(self, room: HostedRoom, batch: Batch) -> None:
         """Record that the newest event of the journal is on the room's stream."""
         if not batch.done:
-            room.newest = self._journal.appended
+            room.record_append(self._journal.appended)
             batch.if_failed(("newest", room.stream_id), partial(self._undo_append, room))
 
     def _undo_append(self, room: HostedRoom) -> None:
-        room.newest = min(room.newest, self._journal.committed)
+        room.undo_append(self._journal.committed)
 
 
 def _delete_interval(room: int, node: str, since: int) -> Statement:

@@ -19,7 +19,7 @@ from chatd.peers.peer import NativeLink, Peer
 from chatd.peers.registry import Registry
 from chatd.rooms import nicks
 from chatd.rooms.hosted import CLOSED, LEFT, HostedRooms, HostSettings
-from chatd.rooms.joined_room import IN, JOINING, OVER, JoinedRoom
+from chatd.rooms.joined_room import IN, JOINING, JoinedRoom
 from chatd.rooms.room import HostedRoom
 from chatd.wire.fields import valid_name
 from chatd.wire.frames import Gone, Roster
@@ -53,8 +53,7 @@ class JoinedRooms:
             if closed:
                 continue
             joined_room = self._by_host_and_name[host, name] = JoinedRoom(stream_id, name, host, *rest)
-            joined_room.state = IN
-            joined_room.settled.set()
+            joined_room.enter()
         for stream_id, seq in query(ECHOES):
             if (peer := registry.by_stream_id(stream_id)) is not None:
                 peer.delivery.recall_echo(seq)
@@ -173,10 +172,8 @@ class JoinedRooms:
     def _discard(self, joined_room: JoinedRoom, error: ControlError) -> None:
         """Forget a room, and wake the tasks that wait for it; `error` is the reason."""
         self.declaration_number += 1
-        joined_room.state, joined_room.error = OVER, error
         self._by_host_and_name.pop((joined_room.host, joined_room.name), None)
-        joined_room.settled.set()
-        joined_room.changed.notify()
+        joined_room.end(error)
 
     def remove(self, joined_room: JoinedRoom, reason: str) -> Batch:
         """End the membership in a room and append its `room.gone` event."""
@@ -192,7 +189,7 @@ class JoinedRooms:
     def _undo_remove(self, joined_room: JoinedRoom, state: str) -> None:
         key = joined_room.host, joined_room.name
         if key not in self._by_host_and_name:
-            joined_room.state, joined_room.error = state, None
+            joined_room.undo_end(state)
             self._by_host_and_name[key], self._stream_ids[key] = joined_room, joined_room.stream_id
 
     # -- answers of the host
@@ -207,13 +204,12 @@ class JoinedRooms:
         reported = (roster.nick, roster.topic, roster.since)
         if joined_room.state == IN and (joined_room.nick, joined_room.topic, joined_room.since) == reported:
             return None
-        joined_room.nick, joined_room.topic, joined_room.since = reported
+        joined_room.set_membership(*reported)
         self.declaration_number += 1
         batch = self.save(joined_room)
         if joined_room.state == JOINING:
             batch.if_failed(("joined", joined_room), partial(self._discard, joined_room, _storage_full(joined_room)))
-        joined_room.state = IN
-        joined_room.settled.set()
+        joined_room.enter()
         return batch
 
     def save(self, joined_room: JoinedRoom) -> Batch:

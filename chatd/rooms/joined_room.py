@@ -1,6 +1,6 @@
 """JoinedRoom: one room of another node, as its host has reported it.
 
-State only; `joined.py` and `following.py` change it.
+State only; `joined.py` and `following.py` change it by calling methods.
 """
 
 import trio
@@ -52,6 +52,29 @@ class JoinedRoom:
         self.changed = Broadcast()
         self._users: dict[str, User] = {}
         self._pages: list[User] = []  # pages of an incomplete roster
+
+    def enter(self) -> None:
+        """The host has confirmed that we are a member."""
+        self.state = IN
+        self.settled.set()
+
+    def end(self, error: ControlError) -> None:
+        """The membership has ended, or the join failed; `error` is the reason."""
+        self.state, self.error = OVER, error
+        self.settled.set()
+        self.changed.notify()
+
+    def undo_end(self, state: str) -> None:
+        """Return to the state before an `end` that was not committed."""
+        self.state, self.error = state, None
+
+    def set_membership(self, nick: str, topic: str, since: int) -> None:
+        """Store what a roster reports about us and the room."""
+        self.nick, self.topic, self.since = nick, topic, since
+
+    def set_topic(self, topic: str) -> None:
+        self.topic = topic
+        self.changed.notify()
 
     def users(self) -> list[User]:
         """All members that the host has reported."""

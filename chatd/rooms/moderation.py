@@ -40,9 +40,9 @@ class Moderation:
         if member.kind == OWN:
             raise ControlError("conflict", "a host cannot ban itself", "leave the room", reason="self")
         who = _ban_key(member)
-        room.bans[who] = member.nick
+        room.ban(who, member.nick)
         saved = self._journal.execute(SAVE_BAN, room.stream_id, who, member.nick)
-        saved.if_failed(None, partial(_drop_ban, room, who))
+        saved.if_failed(None, partial(room.unban, who))
         for other in room.users():
             if other is not member and other.address and _ban_key(other) == who:
                 self._remove(room, other, BANNED)
@@ -54,9 +54,10 @@ class Moderation:
         Raises ControlError unknown_peer, ambiguous_peer.
         """
         banned = _find_ban(room, who)
-        nick = room.bans.pop(banned)
+        nick = room.bans[banned]
+        room.unban(banned)
         deleted = self._journal.execute(DELETE_BAN, room.stream_id, banned)
-        deleted.if_failed(None, partial(room.bans.__setitem__, banned, nick))
+        deleted.if_failed(None, partial(room.ban, banned, nick))
         return deleted
 
     def _remove(self, room: HostedRoom, member: Member, reason: str) -> Batch:
@@ -91,7 +92,3 @@ def _ambiguous(room: HostedRoom, nick: str, found: list[str]) -> ControlError:
     hint = " or ".join(f"`chatctl room unban {room.name} {who}`" for who in found[:CANDIDATES_MOST])
     message = f"{len(found)} members called {nick[:64]!r} are banned from {room.label}"
     return ControlError("ambiguous_peer", message, f"say {hint}", candidates=found)
-
-
-def _drop_ban(room: HostedRoom, who: str) -> None:
-    room.bans.pop(who, None)

@@ -1,6 +1,7 @@
 """HostedRoom: one room of this node, with its current members, nicks, bans and topic.
 
-State only. `hosted.py` and `moderation.py` decide about changes and write them to the journal.
+State only. `hosted.py` and `moderation.py` decide about changes, make them by calling methods, and write them to
+the journal.
 """
 
 from collections.abc import Callable
@@ -89,6 +90,29 @@ class HostedRoom:
         if member.node is not None and self.by_node.get(member.node) is member:
             del self.by_node[member.node]
         self.changed.notify()
+
+    def set_topic(self, topic: str) -> None:
+        self.topic = topic
+        self.changed.notify()
+
+    def record_append(self, seq: int) -> None:
+        """Its newest event has that seq."""
+        self.newest = seq
+
+    def undo_append(self, committed: int) -> None:
+        """Its events after that seq were not committed."""
+        self.newest = min(self.newest, committed)
+
+    def set_ports(self, count: int) -> None:
+        """So many room ports serve it."""
+        self.ports = count
+
+    def ban(self, who: str, nick: str) -> None:
+        """Ban a node id or IP address, under the nick that it has."""
+        self.bans[who] = nick
+
+    def unban(self, who: str) -> None:
+        self.bans.pop(who, None)
 
     def record(self) -> RoomRecord:
         own = self.own_member

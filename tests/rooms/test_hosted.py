@@ -219,7 +219,7 @@ async def test_a_closed_room_is_owed_up_to_its_end(core: Core) -> None:
 
 async def test_a_room_with_a_port_is_not_closed(core: Core) -> None:
     room = await lobby(core)
-    room.ports = 1
+    room.set_ports(1)
     with refused("conflict", reason="room_port"):
         core.router.hosted_rooms.close(room)
 

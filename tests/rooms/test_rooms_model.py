@@ -132,7 +132,7 @@ class RoomsMachine(RuleBasedStateMachine):
     def serve_port(self) -> None:
         """A room port hosts its room and keeps it open."""
         room, batch = self.rooms.host(PORT_ROOM)
-        room.ports = 1
+        room.set_ports(1)
         if batch is not None:
             self.open(PORT_ROOM, room)
         self.commit()

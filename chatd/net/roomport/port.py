@@ -108,7 +108,7 @@ class RoomPorts:
         except ControlError as error:
             log.warning("the room port of %s leads nowhere: %s", port.room, error)
             return None
-        room.ports = len([other for other in self._ports if other.room == port.room])
+        room.set_ports(len([other for other in self._ports if other.room == port.room]))
         return room
 
     # -- one connection
