@@ -132,7 +132,6 @@ def _explain(error: BaseException) -> int:
 
 
 def _leaves(error: BaseException) -> "Iterator[BaseException]":
-    """The errors in nested groups."""
     if isinstance(error, BaseExceptionGroup):
         for nested in error.exceptions:
             yield from _leaves(nested)

@@ -66,7 +66,6 @@ class VerbGroup(click.Group):
         return list(SUMMARY)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click gives it
-        """Import the verb from the file of its name."""
         if cmd_name not in SUMMARY:
             return None
         command: click.Command = import_module(f"chatctl.commands.{cmd_name}").command

@@ -29,7 +29,6 @@ class Output:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether stdout is a terminal."""
         return sys.stdout.isatty()
 
     def result(self, record: object) -> None:

@@ -59,7 +59,6 @@ class Dispatcher:
 
     @property
     def open_count(self) -> int:
-        """The number of open requests."""
         return len(self._open)
 
     def stop(self) -> None:

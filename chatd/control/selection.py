@@ -74,11 +74,9 @@ class Selection:
         return stream_ids_of(self.stream_id)[0]
 
     def matches(self, entry: Entry) -> bool:
-        """Whether an entry of the streams is selected."""
         return self.match is None or self.match(entry)
 
     async def select(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """The matching entries of these."""
         return [entry for entry in entries if self.matches(entry)]
 
 

@@ -75,7 +75,6 @@ class SessionLimit(Generic[S]):
         (self._reserve if session.reserved else self._ordinary)[session] = None
 
     def remove(self, session: S) -> None:
-        """Remove a session that has ended or was dismissed."""
         self._ordinary.pop(session, None)
         self._reserve.pop(session, None)
 

@@ -105,5 +105,4 @@ def split_position(position: str) -> tuple[str, int]:
 
 
 def position_part(global_id: str) -> str:
-    """The position in a well-formed global id."""
     return global_id.partition("/")[2]

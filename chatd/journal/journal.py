@@ -384,7 +384,6 @@ class Journal:
         return f"{self.epochs.epoch_of(seq)}:{seq}"
 
     def epoch_of(self, seq: int) -> str:
-        """The epoch that contains a seq."""
         return self.epochs.epoch_of(seq)
 
     def span(self, epoch: str) -> tuple[int, int] | None:

@@ -50,7 +50,6 @@ POSITION_AND_MORE: Final = (
 
 
 def names_room(raw: bytes) -> bool:
-    """Whether an event names a room."""
     return ROOM_KEY in raw
 
 

@@ -35,7 +35,6 @@ class Track:
         return self._times[index] if self.floor < seq and index < len(self.seqs) else None
 
     def drop_oldest(self, count: int) -> None:
-        """Drop the oldest times."""
         if count > 0:
             self.floor = self.seqs[count - 1]
             del self.seqs[:count], self._times[:count]

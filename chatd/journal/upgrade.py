@@ -61,7 +61,6 @@ class _Naming:
         self._positions: dict[str, str] = {}  # global id of an answered message -> its position here
 
     def renamed(self, event: dict[str, Any]) -> bytes:
-        """The JSON of the event with its current ids."""
         if event["type"] == "room.refused":
             event["global_id"] = f"{event['peer']['node']}/{event.pop('id')}"
             return _encode(msgspec.convert(event, RoomRefused))

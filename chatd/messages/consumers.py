@@ -134,8 +134,6 @@ class ConsumerReader:
 
 
 class Consumers:
-    """Consumers of one node."""
-
     def __init__(self, journal: Journal, runtime: Runtime, most: int) -> None:
         """Read all consumers (blocking); `most` is how many there may be."""
         self._journal = journal

@@ -29,8 +29,6 @@ class KeyedMessage(NamedTuple):
 
 
 class Keys:
-    """Keys of one node."""
-
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         # The message of a key (None: none), and the journal's floor at the look-up: below a later floor it may be gone.

@@ -168,7 +168,6 @@ class MessageStates:
         return {entry.seq: self._state(entry, ended, written) for entry in ours}
 
     async def state(self, entry: Entry) -> str:
-        """Current state of one outgoing entry."""
         return (await self.states([entry]))[entry.seq]
 
     def _state(self, entry: Entry, ended: dict[int, tuple[str, int]], written: dict[int, int]) -> str:

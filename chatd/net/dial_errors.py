@@ -10,7 +10,6 @@ from chatd.peers.peer import Peer
 
 
 def already_connected(peer: Peer) -> ControlError:
-    """The error for a peer that has a link."""
     message = f"{peer.shown} is connected already, slot {peer.slot}"
     hint = "send to it, or terminate it first"
     return ControlError("conflict", message, hint, reason="already_connected", slot=peer.slot)

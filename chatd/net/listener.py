@@ -205,7 +205,6 @@ def in_use(host: str, port: int, error: OSError, flag: str) -> AddressInUse:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine."""
     try:
         return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:

@@ -23,7 +23,6 @@ _ID_START: Final = re.compile(rf"{ID_CHARACTER}{{{SHORTEST_PREFIX},{NODE_ID_LENG
 
 
 def is_node_id(text: str) -> bool:
-    """Whether the text has the form of a whole node id."""
     return len(text) == NODE_ID_LENGTH and NODE_ID.fullmatch(text) is not None
 
 

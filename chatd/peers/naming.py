@@ -43,7 +43,6 @@ class NodeNames:
         return peer.node or ""
 
     def is_taken(self, name: str) -> bool:
-        """Whether a peer has that name."""
         return bool(self._directory.by_name(name))
 
     def misleads(self, name: str, node: str) -> bool:
@@ -90,6 +89,5 @@ class NodeNames:
         return names
 
     def _own_name(self, node: str) -> str | None:
-        """Name of this node or of a peer."""
         peer = self._directory.by_node(node)
         return self._name if node == self._node else peer.name if peer is not None else None

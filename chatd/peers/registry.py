@@ -40,8 +40,6 @@ log = logging.getLogger("chatd.peers")
 
 
 class Registry:
-    """All peers of one node."""
-
     def __init__(
         self, journal: Journal, runtime: Runtime, node: str = "", name: str = "", listed: Iterable[str] = ()
     ) -> None:
@@ -106,7 +104,6 @@ class Registry:
         return self._directory.by_node(node)
 
     def is_up(self, node: str) -> bool:
-        """Whether the node has a live link with this one."""
         peer = self.by_node(node)
         return peer is not None and peer.is_up
 
@@ -314,5 +311,4 @@ class Registry:
             peer.delivery.save()
 
     def all_links(self) -> Iterable[tuple[Peer, PeerLink]]:
-        """Live links, each with its peer."""
         return [(peer, link) for peer in self for link in peer.links]

@@ -32,8 +32,6 @@ class PeerRow(NamedTuple):
 
 
 class RememberedPeers:
-    """Remembered peers of one node."""
-
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
@@ -67,7 +65,6 @@ class RememberedPeers:
             self.set_known(peer)
 
     def set_terminated(self, peer: Peer) -> Batch:
-        """Record that a native peer was terminated here."""
         peer.set_terminated(terminated=True)
         return self.add(peer)
 

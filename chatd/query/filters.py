@@ -62,7 +62,6 @@ def room_scope(registry: Registry, room: HostedRoom | JoinedRoom) -> Scope:
 
 
 def column_tests(wanted: Filter) -> list[Match]:
-    """The tests of a filter for types and direction."""
     tests: list[Match] = []
     if wanted.types is not None:
         types = frozenset([*wanted.types, ALWAYS])
@@ -89,7 +88,6 @@ def all_of(tests: list[Match]) -> Match | None:
 
 
 def is_selected(entry: Entry, scope: Scope, wanted: Filter) -> bool:
-    """Whether an entry is in the scope and passes the filter."""
     if scope.stream_id is not None and entry.stream_id not in stream_ids_of(scope.stream_id):
         return False
     return (scope.test is None or scope.test(entry)) and all(test(entry) for test in column_tests(wanted))

@@ -46,8 +46,6 @@ class MessageTrace(NamedTuple):
 
 
 class MessageTraces:
-    """Traces of the messages on one node."""
-
     def __init__(
         self, journal: Journal, registry: Registry, chat: Chat, router: RoomRouter, consumers: Consumers
     ) -> None:
@@ -72,7 +70,6 @@ class MessageTraces:
         return MessageTrace([*moments, *self._consumer_steps(entry)], state, room_position)
 
     def _sending_steps(self, entry: Entry, state: str, ended_at: float | None) -> Iterator[Moment]:
-        """The writes of an outgoing message, and its end."""
         times, in_room = self._journal.timings.writes.times_of(entry.stream_id, entry.seq), names_room(entry.raw)
         if state in ("queued", "sent", "delivered"):
             yield from _write_steps(times[:1] if entry.seq in self._tentative(entry) else times, done=state != "queued")
@@ -167,7 +164,6 @@ class MessageTraces:
         return was_member and (to is msgspec.UNSET or to == peer.node)
 
     def _member_steps(self, peer: Peer, entry: Entry) -> Iterator[Moment]:
-        """The steps of a room message to one member."""
         acknowledged = entry.seq <= self._journal.watermarks.acknowledged_by(peer.node)
         times = self._journal.timings.writes.times_of(peer.stream_id, entry.seq)
         yield from _write_steps(times, done=acknowledged or bool(times))

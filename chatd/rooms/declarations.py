@@ -93,7 +93,6 @@ class Declarations:
         return room
 
     def is_committed_member(self, node: str, room: HostedRoom) -> bool:
-        """Whether the node is in the room and its join is committed."""
         member = room.by_node.get(node)
         return member is not None and member.since <= self._journal.committed
 

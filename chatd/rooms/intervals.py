@@ -62,7 +62,6 @@ class MembershipIntervals:
         self._cached.pop(node, None)
 
     def current(self, node: str, room: HostedRoom) -> MembershipInterval | None:
-        """The interval of the node in a room that it is in."""
         intervals = self.of_node(node)
         return next((interval for interval in intervals if interval.room is room and interval.until == NEVER), None)
 

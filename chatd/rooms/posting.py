@@ -23,8 +23,6 @@ REFUSALS = 10_000  # undelivered rejections per peer, beyond outbox_messages
 
 
 class RoomPosting:
-    """Posts to all rooms of one host."""
-
     def __init__(self, journal: Journal, hosted_rooms: HostedRooms, host_settings: HostSettings) -> None:
         self._journal = journal
         self._hosted_rooms = hosted_rooms

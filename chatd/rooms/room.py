@@ -96,7 +96,6 @@ class HostedRoom:
         self.changed.notify()
 
     def record_append(self, seq: int) -> None:
-        """Its newest event has that seq."""
         self.newest = seq
 
     def undo_append(self, committed: int) -> None:

@@ -121,7 +121,6 @@ class Bench:
         }
 
     def lines(self) -> list[str]:
-        """The measurements as lines for people."""
         load = self._load
         name = inline(str(self._peer.get("name")))
         speed = f"{self._rate:,.0f}/s, {size_text(self._rate * self._size)}/s"

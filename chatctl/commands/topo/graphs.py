@@ -42,7 +42,6 @@ def _caption(node: NetworkNode) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quote a string for DOT."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -34,7 +34,6 @@ class MessageStateWatch:
         return self._node.journal.position(self._seq)
 
     def result(self, state: str) -> Sent:
-        """The result for the message in that state."""
         return Sent(self.id, state, self._peer.ref, msgspec.UNSET if self._room is None else self._room)
 
     async def state(self) -> str:

@@ -58,7 +58,6 @@ async def join(node: Node, _session: Session, params: Join) -> RoomResult:
 
 
 async def _enter(node: Node, name: str, nick: str | None) -> RoomResult:
-    """Join a hosted room."""
     room = node.hosted_rooms.get(name)
     if room is None:
         hint = f"`chatctl room host {name[:64]}` makes it; one of another node is NAME@PEER"
@@ -118,13 +117,11 @@ def ban(node: Node, _session: Session, params: RoomMember) -> Changed:
 
 
 def unban(node: Node, _session: Session, params: RoomMember) -> Changed:
-    """Lift a ban."""
     room = _hosted(node, params.room)
     return _changed(room, node.moderation.unban(room, params.nick))
 
 
 def close(node: Node, _session: Session, params: ByRoom) -> Changed:
-    """Close a hosted room."""
     room = _hosted(node, params.room)
     return _changed(room, node.hosted_rooms.close(room))
 

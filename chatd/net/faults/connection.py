@@ -55,12 +55,10 @@ class FaultySocket:
         self._socket_closed = trio.Event()
 
     def getpeername(self) -> tuple[str, int]:
-        """The address of the other end."""
         host, port = self._sock.getpeername()[:2]
         return host, port
 
     def getsockname(self) -> tuple[str, int]:
-        """The address of this end."""
         host, port = self._sock.getsockname()[:2]
         return host, port
 
@@ -288,7 +286,6 @@ class FaultyStream(trio.abc.HalfCloseableStream):
         self._stream = stream
 
     def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
-        """As on the socket underneath."""
         self._stream.setsockopt(level, option, value)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

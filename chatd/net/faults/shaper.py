@@ -43,7 +43,6 @@ class Meter:
         self._busy_s += seconds
 
     def measured(self) -> Measured:
-        """The measurements as a record."""
         return Measured(
             bytes=self.bytes,
             segments=self.segments,

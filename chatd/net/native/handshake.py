@@ -46,8 +46,6 @@ class HandshakeRefused(Exception):
 
 @dataclass(frozen=True)
 class HandshakeParts:
-    """The parts of the node that a handshake uses."""
-
     config: Config
     identity: Identity
     journal: Journal
@@ -120,7 +118,6 @@ async def as_acceptor(parts: HandshakeParts, stream: trio.SocketStream, address:
 
 
 def _pending_reason(peer: Peer) -> str:
-    """The reason shown for a pending peer."""
     return f"waits for `chatctl peer accept {peer.slot}` here"
 
 
@@ -254,7 +251,6 @@ class _Handshake:
         return self._frames.pop(0)
 
     async def send(self, *frames: Frame) -> None:
-        """Send the frames in one write."""
         await self.stream.send_all(encode_many(frames))
 
     async def refuse(self, reason: str, message: str, peer: Peer | None, first: Hello | None = None) -> NoReturn:

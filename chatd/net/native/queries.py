@@ -95,7 +95,6 @@ class Queries:
         return True
 
     def take_frames(self) -> list[Frame]:
-        """Take the queued frames."""
         frames, self._outgoing, self._outgoing_size = self._outgoing, [], 0
         return frames
 
@@ -142,7 +141,6 @@ class Queries:
     # -- answering
 
     async def _answer_all(self, frame: Inquire | Count, scope: trio.CancelScope) -> None:
-        """Answer this question, then the waiting ones."""
         try:
             with scope:
                 while True:
@@ -179,8 +177,6 @@ class Queries:
 
 
 class _Question:
-    """An open question of ours."""
-
     __slots__ = ("answer", "answered", "kind")
 
     def __init__(self, kind: type[Answer]) -> None:

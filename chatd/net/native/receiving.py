@@ -31,8 +31,6 @@ def kind_of(frame: Frame) -> int:
 
 
 class Receiver:
-    """Receiving side of one link."""
-
     __slots__ = ("_acknowledged", "_chat", "_journal", "_limits", "_peer", "_references", "_resumed", "_router")
 
     def __init__(self, peer: Peer, config: Config, journal: Journal, chat: Chat, router: RoomRouter) -> None:

@@ -35,7 +35,6 @@ class RoomSync:
         return bool(self._unanswered)
 
     def receive(self, frame: Rooms | Roster | Gone, link: NativeLink) -> None:
-        """Handle a frame from the peer."""
         joined = self._router.joined_rooms
         if isinstance(frame, Roster):
             joined.receive_roster(self._peer, frame)

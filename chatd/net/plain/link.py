@@ -66,8 +66,7 @@ class JournalState(Protocol):
     def lost(self) -> bool:
         """Whether nothing can be stored until a restart."""
 
-    async def wait_for_capacity(self) -> None:
-        """Wait until the journal has capacity for more."""
+    async def wait_for_capacity(self) -> None: ...
 
 
 class PlainLink:

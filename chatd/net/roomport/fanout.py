@@ -41,8 +41,7 @@ class Recipient(Protocol):
     def ends_lines(self) -> bool | None:
         """Whether the client's own texts end with newlines; None: not known yet."""
 
-    def close(self, reason: str) -> None:
-        """Disconnect the client."""
+    def close(self, reason: str) -> None: ...
 
 
 class Fanout:

@@ -259,7 +259,6 @@ class _Exploration:
                 await self.waker.wait()
 
     def expect_nothing_from(self, link: PeerLink) -> None:
-        """Expect no more answers from that link."""
         if link in self.waiting_for:
             self.waiting_for.remove(link)
             self.waker.wake()

@@ -41,8 +41,7 @@ class MeasurableLink(NativeLink, Protocol):
     def queries(self) -> FrameSink:
         """The queue for outgoing frames."""
 
-    def ping(self) -> PendingPing:
-        """Send a Ping."""
+    def ping(self) -> PendingPing: ...
 
 
 class _Probe:
@@ -67,11 +66,9 @@ class _Probe:
 
     @property
     def fresh(self) -> bool:
-        """Whether the measurement can be reused."""
         return trio.current_time() - self._at < FRESH_S
 
     async def wait_answered(self, until: float) -> None:
-        """Wait for the Pong."""
         with trio.move_on_at(min(until, self._at + MEASURE_S)):
             await self._ping.answered.wait()
 
