@@ -56,7 +56,7 @@ def test_a_mutant_that_cannot_even_be_imported_is_not_caught(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        command, "MUTANTS", (Mutant("it", "chatd/journal/watermarks.py", "class Marks:", "class:", NOTICES),)
+        command, "MUTANTS", (Mutant("it", "chatd/journal/watermarks.py", "class Watermarks:", "class:", NOTICES),)
     )
     assert command.main([]) == 1
     assert "BROKEN" in capsys.readouterr().out
