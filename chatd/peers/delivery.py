@@ -35,7 +35,7 @@ class Delivery:
     """Delivery to one peer. Other modules read the attributes and change them by calling methods."""
 
     __slots__ = (
-        *("_echo_key", "_echoed_before", "_is_open", "_journal", "_key", "_stream_id"),
+        *("_echoed_before", "_is_open", "_journal", "_stream_id"),
         *("echoed", "forgotten", "outbox", "progress", "progressed_at", "sent"),
         *("tentative", "uncommitted_end", "unechoed", "written", "written_before"),
     )
@@ -55,8 +55,6 @@ class Delivery:
         self._journal = journal
         self._stream_id = stream_id
         self._is_open = False  # a native link is open
-        self._key = ("outbox", stream_id)
-        self._echo_key = ("echo", stream_id)
         self._echoed_before = 0, 0  # `echoed` before each of the last two batches, which may be uncommitted
 
     # -- rows of the journal
@@ -73,7 +71,7 @@ class Delivery:
 
     def save(self) -> None:
         """Write the outbox's row with the next commit."""
-        self._journal.note(self._key, self._row)
+        self._journal.note(("outbox", self._stream_id), self._row)
 
     def _row(self) -> Statement:
         """The outbox's row. For a forgotten peer it has only the seq up to which the peer has acknowledged."""
@@ -226,13 +224,13 @@ class Delivery:
 
     def echo(self, seq: int) -> None:
         """The host has placed or refused our messages up to `seq`. If that is not committed, the host repeats it."""
-        batch = self._journal.next_batch
-        if batch.if_failed(self._echo_key, partial(self._revert_echo, self.echoed)):
+        batch, key = self._journal.next_batch, ("echo", self._stream_id)
+        if batch.if_failed(key, partial(self._revert_echo, self.echoed)):
             committed, before = self._echoed_before  # two batches at most are uncommitted
             self.unechoed.cut_head(committed)
             self._echoed_before = before, self.echoed
         self.echoed = seq
-        self._journal.note(self._echo_key, self._echo_row)
+        self._journal.note(key, self._echo_row)
         self.progress.notify()
 
     def _revert_echo(self, seq: int) -> None:

@@ -8,6 +8,7 @@ read from the disk (`learn`), so that a start reads no messages. Owned by `Deliv
 from array import array
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 from chatd.sync import Broadcast
 
@@ -37,14 +38,16 @@ class OutboxTotals:
         self.size = 0  # bytes of JSON
 
 
+_EMPTY: Final = array("q")  # shared by all lanes that never had a message, and never changed: idle peers are many
+
+
 class Lane:
     """Rising seqs, each with a size. 16 bytes per message; cutting off either end is cheap."""
 
     __slots__ = ("_head", "_seqs", "_sizes")
 
     def __init__(self) -> None:
-        self._seqs = array("q")
-        self._sizes = array("q")
+        self._seqs = self._sizes = _EMPTY
         self._head = 0
 
     @property
@@ -54,6 +57,7 @@ class Lane:
 
     def add(self, seqs: Iterable[int], sizes: Iterable[int]) -> None:
         """Append seqs that are above all others."""
+        self._create_arrays()
         self._seqs.extend(seqs)
         self._sizes.extend(sizes)
 
@@ -90,12 +94,17 @@ class Lane:
 
     def insert(self, seq: int, size: int) -> None:
         """Add one seq at its place in the order."""
+        self._create_arrays()
         index = bisect_right(self._seqs, seq, lo=self._head)
         self._seqs.insert(index, seq)
         self._sizes.insert(index, size)
 
     def __contains__(self, seq: int) -> bool:
         return self._index(seq) is not None
+
+    def _create_arrays(self) -> None:
+        if self._seqs is _EMPTY:
+            self._seqs, self._sizes = array("q"), array("q")
 
     def _index(self, seq: int) -> int | None:
         index = bisect_right(self._seqs, seq, lo=self._head) - 1

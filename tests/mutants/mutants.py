@@ -384,7 +384,7 @@ MUTANTS = (
     Mutant(
         "what came back is dealt with though its commit fails",
         "chatd/peers/delivery.py",
-        "if batch.if_failed(self._echo_key, partial(self._revert_echo, self.echoed)):",
+        "if batch.if_failed(key, partial(self._revert_echo, self.echoed)):",
         "if True:",
         simulation(80, "rooms", "full"),
     ),

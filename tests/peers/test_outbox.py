@@ -22,6 +22,16 @@ def seqs_of(lane: Lane) -> list[int]:
     return list(lane.between(0, 1 << 62))
 
 
+def test_lanes_share_nothing_but_their_emptiness() -> None:
+    idle = Lane()
+    inserted = Lane()
+    inserted.insert(4, 40)
+    assert (idle.cut_head(9), idle.cut_tail(0), idle.remove(4)) == ((0, 0), (0, 0), None)
+    assert seqs_of(lane_of(3, 5)) == [3, 5]
+    assert (seqs_of(inserted), inserted.cut_head(4)) == ([4], (1, 40))
+    assert (seqs_of(idle), seqs_of(Lane()), idle.first) == ([], [], 0)
+
+
 def test_a_lane_is_cut_at_both_ends() -> None:
     lane = lane_of(3, 5, 8, 9)
     assert lane.cut_head(4) == (1, 30)
