@@ -31,9 +31,9 @@ from chatd.wire.frames import Rooms
 from tests.harness.explorers import node_id
 from tests.harness.handmade_peer import Handmade, new_identity
 from tests.harness.linked_node import linking, loopback
+from tests.harness.memory.network import Connection
+from tests.harness.memory.pipes import Wire
 from tests.harness.parts import FakeLink
-from tests.sim.network import Connection
-from tests.sim.pipes import Wire
 
 SMALL: dict[str, Any] = {"tail_bytes": 65536, "plain": "on", "max_links": 64}  # what is kept on purpose is full soon
 TURN = 200  # events between two waits for the journal

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import trio
 
-from tests.sim.network import SimStream
+from tests.harness.memory.network import MemoryStream
 
 READ_BYTES = 4096
 
@@ -35,7 +35,7 @@ class _Call:
 class Client:
     """One session. `run` reads until it ends; `on_note` gets every notification's method and parameters."""
 
-    def __init__(self, stream: SimStream, on_note: "Callable[[str, dict[str, Any]], None] | None" = None) -> None:
+    def __init__(self, stream: MemoryStream, on_note: "Callable[[str, dict[str, Any]], None] | None" = None) -> None:
         self.over = trio.Event()
         self._stream = stream
         self._on_note = on_note

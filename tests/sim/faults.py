@@ -9,9 +9,9 @@ import trio
 from chatd.api.errors import ControlError
 from chatd.node import Node
 from chatd.peers.peer import Peer
+from tests.harness.memory.network import MemoryNetwork
 from tests.sim.liars import Liar
 from tests.sim.machine import PORT, Machine
-from tests.sim.network import Network
 from tests.sim.plan import FAULTS, Plan
 from tests.sim.trace import Trace
 
@@ -35,7 +35,7 @@ class Faults:
         self,
         plan: Plan,
         machines: dict[str, Machine],
-        network: Network,
+        network: MemoryNetwork,
         trace: Trace,
         hurry: Callable[[], None],
         liars: Sequence[Liar] = (),

@@ -38,12 +38,12 @@ from chatd.wire.frames import (
 )
 from tests.adversary.liar import Line
 from tests.harness.handmade_peer import Handmade, hello
-from tests.sim import identities
+from tests.harness.memory import identities
+from tests.harness.memory.network import MemoryNetwork
 from tests.sim.client import Client
 from tests.sim.client import Gone as SessionGone
 from tests.sim.client import Refused as RequestRefused
 from tests.sim.machine import PORT, Machine
-from tests.sim.network import Network
 from tests.sim.plan import Plan
 from tests.sim.trace import Trace
 
@@ -66,7 +66,7 @@ class Liar:
     """One of them. `hosts` and `roster` are what a Line asks for."""
 
     def __init__(
-        self, plan: Plan, name: str, number: int, machines: Mapping[str, Machine], network: Network, trace: Trace
+        self, plan: Plan, name: str, number: int, machines: Mapping[str, Machine], network: MemoryNetwork, trace: Trace
     ) -> None:
         self.name = name
         self.identity = identities.identity_of(name)

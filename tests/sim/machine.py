@@ -2,84 +2,33 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from random import Random
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import msgspec
 import trio
-from trio._core import _run as trio_run
 
-from chatd import daemon, maintenance, node
+from chatd import daemon, maintenance
 from chatd.config.settings import Config
-from chatd.control import unix
-from chatd.control.server import ControlServer
 from chatd.failures import StartupFailure
-from tests.sim import identities
+from tests.harness.memory import identities
+from tests.harness.memory.network import MemoryNetwork, MemoryStream
+from tests.harness.memory.world import in_memory, open_session
 from tests.sim.disk import Disk
-from tests.sim.network import Connection, Network, SimSocket, SimStream
-from tests.sim.pipes import Wire
 from tests.sim.runtime import SimRuntime
 from tests.sim.trace import Trace
 
 PORT = 7420
-LOCAL_WINDOW = 16 * 1024  # bytes between a client and its daemon
 STOP_S = 5.0
 TICK_S = 10.0  # between two rounds of upkeep: most have nothing to do, and a simulated second is short
 
 
-class SimControlServer(ControlServer):
-    """The real one, whose clients come through a door in memory."""
-
-    @property
-    def _world(self) -> SimRuntime:
-        return cast(SimRuntime, self._node.runtime)
-
-    async def bind(self) -> str:
-        """The door is there already."""
-        await trio.lowlevel.checkpoint()
-        return "control"
-
-    async def serve(self, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
-        """As the real one, without a file."""
-        self._listener = door = cast(trio.SocketListener, self._world.door)
-        self._world.served.set()
-        try:
-            await self._serve("control", task_status)
-        finally:
-            door.socket.close()
-
-    def _refusal(self, sock: trio.socket.SocketType, short: bool) -> None:
-        """Everybody here is the same user."""
-
-
-class SimHangups(unix.Hangups):
-    """Those of sockets in memory."""
-
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Nothing to watch."""
-        task_status.started()
-        await trio.sleep_forever()
-
-    async def wait(self, sock: trio.socket.SocketType) -> None:
-        """Until the other end is closed for good."""
-        await cast(SimSocket, sock).hung_up()
-
-
 @contextmanager
 def simulated(seed: int) -> Iterator[None]:
-    """What of chatd and trio is another thing in a simulation; the seed is that of trio's scheduler."""
-    with ExitStack() as stack:
-        for owner, name, new in (
-            (daemon, "ControlServer", SimControlServer),
-            (node, "load_or_create", identities.of_directory),
-            (unix, "Hangups", SimHangups),
-            (maintenance, "TICK_S", TICK_S),
-            (trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
-        ):
-            stack.enter_context(patch.object(owner, name, new))
-        trio_run._r.seed(seed)
+    """A simulation runs in the block; the seed is that of trio's scheduler."""
+    with in_memory(seed), patch.object(maintenance, "TICK_S", TICK_S):
         yield
 
 
@@ -87,7 +36,7 @@ class World(NamedTuple):
     """What the machines of a run share. `problems` is where they tell what must not be."""
 
     nursery: trio.Nursery
-    network: Network
+    network: MemoryNetwork
     trace: Trace
     problems: list[str]
     root: str
@@ -251,15 +200,11 @@ class Machine:
             self.disk.wipe()
             self.losses.append((0, self._note("journal wiped")))
 
-    def open_session(self) -> SimStream | None:
+    def open_session(self) -> MemoryStream | None:
         """A connection to its control socket; None while nobody listens."""
         if not self.is_serving:
             return None
-        wire = Wire(self._random)
-        wire.window = LOCAL_WINDOW
-        connection = Connection(wire, ("client", 0), ("control", 0))
-        self.runtime.door.offer(connection.accepted)
-        return connection.dialed
+        return open_session(self.runtime, self._random)
 
     def _note(self, what: str) -> int:
         return self._world.trace.note(self.name, what)

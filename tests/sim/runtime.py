@@ -1,4 +1,4 @@
-"""SimRuntime: what `chatd.runtime.Runtime` is in the simulated world, for one run of one daemon."""
+"""SimRuntime: the world of one run of one daemon whose disk is slow, stalls, fills up, fails and ends with a crash."""
 
 import sqlite3
 from collections.abc import Callable
@@ -7,44 +7,36 @@ from typing import TypeVar, cast
 
 import trio
 
-from chatd.acceptor import Descriptors
 from chatd.journal.batch import Batch
 from chatd.journal.store import DiskFull, Store
 from chatd.node import Node
-from chatd.runtime import DialFailed, Runtime
+from tests.harness.memory.network import MemoryNetwork
+from tests.harness.memory.runtime import MemoryRuntime
 from tests.sim.disk import Disk
-from tests.sim.network import Network, SimListener
 
 T = TypeVar("T")
 MOST_STALLED_S = 60.0  # that a disk does nothing
-WALL = 1_800_000_000.0  # the wall clock when a run begins
 
 
-class SimRuntime(Runtime):
+class SimRuntime(MemoryRuntime):
     """One daemon's world.
 
     `on_disk` is told the stage, "before" or "after", of every piece of work that goes to the worker thread; it may
     crash the machine, which sets `dead`: nothing of this daemon reaches the disk from then on.
     """
 
-    def __init__(self, host: str, random: Random, network: Network, disk: Disk, on_disk: Callable[[str], None]) -> None:
-        self.random = random
-        self.descriptors = Descriptors()
-        self.host = host
+    def __init__(
+        self, host: str, random: Random, network: MemoryNetwork, disk: Disk, on_disk: Callable[[str], None]
+    ) -> None:
+        super().__init__(host, random, network)
         self.dead = False
         self.fault: str | None = None  # of the next commit: "before" or "after" it, an I/O error
         self.node: Node | None = None
-        self.door = SimListener(("control", 0))
-        self.served = trio.Event()
-        self._network, self._disk, self._on_disk = network, disk, on_disk
+        self._disk, self._on_disk = disk, on_disk
 
     def opened(self, node: Node) -> None:
         """The daemon has built its node."""
         self.node = node
-
-    def wall(self) -> float:
-        """Moves with the virtual clock."""
-        return WALL + trio.current_time()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """In line, between two waits. As with a real thread, a cancelled caller still waits for it to end."""
@@ -80,18 +72,6 @@ class SimRuntime(Runtime):
         if fault == "after":
             raise sqlite3.OperationalError("simulated")
         return result
-
-    async def dial(self, host: str, port: int) -> trio.SocketStream:
-        """Raises DialFailed."""
-        try:
-            return cast(trio.SocketStream, await self._network.dial(self.host, host, port))
-        except OSError as error:
-            raise DialFailed([(f"{host}:{port}", (error.strerror or "").lower())]) from None
-
-    async def listen(self, host: str, port: int) -> trio.SocketListener:
-        """Raises OSError."""
-        await trio.lowlevel.checkpoint()
-        return cast(trio.SocketListener, self._network.listen(host, port))
 
 
 def _writes(function: Callable[..., object]) -> bool:

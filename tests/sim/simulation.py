@@ -13,14 +13,14 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
+from tests.harness.memory.network import MemoryNetwork
+from tests.harness.memory.pipes import WINDOW
 from tests.sim.checker import check
 from tests.sim.client import Client, Gone, Refused
 from tests.sim.faults import Faults
 from tests.sim.liars import Liar
 from tests.sim.liechecker import check_lies
 from tests.sim.machine import Machine, World, simulated
-from tests.sim.network import Network
-from tests.sim.pipes import WINDOW
 from tests.sim.plan import Plan, draw
 from tests.sim.roomchecker import check_room
 from tests.sim.trace import Trace
@@ -120,7 +120,7 @@ class _Simulation:
             self._problems.append("the run did not come to its end")
 
     async def _main(self, nursery: trio.Nursery) -> None:
-        network = Network(Random(f"network {self._plan.seed}"))
+        network = MemoryNetwork(Random(f"network {self._plan.seed}"))
         world = World(nursery, network, self._trace, self._problems, self._root)
         for number, name in enumerate(self._plan.machines, start=1):
             machine = Machine(world, self._plan.seed, name, f"10.0.0.{number}", self._plan.settings)
@@ -148,7 +148,7 @@ class _Simulation:
             clients.cancel_scope.cancel()
         await self._judge()
 
-    def _lay_wires(self, network: Network) -> None:
+    def _lay_wires(self, network: MemoryNetwork) -> None:
         hosts = [machine.host for machine in self._machines.values()]
         for number, one in enumerate(hosts):
             for other in hosts[number + 1 :]:

@@ -12,8 +12,8 @@ import trio.testing
 from chatd.api.results import Impairment, LinkFaults
 from chatd.net.faults.connection import LINGER_S, FaultySocket, FaultyStream
 from chatd.net.faults.shaper import Meter
-from tests.sim.network import Connection, SimStream
-from tests.sim.pipes import Wire
+from tests.harness.memory.network import Connection, MemoryStream
+from tests.harness.memory.pipes import Wire
 
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 2)
 DELAY = Impairment(delay=0.2)
@@ -25,7 +25,7 @@ class Ends:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         connection = Connection(Wire(Random(1)), HERE, THERE)
-        self.other: SimStream = connection.accepted
+        self.other: MemoryStream = connection.accepted
         self.told: list[FaultySocket] = []
         self.meters = Meter(), Meter()
         inner = cast(trio.SocketStream, connection.dialed)

@@ -17,9 +17,9 @@ from chatd.net.faults.connection import FaultySocket, FaultyStream
 from chatd.node import Node
 from chatd.peers.peer import Peer
 from tests.harness.linked_node import linking
+from tests.harness.memory.network import Connection
+from tests.harness.memory.pipes import Wire
 from tests.harness.parts import World
-from tests.sim.network import Connection
-from tests.sim.pipes import Wire
 
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 2)
 NODE = "k3v9" * 13

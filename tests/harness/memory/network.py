@@ -1,7 +1,7 @@
 """A network in memory: hosts, and connections that can be delayed, held, cut and lost.
 
-`SimSocket`, `SimStream` and `SimListener` are what chatd uses of trio's. All that is drawn comes from one Random, so a
-seed is one network.
+`MemorySocket`, `MemoryStream` and `MemoryListener` are what chatd uses of trio's. All that is drawn comes from one
+Random, so a seed is one network.
 """
 
 import errno
@@ -14,13 +14,13 @@ from random import Random
 import trio
 
 from chatd.sync import Broadcast
-from tests.sim.pipes import WINDOW, Pipe, Wire
+from tests.harness.memory.pipes import WINDOW, Pipe, Wire
 
 PEEK = 2  # MSG_PEEK
 NO_LINGER = struct.pack("ii", 1, 0)  # of SO_LINGER: a close is a reset
 
 
-class SimSocket:
+class MemorySocket:
     """One end of a connection, as much of trio's socket as chatd uses."""
 
     def __init__(self, inbound: Pipe, outbound: Pipe, here: tuple[str, int], there: tuple[str, int]) -> None:
@@ -28,7 +28,7 @@ class SimSocket:
         self._here, self._there = here, there
         self._closed = self._abrupt = False
 
-    def __enter__(self) -> "SimSocket":
+    def __enter__(self) -> "MemorySocket":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,10 +92,10 @@ class SimSocket:
             await (self._out if self._in.ended else self._in).closing.wait()
 
 
-class SimStream(trio.abc.HalfCloseableStream):
-    """A SimSocket as a stream, with the errors of `trio.SocketStream`."""
+class MemoryStream(trio.abc.HalfCloseableStream):
+    """A MemorySocket as a stream, with the errors of `trio.SocketStream`."""
 
-    def __init__(self, socket: SimSocket) -> None:
+    def __init__(self, socket: MemorySocket) -> None:
         self.socket = socket
 
     def setsockopt(self, level: int, option: int, value: "int | bytes") -> None:
@@ -144,19 +144,19 @@ class _Door:
         self.changed.notify()
 
 
-class SimListener(trio.abc.Listener[SimStream]):
+class MemoryListener(trio.abc.Listener[MemoryStream]):
     """Where connections come in."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = _Door(address)
-        self._waiting: deque[SimStream] = deque()
+        self._waiting: deque[MemoryStream] = deque()
 
-    def offer(self, stream: SimStream) -> None:
+    def offer(self, stream: MemoryStream) -> None:
         """One more connection."""
         self._waiting.append(stream)
         self.socket.changed.notify()
 
-    async def accept(self) -> SimStream:
+    async def accept(self) -> MemoryStream:
         """Raises ClosedResourceError."""
         await trio.lowlevel.checkpoint()
         while True:
@@ -180,8 +180,8 @@ class Connection:
         forth, back = Pipe(wire), Pipe(wire)
         self.pipes = (forth, back)
         self.hosts = {here[0], there[0]}
-        self.dialed = SimStream(SimSocket(back, forth, here, there))
-        self.accepted = SimStream(SimSocket(forth, back, there, here))
+        self.dialed = MemoryStream(MemorySocket(back, forth, here, there))
+        self.accepted = MemoryStream(MemorySocket(forth, back, there, here))
 
     @property
     def is_over(self) -> bool:
@@ -200,13 +200,13 @@ class Connection:
             pipe.moved.notify()
 
 
-class Network:
+class MemoryNetwork:
     """Hosts by address, the wires between them, and every connection."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
         self.connections: list[Connection] = []
-        self._listeners: dict[tuple[str, int], SimListener] = {}
+        self._listeners: dict[tuple[str, int], MemoryListener] = {}
         self._wires: dict[tuple[str, str], Wire] = {}
         self._ports = 40000
 
@@ -222,15 +222,15 @@ class Network:
         """All that there are."""
         return list(self._wires.values())
 
-    def listen(self, host: str, port: int) -> SimListener:
+    def listen(self, host: str, port: int) -> MemoryListener:
         """Raises OSError."""
         before = self._listeners.get((host, port))
         if before is not None and not before.socket.closed:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-        self._listeners[(host, port)] = listener = SimListener((host, port))
+        self._listeners[(host, port)] = listener = MemoryListener((host, port))
         return listener
 
-    async def dial(self, source: str, host: str, port: int) -> SimStream:
+    async def dial(self, source: str, host: str, port: int) -> MemoryStream:
         """Raises OSError; waits while the wire is held."""
         wire = self.wire(source, host)
         await trio.sleep(wire.delay())

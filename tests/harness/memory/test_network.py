@@ -8,20 +8,20 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from tests.sim.network import Network, SimStream
-from tests.sim.pipes import WINDOW
+from tests.harness.memory.network import MemoryNetwork, MemoryStream
+from tests.harness.memory.pipes import WINDOW
 
 ONE, OTHER = "10.0.0.1", "10.0.0.2"
 
 
-async def connected(network: Network) -> tuple[SimStream, SimStream]:
+async def connected(network: MemoryNetwork) -> tuple[MemoryStream, MemoryStream]:
     listener = network.listen(OTHER, 1)
     dialed = await network.dial(ONE, OTHER, 1)
     return dialed, await listener.accept()
 
 
 async def test_what_is_written_arrives_in_order_after_the_delay(autojump_clock: MockClock) -> None:
-    network = Network(Random(1))
+    network = MemoryNetwork(Random(1))
     network.wire(ONE, OTHER).latency, network.wire(ONE, OTHER).jitter = 0.5, 2.0
     dialed, accepted = await connected(network)
     began = trio.current_time()
@@ -37,11 +37,11 @@ async def test_what_is_written_arrives_in_order_after_the_delay(autojump_clock: 
 
 async def test_nobody_listens(autojump_clock: MockClock) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await Network(Random(1)).dial(ONE, OTHER, 1)
+        await MemoryNetwork(Random(1)).dial(ONE, OTHER, 1)
 
 
 async def test_a_held_wire_delivers_when_it_is_let_go(autojump_clock: MockClock) -> None:
-    network = Network(Random(1))
+    network = MemoryNetwork(Random(1))
     dialed, accepted = await connected(network)
     network.wire(ONE, OTHER).hold(True)
     await dialed.send_all(b"later")
@@ -53,7 +53,7 @@ async def test_a_held_wire_delivers_when_it_is_let_go(autojump_clock: MockClock)
 
 
 async def test_a_cut_connection_gives_a_beginning_of_what_was_under_way_then_a_reset(autojump_clock: MockClock) -> None:
-    network = Network(Random(5))
+    network = MemoryNetwork(Random(5))
     dialed, accepted = await connected(network)
     await dialed.send_all(b"x" * 1000)
     network.connections[0].cut(network.random)
@@ -71,7 +71,7 @@ async def test_a_cut_connection_gives_a_beginning_of_what_was_under_way_then_a_r
 
 
 async def test_a_lost_connection_is_silent(autojump_clock: MockClock) -> None:
-    network = Network(Random(1))
+    network = MemoryNetwork(Random(1))
     dialed, accepted = await connected(network)
     network.connections[0].lose()
     await dialed.send_all(b"x")
@@ -82,7 +82,7 @@ async def test_a_lost_connection_is_silent(autojump_clock: MockClock) -> None:
 
 
 async def test_a_writer_waits_for_a_reader(autojump_clock: MockClock) -> None:
-    dialed, accepted = await connected(Network(Random(1)))
+    dialed, accepted = await connected(MemoryNetwork(Random(1)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(dialed.send_all, b"x" * (WINDOW + 1))
         await trio.sleep(10)
@@ -91,7 +91,7 @@ async def test_a_writer_waits_for_a_reader(autojump_clock: MockClock) -> None:
 
 
 async def test_closing_with_unread_input_is_a_reset(autojump_clock: MockClock) -> None:
-    dialed, accepted = await connected(Network(Random(1)))
+    dialed, accepted = await connected(MemoryNetwork(Random(1)))
     await dialed.send_all(b"never read")
     await trio.sleep(1)
     accepted.socket.close()
@@ -100,7 +100,7 @@ async def test_closing_with_unread_input_is_a_reset(autojump_clock: MockClock) -
 
 
 async def test_who_may_not_linger_is_reset(autojump_clock: MockClock) -> None:
-    dialed, accepted = await connected(Network(Random(1)))
+    dialed, accepted = await connected(MemoryNetwork(Random(1)))
     accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     await accepted.send_all(b"on its way")
     accepted.socket.close()
@@ -109,7 +109,7 @@ async def test_who_may_not_linger_is_reset(autojump_clock: MockClock) -> None:
 
 
 async def test_closing_after_all_was_read_is_an_end(autojump_clock: MockClock) -> None:
-    dialed, accepted = await connected(Network(Random(1)))
+    dialed, accepted = await connected(MemoryNetwork(Random(1)))
     await dialed.send_all(b"x")
     assert await accepted.receive_some(100) == b"x"
     accepted.socket.close()
