@@ -8,28 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import msgspec
 import trio
 
 from chatd.api.events import Message
 from chatd.api.network import Topology, TopologyLink, TopologyNode
-from chatd.config.settings import Config
 from chatd.control.server import ControlServer
 from chatd.journal.batch import Batch
-from chatd.journal.journal import Journal
 from chatd.journal.store import Store
-from chatd.messages.chat import Chat
-from chatd.messages.consumers import Consumers
-from chatd.net.faults.faults import Faults
-from chatd.node import Node
-from chatd.peers.clones import Clones
 from chatd.peers.peer import Peer
 from chatd.peers.registry import Registry
-from chatd.peers.trust import Trust
-from chatd.query.trace import MessageTraces
-from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime
-from chatd.wire.lines import check_text
+from tests.harness.linked_node import build_node, config_of
+from tests.harness.parts import FakeLink as AnyLink
 
 NODE_ID = "k3v" + "a" * 49
 BOB_ID = "b" * 52
@@ -48,29 +38,14 @@ class Refused(Exception):
         return str(self.data["kind"])
 
 
-class FakeLink:
-    """A link without a socket."""
+class FakeLink(AnyLink):
+    """A link without a socket, that we have dialed."""
 
     def __init__(self, direction: str = "out", address: str = "127.0.0.1:7421") -> None:
-        self.direction = direction
-        self.address = address
-        self.reason: str | None = None
-        self.unsent = 0
-        self.waiting = 0
-        self.full = False
-        self.declared = 0
-
-    def close(self, reason: str) -> None:
-        self.reason = reason
-
-    def check(self, text: str) -> None:
-        check_text(text, 1024)
+        super().__init__(direction, address)
 
     def enqueue(self, seq: int, text: str, batch: Batch) -> None:
         self.waiting += 1
-
-    def declare(self) -> None:
-        self.declared += 1
 
 
 class FakeDialer:
@@ -203,74 +178,28 @@ def result_of(line: Mapping[str, Any]) -> Any:
 
 
 class Stand:
-    """A node with its control server."""
+    """A node with its control server, whose dialer and explorer are fakes."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
-        given = {"node": "alice", "name": "alice", "socket": str(directory / "s"), "state": str(directory)}
-        self.config = msgspec.convert(given | settings, Config)
+        self.config = config_of(str(directory), **{"socket": str(directory / "s"), **settings})
         self.runtime = Runtime()
-        self.store = Store(str(directory / "journal.db"))
-        self.journal = Journal(
-            self.store,
-            self.runtime,
-            pending_bytes=self.config.journal_pending_bytes,
-            tail_bytes=self.config.tail_bytes,
-        )
-        self.registry = Registry(self.journal, self.runtime, NODE_ID, self.config.name, self.config.known)
-        self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.exchange = exchange = RoomRouter(self.config, NODE_ID, self.journal, self.registry)
-        self.hosted_rooms, self.posting, self.joined_rooms = (
-            exchange.hosted_rooms,
-            exchange.posting,
-            exchange.joined_rooms,
-        )
-        self.moderation = exchange.moderation
-        self.chat = Chat(
-            self.config,
-            NODE_ID,
-            self.journal,
-            self.registry,
-            self.runtime,
-            trio.current_time(),
-            self.hosted_rooms.release_intervals,
-        )
-        self.consumers = Consumers(self.journal, self.runtime, self.config.consumers)
-        self.dialer = FakeDialer(self.registry)
-        self.faults = Faults(self.config, self.runtime, self.registry, lambda run: self.nursery.start_soon(run))
-        self.explorer = FakeExplorer()
-        self.nursery: trio.Nursery  # in which faults run what takes time
+        self.node = node = build_node(self.config, self.runtime, NODE_ID)
+        self.store, self.journal, self.registry, self.chat = node.journal.store, node.journal, node.registry, node.chat
+        self.hosted_rooms, self.joined_rooms, self.posting = node.hosted_rooms, node.joined_rooms, node.posting
+        self.consumers, self.trust, self.faults = node.consumers, node.trust, node.faults
+        self.dialer, self.explorer = FakeDialer(self.registry), FakeExplorer()
         self.stops: list[str] = []
-        self.node = cast("Node", self._node())
-        self.server = ControlServer(self.node)
+        self._replace_what_is_not_there(node)
+        self.server = ControlServer(node)
         self.bob = self.registry.native(BOB_ID, "bob", "127.0.0.1:7421")
         self.registry.link_up(self.bob, FakeLink())
 
-    def _node(self) -> SimpleNamespace:
-        return SimpleNamespace(
-            config=self.config,
-            runtime=self.runtime,
-            identity=SimpleNamespace(node=NODE_ID),
-            journal=self.journal,
-            registry=self.registry,
-            trust=self.trust,
-            chat=self.chat,
-            hosted_rooms=self.hosted_rooms,
-            moderation=self.moderation,
-            posting=self.posting,
-            joined_rooms=self.joined_rooms,
-            consumers=self.consumers,
-            traces=MessageTraces(self.journal, self.registry, self.chat, self.exchange, self.consumers),
-            faults=self.faults,
-            explorer=self.explorer,
-            dialer=self.dialer,
-            listener=SimpleNamespace(addresses=["127.0.0.1:7420"], is_full=False),
-            room_ports=SimpleNamespace(addresses=["127.0.0.1:1234"]),
-            started=trio.current_time(),
-            version="0.0",
-            problems={},
-            clones=Clones(self.journal, self.registry),
-            request_stop=self.stops.append,
-        )
+    def _replace_what_is_not_there(self, node: Any) -> None:
+        node.dialer, node.explorer = self.dialer, self.explorer
+        node.listener = SimpleNamespace(addresses=["127.0.0.1:7420"], is_full=False, close=lambda: None)
+        node.room_ports = SimpleNamespace(addresses=["127.0.0.1:1234"], close=lambda: None)
+        node.version = "0.0"
+        node.request_stop = self.stops.append
 
     async def connect(self) -> Client:
         return Client(await trio.open_unix_socket(self.config.socket))
@@ -326,7 +255,7 @@ async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
     stand = Stand(directory, **settings)
     async with trio.open_nursery() as core:
         core.start_soon(stand.journal.run)
-        stand.nursery = core
+        await core.start(stand.node.links.run)
         await stand.journal.settled()
         await stand.server.bind()
         async with trio.open_nursery() as nursery:
@@ -335,4 +264,4 @@ async def standing(directory: Path, **settings: Any) -> AsyncIterator[Stand]:
             nursery.cancel_scope.cancel()
         stand.check_nothing_is_left()
         core.cancel_scope.cancel()
-    stand.journal.close()
+    stand.node.close()

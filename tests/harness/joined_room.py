@@ -57,7 +57,7 @@ class Lobby:
         link = self._stand.bob.links[0]
         named = [frame.id for frame in frames if isinstance(frame, Said | Refused) and frame.id is not None]
         references = await look_up(self._stand.journal, self._stand.bob, named)
-        self._stand.exchange.receive(self._stand.bob, link, frames, references)
+        self._stand.node.router.receive(self._stand.bob, link, frames, references)
         await self._stand.journal.settled()
 
     def _next(self) -> tuple[str, int]:

@@ -1,16 +1,19 @@
-"""A node as `Node.open` builds it, of which only the journal and the links run: no control socket, no listener."""
+"""Nodes in part: their parts as the program builds them, of which nothing runs, or only the journal and the links."""
 
+import os
+import ssl
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import trio
 
 from chatd.config.settings import Config
-from chatd.node import Node
-from chatd.peers.identity import prepare_state_dir
+from chatd.journal.store import Store
+from chatd.node import JOURNAL_FILE, Node
+from chatd.peers.identity import Identity, prepare_state_dir
 from chatd.runtime import Runtime
 
 
@@ -18,6 +21,17 @@ def config_of(state: str = "/none", **settings: Any) -> Config:
     """The settings of a test node."""
     given = {"node": "alice", "name": "alice", "socket": "/none", "state": state, "listen": ["127.0.0.1:0"]}
     return msgspec.convert(given | settings, Config)
+
+
+def build_node(config: Config, runtime: Runtime, node_id: str) -> Node:
+    """All parts over the journal of its state directory, for a node id that stands for no key. The caller closes it."""
+    store = Store(os.path.join(config.state, JOURNAL_FILE))
+    nothing = cast(ssl.SSLContext, None)  # links that are not there prove nothing
+    try:
+        return Node(config, runtime, Identity(node_id, nothing, nothing), store, trio.current_time())
+    except BaseException:
+        store.close()
+        raise
 
 
 @asynccontextmanager

@@ -12,24 +12,20 @@ import trio.testing
 
 from chatd.api.events import Message
 from chatd.api.results import PeerRef
-from chatd.config.settings import Config
 from chatd.journal.batch import Batch, Entry
 from chatd.journal.journal import Journal
 from chatd.journal.store import Store
-from chatd.messages.chat import Chat
 from chatd.messages.references import References, look_up
 from chatd.net.native.sending import SendCursor
-from chatd.net.room_updates import RoomUpdates
+from chatd.node import Node
 from chatd.peers.delivery import Delivery
 from chatd.peers.outbox import OutboxTotals
 from chatd.peers.peer import Peer
-from chatd.peers.registry import Registry
-from chatd.peers.trust import Trust
-from chatd.rooms.router import RoomRouter
 from chatd.runtime import Runtime
 from chatd.sync import Waker
 from chatd.wire.frames import Text
 from chatd.wire.lines import check_text
+from tests.harness.linked_node import build_node, config_of
 
 T = TypeVar("T")
 BOB = "k3v7abcd" + "b" * 44
@@ -188,24 +184,15 @@ async def is_woken(waker: Waker) -> bool:
 class Core:
     """A node's decisions, over a journal that is running."""
 
-    def __init__(self, journal: Journal, world: World, us: str = SELF, **settings: Any) -> None:
-        given = {"node": "alice", "name": "alice", "socket": "/nowhere/s", "state": "/nowhere"}
-        self.config = msgspec.convert(given | settings, Config)
-        self.journal = journal
+    def __init__(self, node: Node, world: World) -> None:
+        self.config = node.config
+        self.journal = node.journal
         self.world = world
-        self.registry = Registry(journal, world, us, self.config.name, self.config.known)
-        self.trust = Trust(self.config.trust, self.config.known, self.registry)
-        self.router = RoomRouter(self.config, us, journal, self.registry)
-        self.room_updates = RoomUpdates(journal)
-        self.chat = Chat(
-            self.config,
-            us,
-            journal,
-            self.registry,
-            world,
-            trio.current_time(),
-            self.router.hosted_rooms.release_intervals,
-        )
+        self.registry = node.registry
+        self.trust = node.trust
+        self.router = node.router
+        self.room_updates = node.link_parts.room_updates
+        self.chat = node.chat
 
     def up(self, node: str = BOB, name: str = "bob") -> tuple[Peer, FakeLink]:
         """A native peer with a live link."""
@@ -254,7 +241,7 @@ class Core:
     def plain_up(self, address: str = "10.0.0.9:6000") -> tuple[Peer, FakeLink]:
         """A plain peer with a live link."""
         peer, link = self.registry.plain(address), FakeLink(address=address)
-        link.send_bytes = self.chat._config.plain_send_bytes
+        link.send_bytes = self.config.plain_send_bytes
         self.registry.link_up(peer, link)
         return peer, link
 
@@ -286,8 +273,9 @@ class Core:
 
 
 @asynccontextmanager
-async def standing(directory: Path, world: World | None = None, **settings: Any) -> AsyncIterator[Core]:
+async def standing(directory: Path, world: World | None = None, us: str = SELF, **settings: Any) -> AsyncIterator[Core]:
     """A core over the journal of that directory."""
     world = world or World()
-    async with running(open_journal(directory, world)) as journal:
-        yield Core(journal, world, **settings)
+    node = build_node(config_of(str(directory), **settings), world, us)
+    async with running(node.journal):
+        yield Core(node, world)

@@ -59,7 +59,7 @@ async def test_a_host_that_is_not_in_its_room_says_nothing_there(stand: Stand, c
 
 async def test_to_one_who_is_in_it(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
-    stand.exchange.declarations.apply(stand.bob, [("lobby", "Bob", True)])
+    stand.node.router.declarations.apply(stand.bob, [("lobby", "Bob", True)])
     await client.ask("room.say", room="lobby", text="@bob hi  there")
     await client.ask("room.say", room="lobby", text="@bob", to="bob")
     await client.ask("room.say", room="lobby", text="@@bob is here")

@@ -95,7 +95,7 @@ async def test_the_users_of_a_room_come_in_the_order_in_which_they_came(stand: S
     room = stand.hosted_rooms.get("lobby")
     assert room is not None
     stand.hosted_rooms.enter_plain(room, None, "10.0.0.9:5000", list[str]().append)
-    stand.exchange.declarations.apply(stand.bob, [("lobby", "bob", True)])
+    stand.node.router.declarations.apply(stand.bob, [("lobby", "bob", True)])
     found = await client.ask("room.users", room="lobby")
     assert (found["room"], found["topic"], found["fresh"]) == ("lobby@alice", "", True)
     assert [(user["nick"], user["kind"], user["node"], user["here"], user["address"]) for user in found["users"]] == [
@@ -121,7 +121,7 @@ async def test_who_is_kicked_may_come_back_and_who_is_banned_may_not(stand: Stan
     await client.ask("room.host", room="lobby")
 
     def comes() -> DeclarationAnswer:
-        return stand.exchange.declarations.apply(stand.bob, [("lobby", "bob", True)])
+        return stand.node.router.declarations.apply(stand.bob, [("lobby", "bob", True)])
 
     comes()
     assert (await client.ask("room.kick", room="lobby", nick="BOB"))["room"]["users"] == 1
