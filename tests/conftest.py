@@ -89,8 +89,15 @@ def _seconds(item: pytest.Item) -> float:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Hundreds of examples are not traced for coverage, which doubles what they cost: single tests reach the same."""
+    """Nodes are in memory unless a test is marked `loopback`.
+
+    Hundreds of examples are not traced for coverage, which doubles what they cost: single tests reach the same.
+    """
+    from tests.harness.places import run_in_memory  # half a second, which only a collection of tests needs
+
     for item in items:
+        if "network" in getattr(item, "fixturenames", ()) and item.get_closest_marker("loopback") is None:
+            item.add_marker(pytest.mark.trio(run=run_in_memory), append=False)  # before pytest-trio's own
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
 

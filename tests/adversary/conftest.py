@@ -1,10 +1,10 @@
-"""The nodes of tests/integration, and a liar among them."""
+"""Whole nodes, and a liar among them."""
 
 import pytest
 
 from tests.adversary.liar import Liar
-from tests.integration.conftest import network, three_nodes, two_nodes
-from tests.integration.nodes import Network
+from tests.harness.fixtures import network, three_nodes, two_nodes
+from tests.harness.network import Network
 
 __all__ = ["liar", "network", "three_nodes", "two_nodes"]
 

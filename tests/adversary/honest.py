@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import trio
-
-from tests.integration.nodes import LiveNode
+from tests.harness.network import LiveNode
 
 QUIET = frozenset(
     {"shutdown", "peer stopped", "closed by peer", "reset"}
@@ -100,6 +98,8 @@ async def heard(node: LiveNode, room: str) -> list[tuple[str, str]]:
 
 async def until_heard(node: LiveNode, text: str, room: str) -> None:
     """Wait until that is in its place."""
-    while text not in [said for _, said in await heard(node, room)]:
-        await node.node.journal.responds()
-        await trio.sleep(0.01)
+
+    async def is_heard() -> bool:
+        return text in [said for _, said in await heard(node, room)]
+
+    await node.committed_until(is_heard)

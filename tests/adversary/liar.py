@@ -28,7 +28,8 @@ from chatd.wire.frames import (
     Text,
 )
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.nodes import LiveNode
+from tests.harness.network import LiveNode
+from tests.harness.places import address_of, listen
 
 F = TypeVar("F", bound=Frame)
 ORDERED = (Text, Say, Said, Happened, Refused, Missing)
@@ -177,7 +178,7 @@ class Liar:
             await line.serve()
 
         async with trio.open_nursery() as nursery:
-            (listener,) = await trio.open_tcp_listeners(port, host="127.0.0.1")
+            listener = await listen(port)
             nursery.start_soon(trio.serve_listeners, accept, [listener])
-            yield f"127.0.0.1:{listener.socket.getsockname()[1]}", lines
+            yield address_of(listener), lines
             nursery.cancel_scope.cancel()

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable
 from chatd.wire.frames import AckFrame, Bye
 from tests.adversary.honest import epoch_of, newest, of_node, record, unharmed, until_heard
 from tests.adversary.liar import Liar, Line
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
-from tests.integration.states import copy, restore
+from tests.harness.network import LiveNode, TwoNodes
+from tests.harness.states import copy, restore
 
 LAST = 2**63 - 1
 Lie = Callable[[Liar, LiveNode, dict[str, str]], Awaitable[Line]]  # the epochs: ours, old, of bob

@@ -5,8 +5,7 @@ import pytest
 from chatd.wire.frames import Count, Counted, Frame, Inquire, Say, Text, TracedFrame
 from tests.adversary.honest import epoch_of, messages, newest, of_node, unharmed
 from tests.adversary.liar import Liar, Line
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
+from tests.harness.network import LiveNode, TwoNodes
 
 WHEN = pytest.mark.parametrize("restarted", [False, True])
 

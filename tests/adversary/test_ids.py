@@ -15,8 +15,7 @@ from chatd.wire.frames import Bye, Cloned, Frame, Resume, Text
 from tests.adversary.honest import epoch_of, messages, newest, of_node, record, unharmed
 from tests.adversary.liar import Liar
 from tests.harness.handmade_peer import Handmade, hello
-from tests.integration.conftest import ThreeNodes, TwoNodes
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.network import LiveNode, Network, ThreeNodes, TwoNodes
 
 WHEN = pytest.mark.parametrize("when", ["in one run", "bob stops", "bob is killed", "alice restarts"])
 

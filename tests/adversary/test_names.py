@@ -14,9 +14,8 @@ from chatd.peers.identity import load_or_create, prepare_state_dir
 from chatd.wire.frames import Text
 from tests.adversary.honest import messages, of_node, record, unharmed, until_heard
 from tests.adversary.liar import Liar
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, Network, TwoNodes
 
 NAMES: dict[str, Callable[[LiveNode, LiveNode], str]] = {
     "the name of bob": lambda a, b: "bob",

@@ -10,9 +10,8 @@ import pytest
 from chatd.wire.frames import Bye, Frame, Gone, Happened, Missing, Refused, Rooms, Roster, Said, Say
 from tests.adversary.honest import epoch_of, heard, messages, newest, of_node, unharmed, until_heard, users
 from tests.adversary.liar import Liar
-from tests.integration.client import Refused as Denied
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
+from tests.harness.client import Refused as Denied
+from tests.harness.network import LiveNode, TwoNodes
 
 ROOM = "lobby@bob"
 WHEN = pytest.mark.parametrize("restarted", [False, True])

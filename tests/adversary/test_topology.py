@@ -13,9 +13,8 @@ import trio
 from chatd.wire.frames import Explore, Explored, FoundFrame, Frame
 from tests.adversary.honest import unharmed
 from tests.adversary.liar import Liar, Line
-from tests.integration.client import Refused
-from tests.integration.conftest import ThreeNodes
-from tests.integration.nodes import LiveNode
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, ThreeNodes
 
 GHOST = "n3v7" * 13
 Link = tuple[str, str, Literal["up", "dialing", "pending", "down"], float | None]

@@ -17,6 +17,8 @@ from typing import ClassVar, Literal, Self
 
 import trio
 
+from tests.harness.places import dial, listen
+
 Variant = Literal["close-text", "100-character", "counting"]
 RoomVariant = Literal["address", "name"]
 
@@ -46,14 +48,14 @@ class PeerProgram:
     @classmethod
     async def connect(cls, nursery: trio.Nursery, host: str, port: int, variant: Variant = "close-text") -> Self:
         """`connect HOST PORT` at its prompt."""
-        peer = cls(await trio.open_tcp_stream(host, port), variant)
+        peer = cls(await dial(f"{host}:{port}"), variant)
         nursery.start_soon(peer.read)
         return peer
 
     @staticmethod
     async def listen(variant: Variant = "close-text", host: str = "127.0.0.1", port: int = 0) -> "PeerProgramListener":
         """Listen as the program does; call `accept` for each connection."""
-        (listener,) = await trio.open_tcp_listeners(port, host=host)
+        listener = await listen(port)
         return PeerProgramListener(listener, variant)
 
     async def send(self, text: str) -> None:
@@ -175,7 +177,7 @@ class RoomProgram:
     async def connect(cls, nursery: trio.Nursery, address: str, name: str | None = None) -> Self:
         """`CONNECT` at the prompt of the address client, or, with a name, the start of the name client."""
         host, _, port = address.rpartition(":")
-        client = cls(await trio.open_tcp_stream(host, int(port)), "address" if name is None else "name")
+        client = cls(await dial(f"{host}:{port}"), "address" if name is None else "name")
         if name is not None:
             await client.send_raw(name.encode())
         nursery.start_soon(client.read)

@@ -8,6 +8,7 @@ from chatd.journal.journal import Journal
 from chatd.journal.store import Store
 from tests.harness import control_node
 from tests.harness.control_node import Client, Stand
+from tests.harness.network import Network, ThreeNodes, TwoNodes, networking
 from tests.harness.parts import FILE, Core, World, open_journal, running, standing
 
 
@@ -69,3 +70,22 @@ async def client(stand: Stand) -> AsyncIterator[Client]:
     connected = await stand.connect()
     async with connected.stream:
         yield connected
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    """The nodes of the test: in memory, or on loopback if the test or its module is marked so."""
+    async with networking() as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def two_nodes(network: Network) -> TwoNodes:
+    """`a, b = await two_nodes()`: alice and bob, connected unless `connected=False`; settings as keywords."""
+    return network.two_nodes
+
+
+@pytest.fixture
+def three_nodes(network: Network) -> ThreeNodes:
+    """alice, bob and carol, in a line."""
+    return network.three_nodes

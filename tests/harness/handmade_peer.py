@@ -6,10 +6,10 @@ from typing import Any, Self, TypeVar
 import msgspec
 import trio
 
-from chatd.config.values import parse_address
 from chatd.peers.identity import Identity, load_or_create
 from chatd.wire.codec import Decoder, encode_many
 from chatd.wire.frames import Frame, Hello, Resume
+from tests.harness.places import dial
 
 F = TypeVar("F", bound=Frame)
 EPOCH = "handmade"
@@ -54,8 +54,7 @@ class Handmade:
     @classmethod
     async def dial(cls, address: str, identity: Identity | None = None) -> "Handmade":
         """Connect, TLS and no more."""
-        host, port = parse_address(address)
-        return await cls.over(await trio.open_tcp_stream(host, port), identity or new_identity())
+        return await cls.over(await dial(address), identity or new_identity())
 
     @classmethod
     async def linked(cls, address: str, identity: Identity | None = None, **changes: Any) -> "Handmade":

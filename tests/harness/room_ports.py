@@ -17,6 +17,7 @@ from chatd.runtime import Runtime
 from chatd.sync import Waker
 from tests.harness.chat_programs import RoomProgram
 from tests.harness.linked_node import linking
+from tests.harness.places import dial
 
 NAME, ADDRESS = "127.0.0.1:0=lobby,dialect=name", "127.0.0.1:0=lobby,dialect=address"
 WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
@@ -58,7 +59,7 @@ class RoomPortNode:
     async def dial(self, number: int = 0) -> trio.SocketStream:
         """A connection to one of the ports."""
         host, _, port = self.ports.addresses[number].rpartition(":")
-        self.streams.append(await trio.open_tcp_stream(host, int(port)))
+        self.streams.append(await dial(f"{host}:{port}"))
         return self.streams[-1]
 
     async def nc(self, text: str = "nc\n") -> trio.SocketStream:

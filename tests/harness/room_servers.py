@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from tests.harness.places import listen
+
 ADDRESS_BYTES = 1024
 NAME_BYTES = 2048
 
@@ -107,7 +109,7 @@ class RoomServer:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve, until `stop`."""
-        (listener,) = await trio.open_tcp_listeners(self.port, host="127.0.0.1")
+        listener = await listen(self.port)
         self.port = listener.socket.getsockname()[1]
         self._scope = trio.CancelScope()
         try:

@@ -4,10 +4,9 @@ import pytest
 import trio
 
 from chatd.messages.chat import Answered, Options
-from tests.integration.client import Feed, Refused
-from tests.integration.conftest import ThreeNodes, TwoNodes
-from tests.integration.nodes import LiveNode
-from tests.integration.proxy import proxying
+from tests.harness.client import Feed, Refused
+from tests.harness.network import LiveNode, ThreeNodes, TwoNodes
+from tests.harness.proxy import proxying
 
 
 async def ask(node: LiveNode, text: str, answers: dict[str, str], **options: object) -> None:

@@ -2,8 +2,8 @@
 
 import shutil
 
-from tests.integration.client import Feed
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.client import Feed
+from tests.harness.network import LiveNode, Network
 
 
 async def copied(network: Network) -> tuple[LiveNode, LiveNode, LiveNode]:

@@ -9,9 +9,8 @@ import trio
 
 from chatd.net.faults import faults
 from chatd.net.faults.connection import FaultySocket
-from tests.integration.conftest import ThreeNodes, TwoNodes
-from tests.integration.nodes import LiveNode, Network
-from tests.integration.streams import heard, streaming
+from tests.harness.network import LiveNode, Network, ThreeNodes, TwoNodes
+from tests.harness.streams import heard, streaming
 from tests.integration.test_faults import ALLOWED, link
 
 BRISK = {"ping_after": 0.05, "dead_after": 0.4, **ALLOWED}

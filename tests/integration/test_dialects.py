@@ -4,9 +4,12 @@ import pytest
 import trio
 import trio.testing
 
+from tests.harness.client import Refused
+from tests.harness.network import Network
+from tests.harness.places import dial
 from tests.harness.room_servers import AddressServer, Member, NameServer, RoomServer, serving
-from tests.integration.client import Refused
-from tests.integration.nodes import Network
+
+pytestmark = pytest.mark.loopback  # what a real socket gives in one read is the point
 
 FAREWELLS = {"address": b"QUIT", "name": b"*exit\n"}
 MANY = 100
@@ -105,7 +108,7 @@ async def test_a_node_that_is_killed_floods_nobody(network: Network, dialect: st
     (a,) = await network.start(1)
     server = server_of(dialect)
     async with serving(server):
-        async with await trio.open_tcp_stream("127.0.0.1", server.port) as bystander:
+        async with await dial(f"127.0.0.1:{server.port}") as bystander:
             await bystander.send_all(b"bystander")
             await (await server.member(0)).wait_chunks(1)
             await a.connect(server.address, dialect=dialect)
@@ -123,9 +126,9 @@ async def test_the_server_that_is_left_rudely_floods_so_that_these_tests_mean_so
     server = AddressServer()
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
-        async with await trio.open_tcp_stream("127.0.0.1", server.port) as bystander:
+        async with await dial(f"127.0.0.1:{server.port}") as bystander:
             await server.member(0)
-            rude = await trio.open_tcp_stream("127.0.0.1", server.port)
+            rude = await dial(f"127.0.0.1:{server.port}")
             await server.member(1)
             await rude.aclose()
             flood = b""
@@ -138,7 +141,7 @@ async def test_the_server_that_is_left_rudely_floods_so_that_these_tests_mean_so
 async def test_a_silent_client_before_us_delays_our_texts_and_mixes_nothing_up(network: Network) -> None:
     (a,) = await network.start(1, plain_pace=0.005)
     server = NameServer()
-    async with serving(server), await trio.open_tcp_stream("127.0.0.1", server.port) as silent:
+    async with serving(server), await dial(f"127.0.0.1:{server.port}") as silent:
         await server.member(0)
         await a.connect(server.address, dialect="name", nick="jane")
         await a.send(0, "hello")

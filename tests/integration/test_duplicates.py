@@ -6,11 +6,11 @@ import pytest
 import trio
 
 from chatd.wire.frames import AckFrame, Bye, Hello, Resume, Text
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
-from tests.integration.proxy import proxying
+from tests.harness.network import LiveNode, TwoNodes
+from tests.harness.places import address_of, listen
+from tests.harness.proxy import proxying
 
 ROUNDS = 25
 
@@ -142,7 +142,7 @@ async def test_a_dialed_link_that_answers_no_ping_loses_against_the_accepted_one
     identity = new_identity()
     while identity.node < a.id:  # so that alice decides
         identity = new_identity()
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    listener = await listen()
     accepted: list[Handmade] = []
 
     async def accept() -> None:
@@ -153,7 +153,7 @@ async def test_a_dialed_link_that_answers_no_ping_loses_against_the_accepted_one
 
     async with listener, trio.open_nursery() as nursery:
         nursery.start_soon(accept)
-        assert (await a.connect(f"127.0.0.1:{listener.socket.getsockname()[1]}"))["direction"] == "out"
+        assert (await a.connect(address_of(listener)))["direction"] == "out"
     dialed = await Handmade.linked(a.address, identity)
     assert (await accepted[0].until(Bye)).reason == "duplicate"
     await accepted[0].close()

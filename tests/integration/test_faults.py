@@ -12,10 +12,9 @@ import pytest
 import trio
 
 from chatd.runtime import parse_stamp
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode, Network
-from tests.integration.streams import heard, streaming
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, Network, TwoNodes
+from tests.harness.streams import heard, streaming
 from tests.integration.test_plain import nc
 
 ALLOWED = {"allow_faults": True}

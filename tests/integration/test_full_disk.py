@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.client import Refused
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, Network
 
 DISK_BYTES = 16 << 20
 MOST_PAGES = 1 << 30

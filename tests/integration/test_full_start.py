@@ -4,12 +4,11 @@ from pathlib import Path
 
 import trio
 
-from chatd import daemon
 from chatd.config.settings import Config
 from chatd.failures import StorageFailure, StorageFull
-from chatd.node import Node
 from tests.harness import disk
-from tests.integration.nodes import WatchedRuntime
+from tests.harness.daemons import DaemonRun
+from tests.harness.places import LoopbackRuntime
 
 PAGE = 4096  # what a file system in memory gives out
 MOST_PAGES = 200
@@ -20,18 +19,23 @@ async def start(directory: Path, state: Path) -> BaseException | None:
     config = Config(
         node="alice", name="alice", listen=["127.0.0.1:0"], socket=str(directory / "s"), state=str(state), plain="off"
     )
-    runtime, nodes = WatchedRuntime(), list[Node]()
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(daemon.run, config, runtime, nodes.append)
-            await runtime.bound.wait()
-            nodes[0].request_stop("shutdown")
-    except BaseExceptionGroup as group:
-        failure: BaseException = group
-        while isinstance(failure, BaseExceptionGroup):
-            (failure,) = failure.exceptions
-        return failure
-    return None
+    runtime = LoopbackRuntime()
+    run = DaemonRun(config, runtime)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.run)
+        nursery.start_soon(_stop_once_served, run, runtime)
+        await run.exited.wait()
+        nursery.cancel_scope.cancel()
+    failure = run.failure
+    while isinstance(failure, BaseExceptionGroup):
+        (failure,) = failure.exceptions
+    return failure
+
+
+async def _stop_once_served(run: DaemonRun, runtime: LoopbackRuntime) -> None:
+    await runtime.served.wait()
+    assert run.node is not None
+    run.node.request_stop("shutdown")
 
 
 async def test_a_start_on_a_full_disk_is_temporary_wherever_it_meets_the_end(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ from chatd.wire.frames import (
     TracedFrame,
 )
 from tests.harness.handmade_peer import EPOCH, Handmade, hello
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
+from tests.harness.network import LiveNode, TwoNodes
+from tests.harness.places import dial
 
 RST = struct.pack("ii", 1, 0)
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -70,10 +70,11 @@ async def chatting(a: LiveNode, b: LiveNode, rounds: int = 20) -> AsyncIterator[
 
 
 async def raw(node: LiveNode, receive_bytes: int = 0) -> trio.SocketStream:
-    """A bare connection to its peer port, which holds about so many bytes that were not read."""
+    """A bare connection to its peer port. On loopback it may hold about so many bytes that were not read."""
+    if not receive_bytes:
+        return await dial(node.address)
     sock = trio.socket.socket()
-    if receive_bytes:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     await sock.connect(("127.0.0.1", node.port))
     return trio.SocketStream(sock)
 
@@ -154,6 +155,7 @@ async def test_invalid_utf_8_from_a_plain_peer(two_nodes: TwoNodes) -> None:
     assert text["text"].endswith("( hi")
 
 
+@pytest.mark.loopback
 async def test_a_plain_peer_that_sends_ten_megabytes_without_a_line_end(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
     downs = await a.feed(types=["peer.down"])
@@ -166,6 +168,7 @@ async def test_a_plain_peer_that_sends_ten_megabytes_without_a_line_end(two_node
     assert not [text for text in await a.texts() if text.startswith("xx")]
 
 
+@pytest.mark.loopback
 async def test_a_plain_peer_that_floods_lines_is_read_at_its_rate(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(plain_rate=50)
     async with chatting(a, b, rounds=200), await raw(a) as stream:
@@ -174,6 +177,7 @@ async def test_a_plain_peer_that_floods_lines_is_read_at_its_rate(two_nodes: Two
     assert len([text for text in await a.texts() if text == "flood"]) < 2000
 
 
+@pytest.mark.loopback
 async def test_a_plain_peer_that_never_reads(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(plain_stall=0.2)
     events = await a.feed(types=["peer.up", "peer.down"])
@@ -187,6 +191,7 @@ async def test_a_plain_peer_that_never_reads(two_nodes: TwoNodes) -> None:
         assert (await events.until("peer.down"))["reason"] == "stalled"
 
 
+@pytest.mark.loopback
 async def test_a_native_peer_that_never_reads(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(ping_after=0.1, dead_after=1.0)
     downs = await a.feed(types=["peer.down"], peer="bob")
@@ -198,6 +203,7 @@ async def test_a_native_peer_that_never_reads(two_nodes: TwoNodes) -> None:
     assert downs.seen == []
 
 
+@pytest.mark.loopback
 async def test_a_native_peer_that_never_reads_and_pings_all_the_time(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
     async with chatting(a, b), await Handmade.linked(a.address) as peer:
@@ -239,6 +245,7 @@ async def test_acks_of_epochs_that_never_were_acknowledge_nothing(two_nodes: Two
 
 
 @pytest.mark.deadline(60)
+@pytest.mark.loopback
 async def test_thousands_of_connections_that_come_and_go(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
 

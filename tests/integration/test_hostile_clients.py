@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from chatd.control.unix import Hangups
-from tests.integration.conftest import TwoNodes
+from tests.harness.network import TwoNodes
 from tests.integration.test_hostile import chatting
 
 
@@ -41,7 +41,7 @@ from tests.integration.test_hostile import chatting
 )
 async def test_a_line_that_is_no_request_is_answered_and_the_session_goes_on(two_nodes: TwoNodes, line: bytes) -> None:
     a, b = await two_nodes()
-    async with chatting(a, b), await trio.open_unix_socket(a.socket) as stream:
+    async with chatting(a, b), await a.open_session() as stream:
         await stream.send_all(line + b'{"jsonrpc":"2.0","id":"last","method":"whoami"}\n')
         received = b""
         while received.count(b"\n") < 2:
@@ -52,10 +52,11 @@ async def test_a_line_that_is_no_request_is_answered_and_the_session_goes_on(two
         assert len(answer["error"]["message"]) < 10_000
 
 
+@pytest.mark.loopback
 async def test_a_client_that_never_reads_while_events_flow_is_cut_off_alone(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(session_stall=0.5)
     hangups = Hangups()
-    async with chatting(a, b), await trio.open_unix_socket(a.socket) as stream, trio.open_nursery() as nursery:
+    async with chatting(a, b), await a.open_session() as stream, trio.open_nursery() as nursery:
         await nursery.start(hangups.run)
         subscribe = b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"from":"start"}}\n'
         await stream.send_all(subscribe)
@@ -64,20 +65,22 @@ async def test_a_client_that_never_reads_while_events_flow_is_cut_off_alone(two_
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.loopback
 async def test_a_client_that_asks_and_never_reads_is_not_read_any_more(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(session_stall=0.5)
     asked = b'{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}\n' * 1000
-    async with chatting(a, b), await trio.open_unix_socket(a.socket) as stream:
+    async with chatting(a, b), await a.open_session() as stream:
         with pytest.raises(trio.BrokenResourceError):
             await stream.send_all(asked * 1000)  # far more than is read while nothing is taken
 
 
+@pytest.mark.loopback
 async def test_thousands_of_clients_that_come_and_go(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes()
 
     async def come_and_go() -> None:
         for _ in range(100):
-            async with await trio.open_unix_socket(a.socket) as stream:
+            async with await a.open_session() as stream:
                 with suppress(trio.BrokenResourceError):  # as many sessions as may be
                     await stream.send_all(b'{"jsonrpc":"2.0","id":1,"method":"subscribe"}\n{"jsonrpc"')
 

@@ -3,10 +3,9 @@
 import pytest
 
 from chatd.wire.frames import Bye, Hello, Text
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, hello
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import Network
+from tests.harness.network import Network, TwoNodes
 
 
 async def test_a_text_over_the_peers_limits_is_too_large_and_one_at_them_arrives(network: Network) -> None:

@@ -3,8 +3,9 @@
 import pytest
 import trio
 
-from tests.integration.client import Refused
-from tests.integration.conftest import ThreeNodes, TwoNodes
+from tests.harness.client import Refused
+from tests.harness.network import ThreeNodes, TwoNodes
+from tests.harness.places import address_of, listen
 
 
 async def test_after_connect_each_side_knows_the_other_as_slot_0_by_name_and_id(two_nodes: TwoNodes) -> None:
@@ -93,10 +94,10 @@ async def test_with_keep_a_connect_to_nobody_is_tried_until_somebody_is_there(tw
 
 async def test_a_connect_that_takes_too_long_ends_with_timeout(two_nodes: TwoNodes) -> None:
     a, _ = await two_nodes(connected=False)
-    (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    silent = await listen()
     async with silent:
         with pytest.raises(Refused) as refused:
-            await a.connect(f"127.0.0.1:{silent.socket.getsockname()[1]}", timeout=0.1)
+            await a.connect(address_of(silent), timeout=0.1)
     assert refused.value.kind == "timeout"
     assert await a.peers() == []
 

@@ -4,9 +4,8 @@ import trio
 
 from chatd.wire.frames import PingFrame, PongFrame
 from tests.harness.handmade_peer import Handmade
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
-from tests.integration.proxy import proxying
+from tests.harness.network import LiveNode, TwoNodes
+from tests.harness.proxy import proxying
 
 BRISK = {"ping_after": 0.05, "dead_after": 0.4}
 

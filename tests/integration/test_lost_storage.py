@@ -12,8 +12,8 @@ from chatd import maintenance
 from chatd.failures import StorageFailure
 from chatd.journal import files
 from chatd.journal.journal import LOST
-from tests.integration.client import Hung, Refused
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.client import Hung, Refused
+from tests.harness.network import LiveNode, Network
 
 TICK_S = 0.05
 

@@ -3,10 +3,9 @@
 import pytest
 
 from chatd.wire.frames import Bye, Text
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import Network
+from tests.harness.network import Network, TwoNodes
 
 
 @pytest.mark.parametrize("length", [8, 16, 52])

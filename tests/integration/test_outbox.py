@@ -3,11 +3,10 @@
 import pytest
 import trio
 
-from tests.integration.client import Refused
-from tests.integration.conftest import ThreeNodes, TwoNodes
-from tests.integration.nodes import LiveNode, Network
-from tests.integration.proxy import Proxy, proxying
-from tests.integration.states import copy, restore, wipe
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, Network, ThreeNodes, TwoNodes
+from tests.harness.proxy import Proxy, proxying
+from tests.harness.states import copy, restore, wipe
 
 HOW = pytest.mark.parametrize("how", ["stop", "kill"])
 

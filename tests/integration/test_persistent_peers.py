@@ -6,11 +6,11 @@ import trio
 from chatd.journal.batch import Batch
 from chatd.journal.store import DiskFull
 from chatd.peers.identity import Identity
+from tests.harness.client import Hung, Refused
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.client import Hung, Refused
-from tests.integration.conftest import ThreeNodes, TwoNodes
-from tests.integration.nodes import LiveNode, Network
-from tests.integration.proxy import proxying
+from tests.harness.network import LiveNode, Network, ThreeNodes, TwoNodes
+from tests.harness.places import address_of, listen
+from tests.harness.proxy import proxying
 
 
 def refuse(batch: Batch) -> None:
@@ -118,8 +118,8 @@ async def test_a_kept_address_that_never_answered_is_dialed_after_a_restart_unti
 async def test_a_kept_plain_address_holds_over_a_restart_with_its_slot(network: Network) -> None:
     a = network.node("alice")
     await a.start()
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+    listener = await listen()
+    address = address_of(listener)
     async with listener:
         kept = await a.connect(address, plain=True, keep=True)
         stream = await listener.accept()
@@ -139,9 +139,9 @@ async def test_a_kept_plain_address_holds_over_a_restart_with_its_slot(network: 
 async def test_a_plain_connect_without_keep_is_no_wish(network: Network) -> None:
     a = network.node("alice")
     await a.start()
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    listener = await listen()
     async with listener:
-        await a.connect(f"127.0.0.1:{listener.socket.getsockname()[1]}", plain=True)
+        await a.connect(address_of(listener), plain=True)
         async with await listener.accept():
             await a.restart()
     assert await a.peers() == []
@@ -238,8 +238,8 @@ async def test_a_connect_that_is_given_up_once_somebody_known_has_answered_leave
     identity = new_identity()
     async with await Handmade.linked(a.address, identity):
         await a.wait_state("handmade", "up")
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+    listener = await listen()
+    address = address_of(listener)
     async with listener, trio.open_nursery() as nursery:
         nursery.start_soon(says_hello_and_no_more, listener, identity)
         with pytest.raises(Refused, match="has not answered"):
@@ -263,7 +263,7 @@ async def test_a_forgotten_peer_leaves_no_wish(two_nodes: TwoNodes) -> None:
     await a.start()
     assert persistent_rows(a) == []
     assert await a.peers() == []
-    assert (await b.peer("alice"))["state"] == "down"
+    await b.wait_state("alice", "down")
 
 
 async def test_a_denied_peer_is_not_dialed_after_a_restart(two_nodes: TwoNodes) -> None:

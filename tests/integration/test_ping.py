@@ -5,10 +5,10 @@ import trio
 import trio.testing
 
 from chatd.wire.frames import PingFrame, PongFrame
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.proxy import proxying
+from tests.harness.network import TwoNodes
+from tests.harness.proxy import proxying
 
 
 async def test_the_other_daemon_answers(two_nodes: TwoNodes) -> None:

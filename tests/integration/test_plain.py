@@ -8,17 +8,17 @@ import pytest
 import trio
 
 from tests.harness.chat_programs import PeerProgram, Variant
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.network import LiveNode, Network, TwoNodes
+from tests.harness.places import dial
 
 VARIANTS: list[Variant] = ["close-text", "100-character", "counting"]
 
 
 async def nc(node: LiveNode) -> trio.SocketStream:
     """What `nc HOST PORT` does."""
-    return await trio.open_tcp_stream("127.0.0.1", node.port)
+    return await dial(node.address)
 
 
 async def hung_up_on(stream: trio.SocketStream) -> None:
@@ -37,7 +37,8 @@ async def test_nc_talks_in_lines_and_is_answered_in_lines(network: Network) -> N
         peer = up["peer"]
         assert (peer["slot"], peer["kind"], peer["node"]) == (0, "plain", None)
         assert peer["name"] == f"127.0.0.1:{stream.socket.getsockname()[1]}"
-        await stream.send_all(b"\n")
+        await stream.send_all(b"\nfour\n")
+        assert await events.texts(1) == ["four"]
         await a.send(0, "an answer")
         await a.send(peer["name"], "and another")
         received = b""

@@ -3,10 +3,9 @@
 import pytest
 import trio
 
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
-from tests.integration.proxy import proxying
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, TwoNodes
+from tests.harness.proxy import proxying
 
 Told = list[tuple[str, int, str | None]]
 

@@ -4,10 +4,9 @@ import trio
 
 from chatd.wire.frames import AckFrame, Bye, Hello, Resume, Text
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import LiveNode
-from tests.integration.proxy import proxying
-from tests.integration.states import copy, restore, wipe
+from tests.harness.network import LiveNode, TwoNodes
+from tests.harness.proxy import proxying
+from tests.harness.states import copy, restore, wipe
 
 
 async def send_until_told(node: LiveNode, peer: str, stop: trio.Event, sent: list[str]) -> None:
@@ -181,7 +180,7 @@ async def test_a_journal_that_lost_the_end_of_an_epoch_tells_peer_diverged(two_n
     assert diverged["ours"].split(":")[0] == lost[1].split(":")[0]
     await a.send("bob", "4")
     assert await inbox.texts(1) == ["4"]
-    assert (await a.peer("bob"))["queued"] == 0
+    await a.drained("bob")
 
 
 async def test_a_mark_beyond_what_was_written_in_the_present_epoch_is_refused(two_nodes: TwoNodes) -> None:

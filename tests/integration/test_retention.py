@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from tests.integration.nodes import LiveNode, Network
+import trio
+
+from tests.harness.network import LiveNode, Network
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL: dict[str, Any] = {"retain_bytes": 3 * MIB, "tail_bytes": 64 * KIB}
@@ -22,6 +24,7 @@ async def deliver(node: LiveNode, peer: str, times: int) -> None:
         await node.client.send_many(peer, ["x" * 300 for _ in range(1000)])
         while found.delivery.outbox.count:
             await found.delivery.progress.wait()
+        await trio.sleep(1.0)  # virtual: deleting goes on meanwhile
 
 
 def below_floor(node: LiveNode) -> int:

@@ -13,8 +13,11 @@ import trio.lowlevel
 from chatd.rooms.room import HostedRoom
 from chatd.sync import Broadcast
 from tests.harness.chat_programs import RoomProgram
-from tests.integration.client import Refused
-from tests.integration.nodes import LiveNode, Network
+from tests.harness.client import Refused
+from tests.harness.network import LiveNode, Network
+from tests.harness.places import dial
+
+pytestmark = pytest.mark.loopback  # what real sockets do to clients that are slow, deaf or gone is the point
 
 PORTS = ["127.0.0.1:0=lobby,dialect=name", "127.0.0.1:0=lobby,dialect=address"]
 WELCOME = "Welcome to this chatroom, {}! Type '*help' to see more options."
@@ -158,7 +161,7 @@ async def test_a_node_that_stops_hangs_up_with_a_reset_and_says_so(network: Netw
     async with trio.open_nursery() as nursery:
         clients = [await RoomProgram.connect(nursery, port(a), f"user{number}") for number in range(10)]
         await users(a, 10)
-        deaf = await trio.open_tcp_stream("127.0.0.1", int(port(a).rpartition(":")[2]))
+        deaf = await dial(port(a))
         await a.stop()
         assert {await client.wait_over() for client in clients} == {"reset"}
         await deaf.aclose()
@@ -205,7 +208,7 @@ class Crowd:
 
     async def enter(self, nick: str) -> trio.SocketStream:
         """One that knows how to behave."""
-        stream = await trio.open_tcp_stream("127.0.0.1", int(port(self.node).rpartition(":")[2]))
+        stream = await dial(port(self.node))
         self.streams.append(stream)
         await stream.send_all(nick.encode() + b"\n")
         welcome = b""
@@ -242,7 +245,7 @@ class Crowd:
 
     async def misbehave(self, kind: str) -> None:
         """One client of a kind that others must not notice."""
-        stream = await trio.open_tcp_stream("127.0.0.1", int(port(self.node).rpartition(":")[2]))
+        stream = await dial(port(self.node))
         self.streams.append(stream)
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if kind == "silent":

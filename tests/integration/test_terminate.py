@@ -4,11 +4,11 @@ import pytest
 import trio
 
 from chatd.wire.frames import AckFrame, Bye, Hello, Resume, Text
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import Network
-from tests.integration.proxy import proxying
+from tests.harness.network import Network, TwoNodes
+from tests.harness.places import address_of, listen
+from tests.harness.proxy import proxying
 
 
 async def test_terminate_delivers_what_was_accepted_and_says_so_on_both_sides(two_nodes: TwoNodes) -> None:
@@ -177,8 +177,8 @@ async def test_a_shutdown_is_redialed_and_a_denial_is_not(two_nodes: TwoNodes) -
 async def test_a_peer_that_answers_with_bye_shutdown_is_redialed(two_nodes: TwoNodes) -> None:
     a, _ = await two_nodes(connected=False)
     identity = new_identity()
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+    listener = await listen()
+    address = address_of(listener)
     dials: list[str] = []
 
     async def accept(*, bye: bool) -> None:

@@ -9,10 +9,10 @@ import trio
 
 from chatd.net.topology.neighbours import FRESH_S
 from chatd.wire.frames import Explore, Explored, FoundFrame, PingFrame, PongFrame
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, new_identity
-from tests.integration.client import Refused
-from tests.integration.nodes import LiveNode, Network
-from tests.integration.proxy import proxying
+from tests.harness.network import LiveNode, Network
+from tests.harness.proxy import proxying
 
 Json = dict[str, Any]
 IN_TIME_S = 4.0  # well below the 5 s after which what has not come is silent

@@ -3,10 +3,9 @@
 import pytest
 
 from chatd.wire.frames import Bye, Hello
+from tests.harness.client import Refused
 from tests.harness.handmade_peer import Handmade, hello
-from tests.integration.client import Refused
-from tests.integration.conftest import TwoNodes
-from tests.integration.nodes import Network
+from tests.harness.network import Network, TwoNodes
 
 
 async def test_a_node_of_known_ones_lets_in_who_is_listed_and_nobody_else(network: Network) -> None:

@@ -162,13 +162,13 @@ class Faults:
 
     def _is_taking(self, machine: Machine) -> bool:
         """Something that came from another machine is appended and not committed."""
-        node = machine.runtime.node if machine.is_serving else None
+        node = machine.node if machine.is_serving else None
         if node is None:
             return False
         marks = node.journal.watermarks
         for other in self._machines:
-            if other is not machine and other.is_serving and other.runtime.node is not None:
-                key = other.node_id, other.runtime.node.journal.epoch
+            if other is not machine and other.is_serving and other.node is not None:
+                key = other.node_id, other.node.journal.epoch
                 if marks.appended(*key) > marks.committed_in(*key):
                     return True
         return False
@@ -224,14 +224,14 @@ class Faults:
 
     async def _dial(self, machine: Machine, other: Machine) -> None:
         """From outside of its daemon, which may end meanwhile: then there is nobody to serve the link."""
-        node = machine.runtime.node if machine.is_serving else None
+        node = machine.node if machine.is_serving else None
         if node is None:
             return
         try:
             with suppress(ControlError):
                 await node.dialer.connect(other.host, PORT, plain=False, keep=True, timeout=20)
         except RuntimeError:
-            if machine.is_serving and machine.runtime.node is node:
+            if machine.is_serving and machine.node is node:
                 raise
 
     async def _link(self, random: Random) -> None:
@@ -306,7 +306,7 @@ class Faults:
 
 def _heeding(machine: Machine) -> Node | None:
     """Its node, while that does what it is told: not any more when it is about to end."""
-    node = machine.runtime.node if machine.is_serving and not machine.runtime.dead else None
+    node = machine.node if machine.is_serving and not machine.runtime.dead else None
     return node if node is not None and not node.stop_reason else None
 
 

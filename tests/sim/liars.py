@@ -94,7 +94,7 @@ class Liar:
     def look_around(self) -> None:
         """The epochs that there are by now."""
         for machine in self._machines:
-            node, known = machine.runtime.node, self._epochs[machine.name]
+            node, known = machine.node, self._epochs[machine.name]
             if node is not None and known[-1] != node.journal.epoch:
                 known.append(node.journal.epoch)
 

@@ -10,9 +10,11 @@ from unittest.mock import patch
 import msgspec
 import trio
 
-from chatd import daemon, maintenance
+from chatd import maintenance
 from chatd.config.settings import Config
 from chatd.failures import StartupFailure
+from chatd.node import Node
+from tests.harness.daemons import DaemonRun
 from tests.harness.memory import identities
 from tests.harness.memory.network import MemoryNetwork, MemoryStream
 from tests.harness.memory.world import in_memory, open_session
@@ -28,7 +30,11 @@ TICK_S = 10.0  # between two rounds of upkeep: most have nothing to do, and a si
 @contextmanager
 def simulated(seed: int) -> Iterator[None]:
     """A simulation runs in the block; the seed is that of trio's scheduler."""
-    with in_memory(seed), patch.object(maintenance, "TICK_S", TICK_S):
+    with (
+        in_memory(seed),
+        patch("chatd.node.load_or_create", identities.of_directory),
+        patch.object(maintenance, "TICK_S", TICK_S),
+    ):
         yield
 
 
@@ -57,8 +63,7 @@ class Machine:
         self._copied_at = 0
         self._crash_in: tuple[int, str, bool] | None = None  # pieces of work, stage, power
         self._random = Random(f"{seed}:{name}")
-        self._scope = trio.CancelScope()
-        self._exited: trio.Event | None = None
+        self._run: DaemonRun | None = None
 
     @property
     def config(self) -> Config:
@@ -69,7 +74,12 @@ class Machine:
     @property
     def is_running(self) -> bool:
         """A daemon is there, whatever it does."""
-        return self._exited is not None and not self._exited.is_set()
+        return self._run is not None and self._run.running
+
+    @property
+    def node(self) -> Node | None:
+        """The parts of its newest daemon, once they are built."""
+        return self._run.node if self._run is not None else None
 
     @property
     def is_serving(self) -> bool:
@@ -82,24 +92,17 @@ class Machine:
             return True
         random = Random(self._random.getrandbits(64))
         self.runtime = SimRuntime(self.host, random, self._world.network, self.disk, self._at_work)
-        self._scope, self._exited = trio.CancelScope(), trio.Event()
+        self._run = DaemonRun(self.config, self.runtime)
         self._note("start")
-        self._world.nursery.start_soon(self._run, self._scope, self.runtime, self._exited)
+        self._world.nursery.start_soon(self._live, self._run, self.runtime)
         await self.runtime.served.wait()
         return self.is_serving
 
-    async def _run(self, scope: trio.CancelScope, runtime: SimRuntime, exited: trio.Event) -> None:
-        failure: BaseException | None = None
-        try:
-            with scope:
-                await daemon.run(self.config, runtime, runtime.opened)
-        except Exception as error:  # noqa: BLE001  (the checker is told)
-            failure = error
-        finally:
-            exited.set()
-            runtime.served.set()
-            runtime.door.socket.close()
-        self._ended(failure, runtime)
+    async def _live(self, run: DaemonRun, runtime: SimRuntime) -> None:
+        await run.run()
+        runtime.served.set()
+        runtime.door.socket.close()
+        self._ended(run.failure, runtime)
 
     def _ended(self, failure: BaseException | None, runtime: SimRuntime) -> None:
         self._note(f"ended {type(failure).__name__ if failure else ''}".strip())
@@ -113,12 +116,12 @@ class Machine:
 
     async def exited(self) -> None:
         """Wait until its daemon is gone."""
-        if self._exited is not None:
-            await self._exited.wait()
+        if self._run is not None:
+            await self._run.exited.wait()
 
     async def stop(self) -> None:
         """In order; it takes 5 s at most."""
-        node = self.runtime.node if self.is_serving else None
+        node = self.node if self.is_serving else None
         if node is None:
             return
         self._note("stop")
@@ -130,11 +133,11 @@ class Machine:
 
     def crash(self, *, power: bool = False) -> None:
         """From this moment on nothing of it happens. Its connections are reset, or, without power, just silent."""
-        if not self.is_running or self.runtime.dead:
+        if self._run is None or not self._run.running or self.runtime.dead:
             return
         self._note("power cut" if power else "killed")
-        if power and self.runtime.node is not None:
-            ((synchronous,),) = self.runtime.node.journal.store.query("PRAGMA synchronous")
+        if power and self.node is not None:
+            ((synchronous,),) = self.node.journal.store.query("PRAGMA synchronous")
             self.disk.power_cut(synchronous)
         else:
             self.disk.kill()
@@ -146,7 +149,7 @@ class Machine:
             else:
                 connection.cut(self._random)
         self.runtime.door.socket.close()
-        self._scope.cancel()
+        self._run.kill()
 
     def crash_at_work(self, count: int, stage: str, *, power: bool) -> None:
         """Crash before or after the `count`th piece of work that its disk does from now on."""
@@ -167,18 +170,18 @@ class Machine:
     @property
     def is_broken(self) -> bool:
         """Its disk has failed, and its daemon is about to end."""
-        return self.is_running and self.runtime.node is not None and self.runtime.node.journal.broken
+        return self.is_running and self.node is not None and self.node.journal.broken
 
     @property
     def newest(self) -> int:
         """The seq that was committed last."""
-        node = self.runtime.node
+        node = self.node
         return node.journal.committed if node is not None else 0
 
     def spare(self) -> None:
         """What was to come of `crash_at_work` and `break_disk` does not."""
         self._crash_in = None
-        if self._exited is not None and self.runtime.fault is not None:
+        if self._run is not None and self.runtime.fault is not None:
             self.runtime.fault, self.troubled = None, False
 
     def break_disk(self, stage: str) -> None:

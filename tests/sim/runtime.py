@@ -9,7 +9,6 @@ import trio
 
 from chatd.journal.batch import Batch
 from chatd.journal.store import DiskFull, Store
-from chatd.node import Node
 from tests.harness.memory.network import MemoryNetwork
 from tests.harness.memory.runtime import MemoryRuntime
 from tests.sim.disk import Disk
@@ -31,12 +30,7 @@ class SimRuntime(MemoryRuntime):
         super().__init__(host, random, network)
         self.dead = False
         self.fault: str | None = None  # of the next commit: "before" or "after" it, an I/O error
-        self.node: Node | None = None
         self._disk, self._on_disk = disk, on_disk
-
-    def opened(self, node: Node) -> None:
-        """The daemon has built its node."""
-        self.node = node
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
         """In line, between two waits. As with a real thread, a cancelled caller still waits for it to end."""

@@ -189,7 +189,7 @@ class _Simulation:
     def _owed(self) -> dict[str, int]:
         owed, liars = {}, {liar.identity.node for liar in self._liars}
         for machine in self._machines.values():
-            node = machine.runtime.node
+            node = machine.node
             assert node is not None
             for record in node.registry.records():
                 if record.node in liars:
@@ -203,7 +203,7 @@ class _Simulation:
         behind = []
         for consumer in self.work.consumers:
             machine = self._machines[consumer.node]
-            node = machine.runtime.node
+            node = machine.node
             assert node is not None
             inbound = (
                 seq for seq, row in machine.disk.written.items() if (row.type, row.direction) == ("message", "in")
@@ -253,7 +253,7 @@ class _Simulation:
         except (Gone, Refused) as error:
             self._problems.append(f"{machine.name} could not be asked in the end: {error!r}")
             return
-        node = machine.runtime.node
+        node = machine.node
         assert node is not None
         floor = node.journal.floor
         held = [seq for (seq,) in node.journal.store.query("SELECT seq FROM events WHERE seq > ? ORDER BY seq", floor)]
@@ -263,9 +263,9 @@ class _Simulation:
 
     async def _count(self, machine: Machine, client: Client) -> None:
         """What `tally` says of each other machine: as many as lie there, and not what liars sent at these positions."""
-        ours = machine.runtime.node
+        ours = machine.node
         for other in self._machines.values():
-            theirs = other.runtime.node
+            theirs = other.node
             assert ours is not None
             assert theirs is not None
             peer = theirs.registry.by_node(machine.node_id)

@@ -11,6 +11,7 @@ from chatd.runtime import DialFailed, Runtime
 from tests.harness.memory.network import MemoryListener, MemoryNetwork
 
 T = TypeVar("T")
+DISK_S = 0.0005  # for one piece of work
 WALL = 1_800_000_000.0  # the wall clock when a test begins
 
 
@@ -30,8 +31,13 @@ class MemoryRuntime(Runtime):
         return WALL + trio.current_time()
 
     async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        """In line: the mock clock would take a thread that works for idleness."""
+        """In line, since the mock clock would take a thread that works for idleness.
+
+        As with a real thread it takes a moment, and a cancelled caller waits for it to end.
+        """
         await trio.lowlevel.checkpoint()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + DISK_S):
+            await trio.sleep_forever()
         return function(*args)
 
     async def dial(self, host: str, port: int) -> trio.SocketStream:

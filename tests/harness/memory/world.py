@@ -1,4 +1,4 @@
-"""What of chatd and trio is another thing for nodes in memory: the schedule, the control socket, the identities.
+"""What of chatd and trio is another thing for nodes in memory: the schedule, the control socket, the keys.
 
 `in_memory` replaces them for the time of one `trio.run` on a mock clock; the same seed gives the same run.
 """
@@ -12,14 +12,16 @@ from unittest.mock import patch
 import trio
 from trio._core import _run as trio_run
 
-from chatd import daemon, node
+from chatd import daemon
 from chatd.control import unix
 from chatd.control.server import ControlServer
+from chatd.peers import certificate
 from tests.harness.memory import identities
 from tests.harness.memory.network import Connection, MemorySocket, MemoryStream
 from tests.harness.memory.pipes import Wire
 from tests.harness.memory.runtime import MemoryRuntime
 
+LOCAL_S = 0.0001  # from a client to its daemon: whoever asks again and again lets time pass
 LOCAL_WINDOW = 16 * 1024  # bytes between a client and its daemon
 
 
@@ -67,7 +69,7 @@ def in_memory(seed: int) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, new in (
             (daemon, "ControlServer", MemoryControlServer),
-            (node, "load_or_create", identities.of_directory),
+            (certificate, "make", identities.Maker()),
             (unix, "Hangups", MemoryHangups),
             (trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
         ):
@@ -78,7 +80,7 @@ def in_memory(seed: int) -> Iterator[None]:
 
 def open_session(runtime: MemoryRuntime, random: Random) -> MemoryStream:
     """The client's end of a new connection to the control socket of a daemon that serves."""
-    wire = Wire(random)
+    wire = Wire(random, LOCAL_S)
     wire.window = LOCAL_WINDOW
     connection = Connection(wire, ("client", 0), ("control", 0))
     runtime.door.offer(connection.accepted)

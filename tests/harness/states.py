@@ -4,7 +4,7 @@ import os
 import shutil
 
 from chatd.peers.identity import CERTIFICATE_FILE, KEY_FILE
-from tests.integration.nodes import LiveNode
+from tests.harness.network import LiveNode
 
 
 def wipe(node: LiveNode) -> None:

@@ -89,13 +89,6 @@ class Client:
         self._feeds: dict[int, Feed] = {}
         self._writing = trio.Lock()
 
-    @classmethod
-    async def connect(cls, path: str, nursery: trio.Nursery) -> "Client":
-        """A session on that socket, which reads in that nursery."""
-        client = cls(await trio.open_unix_socket(path))
-        nursery.start_soon(client.run)
-        return client
-
     async def run(self) -> None:
         """Read until the node ends the session."""
         held = b""

@@ -1,4 +1,4 @@
-"""Nodes in this process: `chatd.daemon.run` with directories and sockets of their own, over real loopback TCP.
+"""Nodes in this process: `chatd.daemon.run` with directories of their own, in memory or on loopback (places.py).
 
 A `Network` owns the nodes of one test. When it ends, every node is asked to stop, and what checks.py promises is
 looked at. Tests say `a, b = await two_nodes()`; tests that want other nodes start them with `network.node(...)`.
@@ -8,41 +8,26 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import msgspec
 import trio
 
-from chatd import daemon
 from chatd.config.settings import Config
 from chatd.config.values import parse_address
-from chatd.control import unix
+from chatd.daemon import LOCK_FILE
 from chatd.node import JOURNAL_FILE, Node
-from chatd.runtime import Runtime
-from tests.harness.ports import free_port
-from tests.integration import checks
-from tests.integration.client import Client, Feed, Hung
+from chatd.sync import Waker
+from tests.harness import checks
+from tests.harness.client import Client, Feed, Hung
+from tests.harness.daemons import DaemonRun
+from tests.harness.places import HOST, PLACE, directory_for_files
 
-T = TypeVar("T")
 NAMES = ("alice", "bob", "carol", "dave")
 QUICK = {"redial_min": 0.02, "redial_max": 0.3}  # tests redial often and wait for it
-
-
-class WatchedRuntime(Runtime):
-    """The real world; it notes when clients can connect."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bound = trio.Event()
-
-    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        result = await super().in_thread(function, *args)
-        if function is cast(object, unix.bind):
-            self.bound.set()
-        return result
 
 
 class LiveNode:
@@ -53,17 +38,14 @@ class LiveNode:
         self.directory = directory
         self.socket = os.path.join(directory, "s")
         self.state = os.path.join(directory, "state")
-        self.settings: dict[str, Any] = {"listen": [f"127.0.0.1:{free_port()}"], **QUICK, **settings}
+        self.settings: dict[str, Any] = {"listen": [f"{HOST}:{PLACE.get().new_port()}"], **QUICK, **settings}
         self.loses_events = False  # its disk is full at times
         self.address = ""
         self.id = ""
-        self.runtime: WatchedRuntime
-        self.node: Node  # of the newest start
         self.client: Client
+        self.runtime: Any  # of the newest start, as `run`
+        self.run: DaemonRun | None = None
         self._nursery = nursery
-        self._scope = trio.CancelScope()
-        self._exited: trio.Event | None = None
-        self._failure: BaseException | None = None
 
     @property
     def config(self) -> Config:
@@ -80,7 +62,14 @@ class LiveNode:
 
     @property
     def running(self) -> bool:
-        return self._exited is not None and not self._exited.is_set()
+        return self.run is not None and self.run.running
+
+    @property
+    def node(self) -> Node:
+        """The parts of the newest run."""
+        assert self.run is not None
+        assert self.run.node is not None
+        return self.run.node
 
     async def start(self, **settings: Any) -> None:
         """Start it (again), with what changes, and a session on it."""
@@ -88,29 +77,21 @@ class LiveNode:
         if self.address:
             self.settings["listen"] = [self.address]
         self.settings |= settings
-        self._exited, self._scope, self.runtime = trio.Event(), trio.CancelScope(), WatchedRuntime()
-        self._nursery.start_soon(self._run, self._exited)
-        await self.runtime.bound.wait()
+        self.runtime = PLACE.get().new_runtime()
+        self.run = DaemonRun(self.config, self.runtime)
+        self._nursery.start_soon(self._live, self.run, self.runtime.served)
+        await self.runtime.served.wait()
         try:
-            self.client = await Client.connect(self.socket, self._nursery)
+            self.client = await self.new_client()
             status = await self.client.ask("status")
         except (OSError, Hung):
             await self.exited()
             raise
         self.address, self.id = status["listen"][0], status["node"]
 
-    async def _run(self, exited: trio.Event) -> None:
-        try:
-            with self._scope:
-                await daemon.run(self.config, self.runtime, self._opened)
-        except Exception as error:  # noqa: BLE001  (`exited` tells it to the test)
-            self._failure = error
-            self.runtime.bound.set()
-        finally:
-            exited.set()
-
-    def _opened(self, node: Node) -> None:
-        self.node = node
+    async def _live(self, run: DaemonRun, served: trio.Event) -> None:
+        await run.run()
+        served.set()  # `start` goes on, and says why there is no daemon
 
     async def stop(self) -> None:
         """Ask it to stop; it does, in time."""
@@ -122,21 +103,26 @@ class LiveNode:
 
     async def exited(self) -> None:
         """Wait until it has ended, by itself or by `stop`."""
-        assert self._exited is not None
-        await self._exited.wait()
-        assert self._failure is None, f"{self.name} ended with {self._failure!r}"
+        failure = await self._end()
+        assert failure is None, f"{self.name} ended with {failure!r}"
 
     async def failed(self) -> BaseException:
         """Wait until it has ended by itself; with what."""
-        assert self._exited is not None
-        await self._exited.wait()
-        failure, self._failure = self._failure, None
+        failure = await self._end()
         assert failure is not None, f"{self.name} ended without a failure"
         return failure
 
+    async def _end(self) -> BaseException | None:
+        """Wait for its end; what it ended with is told once."""
+        assert self.run is not None
+        await self.run.exited.wait()
+        failure, self.run.failure = self.run.failure, None
+        return failure
+
     async def kill(self) -> None:
-        """End it without a word to anybody."""
-        self._scope.cancel()
+        """End it without a word to any peer or client."""
+        assert self.run is not None
+        self.run.kill()
         await self.exited()
 
     async def restart(self, **settings: Any) -> None:
@@ -170,15 +156,30 @@ class LiveNode:
         self.node.journal.flush()
         await self.node.journal.responds()
 
+    async def committed_until(self, done: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until that holds; it is looked at now, and after each commit."""
+        journal, waker = self.node.journal, Waker()
+        journal.watch(waker)
+        try:
+            while not await done():
+                await waker.wait()
+        finally:
+            journal.unwatch(waker)
+
     async def feed(self, from_: object = "now", **filter_: object) -> Feed:
         """A subscription on a session of its own; `now` is behind everything that was appended."""
         await self.node.journal.settled()
-        client = await Client.connect(self.socket, self._nursery)
-        return await client.subscribe(from_, **filter_)
+        return await (await self.new_client()).subscribe(from_, **filter_)
 
     async def new_client(self) -> Client:
-        """One more session."""
-        return await Client.connect(self.socket, self._nursery)
+        """One more session. Raises OSError."""
+        client = Client(await self.open_session())
+        self._nursery.start_soon(client.run)
+        return client
+
+    async def open_session(self) -> trio.SocketStream:
+        """A connection to its control socket. Raises OSError."""
+        return await PLACE.get().open_session(self.runtime, self.socket)
 
     async def peers(self) -> list[dict[str, Any]]:
         """`list --all`."""
@@ -280,7 +281,7 @@ class Network:
             if not node.address:
                 continue  # never started
             checks.no_socket(node.socket)
-            checks.unlocked(os.path.join(node.state, daemon.LOCK_FILE))
+            checks.unlocked(os.path.join(node.state, LOCK_FILE))
             checks.no_open_peer(node.node.registry.records())
             checks.sound_database(node.database)
             checks.told_its_end(node.database, whole=not node.loses_events)
@@ -289,7 +290,7 @@ class Network:
 @asynccontextmanager
 async def networking(make: "Callable[[trio.Nursery, str], Network]" = Network) -> AsyncIterator[Network]:
     """A network, with the checks at its end; a test that has failed already is not checked."""
-    directory = tempfile.mkdtemp(prefix="chatd-")
+    directory = tempfile.mkdtemp(prefix="chatd-", dir=directory_for_files())
     log, records = logging.getLogger("chatd"), checks.Records()
     log.addHandler(records)
     log.setLevel(logging.DEBUG)
@@ -307,3 +308,7 @@ async def networking(make: "Callable[[trio.Nursery, str], Network]" = Network) -
         log.removeHandler(records)
         log.setLevel(logging.NOTSET)
         shutil.rmtree(directory)
+
+
+TwoNodes = Callable[..., Awaitable[tuple[LiveNode, LiveNode]]]
+ThreeNodes = Callable[..., Awaitable[tuple[LiveNode, LiveNode, LiveNode]]]

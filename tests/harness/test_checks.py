@@ -12,8 +12,8 @@ import trio
 import trio.testing
 
 from chatd.sync import Broadcast
-from tests.integration import checks
-from tests.integration.nodes import LiveNode, Network, networking
+from tests.harness import checks
+from tests.harness.network import LiveNode, Network, networking
 
 Spoil = Callable[[LiveNode], None]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from chatd.config.values import parse_address
+from tests.harness.places import address_of, dial, listen
 
 PIECE_BYTES = 16384
 RST = struct.pack("ii", 1, 0)
@@ -17,11 +17,11 @@ class Proxy:
     """Forwards to one address. `delay` seconds pass before each piece."""
 
     def __init__(self, listener: trio.SocketListener, target: str) -> None:
-        self.address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        self.address = address_of(listener)
         self.delay = 0.0
         self.links = 0  # that were ever made
         self.forwarded = 0  # bytes, both directions
-        self._target = parse_address(target)
+        self._target = target
         self._flowing = trio.Event()
         self._flowing.set()
         self._open: set[trio.CancelScope] = set()
@@ -30,7 +30,7 @@ class Proxy:
     async def serve(self, theirs: trio.SocketStream) -> None:
         """One connection."""
         try:
-            ours = await trio.open_tcp_stream(*self._target)
+            ours = await dial(self._target)
         except OSError:
             _reset(theirs)
             theirs.socket.close()
@@ -89,7 +89,7 @@ def _reset(stream: trio.SocketStream) -> None:
 @asynccontextmanager
 async def proxying(target: str) -> AsyncIterator[Proxy]:
     """A running proxy; at the end its connections are cut."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    listener = await listen()
     proxy = Proxy(listener, target)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, proxy.serve, [listener])

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from tests.integration.nodes import LiveNode
+from tests.harness.network import LiveNode
 
 AT_ONCE = 5  # messages in one write
 EVERY_S = 0.02
