@@ -224,6 +224,7 @@ async def test_terminate_over_a_cut_ends_in_time_and_the_other_side_hears_of_it_
 
 
 @pytest.mark.long
+@pytest.mark.loopback
 async def test_reconnect_storms_against_a_cut_link_pile_up_neither_sockets_nor_tasks(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

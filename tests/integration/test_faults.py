@@ -1,7 +1,6 @@
 """Links that suffer on purpose, between real nodes: what is measured is what was asked for, and nothing gets lost.
 
-Bounds from below are exact: nothing comes before its time. Those from above are those of the quickest of several, since
-the machine may have other things to do.
+Time is virtual, so what is measured is exact up to the little that the network in memory takes itself.
 """
 
 from random import Random
@@ -18,7 +17,7 @@ from tests.harness.streams import heard, streaming
 from tests.integration.test_plain import nc
 
 ALLOWED = {"allow_faults": True}
-LATE_S = 0.02  # that everything may be later in any case
+LATE_S = 0.006  # a network in memory takes a millisecond in each direction
 EARLY_S = 0.002  # times are rounded to milliseconds on their way here
 
 
@@ -28,15 +27,14 @@ async def link(node: LiveNode, peer: int | str, **changes: Any) -> dict[str, Any
     return cast("dict[str, Any]", found)
 
 
-async def pings(node: LiveNode, peer: str, count: int = 3) -> list[dict[str, Any]]:
-    """So many, one after the other, the quickest first."""
-    answers = [await node.ask("ping", peer=peer) for _ in range(count)]
-    return sorted(answers, key=lambda answer: cast(float, answer["rtt_ms"]))
+async def trip(node: LiveNode, peer: str) -> float:
+    """How long a ping takes, in seconds."""
+    return cast(float, (await node.ask("ping", peer=peer))["rtt_ms"]) / 1000
 
 
 def is_about(seconds: float, asked: float) -> bool:
-    """Within 10 % of what was asked for, and never before its time."""
-    return asked - EARLY_S <= seconds <= asked * 1.1 + LATE_S
+    """What was asked for, and never before its time."""
+    return asked - EARLY_S <= seconds <= asked + LATE_S
 
 
 # -- what is measured
@@ -50,11 +48,11 @@ async def test_a_delay_is_felt_once_in_each_direction_that_has_it(
 ) -> None:
     a, b = await two_nodes(**ALLOWED)
     await link(a, "bob", direction=direction, delay=0.2)
-    best = (await pings(a, "bob"))[0]
+    ping = await a.ask("ping", peer="bob")
     asked = 0.2 * crossings
-    assert is_about(best["rtt_ms"] / 1000, asked)
-    assert abs(best["clock_ms"] / 1000 - 0.2 * clock) <= 0.02 + LATE_S  # the clocks are the same: the way is lopsided
-    assert is_about((await pings(b, "alice", 2))[0]["rtt_ms"] / 1000, asked)
+    assert is_about(ping["rtt_ms"] / 1000, asked)
+    assert abs(ping["clock_ms"] / 1000 - 0.2 * clock) <= LATE_S  # the clocks are the same: the way is lopsided
+    assert is_about(await trip(b, "alice"), asked)
     shown = await link(a, "bob")
     for side in ("out", "in"):
         if direction in (side, "both"):
@@ -68,9 +66,9 @@ async def test_jitter_varies_a_delay_within_its_bounds(two_nodes: TwoNodes) -> N
     a, b = await two_nodes(**ALLOWED)
     await link(a, "bob", delay=0.06, jitter=0.04)
     async with streaming((a, b), (b, a)):
-        trips = [answer["rtt_ms"] / 1000 for answer in await pings(a, "bob", 12)]
-    assert 0.04 - EARLY_S <= trips[0] < median(trips) < 0.2 * 1.1 + LATE_S
-    assert trips[-1] - trips[0] > 0.02
+        trips = [await trip(a, "bob") for _ in range(12)]
+    assert 0.04 - EARLY_S <= min(trips) < median(trips) < max(trips) < 0.2 + LATE_S
+    assert max(trips) - min(trips) > 0.02
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
@@ -86,8 +84,8 @@ async def test_a_stream_takes_as_long_as_its_rate_says(two_nodes: TwoNodes, dire
     took = trio.current_time() - began
     measured = (await link(a, "bob"))[direction]
     assert 200_000 < measured["bytes"] < 220_000
-    assert 0.9 * measured["bytes"] / 100_000 <= took <= 1.1 * measured["bytes"] / 100_000 + 10 * LATE_S
-    assert 0.9 * 100_000 <= measured["rate"] <= 1.1 * 100_000
+    assert 0.98 * measured["bytes"] / 100_000 <= took <= 1.02 * measured["bytes"] / 100_000 + LATE_S
+    assert 0.98 * 100_000 <= measured["rate"] <= 1.02 * 100_000
 
 
 async def test_what_waits_for_a_rate_is_one_write_and_not_everything_there_is(two_nodes: TwoNodes) -> None:
@@ -168,7 +166,7 @@ async def test_faults_for_a_while_end_by_themselves_and_what_was_before_comes_ba
     assert wall + 0.5 <= parse_stamp(shown["faults"]["until"]) <= a.runtime.wall() + 0.6
     await a.wait_state("bob", "up", faults={"out": {"delay": 0.01}, "in": {"delay": 0.01}, "until": None})
     assert trio.current_time() - began >= 0.6 - EARLY_S
-    assert (await pings(a, "bob", 1))[0]["rtt_ms"] / 1000 < 0.2
+    assert await trip(a, "bob") < 0.2
 
 
 async def test_what_was_set_meanwhile_outlasts_the_end_of_what_was_there_for_a_while(two_nodes: TwoNodes) -> None:
@@ -190,17 +188,17 @@ async def test_faults_of_all_are_those_of_who_comes_later_too(network: Network) 
     await c.start()
     await c.connect(a)
     await a.up(c)
-    assert is_about((await pings(c, "alice", 2))[0]["rtt_ms"] / 1000, 0.3)
+    assert is_about(await trip(c, "alice"), 0.3)
     assert (await a.peer("carol"))["faults"]["out"] == {"delay": 0.15}
     listed = await a.ask("link")
     assert listed["default"]["out"] == {"delay": 0.15}
     assert [line["peer"]["name"] for line in listed["links"]] == ["bob", "carol"]
     await link(a, "carol", heal=True)
-    assert (await pings(c, "alice", 2))[0]["rtt_ms"] / 1000 < 0.15
-    assert is_about((await pings(b, "alice", 2))[0]["rtt_ms"] / 1000, 0.3)
+    assert await trip(c, "alice") < 0.15
+    assert is_about(await trip(b, "alice"), 0.3)
     await c.restart()
     await c.up(a)
-    assert (await pings(c, "alice", 2))[0]["rtt_ms"] / 1000 < 0.15  # what was said of it alone goes on
+    assert await trip(c, "alice") < 0.15  # what was said of it alone goes on
     await a.ask("link", all=True, heal=True)
     assert (await a.ask("link"))["default"] is None
     assert (await a.ask("status"))["faults"]["peers"] == 0
@@ -214,7 +212,7 @@ async def test_a_restart_ends_what_was_set_and_not_what_is_configured(two_nodes:
     await a.restart(link_faults=["bob delay=50ms in.loss=1%", "* rate=1M"])
     configured = {"out": {"delay": 0.05}, "in": {"delay": 0.05, "loss": 0.01}, "until": None}
     await a.wait_state("bob", "up", faults=configured)
-    assert is_about((await pings(a, "bob", 5))[0]["rtt_ms"] / 1000, 0.1)
+    assert is_about(await trip(a, "bob"), 0.1)
     await link(a, "bob", heal=True)
     await a.wait_state("bob", "up", faults=None)
     await link(a, "bob", reset=True)

@@ -316,6 +316,7 @@ async def test_a_flood_of_questions_holds_nobody_up(two_nodes: TwoNodes, flood: 
 
 
 @pytest.mark.long
+@pytest.mark.loopback
 async def test_a_flood_of_questions_whose_answers_nobody_reads(two_nodes: TwoNodes) -> None:
     a, b = await two_nodes(ping_after=0.1, dead_after=1.0)
     downs = await a.feed(types=["peer.down"])
