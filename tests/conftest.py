@@ -9,7 +9,7 @@ import functools
 import inspect
 import os
 import signal
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -88,16 +88,20 @@ def _seconds(item: pytest.Item) -> float:
     return ASYNC_DEADLINE_S if _is_async(item) else DEADLINE_S
 
 
+def _run_in_memory(body: Callable[[], Awaitable[None]], **options: Any) -> None:
+    from tests.harness.places import run_in_memory  # imports all of chatd, which few runs of one test need
+
+    run_in_memory(body, **options)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Nodes are in memory unless a test is marked `loopback`.
 
     Hundreds of examples are not traced for coverage, which doubles what they cost: single tests reach the same.
     """
-    from tests.harness.places import run_in_memory  # half a second, which only a collection of tests needs
-
     for item in items:
         if "network" in getattr(item, "fixturenames", ()) and item.get_closest_marker("loopback") is None:
-            item.add_marker(pytest.mark.trio(run=run_in_memory), append=False)  # before pytest-trio's own
+            item.add_marker(pytest.mark.trio(run=_run_in_memory), append=False)  # before pytest-trio's own
         if is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
 

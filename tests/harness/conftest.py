@@ -1,0 +1,3 @@
+from tests.harness.fixtures import network
+
+__all__ = ["network"]
