@@ -145,8 +145,7 @@ def test_the_requirements_are_exact_and_name_no_host() -> None:
 
 def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["console"]]
-    wanted += [name for name in project["optional-dependencies"]["dev"] if not name.startswith("chatd[")]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     names = {re.split(r"[<>=]", each)[0] for each in wanted}
     pinned = {line.split("==")[0] for line in text("requirements-dev.txt").splitlines()}
     assert names - pinned == set()
@@ -172,9 +171,8 @@ def needed_by(names: Iterable[str]) -> set[str]:
 
 def test_the_image_installs_everything_that_is_needed_by_hash_in_the_versions_of_development() -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["console"]]
     image = pins("requirements-image.txt")
-    assert set(image) == needed_by(Requirement(each).name for each in wanted)
+    assert set(image) == needed_by(Requirement(each).name for each in project["dependencies"])
     assert image.items() <= pins("requirements-dev.txt").items()
     blocks = re.split(r"^(?=\w)", text("requirements-image.txt").partition("\nattrs")[2], flags=re.MULTILINE)
     assert [block for block in blocks if not re.search(r"--hash=sha256:[0-9a-f]{64}$", block, re.MULTILINE)] == []

@@ -122,48 +122,42 @@ def _arguments(word: str, line: str) -> list[str]:
 
 def _read_commands(execute_line: "Callable[[str], bool]", words: "Sequence[str]") -> None:
     """Call `execute_line` for each line until it returns False."""
-    edited = _line_editor(words) if sys.stdin.isatty() and sys.stdout.isatty() else None
-    (edited or _read_plain_lines)(execute_line)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _edit_lines(execute_line, words)
+    else:
+        _read_plain_lines(execute_line)
 
 
 def _read_plain_lines(execute_line: "Callable[[str], bool]") -> None:
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(errors="surrogateescape")
-    prompt = PROMPT if sys.stdin.isatty() and sys.stdout.isatty() else ""
     while True:
         try:
-            line = input(prompt)
+            line = input()
         except EOFError:
             return
         if not execute_line(line):
             return
 
 
-def _line_editor(words: "Sequence[str]") -> "Callable[[Callable[[str], bool]], None] | None":
-    """Return the loop with prompt_toolkit; None if that is not installed."""
-    try:
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.completion import WordCompleter
-        from prompt_toolkit.patch_stdout import patch_stdout
-    except ImportError:
-        return None
+def _edit_lines(execute_line: "Callable[[str], bool]", words: "Sequence[str]") -> None:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import WordCompleter
+    from prompt_toolkit.patch_stdout import patch_stdout
 
-    def loop(execute_line: "Callable[[str], bool]") -> None:
-        session: PromptSession[str] = PromptSession(
-            completer=WordCompleter(list(words), WORD=True), complete_while_typing=False
-        )
-        with patch_stdout(raw=True):  # output is escaped already; raw keeps our colours
-            while True:
-                try:
-                    line = session.prompt(PROMPT)
-                except EOFError:
-                    return
-                except KeyboardInterrupt:
-                    continue
-                if not execute_line(line):
-                    return
-
-    return loop
+    session: PromptSession[str] = PromptSession(
+        completer=WordCompleter(list(words), WORD=True), complete_while_typing=False
+    )
+    with patch_stdout(raw=True):  # output is escaped already; raw keeps our colours
+        while True:
+            try:
+                line = session.prompt(PROMPT)
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                continue
+            if not execute_line(line):
+                return
 
 
 command = Verb(

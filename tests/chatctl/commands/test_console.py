@@ -5,7 +5,6 @@ import pty
 import re
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -265,24 +264,6 @@ def test_a_command_under_way_is_left_by_ctrl_c(daemon: FakeDaemon, terminal: Ter
     terminal.process.send_signal(2)
     terminal.type("myport\r")
     terminal.until("7420")
-
-
-def test_it_works_on_a_terminal_without_prompt_toolkit(daemon: FakeDaemon) -> None:
-    code = (
-        "import sys; sys.modules['prompt_toolkit'] = None\nfrom chatctl.__main__ import run\nsys.exit(run(['console']))"
-    )
-
-    def process_of(tty: int) -> "subprocess.Popen[str]":
-        return subprocess.Popen([sys.executable, "-c", code], stdin=tty, stdout=tty, stderr=tty, text=True)
-
-    terminal = Terminal(process_of)
-    with terminal.process:
-        terminal.until(">")
-        terminal.type("myport\n")
-        terminal.until("7420")
-        terminal.type("exit\n")
-        assert terminal.process.wait(20) == 0
-    terminal.close()
 
 
 def test_a_command_after_an_eviction_is_done_on_a_new_session(daemon: FakeDaemon, start: Start) -> None:
