@@ -1,6 +1,5 @@
 """What README, Makefile, requirements, image and unit promise, and the rules of the test run itself."""
 
-import ast
 import os
 import re
 import signal
@@ -28,81 +27,35 @@ def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def sources(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+def trio_calls(folder: str) -> Iterator[tuple[str, set[str]]]:
+    """Each file of the folder, with the names that it calls as `trio.NAME`."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        yield str(path.relative_to(ROOT)), set(re.findall(r"\btrio\.(\w+)\(", path.read_text(encoding="utf-8")))
 
 
-def trio_calls(tree: ast.Module) -> set[str]:
-    """The names that are called as `trio.NAME`."""
-    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return {
-        func.attr
-        for func in calls
-        if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "trio"
-    }
-
-
-def run_pytest(folder: Path, source: str, **env: str) -> tuple[int, str]:
-    """Run `source` as a test file under the real conftest; its exit status and what it printed."""
-    (folder / "conftest.py").write_text(text("tests/conftest.py"), encoding="utf-8")
-    (folder / "test_it.py").write_text(source, encoding="utf-8")
-    (folder / "pytest.ini").write_text(
-        "[pytest]\ntrio_mode = true\nmarkers =\n    deadline(seconds): see conftest\n", encoding="utf-8"
-    )
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TEST_NO_SKIP", "COVERAGE_"))}
-    without = [word for name in ("cacheprovider", "cov", "xdist") for word in ("-p", f"no:{name}")]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *without, "-q", str(folder)],
-        cwd=folder,
-        env={**clean, **env},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_an_async_test_that_hangs_is_ended_by_its_deadline(tmp_path: Path) -> None:
-    status, output = run_pytest(
-        tmp_path,
-        """
+RULES = """
+import subprocess, sys, threading
 import pytest, trio, trio.testing
 
-@pytest.mark.deadline(0.2)
+@pytest.mark.deadline(0.05)
 async def test_real_clock():
     await trio.sleep_forever()
 
-@pytest.mark.deadline(0.2)
+@pytest.mark.deadline(0.05)
 async def test_mock_clock(mock_clock):
     await trio.sleep(1)
 
 @pytest.mark.deadline(5)
-async def test_in_time(autojump_clock):
+async def test_autojump_clock(autojump_clock):
     await trio.sleep(1000)
-""",
-    )
-    assert status == 1
-    assert "1 passed" in output
-    assert "2 failed" in output
-    assert "TimeoutError: the test did not end before its deadline" in output
 
+@pytest.mark.deadline(0.05)
+def test_blocking():
+    threading.Event().wait()
 
-def test_a_blocking_test_that_hangs_is_ended_by_its_deadline(tmp_path: Path) -> None:
-    status, output = run_pytest(
-        tmp_path,
-        "import pytest, threading\n@pytest.mark.deadline(0.2)\ndef test_it():\n    threading.Event().wait()\n",
-    )
-    assert status == 1
-    assert "1 failed" in output
-    assert "TimeoutError: the test did not end before its deadline" in output
-
-
-def test_in_ci_a_skip_is_a_failure_and_so_is_one_that_was_expected(tmp_path: Path) -> None:
-    source = """
-import pytest
+def test_interrupt():
+    child = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    assert subprocess.run([sys.executable, "-Ic", child], capture_output=True, text=True).stdout == "True\\n"
 
 def test_skipped():
     pytest.skip("no reason")
@@ -111,10 +64,60 @@ def test_skipped():
 def test_expected_to_fail():
     raise AssertionError
 """
-    assert run_pytest(tmp_path, source)[0] == 0
-    status, output = run_pytest(tmp_path, source, TEST_NO_SKIP="1")
+
+
+def run_rules(folder: Path, *words: str, **env: str) -> tuple[int, str]:
+    """Run RULES as a test file under the real conftest; its exit status and what it printed."""
+    (folder / "conftest.py").write_text(text("tests/conftest.py"), encoding="utf-8")
+    (folder / "test_it.py").write_text(RULES, encoding="utf-8")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\ntrio_mode = true\nmarkers =\n    deadline(seconds): see conftest\n", encoding="utf-8"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("TEST_NO_SKIP", "COVERAGE_"))}
+    without = [word for name in ("cacheprovider", "cov", "xdist") for word in ("-p", f"no:{name}")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *without, "-q", "-rA", "--assert=plain", str(folder), *words],
+        cwd=folder,
+        env={**clean, "COLUMNS": "200", **env},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What RULES print when they are run by a background shell, which ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status, output = run_rules(tmp_path_factory.mktemp("rules"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == 1, output
+    return output
+
+
+def test_an_async_test_that_hangs_is_ended_by_its_deadline(rules: str) -> None:
+    assert re.search(r"^FAILED test_it.py::test_real_clock - TimeoutError.*did not end before", rules, re.MULTILINE)
+    assert re.search(r"^FAILED test_it.py::test_mock_clock - TimeoutError.*did not end before", rules, re.MULTILINE)
+    assert "PASSED test_it.py::test_autojump_clock\n" in rules
+
+
+def test_a_blocking_test_that_hangs_is_ended_by_its_deadline(rules: str) -> None:
+    assert re.search(r"^FAILED test_it.py::test_blocking - TimeoutError.*did not end before", rules, re.MULTILINE)
+
+
+def test_an_interrupt_is_heard_though_a_background_shell_ignores_it(rules: str) -> None:
+    assert "PASSED test_it.py::test_interrupt\n" in rules
+
+
+def test_in_ci_a_skip_is_a_failure_and_so_is_one_that_was_expected(rules: str, tmp_path: Path) -> None:
+    assert "3 failed, 2 passed, 1 skipped, 1 xfailed" in rules
+    status, output = run_rules(tmp_path, "-k", "skipped or expected", TEST_NO_SKIP="1")
     assert status == 1
-    assert "2 failed" in output
+    assert "2 failed, 5 deselected" in output
 
 
 @pytest.mark.parametrize("command", ["make run", "make test", "docker compose up -d --wait", "systemctl enable --now"])
@@ -188,22 +191,6 @@ def test_every_service_of_the_compose_file_has_limits() -> None:
     assert set(services) == {"<<: *chatd"}
 
 
-def test_an_interrupt_is_heard_though_a_background_shell_ignores_it(tmp_path: Path) -> None:
-    source = """
-import subprocess, sys
-
-def test_it():
-    child = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
-    assert subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout == "True\\n"
-"""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        status, output = run_pytest(tmp_path, source)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert status == 0, output
-
-
 def test_the_image_runs_as_nobody_special_and_is_asked_for_its_health() -> None:
     dockerfile = text("Dockerfile")
     for line in (
@@ -242,11 +229,12 @@ def test_every_exit_status_is_in_the_table_of_the_document() -> None:
 
 def test_nurseries_are_opened_only_in_main_daemon_net_and_control() -> None:
     homes = tuple(f"chatd/{home}" for home in NURSERY_HOMES)
-    found = [name for name, tree in sources("chatd") if "open_nursery" in trio_calls(tree)]
+    found = [name for name, calls in trio_calls("chatd") if "open_nursery" in calls]
+    assert found
     assert [name for name in found if not name.startswith(homes)] == []
 
 
 def test_the_core_has_no_timers_and_no_nurseries() -> None:
-    found = {name: trio_calls(tree) & set(TIMERS) for part in CORE for name, tree in sources(f"chatd/{part}")}
+    found = {name: calls & set(TIMERS) for part in CORE for name, calls in trio_calls(f"chatd/{part}")}
     assert found
     assert {name: calls for name, calls in found.items() if calls} == {}
