@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.seed is not None:
         return _replay(options.seed)
-    return _many([*known_seeds(), *range(options.first, options.first + options.seeds)], options.jobs)
+    seeds = {*known_seeds(), *range(options.first, options.first + options.seeds)}
+    return _many(sorted(seeds), options.jobs)
 
 
 def _replay(seed: int) -> int:

@@ -10,15 +10,18 @@ import pytest
 from tests.sim.plan import FAULTS, ROOM_TRAITS, TRAITS, draw
 
 SEEDS = 500
-DEADLINE_S = 300  # about 100 s on two cores that do nothing else
+QUICK = 100  # those of `make test`
+DEADLINE_S = 300  # about 80 s on two cores that do nothing else
 
 
+@pytest.mark.no_cover
 @pytest.mark.deadline(DEADLINE_S + 20)
-def test_nothing_accepted_is_lost_whatever_fails() -> None:
+@pytest.mark.parametrize(("first", "count"), [(0, QUICK), pytest.param(QUICK, SEEDS - QUICK, marks=pytest.mark.long)])
+def test_nothing_accepted_is_lost_whatever_fails(first: int, count: int) -> None:
     """In processes of their own, which are not measured for coverage: that would take twice the time."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sim", "--seeds", str(SEEDS)],
+        [sys.executable, "-m", "tests.sim", "--first", str(first), "--seeds", str(count)],
         cwd=Path(__file__).parents[2],
         env=env,
         capture_output=True,
