@@ -1,31 +1,46 @@
-# Everything runs from .venv, which is made on first use and again when what it is made from changes.
+# Everything runs from .venv. It is made on first use, with what chatd needs at run time; the first target that needs the
+# development tools adds them. It is renewed when pyproject.toml or requirements-dev.txt changes.
 # PYTHON: the interpreter to make it with (3.11 or newer).
-# ARGS: further words for run, test, test-long, sim, mutants and bench.
+# ARGS: further words for run, test, coverage, test-long, test-lowest, sim, mutants and bench.
 
 PYTHON ?= python3
 ARGS ?=
 SEEDS ?= 500
 BIN := .venv/bin
+RUNTIME := .venv/.ready-run
 READY := .venv/.ready
+LOWEST := .venv-lowest
+INSTALL := -m pip install --quiet --disable-pip-version-check
+PARALLEL := -n 3 --dist worksteal
 
-.PHONY: help run test test-long check sim mutants lint format bench clean
+# The tests start hundreds of interpreters, and each would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run test check coverage test-long test-lowest sim mutants lint format bench clean
+.NOTPARALLEL:
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-run: $(READY) ## start a node in the foreground (ARGS="--listen 127.0.0.1:7421")
+run: $(RUNTIME) ## start a node in the foreground (ARGS="--listen 127.0.0.1:7421")
 	@$(BIN)/chatd $(ARGS)
 
-test: lint ## lint, types, import rules, and every test that is not long, with branch coverage
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=term $(ARGS)
+test: lint ## lint, types, import rules, and every test that is not long
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-long: $(READY) ## the tests that take longer or need a Docker engine
+check: test coverage test-long test-lowest ## everything that CI runs
+
+coverage: $(READY) ## the tests that are not long, with branch coverage
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long and not no_cover" --cov --cov-report=term $(ARGS)
+
+test-long: $(READY) ## the long tests: 400 more seeds, mutants, kills, containers
 	$(BIN)/python -m pytest -m long $(ARGS)
 
-check: test test-long ## everything that CI runs
+test-lowest: $(LOWEST)/.ready ## the tests that are not long, with the oldest dependencies that pyproject.toml allows
+	$(LOWEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
-sim: $(READY) ## simulate whole nodes with faults (SEEDS=20000 for more than make test does)
+sim: $(READY) ## simulate whole nodes with faults (SEEDS=20000 for more than the tests do)
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) $(ARGS)
 
 mutants: $(READY) ## break the code on purpose, one line at a time: a test has to notice each
@@ -41,16 +56,28 @@ format: $(READY) ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(READY) ## measure, beside what a user would pick instead
+bench: $(RUNTIME) ## measure, beside what a user would pick instead
 	$(BIN)/python -m bench $(ARGS)
 
-clean: ## remove .venv and everything that was built
-	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+clean: ## remove .venv, .venv-lowest and everything that was built
+	rm -rf .venv $(LOWEST) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml requirements-dev.txt
+# hatchling builds the package, without an environment of its own for it.
+$(RUNTIME): pyproject.toml requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("chatd needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(INSTALL) --constraint requirements-dev.txt hatchling
+	$(BIN)/python $(INSTALL) --constraint requirements-dev.txt --no-build-isolation --editable .
+	@touch $@
+
+$(READY): $(RUNTIME)
+	$(BIN)/python $(INSTALL) --requirement requirements-dev.txt
+	@touch $@
+
+$(LOWEST)/.ready: pyproject.toml requirements-dev.txt packaging/pin-lowest
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) packaging/pin-lowest > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python $(INSTALL) --constraint $(LOWEST)/constraints.txt hatchling
+	$(LOWEST)/bin/python $(INSTALL) --constraint $(LOWEST)/constraints.txt --no-build-isolation --editable .[test]
 	@touch $@
