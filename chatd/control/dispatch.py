@@ -106,7 +106,7 @@ class Dispatcher:
         try:
             params = method.decoder.decode_lines(b"\n".join([request.params for request in requests]))
             outcomes = method.many(self._node, params)
-        except (ValueError, RecursionError):  # parameters: one of the requests gets an error
+        except jsonrpc.UNDECODABLE:  # parameters: one of the requests gets an error
             return False
         if outcomes is None:
             return False

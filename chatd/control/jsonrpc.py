@@ -72,6 +72,9 @@ class BadLine(RpcError):
 
 _decode = msgspec.json.Decoder(Request).decode
 _encoder = msgspec.json.Encoder()
+# What msgspec raises for bytes that are not JSON, have the wrong shape, are not UTF-8, or are nested too deeply. A
+# MsgspecError is no ValueError in msgspec 0.19.
+UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 MESSAGE_CHARACTERS = 2000  # a message may quote what the client sent
 ONE_OBJECT = 'a request is one line: {"jsonrpc":"2.0","id":1,"method":"status"}'
 
@@ -88,7 +91,7 @@ def parse(line: bytes) -> Request:
         raise BadLine(INVALID_REQUEST, f"not a request: {error}", ONE_OBJECT, line) from None
     except RecursionError:
         raise BadLine(PARSE_ERROR, "nested too deeply", ONE_OBJECT, line) from None
-    except ValueError as error:  # malformed JSON, or not UTF-8
+    except (msgspec.MsgspecError, ValueError) as error:  # malformed JSON, or not UTF-8
         raise BadLine(PARSE_ERROR, f"not JSON: {error}", ONE_OBJECT, line) from None
 
 
@@ -96,7 +99,7 @@ def parse_all(lines: Sequence[bytes | None]) -> list[Request] | None:
     """The requests in many lines; None if one of them is not a request."""
     try:
         return [*map(_decode, lines)]  # type: ignore[arg-type]  # (None is a TypeError)
-    except (ValueError, TypeError, RecursionError):
+    except (*UNDECODABLE, TypeError):
         return None
 
 
@@ -104,7 +107,7 @@ def decode_params(decoder: msgspec.json.Decoder[Any], request: Request) -> Any:
     """The decoded and validated parameters of a request. Raises RpcError."""
     try:
         return decoder.decode(request.params)
-    except (ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         problem = str(error)
     fields = [field.encode_name for field in msgspec.structs.fields(cast(type[msgspec.Struct], decoder.type))]
     hint = f"{request.method} takes an object of: {', '.join(fields)}" if fields else f"{request.method} takes nothing"
@@ -144,7 +147,7 @@ def _id_of(line: bytes) -> Id | msgspec.Raw:
     """
     try:
         id_: Id = msgspec.convert(json.loads(line)["id"], Id)
-    except (ValueError, TypeError, LookupError, RecursionError):
+    except (*UNDECODABLE, TypeError, LookupError):
         return None
     if isinstance(id_, str) and not id_.isprintable():
         return msgspec.Raw(json.dumps(id_).encode())
