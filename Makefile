@@ -38,7 +38,7 @@ test-long: $(READY) ## the long tests: 400 more seeds, mutants, kills, container
 	$(BIN)/python -m pytest -m long $(ARGS)
 
 test-lowest: $(LOWEST)/.ready ## the tests that are not long, with the oldest dependencies that pyproject.toml allows
-	$(LOWEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
+	$(LOWEST)/bin/python -m pytest $(PARALLEL) -m "not long and not pinned" $(ARGS)
 
 sim: $(READY) ## simulate whole nodes with faults (SEEDS=20000 for more than the tests do)
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) $(ARGS)

@@ -13,6 +13,7 @@ PACKAGED = {"bash": "chatctl.bash", "zsh": "_chatctl", "fish": "chatctl.fish"}
 COMPLETIONS = Path(__file__).parents[3] / "packaging" / "completions"
 
 
+@pytest.mark.pinned
 @pytest.mark.parametrize("shell", PACKAGED)
 def test_the_packaged_script_is_the_one_that_is_printed(chatctl: Chatctl, shell: str) -> None:
     script = chatctl("completion", shell).out
