@@ -8,8 +8,9 @@ from chatd.net.native.handshake import as_acceptor
 from chatd.net.native.link import NativeLink
 from chatd.node import Node
 from chatd.wire.frames import AckFrame, Frame, Hello, PingFrame, PongFrame, Resume, Text
+from tests.harness.connections import loopback
 from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.harness.linked_node import linking, loopback
+from tests.harness.linked_node import linking
 from tests.harness.parts import FakeLink, World, standing, texts_written
 
 ADDRESS = "127.0.0.1:50000"

@@ -1,14 +1,22 @@
 """A native peer by hand: real TLS with an identity of its own, and exactly the frames (or bytes) that a test says."""
 
-import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 import trio
 
-from chatd.peers.identity import Identity, load_or_create
+from chatd.net.native.handshake import as_acceptor
+from chatd.net.native.link import NativeLink
+from chatd.node import Node
+from chatd.peers.identity import Identity
 from chatd.wire.codec import Decoder, encode_many
 from chatd.wire.frames import Frame, Hello, Resume
+from tests.harness.connections import in_memory
+from tests.harness.memory.identities import identity_of
 from tests.harness.places import dial
 
 F = TypeVar("F", bound=Frame)
@@ -16,10 +24,13 @@ EPOCH = "handmade"
 RECEIVE_BYTES = 65536
 
 
+_NUMBERS = WeakKeyDictionary[trio.lowlevel.TrioToken, Iterator[int]]()  # of the next identity, by run
+
+
 def new_identity() -> Identity:
-    """One that nobody has seen before."""
-    with tempfile.TemporaryDirectory(prefix="chatd-") as directory:
-        return load_or_create(directory)
+    """One that no node of this run has seen before; the first of each run is the same, since making one takes long."""
+    numbers = _NUMBERS.setdefault(trio.lowlevel.current_trio_token(), count())
+    return identity_of(f"handmade {next(numbers)}")
 
 
 def hello(**changes: Any) -> Hello:
@@ -115,3 +126,29 @@ class Handmade:
     async def close(self) -> None:
         """Without a word."""
         await trio.aclose_forcefully(self.stream)
+
+
+@asynccontextmanager
+async def linked(
+    node: Node, *frames: Frame, identity: Identity | None = None, **changes: object
+) -> AsyncIterator[tuple[Handmade, NativeLink]]:
+    """A running link over a connection in memory, accepted from a peer that has said Hello and those frames."""
+    ours, theirs = in_memory()
+    made: list[NativeLink] = []
+
+    async def accept() -> None:
+        established = await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")
+        made.append(NativeLink(node.link_parts, established, direction="in", address="127.0.0.1:50000"))
+        node.links.attach(established.peer, made[0])
+        await node.links.serve(established.peer, made[0], made[0].run)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accept)
+        async with await Handmade.over(theirs, identity or new_identity()) as peer:
+            await peer.send(hello(**changes))
+            await peer.until(Hello)
+            peer.resumed = await peer.until(Resume)
+            await peer.send(*frames)
+            yield peer, made[0]
+    assert made[0].reason is not None
+    ours.socket.close()

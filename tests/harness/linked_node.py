@@ -51,11 +51,3 @@ async def linking(runtime: Runtime | None = None, **settings: Any) -> AsyncItera
         assert not node.registry.all_links()
         assert not node.journal._watchers
         node.close()
-
-
-async def loopback() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Both ends of one real TCP connection: accepted, dialed."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
-        return await listener.accept(), theirs

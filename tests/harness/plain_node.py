@@ -1,7 +1,4 @@
-"""What a plain link stands on, for tests: a node that collects its texts, and both ends of real connections."""
-
-import socket
-import struct
+"""What a plain link stands on, for tests: a node that collects its texts."""
 
 import trio
 
@@ -50,17 +47,3 @@ def committed() -> Batch:
     batch = Batch()
     batch.settle(None)
     return batch
-
-
-async def pair() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Both ends of one real TCP connection."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
-        return await listener.accept(), theirs
-
-
-def reset(stream: trio.SocketStream) -> None:
-    """Close with an RST."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()

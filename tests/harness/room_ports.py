@@ -1,7 +1,5 @@
 """A node with room ports, and clients of them over real loopback sockets."""
 
-import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -140,12 +138,6 @@ async def exactly(stream: trio.SocketStream, expected: bytes) -> None:
     while len(data) < len(expected):
         data += await stream.receive_some()
     assert data == expected
-
-
-def reset(stream: trio.SocketStream) -> None:
-    """Close with an RST."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.socket.close()
 
 
 def nick_of(client: RoomProgram, node: RoomPortNode) -> str:

@@ -28,9 +28,10 @@ from chatd.net import admission
 from chatd.node import Node
 from chatd.rooms import declarations
 from chatd.wire.frames import Rooms
+from tests.harness.connections import loopback
 from tests.harness.explorers import node_id
 from tests.harness.handmade_peer import Handmade, new_identity
-from tests.harness.linked_node import linking, loopback
+from tests.harness.linked_node import linking
 from tests.harness.memory.network import Connection
 from tests.harness.memory.pipes import Wire
 from tests.harness.parts import FakeLink

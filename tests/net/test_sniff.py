@@ -1,20 +1,11 @@
 """Sniffing: the first byte decides, and stays where it is."""
 
-import socket
-import struct
-
 import pytest
 import trio
+from trio.testing import MockClock
 
 from chatd.net.sniff import peek_kind, sniff
-
-
-async def loopback() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Both ends of one real TCP connection."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
-        return await listener.accept(), theirs
+from tests.harness.connections import in_memory, loopback, reset
 
 
 @pytest.mark.parametrize(("data", "kind"), [(b"\x16\x03\x01", "native"), (b"hi", "plain"), (b"\0", "plain")])
@@ -26,10 +17,12 @@ async def test_the_first_byte_decides_and_is_not_consumed(data: bytes, kind: str
         assert await ours.receive_some() == data
 
 
-async def test_silence_is_told_after_the_patience() -> None:
-    ours, theirs = await loopback()
+async def test_silence_is_told_after_the_patience(autojump_clock: MockClock) -> None:
+    ours, theirs = in_memory()
     async with ours, theirs:
-        assert await sniff(ours, 0.01) == "silent"
+        began = trio.current_time()
+        assert await sniff(ours, 7) == "silent"
+        assert trio.current_time() == began + 7
         await theirs.send_all(b"\x16")
         assert await sniff(ours, 30) == "native"
 
@@ -44,6 +37,5 @@ async def test_a_connection_that_ends_before_its_first_byte_is_gone() -> None:
 async def test_a_connection_that_is_reset_before_its_first_byte_is_gone() -> None:
     ours, theirs = await loopback()
     async with ours:
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await theirs.aclose()
+        reset(theirs)
         assert await sniff(ours, 30) == "gone"

@@ -17,6 +17,7 @@ from chatd.sync import Broadcast
 from tests.harness.memory.pipes import WINDOW, Pipe, Wire
 
 PEEK = 2  # MSG_PEEK
+NO_DESCRIPTOR = 2**31 - 1
 NO_LINGER = struct.pack("ii", 1, 0)  # of SO_LINGER: a close is a reset
 
 
@@ -39,6 +40,10 @@ class MemorySocket:
 
     def getsockname(self) -> tuple[str, int]:
         return self._here
+
+    def fileno(self) -> int:
+        """-1 once closed; before, a descriptor that no process has."""
+        return -1 if self._closed else NO_DESCRIPTOR
 
     async def recv(self, most: int, flags: int = 0) -> bytes:
         """Raises OSError, ClosedResourceError."""

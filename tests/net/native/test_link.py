@@ -1,13 +1,12 @@
 """Native links against a hand-made other side: the order of frames, marks, and every way to end."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from chatd.api.errors import ControlError
 from chatd.journal.batch import Batch
@@ -15,42 +14,14 @@ from chatd.journal.epochs import Epochs
 from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options
 from chatd.net.native import sending as texts_module
-from chatd.net.native.handshake import Established, as_acceptor
+from chatd.net.native.handshake import Established
 from chatd.net.native.link import NativeLink
 from chatd.node import Node
-from chatd.peers.identity import Identity
 from chatd.wire.codec import Decoder, encode_many
-from chatd.wire.frames import AckFrame, Bye, Frame, Hello, PingFrame, PongFrame, Resume, Rooms, Text
-from tests.harness.handmade_peer import Handmade, hello, new_identity
-from tests.harness.linked_node import linking, loopback
+from chatd.wire.frames import AckFrame, Bye, Frame, PingFrame, PongFrame, Resume, Rooms, Text
+from tests.harness.handmade_peer import hello, linked, new_identity
+from tests.harness.linked_node import linking
 from tests.harness.parts import World
-
-
-@asynccontextmanager
-async def linked(
-    node: Node, *frames: Frame, identity: Identity | None = None, **changes: object
-) -> AsyncIterator[tuple[Handmade, NativeLink]]:
-    """A running link, accepted from a hand-made peer that has said Hello and those frames."""
-    ours, theirs = await loopback()
-    made: list[NativeLink] = []
-
-    async def accept() -> None:
-        established = await as_acceptor(node.handshake_parts, ours, "127.0.0.1:50000")
-        made.append(NativeLink(node.link_parts, established, direction="in", address="127.0.0.1:50000"))
-        node.links.attach(established.peer, made[0])
-        await node.links.serve(established.peer, made[0], made[0].run)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(accept)
-        async with await Handmade.over(theirs, identity or new_identity()) as peer:
-            await peer.send(hello(**changes))
-            await peer.until(Hello)
-            peer.resumed = await peer.until(Resume)
-            await peer.send(*frames)
-            yield peer, made[0]
-    assert made[0].reason is not None
-    ours.socket.close()
-
 
 RESUME = Resume("handmade", 0)
 
@@ -61,8 +32,8 @@ def texts_of(node: Node) -> list[str]:
     return [entry.event.text for entry in entries if entry.type == "message"]  # type: ignore[union-attr]
 
 
-async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
-    async with linking() as node, linked(node) as (peer, _):
+async def test_resume_is_the_first_frame_and_says_where_it_starts(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node) as (peer, _):
         assert node.registry.find(0).is_up
         assert await peer.next() == Rooms(0, [])
         assert isinstance(await peer.next(), PingFrame)
@@ -80,9 +51,9 @@ async def test_resume_is_the_first_frame_and_says_where_it_starts() -> None:
     ],
 )
 async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
-    frames: list[Frame], complaint: str, caplog: pytest.LogCaptureFixture
+    frames: list[Frame], complaint: str, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
-    async with linking(text_bytes=100, max_text=60) as node:
+    async with linking(World(inline=True), text_bytes=100, max_text=60) as node:
         async with linked(node, *frames) as (peer, link):
             assert (await peer.until(Bye)).reason == "protocol"
             assert link.reason == "protocol"
@@ -90,8 +61,8 @@ async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
     assert complaint in caplog.text
 
 
-async def test_frames_of_a_later_version_are_skipped() -> None:
-    async with linking() as node, linked(node, RESUME) as (peer, _):
+async def test_frames_of_a_later_version_are_skipped(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME) as (peer, _):
         await peer.send_raw(b"\x00\x00\x00\x04\x93\x28\x01\x02" + b"\x00\x00\x00\x02\x91\x1f")
         await peer.send(Text("handmade", 1, "hi"))
         assert await peer.until(AckFrame) == AckFrame("handmade", 1)
@@ -111,15 +82,15 @@ async def test_frames_of_a_later_version_are_skipped() -> None:
         ("of_a_later_version", "peer reports a protocol error"),
     ],
 )
-async def test_each_bye_has_its_reason_and_is_not_answered(said: str, reason: str) -> None:
-    async with linking() as node, linked(node, RESUME, Bye(said)) as (peer, link):
+async def test_each_bye_has_its_reason_and_is_not_answered(said: str, reason: str, autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME, Bye(said)) as (peer, link):
         assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
         assert link.reason == reason
         assert link.bye == said
 
 
-async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
-    async with linking() as node:
+async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         async with linked(node, RESUME) as (peer, _):
             _, batch = node.chat.send(node.registry.find(0), "question")
             await batch.wait()
@@ -131,9 +102,9 @@ async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken() -> None:
         assert not node.registry.find(0).delivery.outbox.count
 
 
-async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again() -> None:
+async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again(autojump_clock: MockClock) -> None:
     async with (
-        linking() as node,
+        linking(World(inline=True)) as node,
         linked(node, RESUME, Text("handmade", 1, "1"), Text("handmade", 4, "4")) as (
             peer,
             _,
@@ -145,8 +116,10 @@ async def test_a_text_is_acknowledged_once_it_is_committed_and_duplicates_again(
         assert texts_of(node) == ["1", "4"]
 
 
-async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage_full() -> None:
-    async with linking() as node:
+async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage_full(
+    autojump_clock: MockClock,
+) -> None:
+    async with linking(World(inline=True)) as node:
         write = node.journal.store.write
 
         def full(batch: object) -> None:
@@ -165,8 +138,8 @@ async def test_nothing_behind_a_failed_commit_is_taken_and_the_link_says_storage
         assert texts_of(node) == []
 
 
-async def test_only_what_is_after_the_mark_of_hello_is_sent() -> None:
-    async with linking() as node:
+async def test_only_what_is_after_the_mark_of_hello_is_sent(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         identity = new_identity()
         known = node.registry.native(identity.node, "handmade", "")
         assert known.slot == 0
@@ -179,30 +152,33 @@ async def test_only_what_is_after_the_mark_of_hello_is_sent() -> None:
         assert texts[0].epoch == node.journal.epoch
 
 
-async def test_close_tells_the_reason_and_what_was_committed() -> None:
-    async with linking() as node, linked(node, RESUME, Text("handmade", 3, "hi")) as (peer, link):
+async def test_close_tells_the_reason_and_what_was_committed(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME, Text("handmade", 3, "hi")) as (peer, link):
         assert await peer.until(AckFrame) == AckFrame("handmade", 3)
         link.close("shutdown")
         assert (await peer.rest())[-1] == Bye("shutdown")
 
 
-async def test_a_reason_without_a_word_of_its_own_is_not_made_up() -> None:
-    async with linking() as node, linked(node, RESUME) as (peer, link):
+async def test_a_reason_without_a_word_of_its_own_is_not_made_up(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME) as (peer, link):
         link.drop("replaced by a new link")
         assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
         assert link.reason == "replaced by a new link"
 
 
-async def test_more_pings_than_can_wait_are_answered_from_the_newest() -> None:
-    async with linking() as node, linked(node, RESUME, *(PingFrame(number) for number in range(1000))) as (peer, _):
+async def test_more_pings_than_can_wait_are_answered_from_the_newest(autojump_clock: MockClock) -> None:
+    async with (
+        linking(World(inline=True)) as node,
+        linked(node, RESUME, *map(PingFrame, range(1000))) as (peer, _),
+    ):
         tokens: list[int] = []
         while not tokens or tokens[-1] != 999:
             tokens.append((await peer.until(PongFrame)).token)
         assert tokens == sorted(tokens)
 
 
-async def test_what_is_sent_to_a_closing_link_waits_for_the_next_one() -> None:
-    async with linking() as node:
+async def test_what_is_sent_to_a_closing_link_waits_for_the_next_one(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         identity = new_identity()
         async with linked(node, RESUME, identity=identity) as (peer, link):
             link.close("shutdown")
@@ -215,8 +191,10 @@ async def test_what_is_sent_to_a_closing_link_waits_for_the_next_one() -> None:
             assert (await peer.until(Text)).text == "hi"
 
 
-async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: pytest.LogCaptureFixture) -> None:
-    async with linking() as node, linked(node, RESUME) as (peer, link):
+async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME) as (peer, link):
         node.chat.send(link.peer, "hi")
         sent = await peer.until(Text)
         await peer.send(AckFrame(sent.epoch, sent.seq + 1))
@@ -224,8 +202,10 @@ async def test_an_acknowledgement_of_what_was_never_sent_ends_the_link(caplog: p
     assert f"an acknowledgement of {sent.epoch}:{sent.seq + 1}, which was never sent" in caplog.text
 
 
-async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_is_sent() -> None:
-    async with linking() as node:
+async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    async with linking(World(inline=True)) as node:
         identity = new_identity()
         async with linked(node, RESUME, identity=identity) as (_, link):
             link.close("shutdown")
@@ -244,8 +224,8 @@ async def test_what_is_over_the_limits_of_a_new_hello_is_rejected_and_the_rest_i
         assert states == ["delivered", "rejected", "delivered"]
 
 
-async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way() -> None:
-    async with linking() as node:
+async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         identity = new_identity()
         async with linked(node, RESUME, identity=identity) as (handmade, link):
             one, two, three = (node.chat.send(link.peer, text)[0] for text in ("1", "2", "3"))
@@ -260,9 +240,11 @@ async def test_the_hello_of_the_next_link_decides_what_was_cancelled_on_the_way(
             assert states == ["delivered", "cancelled", "sent"]
 
 
-async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_link_that_cannot_write_an_outcome_down_still_answers(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
     monkeypatch.setattr(texts_module, "AGAIN_S", 0.01)
-    async with linking() as node:
+    async with linking(World(inline=True)) as node:
         identity = new_identity()
         async with linked(node, RESUME, identity=identity) as (_, link):
             peer = link.peer
@@ -285,33 +267,31 @@ async def test_a_link_that_cannot_write_an_outcome_down_still_answers(monkeypatc
             assert peer.delivery.outbox.count == 1
 
 
-async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard() -> None:
-    async with linking(ping_after=0.05, journal_pending_bytes=65536) as node, linked(node, RESUME) as (peer, link):
-        gate = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-        write = node.journal.store.write
-
-        def slow(batch: object) -> None:
-            trio.from_thread.run(gate.wait, trio_token=token)
-            write(batch)  # type: ignore[arg-type]
-
+async def test_while_the_journal_has_no_room_the_link_is_not_read_and_still_makes_itself_heard(
+    autojump_clock: MockClock,
+) -> None:
+    world = World(inline=True)
+    async with linking(world, journal_pending_bytes=65536) as node, linked(node, RESUME) as (peer, link):
         await node.journal.settled()
-        node.journal.store.write = slow  # type: ignore[method-assign]
+        world.hold()
         async with trio.open_nursery() as nursery:
             texts = [Text("handmade", seq, "x" * 1000) for seq in range(1, 500)]
             nursery.start_soon(lambda: peer.send(*texts))
-            try:
-                assert (await peer.until(PongFrame)).token == 0
-                assert link.reason is None
-            finally:
-                gate.set()
+            began = trio.current_time()
+            assert (await peer.until(PongFrame)).token == 0
+            assert trio.current_time() <= began + node.config.ping_after
+            assert nursery.child_tasks  # not all of it was read
+            assert link.reason is None
+            world.let_go()
             while (await peer.until(AckFrame)).seq < 499:
                 continue
         assert len(texts_of(node)) == 499
 
 
-async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_still_count() -> None:
-    async with linking() as node, linked(node, RESUME, Text("handmade", 1, "kept")) as (peer, link):
+async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_still_count(
+    autojump_clock: MockClock,
+) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME, Text("handmade", 1, "kept")) as (peer, link):
         assert await peer.until(AckFrame) == AckFrame("handmade", 1)
         node.chat.send(link.peer, "owed")
         owed = await peer.until(Text)
@@ -324,8 +304,10 @@ async def test_where_the_journal_is_lost_nothing_is_taken_and_acknowledgements_s
         assert link.reason is None
 
 
-async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_when_the_journal_is_back() -> None:
-    async with linking() as node:
+async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_when_the_journal_is_back(
+    autojump_clock: MockClock,
+) -> None:
+    async with linking(World(inline=True)) as node:
         async with linked(node, RESUME) as (peer, link):
             location = node.journal.store.files
             location.lost = True
@@ -339,8 +321,8 @@ async def test_after_a_frame_that_was_not_taken_no_other_is_and_the_link_ends_wh
         assert node.journal.watermarks.appended(link.peer.node or "", "handmade") == 0
 
 
-async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() -> None:
-    async with linking() as node, linked(node, RESUME, PingFrame(6)) as (peer, link):
+async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME, PingFrame(6)) as (peer, link):
         await peer.until(PongFrame)
         location = node.journal.store.files
         location.lost = True
@@ -352,8 +334,10 @@ async def test_a_link_that_brought_nothing_while_the_journal_was_lost_goes_on() 
         assert link.reason is None
 
 
-async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either() -> None:
-    async with linking() as node:
+async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_rooms_either(
+    autojump_clock: MockClock,
+) -> None:
+    async with linking(World(inline=True)) as node:
         node.router.hosted_rooms.host("lobby")
         node.journal.store.files.lost = True
         async with linked(node, RESUME, Rooms(1, [("lobby", "handmade", True)]), PingFrame(7)) as (peer, link):
@@ -363,8 +347,8 @@ async def test_a_link_that_begins_while_the_journal_is_lost_takes_nothing_of_roo
             assert link.peer.node not in room.by_node
 
 
-async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap() -> None:
-    async with linking() as node:
+async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         identity = new_identity()
         async with linked(node, RESUME, identity=identity) as (peer, link):
             _, batch = node.chat.send(link.peer, "first")
@@ -402,7 +386,7 @@ class InMemory:
 
 
 async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_hears_from_it(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: MockClock,
 ) -> None:
     world = World(inline=True)
     async with linking(world, journal_pending_bytes=65536) as node, trio.open_nursery() as nursery:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from chatd.api.errors import ControlError
 from chatd.api.params import Filter
@@ -29,9 +30,9 @@ from chatd.wire.frames import (
     Text,
     TracedFrame,
 )
-from tests.harness.handmade_peer import EPOCH, Handmade, new_identity
+from tests.harness.handmade_peer import EPOCH, Handmade, linked, new_identity
 from tests.harness.linked_node import linking
-from tests.net.native.test_link import linked
+from tests.harness.parts import World
 
 RESUME = Resume(EPOCH, 0)
 MESSAGES = Filter(types=["message"])
@@ -57,8 +58,8 @@ async def refused(ask: Callable[[], Any]) -> str:
 # -- answers
 
 
-async def test_who_has_sent_a_message_is_told_when_it_came() -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
+async def test_who_has_sent_a_message_is_told_when_it_came(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
         await peer.send(Inquire(7, peer.node, EPOCH, 1))
         traced = await peer.until(TracedFrame)
         assert (traced.token, traced.known) == (7, True)
@@ -67,8 +68,8 @@ async def test_who_has_sent_a_message_is_told_when_it_came() -> None:
         assert all(now - 60 < when <= now for _, when, _ in traced.steps)
 
 
-async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
-    async with linking() as node, asked_by(node) as (peer, link):
+async def test_who_has_got_a_message_is_told_when_it_was_sent(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (peer, link):
         await node.chat.send(link.peer, "hi")[1].wait()
         text = await peer.until(Text)
         await peer.send(AckFrame(text.epoch, text.seq), Inquire(7, node.identity.node, text.epoch, text.seq))
@@ -78,8 +79,8 @@ async def test_who_has_got_a_message_is_told_when_it_was_sent() -> None:
         assert times == sorted(times)
 
 
-async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
+async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
         consumers = node.traces._consumers
         for name in ("done", "waits"):
             await consumers.create(name, 0, MESSAGES, None).wait()
@@ -94,8 +95,8 @@ async def test_consumers_that_have_it_and_those_that_wait_for_it_are_told() -> N
         ]
 
 
-async def test_of_more_consumers_than_fit_the_first_are_told() -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
+async def test_of_more_consumers_than_fit_the_first_are_told(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
         for number in range(100):
             node.traces._consumers.create(f"c{number:03}", 0, MESSAGES, None)
         await node.journal.settled()
@@ -104,8 +105,8 @@ async def test_of_more_consumers_than_fit_the_first_are_told() -> None:
         assert [who for _, _, who in steps[2:]] == [f"c{number:03}" for number in range(62)]
 
 
-async def test_of_others_messages_nothing_is_told() -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "secret")) as (_, link):
+async def test_of_others_messages_nothing_is_told(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "secret")) as (_, link):
         ours, _batch = node.chat.send(link.peer, "hi")
         async with linked(node, RESUME, identity=new_identity(), epoch="stranger") as (stranger, _):
             us, seq = node.identity.node, split_position(ours.position)[1]
@@ -118,24 +119,24 @@ async def test_of_others_messages_nothing_is_told() -> None:
             assert await stranger.until(Counted) == Counted(9, 0, 0)
 
 
-async def test_messages_are_counted() -> None:
+async def test_messages_are_counted(autojump_clock: MockClock) -> None:
     texts = [Text(EPOCH, seq, "x") for seq in range(1, 301)]
-    async with linking() as node, asked_by(node, *texts) as (peer, _):
+    async with linking(World(inline=True)) as node, asked_by(node, *texts) as (peer, _):
         await peer.send(Count(1, EPOCH, 1, 300), Count(2, EPOCH, 11, 20), Count(3, "zzzzzzzz", 1, 300))
         answers = {(await peer.until(Counted)) for _ in range(3)}
         assert answers == {Counted(1, 300, 300), Counted(2, 10, 10), Counted(3, 0, 0)}
 
 
-async def test_over_too_wide_a_range_there_is_no_answer() -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "x")) as (peer, _):
+async def test_over_too_wide_a_range_there_is_no_answer(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "x")) as (peer, _):
         await peer.send(Count(1, EPOCH, 0, SPAN), Count(2, EPOCH, 0, 2**63 - 1), Count(3, EPOCH, 1, SPAN))
         assert await peer.until(Counted) == Counted(3, 1, 1)
 
 
 async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "x")) as (peer, link):
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "x")) as (peer, link):
         between, let_go = node.traces.visible_to, trio.Event()
 
         async def slowly(*args: Any) -> list[Moment] | None:
@@ -154,8 +155,10 @@ async def test_of_a_flood_of_questions_a_few_are_answered_and_nothing_is_held_up
         assert link.reason is None
 
 
-async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linking() as node, asked_by(node) as (peer, link):
+async def test_a_slow_answer_keeps_no_message_waiting(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (peer, link):
         held = trio.Event()
         monkeypatch.setattr(node.traces, "visible_to", lambda _peer, _id: held.wait())
         await peer.send(Inquire(1, peer.node, EPOCH, 1), Text(EPOCH, 1, "hi"), PingFrame(5))
@@ -164,9 +167,9 @@ async def test_a_slow_answer_keeps_no_message_waiting(monkeypatch: pytest.Monkey
 
 
 async def test_a_bug_in_an_answer_ends_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
-    async with linking() as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
+    async with linking(World(inline=True)) as node, asked_by(node, Text(EPOCH, 1, "hi")) as (peer, _):
 
         def fail(*_: object) -> None:
             raise ZeroDivisionError
@@ -180,8 +183,8 @@ async def test_a_bug_in_an_answer_ends_nothing(
     assert "an answer to" in caplog.text
 
 
-async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linking() as node:
+async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         begun, ended = trio.Event(), trio.Event()
 
         async def hang(*_: object) -> None:
@@ -202,8 +205,8 @@ async def test_answers_end_with_the_link(monkeypatch: pytest.MonkeyPatch) -> Non
 # -- questions
 
 
-async def test_an_answer_goes_to_who_has_asked() -> None:
-    async with linking() as node, asked_by(node) as (peer, link), trio.open_nursery() as nursery:
+async def test_an_answer_goes_to_who_has_asked(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (peer, link), trio.open_nursery() as nursery:
         found: dict[int, TracedFrame] = {}
 
         async def inquire(seq: int) -> None:
@@ -223,8 +226,8 @@ async def wait_until(condition: Callable[[], bool]) -> None:
         await trio.lowlevel.checkpoint()
 
 
-async def test_answers_to_what_was_not_asked_are_nothing() -> None:
-    async with linking() as node, asked_by(node) as (peer, link), trio.open_nursery() as nursery:
+async def test_answers_to_what_was_not_asked_are_nothing(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (peer, link), trio.open_nursery() as nursery:
         counted: list[Counted] = []
 
         async def count() -> None:
@@ -242,8 +245,8 @@ async def test_answers_to_what_was_not_asked_are_nothing() -> None:
         assert counted == [answer]
 
 
-async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked() -> None:
-    async with linking() as node:
+async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         async with asked_by(node) as (peer, link), trio.open_nursery() as nursery:
             kinds: list[str] = []
 
@@ -259,8 +262,8 @@ async def test_who_waits_is_told_when_the_link_ends_and_then_nobody_is_asked() -
         assert not link.queries.send(Explored(1))
 
 
-async def test_who_gives_up_leaves_nothing_open() -> None:
-    async with linking() as node, asked_by(node) as (peer, link):
+async def test_who_gives_up_leaves_nothing_open(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (peer, link):
         with trio.move_on_after(0):
             await link.queries.inquire(FIRST)
         question = await peer.until(Inquire)
@@ -270,8 +273,8 @@ async def test_who_gives_up_leaves_nothing_open() -> None:
             continue
 
 
-async def test_only_so_many_questions_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with linking() as node, asked_by(node) as (_, link), trio.open_nursery() as nursery:
+async def test_only_so_many_questions_may_be_open(monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (_, link), trio.open_nursery() as nursery:
         for _ in range(QUESTIONS_MOST):
             nursery.start_soon(link.queries.inquire, FIRST)
         await wait_until(lambda: len(link.queries._questions) == QUESTIONS_MOST)
@@ -296,8 +299,8 @@ def queries_of(node: Node, wake: Callable[[], None]) -> Queries:
     )
 
 
-async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None:
-    async with linking() as node:
+async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         woken: list[int] = []
         queries = queries_of(node, lambda: woken.append(1))
         assert all(queries.send(Explored(number)) for number in range(QUEUED_MOST))
@@ -308,8 +311,8 @@ async def test_what_is_told_waits_for_a_write_in_order_and_has_a_bound() -> None
         assert len(woken) == QUEUED_MOST + 1
 
 
-async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
-    async with linking() as node:
+async def test_frames_that_carry_much_count_for_what_they_carry(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
         queries = queries_of(node, lambda: None)
         page = FoundFrame(1, "b" * 52, "bob", False, 0, [("c" * 52, "carol", "up", 0.5)] * 255, True)
         told = 0
@@ -320,7 +323,7 @@ async def test_frames_that_carry_much_count_for_what_they_carry() -> None:
         assert queries.send(page)
 
 
-async def test_what_is_told_comes_with_the_next_write() -> None:
-    async with linking() as node, asked_by(node) as (peer, link):
+async def test_what_is_told_comes_with_the_next_write(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, asked_by(node) as (peer, link):
         link.queries.send(Explored(77))
         assert await peer.until(Explored) == Explored(77)

@@ -1,6 +1,7 @@
 """What comes in belongs to the node that the link has authenticated, whichever epochs and positions it names."""
 
 import pytest
+from trio.testing import MockClock
 
 from chatd.api.events import Message
 from chatd.journal.batch import Entry
@@ -19,9 +20,9 @@ from chatd.wire.frames import (
     Say,
     Text,
 )
-from tests.harness.handmade_peer import EPOCH, Handmade, new_identity
+from tests.harness.handmade_peer import EPOCH, Handmade, linked, new_identity
 from tests.harness.linked_node import linking
-from tests.net.native.test_link import linked
+from tests.harness.parts import World
 
 RESUME = Resume(EPOCH, 0)
 
@@ -55,8 +56,10 @@ async def alive(peer: Handmade) -> None:
         lambda epoch: Missing(epoch, 5, f"{epoch}:5", []),
     ],
 )
-async def test_our_own_present_epoch_in_a_peers_frame_is_a_protocol_error(make: object) -> None:
-    async with linking() as node:
+async def test_our_own_present_epoch_in_a_peers_frame_is_a_protocol_error(
+    make: object, autojump_clock: MockClock
+) -> None:
+    async with linking(World(inline=True)) as node:
         frame: Frame = make(node.journal.epoch)  # type: ignore[operator]
         before = [] if isinstance(frame, Resume) else [RESUME]
         async with linked(node, *before, frame) as (peer, link):
@@ -65,8 +68,8 @@ async def test_our_own_present_epoch_in_a_peers_frame_is_a_protocol_error(make: 
         assert await taken(node) == []
 
 
-async def test_an_epoch_that_two_nodes_use_is_harmless() -> None:
-    async with linking() as node, linked(node, RESUME, Text(EPOCH, 7, "one")) as (first, _):
+async def test_an_epoch_that_two_nodes_use_is_harmless(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME, Text(EPOCH, 7, "one")) as (first, _):
         await first.until(AckFrame)
         async with linked(node, RESUME, identity=new_identity()) as (second, _):
             for seq in (3, 7, 8):
@@ -82,8 +85,8 @@ async def test_an_epoch_that_two_nodes_use_is_harmless() -> None:
             ]
 
 
-async def test_an_answer_names_only_what_was_sent_to_who_answers() -> None:
-    async with linking() as node, linked(node, RESUME) as (bob, link):
+async def test_an_answer_names_only_what_was_sent_to_who_answers(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node, linked(node, RESUME) as (bob, link):
         message, batch = node.chat.send(link.peer, "how are you?")
         await batch.wait()
         asked = await bob.until(Text)
@@ -102,8 +105,8 @@ async def test_an_answer_names_only_what_was_sent_to_who_answers() -> None:
         ]
 
 
-async def test_a_flood_of_claims_about_old_messages_holds_up_no_other_link() -> None:
-    async with linking(tail_bytes=65536) as node, linked(node, RESUME) as (bob, link):
+async def test_a_flood_of_claims_about_old_messages_holds_up_no_other_link(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True), tail_bytes=65536) as node, linked(node, RESUME) as (bob, link):
         messages, batch = node.chat.send_all(link.peer, ["x" * 1000] * 500)
         await batch.wait()
         async with linked(node, RESUME, identity=new_identity()) as (mallory, _):

@@ -11,8 +11,9 @@ from chatd.api.events import RoomJoin
 from chatd.journal.store import DiskFull
 from chatd.net.roomport import port as module
 from tests.harness.chat_programs import RoomProgram
+from tests.harness.connections import reset
 from tests.harness.parts import World
-from tests.harness.room_ports import WELCOME, exactly, nick_of, reset, rest, room_port_node
+from tests.harness.room_ports import WELCOME, exactly, nick_of, rest, room_port_node
 
 # -- dialect name, as the client program of the name room server sees it
 

@@ -1,7 +1,6 @@
-"""Buffered writing to a room client, over real loopback sockets."""
+"""Buffered writing to a room client, over loopback sockets, the buffers of which are filled; time is a mock clock's."""
 
 import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,9 +9,11 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from chatd.net.roomport.writer import ClientWriter, _end_of_lines
-from tests.harness.linked_node import config_of, loopback
+from tests.harness.connections import loopback, reset
+from tests.harness.linked_node import config_of
 
 TEXT = b"x" * 99 + b"\n"
 CHUNK = b"y" * 65535 + b"\n"
@@ -110,28 +111,34 @@ async def test_of_one_that_does_not_read_so_much_is_kept_and_then_it_is_cut() ->
             most = max(most, rig.writer.buffered)
         assert rig.reasons == ["too slow"]
         assert most <= 262144
-        assert (rig.writer.buffered, len(rig.writer._ready)) == (0, 0)
+        assert rig.writer.buffered == 0
 
 
-async def test_one_that_takes_nothing_for_so_long_is_cut() -> None:
-    async with client_writer(plain_stall=0.1) as rig:
+async def test_one_that_takes_nothing_for_so_long_is_cut(mock_clock: MockClock) -> None:
+    async with client_writer(plain_stall=7.0) as rig:
         rig.fill()
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(6.9)
+        await trio.testing.wait_all_tasks_blocked()
+        assert rig.reasons == []
+        mock_clock.jump(0.1)
         await rig.is_cut.wait()
         assert rig.reasons == ["stalled"]
 
 
-async def test_one_that_takes_a_little_now_and_then_is_not_cut() -> None:
-    async with client_writer(plain_stall=0.2, plain_buffer_bytes=1 << 24) as rig:
+async def test_one_that_takes_a_little_now_and_then_is_not_cut(mock_clock: MockClock) -> None:
+    async with client_writer(plain_stall=7.0, plain_buffer_bytes=1 << 24) as rig:
         data = rig.fill()
         for _ in range(10):
             rig.writer.write(CHUNK)
             data += CHUNK
-        began, got = trio.current_time(), b""
+        got = b""
         while len(got) < len(data):
             got += await rig.read(min(len(data) - len(got), len(data) // 8))
-            await trio.sleep(0.1)
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(3.4)
         assert got == data
-        assert trio.current_time() - began > 0.4
+        assert trio.current_time() > 2 * 7.0
         assert rig.reasons == []
 
 
@@ -140,8 +147,7 @@ async def test_a_reset_is_told_as_one(*, waiting: bool) -> None:
     async with client_writer() as rig:
         if waiting:
             rig.fill()
-        rig.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        rig.stream.socket.close()
+        reset(rig.stream)
         while not rig.reasons:
             rig.writer.write(TEXT)
             await trio.lowlevel.checkpoint()
@@ -160,16 +166,20 @@ async def test_after_its_end_nothing_is_written_nor_kept() -> None:
 # -- paced
 
 
-async def test_a_paced_client_gets_each_text_as_one_read_without_its_newline() -> None:
-    async with client_writer(plain_pace=0.01) as rig:
+async def test_a_paced_client_gets_each_text_as_one_read_without_its_newline(autojump_clock: MockClock) -> None:
+    async with client_writer(plain_pace=2.0) as rig:
         rig.writer.set_paced(True)
+        began = trio.current_time()
         for number in range(3):
             rig.writer.write(b"text %d\n" % number)
             assert await rig.stream.receive_some() == b"text %d" % number
+            assert trio.current_time() == began + number * 2.0
 
 
-async def test_texts_that_come_faster_than_the_pace_are_one_read_with_newlines_between() -> None:
-    async with client_writer(plain_pace=0.2) as rig:
+async def test_texts_that_come_faster_than_the_pace_are_one_read_with_newlines_between(
+    autojump_clock: MockClock,
+) -> None:
+    async with client_writer(plain_pace=2.0) as rig:
         rig.writer.set_paced(True)
         rig.writer.write(b"one\n")
         assert await rig.stream.receive_some() == b"one"
@@ -177,10 +187,10 @@ async def test_texts_that_come_faster_than_the_pace_are_one_read_with_newlines_b
         rig.writer.write(b"two\n")
         rig.writer.write(b"three\nfour\n")
         assert await rig.stream.receive_some() == b"two\nthree\nfour"
-        assert trio.current_time() - began > 0.1
+        assert trio.current_time() == began + 2.0
 
 
-async def test_a_read_of_a_paced_client_ends_between_two_texts() -> None:
+async def test_a_read_of_a_paced_client_ends_between_two_texts(autojump_clock: MockClock) -> None:
     async with client_writer(plain_pace=0.01) as rig:
         rig.writer.set_paced(True)
         text = "é" * 200
@@ -192,7 +202,7 @@ async def test_a_read_of_a_paced_client_ends_between_two_texts() -> None:
         assert [data.decode().split("\n") for data in reads] == [[text] * 2, [text] * 2, [text]]
 
 
-async def test_where_much_waits_a_paced_client_gets_more_at_once() -> None:
+async def test_where_much_waits_a_paced_client_gets_more_at_once(autojump_clock: MockClock) -> None:
     async with client_writer(plain_pace=0.01) as rig:
         rig.writer.set_paced(True)
         rig.writer.write(TEXT * 4000)
@@ -204,7 +214,7 @@ async def test_where_much_waits_a_paced_client_gets_more_at_once() -> None:
         assert reads < 100
 
 
-async def test_one_that_shows_that_it_knows_lines_gets_what_waits_at_once() -> None:
+async def test_one_that_shows_that_it_knows_lines_gets_what_waits_at_once(autojump_clock: MockClock) -> None:
     async with client_writer(plain_pace=10.0) as rig:
         rig.writer.set_paced(True)
         rig.writer.write(b"one\n")
@@ -212,7 +222,9 @@ async def test_one_that_shows_that_it_knows_lines_gets_what_waits_at_once() -> N
         rig.writer.write(b"two\n")
         rig.writer.set_paced(False)
         rig.writer.write(b"three\n")
+        began = trio.current_time()
         assert await rig.read(10) == b"two\nthree\n"
+        assert trio.current_time() == began
 
 
 @pytest.mark.parametrize(("most", "end"), [(1, 4), (3, 4), (4, 4), (6, 4), (7, 8), (100, 12)])
