@@ -4,16 +4,22 @@ import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from random import Random
 
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
+from chatd.config.values import parse_address
 from chatd.failures import AddressInUse
-from chatd.net.listener import Listener, is_loopback
-from chatd.runtime import Runtime
-from tests.harness.handmade_peer import Handmade
+from chatd.net.listener import is_loopback
+from chatd.node import Node
+from chatd.runtime import DialFailed, Runtime
+from tests.harness.handmade_peer import Handmade, new_identity
 from tests.harness.linked_node import linking
+from tests.harness.memory.network import MemoryNetwork
+from tests.harness.memory.runtime import MemoryRuntime
 
 
 class Pretending(Runtime):
@@ -34,23 +40,32 @@ class Pretending(Runtime):
         return await super().listen("127.0.0.1", 0)
 
 
+class Port:
+    """A bound listener that accepts, and its clients."""
+
+    def __init__(self, node: Node) -> None:
+        self.listener = node.listener
+        self.registry = node.registry
+        self._runtime = node.runtime
+
+    async def connect(self) -> trio.SocketStream:
+        """One more connection."""
+        return await self._runtime.dial(*parse_address(self.listener.addresses[0]))
+
+
 @asynccontextmanager
-async def listening(runtime: Runtime | None = None, **settings: object) -> AsyncIterator[Listener]:
-    """A bound listener that accepts."""
-    async with linking(runtime, **settings) as node:
-        listener = node.listener
-        await listener.bind()
+async def listening(runtime: Runtime | None = None, **settings: object) -> AsyncIterator[Port]:
+    """A listener in memory, unless a runtime is given."""
+    seen = runtime or MemoryRuntime("127.0.0.1", Random(1), MemoryNetwork(Random(1)))
+    address = "127.0.0.1:0" if runtime else "127.0.0.1:7420"
+    async with linking(seen, listen=[address], **settings) as node:
+        port = Port(node)
+        await port.listener.bind()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(listener.run)
-            yield listener
+            nursery.start_soon(port.listener.run)
+            yield port
             nursery.cancel_scope.cancel()
             node.links.nursery.cancel_scope.cancel()
-
-
-async def connect(listener: Listener) -> trio.SocketStream:
-    """One more connection."""
-    host, _, port = listener.addresses[0].partition(":")
-    return await trio.open_tcp_stream(host, int(port))
 
 
 async def closed(stream: trio.SocketStream) -> None:
@@ -82,8 +97,8 @@ async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> Non
             with pytest.raises(AddressInUse, match=f"cannot listen on {taken} .address already in use.") as failed:
                 await listener.bind()
             assert failed.value.exit_code == 5
-            first = listener._listeners[0].socket
-            assert first.fileno() == -1
+            with pytest.raises(DialFailed, match="refused"):
+                await node.runtime.dial(*parse_address(listener.addresses[0]))
 
 
 @pytest.mark.parametrize("missing", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT])
@@ -135,29 +150,29 @@ async def test_listening_beyond_this_machine_with_open_trust_is_warned_about_onc
 
 
 async def test_beyond_the_bound_of_links_connections_are_refused_and_that_is_told_once(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
-    async with listening(max_links=3) as listener:
-        kept = [await connect(listener) for _ in range(3)]
+    async with listening(max_links=3) as port:
+        kept = [await port.connect() for _ in range(3)]
         for stream in kept:
             await stream.send_all(b"hi\n")
-        while len(list(listener._parts.registry.all_links())) < 3:
-            await listener._parts.registry.changed.wait()
+        while len(list(port.registry.all_links())) < 3:
+            await port.registry.changed.wait()
         for _ in range(3):
-            async with await connect(listener) as refused:
+            async with await port.connect() as refused:
                 await closed(refused)
-        assert len(list(listener._parts.registry.all_links())) == 3
+        assert len(list(port.registry.all_links())) == 3
         for stream in kept:
             await stream.aclose()
     assert caplog.text.count("too many connections") == 1
 
 
 async def test_a_refused_program_that_talks_gets_a_fin_and_no_reset() -> None:
-    async with listening(max_links=1) as listener, await connect(listener) as kept:
+    async with listening(Runtime(), max_links=1) as port, await port.connect() as kept:
         await kept.send_all(b"hi\n")
-        while not listener.is_full:
+        while not port.listener.is_full:
             await trio.lowlevel.checkpoint()
-        async with await connect(listener) as refused:
+        async with await port.connect() as refused:
             await refused.send_all(b"hi\n" * 1000)
             assert await refused.receive_some() == b""
             await refused.send_all(b"still there?\n")  # is read and dropped
@@ -165,37 +180,39 @@ async def test_a_refused_program_that_talks_gets_a_fin_and_no_reset() -> None:
             assert await refused.receive_some() == b""
 
 
-async def test_of_too_many_that_have_not_said_who_they_are_the_oldest_go() -> None:
-    async with listening(unauthenticated=4, plain="off") as listener:
-        streams = [await connect(listener) for _ in range(10)]
+async def test_of_too_many_that_have_not_said_who_they_are_the_oldest_go(autojump_clock: MockClock) -> None:
+    async with listening(unauthenticated=4, plain="off", handshake_timeout=60) as port:
+        began = trio.current_time()
+        streams = [await port.connect() for _ in range(10)]
         for stream in streams[:6]:
             await closed(stream)
-        assert len(listener._unauthenticated) == 4
-        with trio.move_on_after(0.05) as waiting:
-            await closed(streams[6])
-        assert waiting.cancelled_caught
-        for stream in streams:
-            await stream.aclose()
+        assert trio.current_time() < began + 1
+        for stream in streams[6:]:
+            await closed(stream)
+            assert trio.current_time() >= began + 60
 
 
-async def test_a_peer_that_said_who_it_is_does_not_count_any_more() -> None:
-    async with listening(unauthenticated=1, plain="off") as listener:
-        peer = await Handmade.linked(listener.addresses[0])
+async def test_a_peer_that_said_who_it_is_does_not_count_any_more(autojump_clock: MockClock) -> None:
+    async with listening(unauthenticated=1, plain="off") as port:
+        peer = await Handmade.over(await port.connect(), new_identity())
+        await peer.greet()
         for _ in range(3):
-            async with await connect(listener):
+            async with await port.connect():
                 continue
-        assert listener._parts.registry.find("handmade").is_up
+        assert port.registry.find("handmade").is_up
         await peer.close()
 
 
-async def test_where_plain_is_off_text_is_cut_and_silence_after_the_handshake_time() -> None:
-    async with listening(plain="off", handshake_timeout=0.1) as listener:
-        for data in (b"hi\n", b""):
-            async with await connect(listener) as stream:
+async def test_where_plain_is_off_text_is_cut_and_silence_after_the_handshake_time(autojump_clock: MockClock) -> None:
+    async with listening(plain="off", handshake_timeout=7) as port:
+        for data, seconds in ((b"hi\n", 0), (b"", 7)):
+            async with await port.connect() as stream:
+                began = trio.current_time()
                 if data:
                     await stream.send_all(data)
                 await closed(stream)
-        assert list(listener._parts.registry) == []
+                assert trio.current_time() == pytest.approx(began + seconds, abs=0.01)  # what is under way takes time
+        assert list(port.registry) == []
 
 
 @pytest.mark.parametrize(
@@ -225,6 +242,4 @@ async def test_each_of_two_that_come_in_one_tick_drops_another_one() -> None:
             nursery.start_soon(come, name)
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(alive) == ["fourth", "third"]
-        assert len(listener._unauthenticated) == 2
         nursery.cancel_scope.cancel()
-    assert not listener._unauthenticated

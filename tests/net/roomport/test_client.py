@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from chatd.api.events import RoomJoin
 from chatd.journal.store import DiskFull
@@ -102,12 +103,13 @@ async def test_exit_is_answered_with_a_fin_where_lines_end_so_that_nc_shows_what
             await stream.send_all(b"x")
 
 
-async def test_a_client_that_says_nothing_delays_nobody_and_is_dropped() -> None:
-    async with room_port_node(handshake_timeout=0.2) as node:
+async def test_a_client_that_says_nothing_delays_nobody_and_is_dropped(mock_clock: MockClock) -> None:
+    async with room_port_node() as node:
         silent = [await node.dial() for _ in range(5)]
         await silent[0].send_all(b"\n \n")
         bob = await node.named("bob")
         assert bob.over is None
+        mock_clock.jump(node.node.config.handshake_timeout)
         for stream in silent:
             assert await rest(stream) == (b"", "reset")
         assert [user.nick for user in node.room.users()] == ["bob"]
@@ -284,30 +286,45 @@ async def test_a_flood_is_read_at_the_receive_rate_and_others_are_heard_at_once(
             nursery.cancel_scope.cancel()
 
 
-async def test_a_flood_of_nothing_is_read_at_that_rate_too() -> None:
-    async with room_port_node(plain_rate=50) as node:
+async def test_a_flood_of_nothing_is_read_at_that_rate_too(mock_clock: MockClock) -> None:
+    async with room_port_node(plain_rate=50) as node, trio.open_nursery() as nursery:
         bob = await node.nc("bob\n")
         sent = 0
-        with trio.move_on_after(0.3):
+
+        async def flood() -> None:
+            nonlocal sent
             while True:
                 await bob.send_all(b"\n" * 65536)
                 sent += 65536
+
+        nursery.start_soon(flood)
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert sent < 1 << 24  # what the kernel holds
+        nursery.cancel_scope.cancel()
         bob.socket.close()
 
 
-async def test_lists_of_a_large_room_are_given_at_the_receive_rate() -> None:
-    async with room_port_node(plain_rate=20) as node:
+async def test_lists_of_a_large_room_are_given_at_the_receive_rate(mock_clock: MockClock) -> None:
+    async with room_port_node(plain_rate=20) as node, trio.open_nursery() as nursery:
         for number in range(64):
             node.rooms.enter_plain(node.room, f"user{number}", f"10.0.0.1:{number + 1}", lambda reason: None)
         bob = await node.nc("bob\n")
         await bob.send_all(b"*users\n" * 500)
-        answers = b""
-        with trio.move_on_after(0.5):
+        answers = bytearray()
+
+        async def read() -> None:
             while True:
-                answers += await bob.receive_some()
-        assert 1 <= answers.count(b"User List:") < 30
-        await bob.aclose()
+                answers.extend(await bob.receive_some())
+
+        nursery.start_soon(read)
+        counts = []
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            counts.append(answers.count(b"User List:"))
+            mock_clock.jump(1)
+        nursery.cancel_scope.cancel()
+        bob.socket.close()
+        assert counts == [7, 14, 20]  # a list of 65 costs as much as three texts
 
 
 async def test_one_that_never_reads_is_cut_and_the_others_get_everything_meanwhile() -> None:
@@ -329,14 +346,17 @@ async def test_one_that_never_reads_is_cut_and_the_others_get_everything_meanwhi
         assert (await rest(deaf))[1] == "reset"
 
 
-async def test_one_that_takes_nothing_for_so_long_is_stalled() -> None:
-    async with room_port_node(plain_stall=0.2, plain_buffer_bytes=1 << 28) as node:
+async def test_one_that_takes_nothing_for_so_long_is_stalled(mock_clock: MockClock) -> None:
+    async with room_port_node(plain_buffer_bytes=1 << 28) as node:
         deaf = await node.dial()
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await deaf.send_all(b"deaf\n")
         await node.users("deaf")
         for _ in range(60):
             node.say("x" * 16_000)
+        await node.said(60)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(node.node.config.plain_stall)
         await node.users("deaf", gone=True)
         assert await node.leaves() == [("deaf", "stalled")]
         deaf.socket.close()

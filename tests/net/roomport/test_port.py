@@ -8,7 +8,9 @@ import trio
 import trio.testing
 
 from chatd.api.errors import ControlError
+from chatd.config.values import parse_address
 from chatd.failures import AddressInUse
+from chatd.runtime import DialFailed
 from tests.harness.linked_node import linking
 from tests.harness.parts import World
 from tests.harness.room_ports import NAME, rest, room_port_node
@@ -33,7 +35,8 @@ async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> Non
             ports = node.room_ports
             with pytest.raises(AddressInUse, match=f"cannot listen on {taken} .*another with --room-port"):
                 await ports.bind()
-            assert ports._listeners[0].socket.fileno() == -1
+            with pytest.raises(DialFailed, match="refused"):
+                await node.runtime.dial(*parse_address(ports.addresses[0]))
 
 
 async def test_beyond_its_bound_a_room_is_full_and_those_without_a_name_make_way(
