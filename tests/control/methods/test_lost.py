@@ -7,6 +7,7 @@ import trio
 
 from chatd.api.params import Nothing
 from chatd.control.methods.table import METHODS
+from tests.harness.cases import cases
 from tests.harness.control_node import Client, Refused, Stand, request
 
 # One request of each method that promises something, and of each that does so with these parameters only.
@@ -47,17 +48,17 @@ def test_every_method_is_known_to_write_or_not() -> None:
     assert {name for name in READS if METHODS[name].writes(Nothing())} == set()
 
 
-@pytest.mark.parametrize("name", WRITES)
-async def test_what_would_be_gone_with_the_next_start_is_refused(stand: Stand, client: Client, name: str) -> None:
+async def test_what_would_be_gone_with_the_next_start_is_refused(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
     await stand.journal.settled()
     before = stand.journal.appended
     stand.journal.store.files.lost = True
-    with pytest.raises(Refused) as caught:
-        await client.ask(name, **WRITES[name])
-    assert (caught.value.kind, caught.value.data["retryable"]) == ("storage_lost", False)
-    assert stand.journal.appended == before
-    assert [consumer.name for consumer in stand.consumers] == []
+    for name in cases(WRITES):
+        with pytest.raises(Refused) as caught:
+            await client.ask(name, **WRITES[name])
+        assert (caught.value.kind, caught.value.data["retryable"]) == ("storage_lost", False)
+        assert stand.journal.appended == before
+        assert [consumer.name for consumer in stand.consumers] == []
 
 
 async def test_pipelined_neighbours_are_refused_one_by_one(stand: Stand, client: Client) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.cases import cases
 from tests.harness.control_node import BOB_ID, NODE_ID, Client, FakeLink, Refused, Stand
 
 
@@ -16,16 +17,14 @@ async def test_connect_dials_and_answers_with_the_peer(stand: Stand, client: Cli
     assert stand.dialer.asked[1] == ("connect", "h", 7420, False, False, None, None, None)
 
 
-@pytest.mark.parametrize(
-    "params",
-    [{}, {"host": ""}, {"host": "h", "port": 0}, {"host": "h", "port": 65536}, {"host": "h", "timeout": -1}],
-    ids=str,
-)
-async def test_connect_needs_a_place(stand: Stand, client: Client, params: Any) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("connect", **params)
-    assert caught.value.kind == "invalid_params"
-    assert not stand.dialer.asked
+async def test_connect_needs_a_place(stand: Stand, client: Client) -> None:
+    for params in cases(
+        [{}, {"host": ""}, {"host": "h", "port": 0}, {"host": "h", "port": 65536}, {"host": "h", "timeout": -1}]
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.ask("connect", **params)
+        assert caught.value.kind == "invalid_params"
+        assert not stand.dialer.asked
 
 
 @pytest.mark.parametrize("params", [{"dialect": "address"}, {"dialect": "name"}, {"dialect": "name", "nick": "Jané-1"}])
@@ -35,28 +34,24 @@ async def test_connect_to_a_room_server_says_how_and_as_whom(stand: Stand, clien
     assert stand.dialer.asked[0][-2:] == (params["dialect"], params.get("nick"))
 
 
-@pytest.mark.parametrize(
-    ("params", "says"),
-    [
-        ({"dialect": "irc"}, "address or name"),
-        ({"nick": "jane"}, "give its dialect"),
-        ({"plain": True, "nick": "jane"}, "give its dialect"),
-        ({"dialect": "address", "nick": "jane"}, "leave it out"),
-        *(
-            ({"dialect": "name", "nick": nick}, "1 to 32 characters")
-            for nick in ("", "x" * 33, "ja ne", "jane\n", "\x1bjane", "ja\u2028ne", "*exit\r\n")
-        ),
-    ],
-    ids=str,
-)
-async def test_what_no_room_server_could_be_told_is_refused_with_what_to_do(
-    stand: Stand, client: Client, params: Any, says: str
-) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("connect", host="h", **params)
-    assert caught.value.kind == "invalid_params"
-    assert says in caught.value.data["hint"]
-    assert not stand.dialer.asked
+async def test_what_no_room_server_could_be_told_is_refused_with_what_to_do(stand: Stand, client: Client) -> None:
+    for params, says in cases(
+        [
+            ({"dialect": "irc"}, "address or name"),
+            ({"nick": "jane"}, "give its dialect"),
+            ({"plain": True, "nick": "jane"}, "give its dialect"),
+            ({"dialect": "address", "nick": "jane"}, "leave it out"),
+            *(
+                ({"dialect": "name", "nick": nick}, "1 to 32 characters")
+                for nick in ("", "x" * 33, "ja ne", "jane\n", "\x1bjane", "ja\u2028ne", "*exit\r\n")
+            ),
+        ]
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.ask("connect", host="h", **params)
+        assert caught.value.kind == "invalid_params"
+        assert says in caught.value.data["hint"]
+        assert not stand.dialer.asked
 
 
 async def test_terminate_answers_what_stays_queued(stand: Stand, client: Client) -> None:

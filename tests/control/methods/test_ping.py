@@ -7,6 +7,7 @@ import trio
 
 from chatd.net.native.link import NativeLink
 from chatd.net.pings import PendingPing, Pings
+from tests.harness.cases import cases
 from tests.harness.control_node import Client, FakeLink, Refused, Stand, request, result_of
 
 
@@ -110,11 +111,14 @@ async def test_a_plain_peer_answers_no_ping(stand: Stand, client: Client) -> Non
     assert (caught.value.kind, caught.value.data["reason"]) == ("conflict", "plain")
 
 
-@pytest.mark.parametrize(
-    ("params", "kind"),
-    [({"peer": "nobody"}, "unknown_peer"), ({"peer": "bob", "timeout": -1}, "invalid_params"), ({}, "invalid_params")],
-)
-async def test_what_cannot_be_pinged_is_refused(stand: Stand, client: Client, params: object, kind: str) -> None:
-    with pytest.raises(Refused) as caught:
-        await client.ask("ping", **params)  # type: ignore[arg-type]
-    assert caught.value.kind == kind
+async def test_what_cannot_be_pinged_is_refused(stand: Stand, client: Client) -> None:
+    for params, kind in cases(
+        [
+            ({"peer": "nobody"}, "unknown_peer"),
+            ({"peer": "bob", "timeout": -1}, "invalid_params"),
+            ({}, "invalid_params"),
+        ]
+    ):
+        with pytest.raises(Refused) as caught:
+            await client.ask("ping", **params)  # type: ignore[arg-type]
+        assert caught.value.kind == kind
