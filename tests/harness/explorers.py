@@ -134,9 +134,9 @@ class World:
             for right in names[at + 1 :]:
                 self.link(left, right, delay)
 
-    def idle(self) -> bool:
-        """Nobody waits for anything any more."""
-        return not any(explorer._explorations for explorer in self.explorers.values())
+    def idle(self, *names: str) -> bool:
+        """Whether none of these (none at all, without names) waits for anything."""
+        return not any(self.explorers[name]._explorations for name in names or self.explorers)
 
 
 @asynccontextmanager

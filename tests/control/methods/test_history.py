@@ -11,6 +11,7 @@ from chatd.journal import store as store_module
 from chatd.runtime import stamp
 from tests.harness.cases import cases
 from tests.harness.control_node import Client, Refused, Stand
+from tests.harness.sessions import sessions_left
 
 ONLY = {"types": ["message"]}
 
@@ -168,8 +169,7 @@ async def test_a_search_that_finds_nothing_ends_with_its_client(
     async with client.stream:
         await client.post("history", n=10, filter={"direction": "out"}, **params)
         await first.wait()
-    while stand.server._sessions:
-        await trio.lowlevel.checkpoint()
+    await sessions_left(stand)
     await stand.journal.responds()
     assert looks < 900
     before = looks

@@ -120,5 +120,5 @@ async def test_what_cannot_be_pinged_is_refused(stand: Stand, client: Client) ->
         ]
     ):
         with pytest.raises(Refused) as caught:
-            await client.ask("ping", **params)  # type: ignore[arg-type]
+            await client.ask("ping", **params)
         assert caught.value.kind == kind

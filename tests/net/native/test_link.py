@@ -419,7 +419,6 @@ async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_he
         assert max(later - earlier for earlier, later in pairwise(times)) <= node.config.ping_after + 1
         assert times[-1] > trio.current_time() - node.config.ping_after - 1
         world.let_go()
-        world._held = None
         await all_acked.wait()
         assert link.reason is None
         await trio.sleep(node.config.dead_after + 1)  # now the peer is silent, and nothing else is in the way

@@ -356,7 +356,8 @@ async def test_one_that_takes_nothing_for_so_long_is_stalled(mock_clock: MockClo
             node.say("x" * 16_000)
         await node.said(60)
         await trio.testing.wait_all_tasks_blocked(0.01)
-        mock_clock.jump(node.node.config.plain_stall)
+        mock_clock.jump(node.node.config.plain_stall - 1)
+        mock_clock.rate = 100
         await node.users("deaf", gone=True)
         assert await node.leaves() == [("deaf", "stalled")]
         deaf.socket.close()

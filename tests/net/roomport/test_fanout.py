@@ -64,15 +64,20 @@ class Stage:
         self.room: HostedRoom = self.rooms.host("lobby")[0]
         self.fanout = Fanout(self.room, node.journal, node.links.nursery)
         self.host, _ = self.rooms.enter_own(self.room, "alice")
-        self.entered = 0
+        self.entered: list[FakeRecipient] = []
 
     def enter(self, nick: str | None, dialect: str = NAME, **more: Any) -> FakeRecipient:
-        self.entered += 1
         recipient = FakeRecipient(dialect, **more)
-        address = f"10.0.0.1:{self.entered}"
+        self.entered.append(recipient)
+        address = f"10.0.0.1:{len(self.entered)}"
         recipient.member, _ = self.rooms.enter_plain(self.room, nick, address, recipient.close)
         self.fanout.add(recipient, recipient.member)
         return recipient
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the fan-out has its task."""
+        return any("supervised" in task.name for task in self.node.links.nursery.child_tasks)
 
     def say(self, member: Member, *texts: str, to: FakeRecipient | None = None) -> None:
         self.posting.post(self.room, member, texts, to.member if to else None)
@@ -84,12 +89,10 @@ async def a_stage(runtime: Runtime | None = None, **settings: Any) -> AsyncItera
     async with linking(runtime, **settings) as node:
         stage = Stage(node)
         yield stage
-        for ears in stage.fanout._recipients.values():
-            for recipient in list(ears):
-                stage.fanout.discard(recipient)
+        for recipient in stage.entered:
+            stage.fanout.discard(recipient)
         await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
-        assert not stage.fanout._running
-        assert not [task for task in node.links.nursery.child_tasks if "supervised" in task.name]
+        assert not stage.is_running
 
 
 async def test_what_one_says_goes_to_all_others_in_their_dialect() -> None:
@@ -243,14 +246,13 @@ async def test_the_task_is_there_while_somebody_is_and_comes_again() -> None:
     async with a_stage() as stage:
         for number in range(3):
             bob = stage.enter("bob")
-            assert stage.fanout._running
+            assert stage.is_running
             stage.say(stage.host, f"round {number}")
             await bob.hears(b"<alice> round %d\n" % number)
             stage.fanout.discard(bob)
             stage.rooms.leave(stage.room, bob.member)
             await trio.testing.wait_all_tasks_blocked(module.REST_MOST_S)
-            assert not stage.fanout._running
-            assert not stage.node.journal._watchers
+            assert not stage.is_running
 
 
 async def test_one_that_comes_as_the_last_one_goes_is_served() -> None:

@@ -220,7 +220,7 @@ async def test_what_was_asked_over_a_link_that_ended_is_given_up(autojump_clock:
         asker = world.link("a", "b")[1]
         world.link("b", "mute")[0].muted = True
         world.explorers["b"].receive(Explore(1, 5, 60_000), asker)
-        assert world.explorers["b"]._explorations
+        assert not world.idle("b")
         world.explorers["b"].link_down(asker)
         await trio.sleep(MEASURE_S + 0.1)
         assert world.idle()
@@ -319,7 +319,7 @@ async def test_an_asker_that_goes_away_leaves_nothing_behind(autojump_clock: tri
         world.link("a", "b", 0.5)
         with trio.move_on_after(0.2):
             await world.explorers["a"].explore(16, 5)
-        assert not world.explorers["a"]._explorations
+        assert world.idle("a")
         await trio.sleep(10)
         assert world.idle()
 
