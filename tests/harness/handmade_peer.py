@@ -22,8 +22,6 @@ from tests.harness.places import dial
 F = TypeVar("F", bound=Frame)
 EPOCH = "handmade"
 RECEIVE_BYTES = 65536
-
-
 _NUMBERS = WeakKeyDictionary[trio.lowlevel.TrioToken, Iterator[int]]()  # of the next identity, by run
 
 

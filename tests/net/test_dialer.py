@@ -284,6 +284,23 @@ async def test_a_second_wish_for_the_same_address_is_not_dialed_twice(autojump_c
         assert set(wire.waits[-100:]) == {4.0}  # as one that is wished for once
 
 
+async def test_a_redial_that_waited_for_a_connect_to_its_address_dials_nothing(autojump_clock: MockClock) -> None:
+    async with dialing(peers=[BOB]) as (dialer, node, wire), trio.open_nursery() as nursery:
+        answer = serving(new_identity())
+
+        async def late(stream: trio.SocketStream) -> None:
+            await trio.sleep(5)
+            await answer(stream)
+
+        wire.answers = [late]
+        nursery.start_soon(connect, dialer)
+        await trio.sleep(4)
+        assert not node.registry.find(0).is_up
+        await trio.sleep(3600)
+        assert wire.dialed == [BOB]
+        assert node.registry.find(0).is_up
+
+
 async def test_a_wish_whose_address_turns_out_to_be_a_known_peer_goes_on_for_that_peer(
     autojump_clock: MockClock,
 ) -> None:
