@@ -98,14 +98,13 @@ async def forget(stand: Stand, client: Client) -> None:
     await client.ask("peer.forget", peer="bob")
 
 
-@pytest.mark.parametrize("wait", ["sent", "delivered"])
 @pytest.mark.parametrize(
-    ("end", "kind", "words"),
+    ("wait", "end", "kind", "words"),
     [
-        (cancel, "conflict", "is cancelled"),
-        (expire, "expired", "is expired"),
-        (reject, "rejected", "is rejected"),
-        (forget, "conflict", "is cancelled"),
+        ("sent", cancel, "conflict", "is cancelled"),
+        ("delivered", expire, "expired", "is expired"),
+        ("sent", reject, "rejected", "is rejected"),
+        ("delivered", forget, "conflict", "is cancelled"),
     ],
 )
 async def test_a_message_that_ends_otherwise_is_told_at_once(

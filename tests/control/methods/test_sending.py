@@ -283,14 +283,6 @@ async def test_an_ask_is_answered_by_id_and_not_by_arrival(stand: Stand, client:
     assert (answer["id"], answer["answer"]["text"], answer["answer"]["re"]) == (question, "fine", question)
 
 
-async def test_answers_to_several_questions_find_their_own(stand: Stand, client: Client) -> None:
-    asked = [await asking(stand, client) for _ in range(5)]
-    for seq, (_, question) in enumerate(reversed(asked), 1):
-        await hear(stand, stand.bob, seq, f"to {question}", re=question)
-    answers = {line["id"]: result_of(line) for line in await client.lines(5)}
-    assert all(answers[number]["answer"]["text"] == f"to {question}" for number, question in asked)
-
-
 async def test_an_ask_without_an_answer_tells_its_id_and_the_question_stays(stand: Stand, client: Client) -> None:
     error = await refused(client, "ask", peer="bob", text="how are you?", timeout=0.05)
     assert error.kind == "timeout"
@@ -352,12 +344,9 @@ async def test_a_message_is_cancelled_by_its_id(stand: Stand, client: Client) ->
     assert await client.ask("cancel", id=sent["id"]) == {"id": sent["id"], "state": "cancelled"}
     assert await client.ask("cancel", id=sent["id"]) == {"id": sent["id"], "state": "cancelled"}
     assert (await client.ask("msg", id=sent["id"]))["message"]["state"] == "cancelled"
-
-
-async def test_a_message_that_may_have_arrived_is_cancelled_as_sent(stand: Stand, client: Client) -> None:
-    sent = await client.ask("send", peer="bob", text="x")
+    sent = await client.ask("send", peer="bob", text="y")
     stand.bob.delivery.mark_written(stand.journal.committed)
-    assert await client.ask("cancel", id=sent["id"]) == {"id": sent["id"], "state": "sent"}
+    assert await client.ask("cancel", id=sent["id"]) == {"id": sent["id"], "state": "sent"}  # it may have arrived
 
 
 async def test_what_cannot_be_cancelled_says_why(stand: Stand, client: Client) -> None:
@@ -370,14 +359,3 @@ async def test_what_cannot_be_cancelled_says_why(stand: Stand, client: Client) -
     error = await refused(client, "cancel", id=sent["id"])
     assert (error.kind, error.data["reason"]) == ("conflict", "delivered")
     assert (await refused(client, "cancel", id="nonsense")).kind == "unknown_message"
-
-
-async def test_pipelined_cancels_of_one_message_are_one(stand: Stand, client: Client) -> None:
-    sent = await client.ask("send", peer="bob", text="x")
-    await client.write(b"".join(request("cancel", number, id=sent["id"]) for number in range(5)))
-    lines = await client.lines(5)
-    assert [result_of(line)["state"] for line in lines] == ["cancelled"] * 5
-    receipts = await client.ask("history", filter={"types": ["receipt"]})
-    assert [(event["state"], event["id"]) for event in receipts["events"]] == [("cancelled", sent["id"])]
-    assert stand.bob.delivery.outbox.count == 0
-    assert stand.bob.node == BOB_ID

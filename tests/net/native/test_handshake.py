@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from chatd.node import Node
 from chatd.peers.identity import Identity, load_or_create
 from chatd.wire.codec import encode
 from chatd.wire.frames import Bye, Frame, Hello, PingFrame, Resume, Text
+from tests.harness.cases import cases
 from tests.harness.connections import in_memory
 from tests.harness.handmade_peer import Handmade, hello, new_identity
 from tests.harness.linked_node import linking
@@ -102,15 +104,14 @@ async def test_the_dialer_speaks_first_and_waits_for_what_follows_the_answer(aut
         assert (outcome.established.peer.name, outcome.established.peer.slot) == ("handmade", 0)
 
 
-@pytest.mark.parametrize("dial", ["", "connect"])
-@pytest.mark.parametrize("frame", [PingFrame(1), Text("handmade", 1, "hi")])
-async def test_anything_before_hello_is_a_protocol_error(dial: str, frame: Frame, autojump_clock: MockClock) -> None:
+async def test_anything_before_hello_is_a_protocol_error(autojump_clock: MockClock) -> None:
     async with linking(World(inline=True)) as node:
-        outcome = await shake(node, says(frame), dial=dial)
-        assert outcome.reason == "protocol"
-        assert outcome.heard[-1] == Bye("protocol")
-        assert outcome.seconds == LAST_WORDS_S  # the other side never closes
-        assert [type(heard) for heard in outcome.heard[:-1]] == ([Hello] if dial else [])
+        for frame, dial in cases(product([PingFrame(1), Text("handmade", 1, "hi")], ["", "connect"])):
+            outcome = await shake(node, says(frame), dial=dial)
+            assert outcome.reason == "protocol"
+            assert outcome.heard[-1] == Bye("protocol")
+            assert outcome.seconds == LAST_WORDS_S  # the other side never closes
+            assert [type(heard) for heard in outcome.heard[:-1]] == ([Hello] if dial else [])
 
 
 async def test_a_frame_of_a_later_version_before_hello_is_skipped(autojump_clock: MockClock) -> None:
@@ -123,30 +124,28 @@ async def test_a_frame_of_a_later_version_before_hello_is_skipped(autojump_clock
         assert (await shake(node, script)).established is not None
 
 
-@pytest.mark.parametrize("dial", ["", "connect"])
-async def test_our_own_epoch_is_refused(dial: str, autojump_clock: MockClock) -> None:
+async def test_our_own_epoch_is_refused(autojump_clock: MockClock) -> None:
     async with linking(World(inline=True)) as node:
-        outcome = await shake(node, says(hello(epoch=node.journal.epoch)), dial=dial)
-        assert outcome.reason == "protocol"
-        assert "own journal" in str(outcome.refused)
-        assert not list(node.registry) or dial
+        for dial in cases(["", "connect"]):
+            outcome = await shake(node, says(hello(epoch=node.journal.epoch)), dial=dial)
+            assert outcome.reason == "protocol"
+            assert "own journal" in str(outcome.refused)
+            assert not list(node.registry) or dial
 
 
-@pytest.mark.parametrize("dial", ["", "connect"])
-async def test_our_own_identity_is_refused(dial: str, autojump_clock: MockClock) -> None:
+async def test_our_own_identity_is_refused(autojump_clock: MockClock) -> None:
     async with linking(World(inline=True)) as node:
-        outcome = await shake(node, says(), dial=dial, identity=node.identity)
-        assert outcome.reason == "self"
+        for dial in cases(["", "connect"]):
+            outcome = await shake(node, says(), dial=dial, identity=node.identity)
+            assert outcome.reason == "self"
 
 
-@pytest.mark.parametrize("reason", ["denied", "pending", "something_new"])
-@pytest.mark.parametrize("late", [False, True])
-async def test_a_bye_of_the_acceptor_is_no_link(reason: str, autojump_clock: MockClock, *, late: bool) -> None:
+async def test_a_bye_of_the_acceptor_is_no_link(autojump_clock: MockClock) -> None:
     async with linking(World(inline=True)) as node:
-        frames: list[Frame] = [hello(dial="answer"), Bye(reason)] if late else [Bye(reason)]
-        outcome = await shake(node, says(*frames), dial="redial")
-        assert outcome.refused is not None
-        assert (outcome.reason, outcome.refused.theirs, outcome.seconds) == (reason, True, 0)
+        for before, reason in cases(product([[], [hello(dial="answer")]], ["denied", "pending", "something_new"])):
+            outcome = await shake(node, says(*before, Bye(reason)), dial="redial")
+            assert outcome.refused is not None
+            assert (outcome.reason, outcome.refused.theirs, outcome.seconds) == (reason, True, 0)
 
 
 async def test_a_bye_of_the_dialer_is_no_link(autojump_clock: MockClock) -> None:
@@ -161,11 +160,11 @@ async def test_silence_ends_with_a_timeout(autojump_clock: MockClock) -> None:
         assert (outcome.reason, outcome.seconds) == ("timeout", 7.0)
 
 
-@pytest.mark.parametrize("dial", ["", "connect"])
-async def test_an_end_before_hello_is_told_as_closed(dial: str, autojump_clock: MockClock) -> None:
+async def test_an_end_before_hello_is_told_as_closed(autojump_clock: MockClock) -> None:
     async with linking(World(inline=True)) as node:
-        outcome = await shake(node, lambda peer: peer.close(), dial=dial)
-        assert outcome.reason == "closed"
+        for dial in cases(["", "connect"]):
+            outcome = await shake(node, lambda peer: peer.close(), dial=dial)
+            assert outcome.reason == "closed"
 
 
 async def test_a_certificate_of_another_authority_is_refused(autojump_clock: MockClock) -> None:

@@ -18,7 +18,8 @@ from chatd.net.native.handshake import Established
 from chatd.net.native.link import NativeLink
 from chatd.node import Node
 from chatd.wire.codec import Decoder, encode_many
-from chatd.wire.frames import AckFrame, Bye, Frame, PingFrame, PongFrame, Resume, Rooms, Text
+from chatd.wire.frames import AckFrame, Bye, PingFrame, PongFrame, Resume, Rooms, Text
+from tests.harness.cases import cases
 from tests.harness.handmade_peer import hello, linked, new_identity
 from tests.harness.linked_node import linking
 from tests.harness.parts import World
@@ -39,26 +40,26 @@ async def test_resume_is_the_first_frame_and_says_where_it_starts(autojump_clock
         assert isinstance(await peer.next(), PingFrame)
 
 
-@pytest.mark.parametrize(
-    ("frames", "complaint"),
-    [
-        ([Text("handmade", 1, "hi")], "Text before Resume"),
-        ([RESUME, RESUME], "a second Resume"),
-        ([RESUME, hello()], "a second Hello"),
-        ([RESUME, Text("handmade", 1, "x" * 101)], "over 100 bytes"),
-        ([RESUME, Text("handmade", 1, "ü" * 51)], "over 100 bytes"),
-        ([RESUME, Text("handmade", 1, "x" * 61)], "60 characters"),
-    ],
-)
 async def test_a_frame_out_of_order_or_over_the_limits_ends_the_link(
-    frames: list[Frame], complaint: str, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     async with linking(World(inline=True), text_bytes=100, max_text=60) as node:
-        async with linked(node, *frames) as (peer, link):
-            assert (await peer.until(Bye)).reason == "protocol"
-            assert link.reason == "protocol"
+        for frames, complaint in cases(
+            [
+                ([Text("handmade", 1, "hi")], "Text before Resume"),
+                ([RESUME, RESUME], "a second Resume"),
+                ([RESUME, hello()], "a second Hello"),
+                ([RESUME, Text("handmade", 1, "x" * 101)], "over 100 bytes"),
+                ([RESUME, Text("handmade", 1, "ü" * 51)], "over 100 bytes"),
+                ([RESUME, Text("handmade", 1, "x" * 61)], "60 characters"),
+            ]
+        ):
+            caplog.clear()
+            async with linked(node, *frames) as (peer, link):
+                assert (await peer.until(Bye)).reason == "protocol"
+                assert link.reason == "protocol"
+            assert complaint in caplog.text
         assert texts_of(node) == []
-    assert complaint in caplog.text
 
 
 async def test_frames_of_a_later_version_are_skipped(autojump_clock: MockClock) -> None:
@@ -69,24 +70,24 @@ async def test_frames_of_a_later_version_are_skipped(autojump_clock: MockClock) 
         assert texts_of(node) == ["hi"]
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("shutdown", "peer stopped"),
-        ("storage_full", "peer's disk is full"),
-        ("terminated", "terminated by peer"),
-        ("duplicate", "duplicate"),
-        ("denied", "denied by peer"),
-        ("pending", "peer waits for `peer accept`"),
-        ("protocol", "peer reports a protocol error"),
-        ("of_a_later_version", "peer reports a protocol error"),
-    ],
-)
-async def test_each_bye_has_its_reason_and_is_not_answered(said: str, reason: str, autojump_clock: MockClock) -> None:
-    async with linking(World(inline=True)) as node, linked(node, RESUME, Bye(said)) as (peer, link):
-        assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
-        assert link.reason == reason
-        assert link.bye == said
+async def test_each_bye_has_its_reason_and_is_not_answered(autojump_clock: MockClock) -> None:
+    async with linking(World(inline=True)) as node:
+        for said, reason in cases(
+            [
+                ("shutdown", "peer stopped"),
+                ("storage_full", "peer's disk is full"),
+                ("terminated", "terminated by peer"),
+                ("duplicate", "duplicate"),
+                ("denied", "denied by peer"),
+                ("pending", "peer waits for `peer accept`"),
+                ("protocol", "peer reports a protocol error"),
+                ("of_a_later_version", "peer reports a protocol error"),
+            ]
+        ):
+            async with linked(node, RESUME, Bye(said)) as (peer, link):
+                assert not [frame for frame in await peer.rest() if isinstance(frame, Bye)]
+                assert link.reason == reason
+                assert link.bye == said
 
 
 async def test_texts_and_acks_before_a_bye_in_one_piece_are_taken(autojump_clock: MockClock) -> None:

@@ -1,6 +1,5 @@
 """What comes in belongs to the node that the link has authenticated, whichever epochs and positions it names."""
 
-import pytest
 from trio.testing import MockClock
 
 from chatd.api.events import Message
@@ -9,7 +8,6 @@ from chatd.node import Node
 from chatd.wire.frames import (
     AckFrame,
     Bye,
-    Frame,
     Happened,
     Missing,
     PingFrame,
@@ -20,6 +18,7 @@ from chatd.wire.frames import (
     Say,
     Text,
 )
+from tests.harness.cases import cases
 from tests.harness.handmade_peer import EPOCH, Handmade, linked, new_identity
 from tests.harness.linked_node import linking
 from tests.harness.parts import World
@@ -44,27 +43,24 @@ async def alive(peer: Handmade) -> None:
         continue
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda epoch: Resume(epoch, 5),
-        lambda epoch: Text(epoch, 5, "hi"),
-        lambda epoch: Say(epoch, 5, "lobby", "hi"),
-        lambda epoch: Said(epoch, 5, "lobby", "jane", "hi"),
-        lambda epoch: Happened(epoch, 5, "lobby", "join", "jane"),
-        lambda epoch: Refused(epoch, 5, "lobby", f"{epoch}:5", "no"),
-        lambda epoch: Missing(epoch, 5, f"{epoch}:5", []),
-    ],
-)
-async def test_our_own_present_epoch_in_a_peers_frame_is_a_protocol_error(
-    make: object, autojump_clock: MockClock
-) -> None:
+async def test_our_own_present_epoch_in_a_peers_frame_is_a_protocol_error(autojump_clock: MockClock) -> None:
     async with linking(World(inline=True)) as node:
-        frame: Frame = make(node.journal.epoch)  # type: ignore[operator]
-        before = [] if isinstance(frame, Resume) else [RESUME]
-        async with linked(node, *before, frame) as (peer, link):
-            assert (await peer.until(Bye)).reason == "protocol"
-            assert link.reason == "protocol"
+        epoch = node.journal.epoch
+        for frame in cases(
+            [
+                Resume(epoch, 5),
+                Text(epoch, 5, "hi"),
+                Say(epoch, 5, "lobby", "hi"),
+                Said(epoch, 5, "lobby", "jane", "hi"),
+                Happened(epoch, 5, "lobby", "join", "jane"),
+                Refused(epoch, 5, "lobby", f"{epoch}:5", "no"),
+                Missing(epoch, 5, f"{epoch}:5", []),
+            ]
+        ):
+            before = [] if isinstance(frame, Resume) else [RESUME]
+            async with linked(node, *before, frame) as (peer, link):
+                assert (await peer.until(Bye)).reason == "protocol"
+                assert link.reason == "protocol"
         assert await taken(node) == []
 
 

@@ -171,11 +171,11 @@ async def test_commands_and_private_texts_are_said_as_they_are(autojump_clock: M
         await rig.reads(b"@bob psst\n", b"*users\n", b"Close Connection\n")
 
 
-@pytest.mark.parametrize("text", ["", "two\nlines", "a\ttab", "\ud800", "x" * 1025])
-async def test_what_cannot_be_said_is_refused(dialect: str, text: str, autojump_clock: MockClock) -> None:
+async def test_what_cannot_be_said_is_refused(dialect: str, autojump_clock: MockClock) -> None:
     async with room_server_link(dialect) as rig:
-        with pytest.raises(TextRefused):
-            rig.link.check(text)
+        for text in ("", "two\nlines", "a\ttab", "\ud800", "x" * 1025):
+            with pytest.raises(TextRefused):
+                rig.link.check(text)
         rig.link.check("x" * 1024)
 
 
@@ -243,7 +243,7 @@ async def test_a_message_whose_commit_failed_is_not_said(dialect: str, autojump_
 # -- leaving
 
 
-@pytest.mark.parametrize("reason", ["terminated", "shutdown", "storage_full"])
+@pytest.mark.parametrize("reason", ["terminated", "shutdown"])
 async def test_the_farewell_is_said_alone_and_we_close_only_after_them(
     dialect: str, reason: str, autojump_clock: MockClock
 ) -> None:
