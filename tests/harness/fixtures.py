@@ -10,6 +10,7 @@ from tests.harness import control_node
 from tests.harness.control_node import Client, Stand
 from tests.harness.network import Network, ThreeNodes, TwoNodes, networking
 from tests.harness.parts import FILE, Core, World, open_journal, running, standing
+from tests.harness.places import directory_for_files
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def stores() -> Iterator[Callable[[Path], Store]]:
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """A directory whose name is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="chatd-test-") as directory:
+    with tempfile.TemporaryDirectory(prefix="chatd-test-", dir=directory_for_files()) as directory:
         yield Path(directory)
 
 

@@ -15,6 +15,7 @@ from chatd.journal.store import Store
 from chatd.node import JOURNAL_FILE, Node
 from chatd.peers.identity import Identity, prepare_state_dir
 from chatd.runtime import Runtime
+from tests.harness.places import directory_for_files
 
 
 def config_of(state: str = "/none", **settings: Any) -> Config:
@@ -37,7 +38,7 @@ def build_node(config: Config, runtime: Runtime, node_id: str) -> Node:
 @asynccontextmanager
 async def linking(runtime: Runtime | None = None, **settings: Any) -> AsyncIterator[Node]:
     """A node of which the journal and the links run; at the end it has no link and no watcher."""
-    with tempfile.TemporaryDirectory(prefix="chatd-") as directory:
+    with tempfile.TemporaryDirectory(prefix="chatd-", dir=directory_for_files()) as directory:
         config = config_of(directory, **settings)
         prepare_state_dir(config.state)
         node = await Node.open(config, runtime or Runtime())
