@@ -418,7 +418,7 @@ async def test_a_connect_to_who_was_terminated_forgets_that(autojump_clock: Mock
         assert node.journal.store.query("SELECT terminated FROM peers") == [(0,)]
 
 
-@pytest.mark.parametrize(("count", "within"), [(3, 0.015), (1000, 5.0)])
+@pytest.mark.parametrize(("count", "within"), [(3, 0.015), (200, 1.0)])
 async def test_many_wishes_at_the_start_are_spread_over_time(
     count: int, within: float, autojump_clock: MockClock
 ) -> None:
@@ -655,10 +655,8 @@ async def test_of_two_addresses_one_that_refuses_is_given_up_and_the_other_is_di
 
         wire.answers = [refuse, serving(bob)]
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
-        await wire.wait_dialed(3)
-        while not peer.is_up:
-            await node.registry.changed.wait()
-        assert wire.dialed == [BOB, BOB, other]
+        await trio.sleep(60)
+        assert (wire.dialed, peer.is_up) == ([BOB, BOB, other], True)
         assert (peer.persistent_addresses, peer.address) == ([other], other)
 
 
@@ -672,8 +670,6 @@ async def test_a_peer_that_refuses_at_one_of_its_addresses_is_dialed_at_none(aut
         node.registry.persistent.put_last(peer, other)
         wire.answers = [serving(bob, Bye("denied"))]
         peer.links[0].drop("cut")  # type: ignore[attr-defined]
-        while peer.persistent_addresses:
-            await node.registry.changed.wait()
         await trio.sleep(3600)
         assert wire.dialed == [BOB, BOB]
-        assert (peer.state, peer.is_up) == ("down", False)
+        assert (peer.state, peer.is_up, peer.persistent_addresses) == ("down", False, [])

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
-from typing import cast
 
 import pytest
 import trio
@@ -12,10 +11,8 @@ import trio.testing
 from chatd.api.results import Impairment, LinkFaults
 from chatd.net.faults.connection import LINGER_S, FaultySocket, FaultyStream
 from chatd.net.faults.shaper import Meter
-from tests.harness.memory.network import Connection, MemoryStream
-from tests.harness.memory.pipes import Wire
+from tests.harness.connections import in_memory
 
-HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 2)
 DELAY = Impairment(delay=0.2)
 CUT = Impairment(cut=True)
 
@@ -24,11 +21,9 @@ class Ends:
     """A faulty stream, and the plain other end; `told` is who lingered or ended."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
-        connection = Connection(Wire(Random(1)), HERE, THERE)
-        self.other: MemoryStream = connection.accepted
+        self.other, inner = in_memory()
         self.told: list[FaultySocket] = []
         self.meters = Meter(), Meter()
-        inner = cast(trio.SocketStream, connection.dialed)
 
         def start(run: Callable[[], Awaitable[None]]) -> None:
             nursery.start_soon(run)

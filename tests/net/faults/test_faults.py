@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from random import Random
 from typing import Any, cast
 
 import msgspec
@@ -16,12 +15,10 @@ from chatd.net.faults import faults as module
 from chatd.net.faults.connection import FaultySocket, FaultyStream
 from chatd.node import Node
 from chatd.peers.peer import Peer
+from tests.harness.connections import in_memory
 from tests.harness.linked_node import linking
-from tests.harness.memory.network import Connection
-from tests.harness.memory.pipes import Wire
 from tests.harness.parts import World
 
-HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 2)
 NODE = "k3v9" * 13
 
 
@@ -36,7 +33,7 @@ def native(node: Node, name: str = "bob") -> Peer:
 
 
 def connection() -> trio.SocketStream:
-    return cast(trio.SocketStream, Connection(Wire(Random(1)), HERE, THERE).dialed)
+    return in_memory()[1]
 
 
 def change(

@@ -1,7 +1,6 @@
 """Native links against a hand-made other side: the order of frames, marks, and every way to end."""
 
 from itertools import pairwise
-from typing import Any, cast
 
 import pytest
 import trio
@@ -14,10 +13,7 @@ from chatd.journal.epochs import Epochs
 from chatd.journal.store import DiskFull
 from chatd.messages.chat import Options
 from chatd.net.native import sending as texts_module
-from chatd.net.native.handshake import Established
-from chatd.net.native.link import NativeLink
 from chatd.node import Node
-from chatd.wire.codec import Decoder, encode_many
 from chatd.wire.frames import AckFrame, Bye, PingFrame, PongFrame, Resume, Rooms, Text
 from tests.harness.cases import cases
 from tests.harness.handmade_peer import hello, linked, new_identity
@@ -375,42 +371,27 @@ async def test_after_an_epoch_that_was_let_go_of_the_link_starts_without_a_gap(a
         assert not link.peer.delivery.outbox.count
 
 
-class InMemory:
-    """One end of a connection in memory, in the place of TLS."""
-
-    def __init__(self, stream: "trio.StapledStream[Any, Any]") -> None:
-        self.transport_stream = stream
-        self.send_all = stream.send_all
-        self.receive_some = stream.receive_some
-        self.aclose = stream.aclose
-
-
 async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_hears_from_it(
     autojump_clock: MockClock,
 ) -> None:
     world = World(inline=True)
-    async with linking(world, journal_pending_bytes=65536) as node, trio.open_nursery() as nursery:
-        ours, theirs = trio.testing.memory_stream_pair()
-        peer = node.registry.native("b" * 52, "bob", "192.0.2.1:7420")
-        established = Established(cast(Any, InMemory(ours)), Decoder(), peer, hello(), [RESUME])
-        link = NativeLink(node.link_parts, established, direction="in", address="192.0.2.1:7420")
-        node.links.attach(peer, link)
-        await node.journal.settled()
-        nursery.start_soon(node.links.serve, peer, link, link.run)
+    async with (
+        linking(world, journal_pending_bytes=65536) as node,
+        linked(node, RESUME) as (peer, link),
+        trio.open_nursery() as nursery,
+    ):
         heard, all_acked = list[float](), trio.Event()
 
         async def listen() -> None:
-            decoder = Decoder()
-            async for data in theirs:
+            while (frame := await peer.next()) is not None:
                 heard.append(trio.current_time())
-                if AckFrame("handmade", 100) in decoder.receive(data):
+                if frame == AckFrame("handmade", 100):
                     all_acked.set()
 
         nursery.start_soon(listen)
         await trio.testing.wait_all_tasks_blocked()
         world.hold()
-        for seq in range(1, 101):
-            await theirs.send_all(encode_many([Text("handmade", seq, "x" * 2000)]))
+        nursery.start_soon(peer.send, *(Text("handmade", seq, "x" * 2000) for seq in range(1, 101)))
         start = trio.current_time()
         await trio.sleep(10 * node.config.dead_after)
         assert not node.journal.has_capacity
@@ -423,5 +404,3 @@ async def test_a_reader_that_waits_long_for_the_disk_is_not_dead_and_the_peer_he
         assert link.reason is None
         await trio.sleep(node.config.dead_after + 1)  # now the peer is silent, and nothing else is in the way
         assert link.reason == "no answer"
-        await theirs.aclose()
-        nursery.cancel_scope.cancel()
