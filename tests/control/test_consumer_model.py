@@ -6,19 +6,11 @@ goes back before an acknowledgement that was answered.
 """
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TypeVar, cast
 from unittest import mock
 
-import pytest
 import trio
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from chatd.api.events import Receipt
 from chatd.api.params import Filter
@@ -26,25 +18,12 @@ from chatd.control import subscription
 from chatd.control.selection import Selection
 from chatd.control.subscription import Subscription
 from chatd.journal.batch import Batch
-from chatd.journal.journal import Journal
-from chatd.journal.store import DiskFull
-from chatd.messages.consumers import Consumer, ConsumerReader, Consumers
-from chatd.node import Node
-from chatd.peers.registry import Registry
+from chatd.messages.consumers import Consumer, ConsumerReader
 from chatd.sync import Waker
-from tests.harness.parts import World, copy_as_crashed, open_journal, said
+from tests.harness.models import NodeMachine, at_two_lengths, play
+from tests.harness.parts import said
 
-T = TypeVar("T")
 NAME = "bot"
-TAIL_BYTES = 9000  # about a dozen entries: many reads go to the disk
-
-
-class Inline(World):
-    """Runs blocking calls without threads: each of a thousand short runs of trio would start one."""
-
-    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
 
 
 class Reader:
@@ -72,69 +51,35 @@ class Reader:
                 assert sum(seq > self.hold.consumer.seq for seq in self.got) <= self.window
 
 
-def no_room(batch: Batch) -> None:
-    raise DiskFull("no room")
-
-
-class ConsumerMachine(RuleBasedStateMachine):
+class ConsumerMachine(NodeMachine):
     """Model: the committed seqs that match, and the certain and possible acknowledgements."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.small = mock.patch.multiple(subscription, PAGE_ROWS=8, FEW_ROWS=3)
-        self.small.start()
-        self.root = Path(tempfile.mkdtemp())
-        self.world = Inline()
-        self.starts = 0
         self.reader: Reader | None = None
         self.acked = 0  # answered, or where the consumer began
         self.asked = 0  # the newest that was acknowledged at all, in vain or not
         self.waiting: list[tuple[Batch, int]] = []
-
-    @property
-    def directory(self) -> Path:
-        return self.root / str(self.starts)
-
-    @initialize()
-    def first_start(self) -> None:
-        self.directory.mkdir()
-        self.start()
-        self.commit_with(self._create)
+        super().__init__(tail_bytes=9000)  # about a dozen entries: many reads go to the disk
+        self.create()
 
     def start(self) -> None:
-        self.journal = open_journal(self.directory, self.world, tail_bytes=TAIL_BYTES)
-        self.registry = Registry(self.journal, self.world)
-        self.consumers = Consumers(self.journal, self.world, 3)
+        super().start()
+        self.consumers = self.node.consumers
         self.reader, self.waiting = None, []
 
-    def teardown(self) -> None:
-        if self.directory.exists():
-            self.journal.close()
-        shutil.rmtree(self.root)
-        self.small.stop()
-
-    def commit_with(self, step: Callable[[Journal], object]) -> None:
-        """Run one step together with the journal's task, until everything is committed."""
-
-        async def main() -> None:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.journal.run)
-                step(self.journal)
-                await self.journal.settled()
-                nursery.cancel_scope.cancel()
-
-        trio.run(main)
-        self._settle()
-
-    def _settle(self) -> None:
+    def saved(self) -> None:
         for batch, seq in self.waiting:
             if batch.done and batch.error is None:
                 self.acked = max(self.acked, seq)
         self.waiting = [(batch, seq) for batch, seq in self.waiting if not batch.done]
 
-    def _create(self, journal: Journal) -> None:
-        self.consumers.create(NAME, journal.committed, Filter(types=["message"]), None)
-        self.acked = self.asked = journal.committed
+    lost = saved
+
+    def create(self) -> None:
+        self.commit()
+        self.consumers.create(NAME, self.journal.committed, Filter(types=["message"]), None)
+        self.acked = self.asked = self.journal.committed
+        self.commit()
 
     @property
     def consumer(self) -> Consumer:
@@ -153,34 +98,11 @@ class ConsumerMachine(RuleBasedStateMachine):
     @rule(kinds=st.lists(st.booleans(), min_size=1, max_size=30))
     def say(self, kinds: list[bool]) -> None:
         """Append messages, and events that the consumer does not select."""
-
-        def step(journal: Journal) -> None:
-            for matches in kinds:
-                peer = self.registry.native("b" * 52, "bob", "x:1")
-                event = said("x" * 300) if matches else Receipt(peer=peer.ref, state="delivered")
-                journal.append(event, peer.stream_id, "out")
-
-        self.commit_with(step)
-
-    @rule()
-    def commit(self) -> None:
-        self.commit_with(lambda journal: None)
-
-    @rule()
-    def disk_full(self) -> None:
-        write = self.journal.store.write
-        self.journal.store.write = no_room  # type: ignore[method-assign]
-        self.commit_with(lambda journal: None)
-        self.journal.store.write = write  # type: ignore[method-assign]
-
-    @rule()
-    def crash(self) -> None:
-        """Restart on the present files; uncommitted data is lost, and the consumer has no reader."""
-        old = self.directory
-        self.starts += 1
-        copy_as_crashed(old, self.directory)
-        self.journal.close()
-        self.start()
+        peer = self.node.registry.native("b" * 52, "bob", "x:1")
+        for matches in kinds:
+            event = said("x" * 300) if matches else Receipt(peer=peer.ref, state="delivered")
+            self.journal.append(event, peer.stream_id, "out")
+        self.commit()
 
     # -- the consumer
 
@@ -190,8 +112,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         before = self.reader
         hold = self.consumers.attach_reader(self.consumer, window, takeover=True)
         assert before is None or before.lost
-        node = cast("Node", SimpleNamespace(registry=self.registry, joined_rooms=()))
-        selection, seq = Selection.of_consumer(node, self.consumer), self.consumer.seq
+        selection, seq = Selection.of_consumer(self.node, self.consumer), self.consumer.seq
         subscription = Subscription(self.journal, self.world, 1, selection, seq, self.journal.committed, hold)
         subscription.announced = True
         self.reader = reader = Reader(subscription, window, seq)
@@ -215,21 +136,18 @@ class ConsumerMachine(RuleBasedStateMachine):
         reader = self.reader
         assert reader is not None
 
-        async def main() -> None:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.journal.run)
-                async with trio.open_nursery() as reading:
-                    reading.start_soon(reader.pull)
-                    await trio.lowlevel.checkpoint()
-                    if meanwhile == "ack":
-                        self.acknowledge(0)
-                    elif meanwhile == "takeover":
-                        self.take_over(3)
-                await self.journal.settled()
-                nursery.cancel_scope.cancel()
+        async def step() -> None:
+            async with trio.open_nursery() as reading:
+                reading.start_soon(reader.pull)
+                await trio.lowlevel.checkpoint()
+                if meanwhile == "ack":
+                    self.acknowledge(0)
+                elif meanwhile == "takeover":
+                    self.take_over(3)
+            await self.journal.settled()
 
-        trio.run(main)
-        self._settle()
+        self.run(step)
+        self.saved()
 
     @rule(ahead=st.integers(-3, 20))
     def acknowledge(self, ahead: int) -> None:
@@ -251,17 +169,15 @@ class ConsumerMachine(RuleBasedStateMachine):
         """Remove and create the consumer, if it has no reader."""
         if self.reader is not None:
             self.leave()
-        self.commit_with(lambda journal: self.consumers.remove(self.consumer))
-        self.waiting = []
-        self.commit_with(self._create)
+        self.commit()
+        self.consumers.remove(self.consumer)
+        self.create()
 
     # -- what must hold
 
     @invariant()
     def nothing_is_passed_over(self) -> None:
         """No selected event is between the acknowledgement and the cursor."""
-        if not self.directory.exists():
-            return
         durable = dict(self.journal.store.query("SELECT name, seq FROM consumers"))[NAME]
         perhaps = max([self.acked, *(seq for _, seq in self.waiting)])
         assert self.acked <= durable <= self.journal.committed
@@ -286,13 +202,7 @@ class ConsumerMachine(RuleBasedStateMachine):
             assert self.reader.lost or self.reader.hold.capacity == self.reader.window - len(open_)
 
 
-TestConsumers = ConsumerMachine.TestCase
-TestConsumers.settings = settings(max_examples=20, stateful_step_count=40)
-
-
-@pytest.mark.long
-@pytest.mark.deadline(600)
-class TestConsumersAtLength(ConsumerMachine.TestCase):  # type: ignore[misc,valid-type]
-    """The same with more examples."""
-
-    settings = settings(max_examples=100, stateful_step_count=40)
+@at_two_lengths(20, 100)
+def test_readers_miss_nothing_and_cursors_pass_nothing_after_any_operations(examples: int) -> None:
+    with mock.patch.multiple(subscription, PAGE_ROWS=8, FEW_ROWS=3):
+        play(ConsumerMachine, examples)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chatd.peers.outbox import Lane, Outbox, OutboxTotals
+from tests.harness.models import at_two_lengths, play
 
 FIRST = 10  # the first seq of the journal that the model has rows in
 SIZES = st.integers(1, 500)
@@ -236,7 +237,9 @@ class Model(RuleBasedStateMachine):
         assert not any(self.outbox.contains(seq) for seq in self.given)
 
 
-TestModel = Model.TestCase
+@at_two_lengths(40, 400)
+def test_numbers_and_seqs_are_those_of_the_model_after_any_operations(examples: int) -> None:
+    play(Model, examples)
 
 
 def test_an_acknowledgement_says_whether_more_than_talk_in_rooms_was_owed() -> None:

@@ -5,38 +5,26 @@ former by the latter. After every commit a second `HostedRooms` loads what is on
 must agree with its members.
 """
 
-import shutil
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
-import pytest
-import trio
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from chatd.api.errors import ControlError
 from chatd.api.events import AnyEvent, Message, RoomGone, RoomJoin, RoomLeave, RoomRefused, RoomTopic
-from chatd.journal.batch import Batch
-from chatd.journal.store import DiskFull
 from chatd.peers.outbox import NEVER
-from chatd.peers.registry import Registry
 from chatd.rooms import nicks
-from chatd.rooms.declarations import Declarations
 from chatd.rooms.hosted import HostedRooms, HostSettings
-from chatd.rooms.moderation import Moderation
-from chatd.rooms.posting import RoomPosting
 from chatd.rooms.room import HostedRoom, Member
 from chatd.wire.frames import Say
-from tests.harness.parts import World, copy_as_crashed, open_journal
+from tests.harness.memory.identities import identity_of
+from tests.harness.models import NodeMachine, at_two_lengths, play
 
-T = TypeVar("T")
 Interval = tuple[str, int, int, int]  # node, stream id, since, until
-ALICE = "a" * 52
+ALICE = identity_of("alice").node
 NODES = ("b" * 52, "c" * 52)
 ADDRESSES = ("10.0.0.1:1001", "10.0.0.1:1002", "10.0.0.2:1001")
 NICKS = ("ann", "Ann", "bob", "cid", "straße", "STRASSE")  # some have the same fold
@@ -46,14 +34,6 @@ MOST = 4  # members of a room
 
 names, nodes, places = st.sampled_from(NAMES), st.sampled_from(NODES), st.integers(0, MOST)
 some_nick = st.sampled_from(NICKS)
-
-
-class Inline(World):
-    """No threads: a thousand short runs of trio would each start one."""
-
-    async def in_thread(self, function: Callable[..., T], *args: object) -> T:
-        await trio.lowlevel.checkpoint()
-        return function(*args)
 
 
 @dataclass
@@ -92,37 +72,25 @@ class Host:
         return any(one == node and self.names[key] == name and until != NEVER for one, key, _, until in self.intervals)
 
 
-class RoomsMachine(RuleBasedStateMachine):
+class RoomsMachine(NodeMachine):
     """Model: the current state and the last committed one."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.root = Path(tempfile.mkdtemp())
-        self.world = Inline()
-        self.starts = 0
         self.committed = Host()
         self.marks = dict.fromkeys(NODES, 0)  # per node: seq of its newest message
         self.eager = False  # every change is committed at once
         self.noted: list[Interval] = []  # acknowledged since the last commit; the next one deletes them
-
-    @property
-    def directory(self) -> Path:
-        return self.root / str(self.starts)
+        super().__init__(room_members=MOST)
 
     @initialize(eager=st.booleans())
-    def first_start(self, eager: bool) -> None:
+    def choose(self, eager: bool) -> None:
         self.eager = eager
-        self.directory.mkdir()
-        self.start()
 
     def start(self) -> None:
-        self.journal = open_journal(self.directory, self.world)
-        self.registry = Registry(self.journal, self.world)
-        self.rooms = self.reader()
-        self.posting = RoomPosting(self.journal, self.rooms, self.host_settings)
-        self.declarations = Declarations(self.journal, self.registry, self.rooms)
-        self.moderation = Moderation(self.journal, self.rooms)
-        self.peers = {node: self.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
+        super().start()
+        self.rooms, self.posting, self.moderation = self.node.hosted_rooms, self.node.posting, self.node.moderation
+        self.declarations = self.node.router.declarations
+        self.peers = {node: self.node.registry.native(node, node[0], "10.0.0.9:7420") for node in NODES}
         self.hung_up: list[str] = []
         self.noted = []
         self.forget_plain(self.committed)
@@ -143,34 +111,19 @@ class RoomsMachine(RuleBasedStateMachine):
                 del lodge.members[nicks.fold(one.nick)]
 
     @property
-    def host_settings(self) -> HostSettings:
-        return HostSettings(ALICE, "alice", 1024, 0, MOST, 10_000)
-
-    @property
     def waits(self) -> bool:
-        """Whether something is not on disk."""
-        return bool(self.journal._next_batch) or bool(self.noted)
+        return super().waits or bool(self.noted)
+
+    async def save(self) -> None:
+        self.journal.flush()
+        await self.journal.responds()
+
+    def saved(self) -> None:
+        self.committed, self.noted = deepcopy(self.now), []
 
     def reader(self) -> HostedRooms:
         """The rooms that a restart would load."""
-        return HostedRooms(self.journal, self.registry, self.host_settings)
-
-    def teardown(self) -> None:
-        if self.directory.exists():
-            self.journal.close()
-        shutil.rmtree(self.root)
-
-    def with_journal(self, step: Callable[[], Awaitable[T]]) -> T:
-        """One step while the journal's task runs."""
-
-        async def main() -> T:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.journal.run)
-                result = await step()
-                nursery.cancel_scope.cancel()
-            return result
-
-        return trio.run(main)
+        return HostedRooms(self.journal, self.node.registry, HostSettings(ALICE, "alice", 1024, 0, MOST, 10_000))
 
     def refused(self, step: Callable[[], object], *kinds: str) -> None:
         """The call is rejected and changes nothing, which the invariants check."""
@@ -433,25 +386,12 @@ class RoomsMachine(RuleBasedStateMachine):
 
     def events_after(self, seq: int) -> list[AnyEvent]:
         """Events after it that are not committed; they are in the filling batch only."""
-        return [entry.event for entry in self.journal._next_batch.entries if entry.seq > seq]
+        return [entry.event for entry in self.journal.next_batch.entries if entry.seq > seq]
 
     # -- the journal
 
-    @rule()
-    def commit(self) -> None:
-        if self.waits:
-            self.journal.flush()
-            self.with_journal(self.journal.responds)
-        assert self.journal.appended == self.journal.committed
-        self.committed, self.noted = deepcopy(self.now), []
-
-    @rule()
-    def disk_full(self) -> None:
-        """The commit fails. Clients that joined in it are disconnected; a plain client that left is gone."""
-        write = self.journal.store.write
-        self.journal.store.write = no_room  # type: ignore[method-assign]
-        self.with_journal(self.journal.settled)
-        self.journal.store.write = write  # type: ignore[method-assign]
+    def lost(self) -> None:
+        """Clients that joined in the failed commit are disconnected; a plain client that left is gone."""
         came = {one.who for one in self.plain(self.now)} - {one.who for one in self.plain(self.committed)}
         assert came <= set(self.hung_up)
         self.now = deepcopy(self.committed)
@@ -459,21 +399,6 @@ class RoomsMachine(RuleBasedStateMachine):
 
     def plain(self, host: Host) -> list[Someone]:
         return [one for lodge in host.rooms.values() for one in lodge.members.values() if one.kind == "plain"]
-
-    @rule()
-    def restart(self) -> None:
-        self.commit()
-        self.journal.close()
-        self.start()
-
-    @rule()
-    def crash(self) -> None:
-        """Restart from the files as they are now, without what was not committed."""
-        old = self.directory
-        self.starts += 1
-        copy_as_crashed(old, self.directory)
-        self.journal.close()
-        self.start()
 
     # -- what must hold
 
@@ -484,18 +409,17 @@ class RoomsMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_rooms_are_those_of_the_model(self) -> None:
-        if self.directory.exists():
-            agree(self.rooms, self.now)
+        agree(self.rooms, self.now)
 
     @invariant()
-    @precondition(lambda self: self.directory.exists() and not self.waits)
+    @precondition(lambda self: not self.waits)
     def the_disk_holds_the_same(self) -> None:
         on_disk = deepcopy(self.now)
         self.forget_plain(on_disk)
         agree(self.reader(), on_disk)
 
     @invariant()
-    @precondition(lambda self: self.directory.exists() and not self.waits)
+    @precondition(lambda self: not self.waits)
     def the_events_tell_the_same(self) -> None:
         for lodge in self.now.rooms.values():
             entries = self.journal.store.page(0, self.journal.committed, lodge.key, 10_000)[0]
@@ -543,17 +467,6 @@ def pick(nicks_: list[str], place: int) -> str:
     return nicks_[place] if place < len(nicks_) else "nobody"
 
 
-def no_room(batch: Batch) -> None:
-    raise DiskFull("no room")
-
-
-TestRooms = RoomsMachine.TestCase
-TestRooms.settings = settings(max_examples=20, stateful_step_count=40)
-
-
-@pytest.mark.long
-@pytest.mark.deadline(600)
-class TestRoomsAtLength(RoomsMachine.TestCase):  # type: ignore[misc,valid-type]
-    """The same with more examples."""
-
-    settings = settings(max_examples=150, stateful_step_count=40)
+@at_two_lengths(20, 150)
+def test_rooms_are_those_of_the_model_after_any_operations(examples: int) -> None:
+    play(RoomsMachine, examples)
