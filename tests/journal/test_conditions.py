@@ -15,6 +15,7 @@ from chatd.journal.store import Store
 from chatd.query import filters
 from chatd.query.filters import all_of, condition_of
 from tests.harness.parts import World, open_journal, running, said
+from tests.harness.sqlite_work import counting_work
 
 TYPES: list[list[str] | None] = [None, ["message"], ["peer.up"], ["receipt", "peer.up"], ["message", "peer.up"], []]
 TOPICS: list[StreamIds] = [None, 1, 2, (1, 2), (1, 3)]
@@ -89,12 +90,9 @@ def many(path: Path, stores: Callable[[Path], Store]) -> Store:
 
 
 def steps(store: Store, work: Callable[[], object]) -> int:
-    """Steps of SQLite's virtual machine, in hundreds; examining a row takes several."""
-    found = list[None]()
-    store._db.set_progress_handler(lambda: found.append(None), 100)
-    work()
-    store._db.set_progress_handler(None, 100)
-    return len(found)
+    with counting_work(store) as done:
+        work()
+    return len(done)
 
 
 @pytest.mark.parametrize("stream_id", [None, 1])

@@ -15,6 +15,7 @@ from chatd.journal.journal import Journal
 from chatd.journal.retention import ROWS, Retention
 from chatd.journal.store import DiskFull, Store
 from tests.harness.parts import World, open_journal, running, said, texts_of
+from tests.harness.sqlite_work import counting_work
 
 HOUR, DAY = 3600.0, 86400.0
 AGE = 30 * DAY
@@ -354,15 +355,8 @@ async def test_rows_that_are_owed_below_the_floor_cost_a_step_nothing(
 
 async def work_of(journal: Journal, retention: Retention) -> int:
     """The work of SQLite for one step, in hundreds of its instructions."""
-    done: list[int] = []
-
-    def count() -> int:
-        done.append(1)
-        return 0
-
-    journal.store._db.set_progress_handler(count, 100)
-    await retention.step()
-    journal.store._db.set_progress_handler(None, 100)
+    with counting_work(journal.store) as done:
+        await retention.step()
     return len(done)
 
 

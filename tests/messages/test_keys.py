@@ -1,5 +1,6 @@
 """The same key is the same message, however often and whenever it is asked for, as long as the message lives."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ async def send(core: Core, peer: Peer, text: str, key: str) -> tuple[int, bool]:
             return core.journal.appended, True
         except NoCapacity as notyet:
             await notyet.wait()
+
+
+async def look_up(core: Core, *keys: str) -> None:
+    """What the disk knows of the keys is in memory."""
+    with pytest.raises(NoCapacity) as notyet:
+        core.chat.keys.prefetch(keys)
+    await notyet.value.wait()
 
 
 def rows(core: Core) -> list[tuple[str, int]]:
@@ -64,9 +72,12 @@ async def test_a_key_is_known_after_thousands_of_others(core: Core, monkeypatch:
     bob = core.away()
     first, _ = await send(core, bob, "hi", "first")
     for number in range(5000):
-        core.chat.keys._known[f"key {number}"] = None, 0  # as if it had been looked up
+        if number % 250 == 0:
+            await look_up(core, *(f"key {number + further}" for further in range(250)))
         assert await send(core, bob, "hi", f"key {number}") == (first + 1 + number, True)
-    assert len(core.chat.keys._known) == keys_module.KNOWN
+    core.chat.keys.prefetch([f"key {number}" for number in range(5000 - 4096, 5000)])
+    with pytest.raises(NoCapacity):
+        core.chat.keys.prefetch([f"key {5000 - 4097}"])
     await core.commit()
     assert await send(core, bob, "hi", "first") == (first, False)
     assert await send(core, bob, "hi", "key 4999") == (first + 5000, False)
@@ -76,7 +87,7 @@ async def test_a_key_is_known_after_thousands_of_others(core: Core, monkeypatch:
 async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Core) -> None:
     bob = core.away()
     await core.commit()
-    core.chat.keys._known["k"] = None, 0
+    await look_up(core, "k")
     core.world.fault = DiskFull("no room")
     seq, _ = await send(core, bob, "hi", "k")
     with pytest.raises(NoCapacity) as notyet:
@@ -87,33 +98,36 @@ async def test_a_key_is_not_said_before_its_commit_since_that_may_fail(core: Cor
     assert await send(core, bob, "hi", "k") == (seq + 1, True)
 
 
-async def test_keys_that_will_be_asked_for_are_looked_up_together(core: Core) -> None:
-    bob = core.away()
-    known, _ = await send(core, bob, "hi", "key 7")
-    await core.commit()
-    core.chat.keys._known.clear()
-    keys = [f"key {number}" for number in range(256)]
-    with pytest.raises(NoCapacity) as notyet:
-        core.chat.keys.prefetch([*keys, "", "no\nkey", "x" * 300])
-    calls = core.world.calls
-    await notyet.value.wait()
-    assert core.world.calls == calls + 1
-    core.chat.keys.prefetch([*keys, ""])
-    found = {key: core.chat.keys.find(key, bob.stream_id, "hi") for key in keys}
+async def test_keys_that_will_be_asked_for_are_looked_up_together(tmp_path: Path) -> None:
+    async with standing(tmp_path) as core:
+        bob = core.away()
+        known, _ = await send(core, bob, "hi", "key 7")
+        await core.commit()
+    async with standing(tmp_path) as core:
+        keys = [f"key {number}" for number in range(256)]
+        with pytest.raises(NoCapacity) as notyet:
+            core.chat.keys.prefetch([*keys, "", "no\nkey", "x" * 300])
+        calls = core.world.calls
+        await notyet.value.wait()
+        assert core.world.calls == calls + 1
+        core.chat.keys.prefetch([*keys, ""])
+        found = {key: core.chat.keys.find(key, bob.stream_id, "hi") for key in keys}
     assert {key: seq for key, seq in found.items() if seq is not None} == {"key 7": known}
 
 
 async def test_what_is_said_while_it_is_looked_up_is_not_forgotten(core: Core) -> None:
     bob = core.away()
     await core.commit()
-    core.world.hold()
-    with pytest.raises(NoCapacity) as notyet:
-        core.chat.keys.prefetch(["k", "other"])
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(notyet.value.wait)
-        await trio.testing.wait_all_tasks_blocked()
-        core.chat.keys._known["k"] = None, 0
+
+    async def say() -> None:
+        await look_up(core, "k")
         core.chat.send(bob, "hi", Options(key="k"))
+
+    core.world.hold()
+    async with trio.open_nursery() as nursery:
+        for task in (say, partial(look_up, core, "k", "other")):
+            nursery.start_soon(task)
+            await trio.testing.wait_all_tasks_blocked()
         core.world.let_go()
     assert await send(core, bob, "hi", "k") == (core.journal.committed, False)
 
@@ -121,13 +135,13 @@ async def test_what_is_said_while_it_is_looked_up_is_not_forgotten(core: Core) -
 async def test_a_key_that_is_pushed_out_of_memory_before_its_commit_is_still_found(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys_module, "KNOWN", 2)
     bob = core.away()
-    await send(core, bob, "1", "0")
-    for number in (1, 2, 3):
-        core.chat.keys._known[str(number)] = None, 0
-        core.chat.send(bob, "1", Options(key=str(number)))
-    assert "0" not in core.chat.keys._known
+    await look_up(core, *"0123")
+    monkeypatch.setattr(keys_module, "KNOWN", 2)
+    for key in "0123":
+        core.chat.send(bob, "1", Options(key=key))
+    with pytest.raises(NoCapacity):
+        core.chat.keys.prefetch(["0"])
     assert (await send(core, bob, "1", "0"))[1] is False
 
 
@@ -157,13 +171,14 @@ async def test_a_bad_text_is_told_before_its_key_is_looked_at(core: Core) -> Non
         core.chat.find_keyed(core.away(), "\x1b", "k")
 
 
-async def test_a_key_may_have_every_script(core: Core) -> None:
-    bob = core.away()
-    for key in ("x" * 256, "schlüssel €😀", "'; DROP TABLE keys; --"):
-        seq, _ = await send(core, bob, "hi", key)
+async def test_a_key_may_have_every_script(tmp_path: Path) -> None:
+    keys = ("x" * 256, "schlüssel €😀", "'; DROP TABLE keys; --")
+    async with standing(tmp_path) as core:
+        seqs = {key: (await send(core, core.away(), "hi", key))[0] for key in keys}
         await core.commit()
-        core.chat.keys._known.clear()
-        assert await send(core, bob, "hi", key) == (seq, False)
+    async with standing(tmp_path) as core:
+        for key, seq in seqs.items():
+            assert await send(core, core.registry.find("bob"), "hi", key) == (seq, False)
 
 
 async def test_a_key_whose_message_was_not_committed_is_free(core: Core) -> None:

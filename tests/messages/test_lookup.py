@@ -243,7 +243,6 @@ async def test_who_has_to_keep_its_turn_is_slowed_for_one_look(core: Core) -> No
         else:
             with pytest.raises(ControlError, match="there is no message"):
                 core.chat.lookup.find_now(message_id)
-    assert not core.chat.lookup._looked_up
 
 
 async def test_what_nobody_asks_for_any_more_is_let_go(core: Core) -> None:
@@ -251,4 +250,8 @@ async def test_what_nobody_asks_for_any_more_is_let_go(core: Core) -> None:
         with pytest.raises(NoCapacity) as notyet:
             core.chat.lookup.find_now(f"aaaaaaaa:{number}")
         await notyet.value.wait()
-    assert len(core.chat.lookup._looked_up) == 256
+    with pytest.raises(NoCapacity):
+        core.chat.lookup.find_now("aaaaaaaa:43")
+    for number in range(44, 300):
+        with pytest.raises(ControlError, match="there is no message"):
+            core.chat.lookup.find_now(f"aaaaaaaa:{number}")
