@@ -298,7 +298,7 @@ async def test_the_window_is_what_was_sent_beyond_the_last_acknowledgement(journ
 async def test_what_is_known_of_the_sent_ones_does_not_grow(journal: Journal, world: World) -> None:
     consumers, bot = await made(journal, world)
     hold = consumers.attach_reader(bot, 4, takeover=False)
-    for _ in range(100):
+    for _ in range(20):
         await say(journal, 2)
         hold.add_sent([journal.committed - 1, journal.committed])
         await consumers.ack(bot, journal.committed).wait()

@@ -58,6 +58,13 @@ async def size_of(core: Core, message: Message) -> int:
     return len((await core.chat.lookup.find(message.position)).raw)
 
 
+@pytest.fixture
+async def timed(tmp_path: Path) -> AsyncIterator[Core]:
+    """A core for tests that take the `autojump_clock`."""
+    async with standing(tmp_path, World(inline=True)) as core:
+        yield core
+
+
 # -- cancelling
 
 
@@ -265,16 +272,16 @@ async def test_what_goes_to_a_plain_peer_cannot_be_taken_back(core: Core) -> Non
     assert (refused.kind, refused.details) == ("conflict", {"reason": "plain"})
 
 
-async def test_a_cancel_that_cannot_be_written_down_is_none(core: Core) -> None:
-    bob = core.away()
-    one, two = await say(core, bob, "1", "2")
-    sizes = [await size_of(core, message) for message in (one, two)]
-    core.world.fault = DiskFull("no room")
-    core.world.fault_after = 1
-    assert (await refusal(core, bob, one)).kind == "storage_full"
-    assert await core.state(one) == "queued"
-    exact(core, bob, *sizes)
-    assert await core.write(bob) == ["1", "2"]
+async def test_a_cancel_that_cannot_be_written_down_is_none(timed: Core, autojump_clock: MockClock) -> None:
+    bob = timed.away()
+    one, two = await say(timed, bob, "1", "2")
+    sizes = [await size_of(timed, message) for message in (one, two)]
+    timed.world.fault = DiskFull("no room")
+    timed.world.fault_after = 1
+    assert (await refusal(timed, bob, one)).kind == "storage_full"
+    assert await timed.state(one) == "queued"
+    exact(timed, bob, *sizes)
+    assert await timed.write(bob) == ["1", "2"]
 
 
 async def test_a_cancel_in_flight_that_cannot_be_written_down_is_none(core: Core) -> None:
@@ -289,18 +296,20 @@ async def test_a_cancel_in_flight_that_cannot_be_written_down_is_none(core: Core
     assert await core.write(bob) == ["1"]
 
 
-async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_again(core: Core) -> None:
-    bob, link = await core.linked()
-    lost, behind = await say(core, bob, "1", "2")
-    sizes = [await size_of(core, message) for message in (lost, behind)]
-    await core.write(bob)
-    await cancel(core, bob, lost)
-    core.registry.link_down(bob, link)
-    bob, link = core.up()
-    await core.commit()
-    outgoing = core.outgoing(bob)
-    core.world.fault = DiskFull("no room")
-    assert await core.chat.start_link(bob, link, None, 0) == 0
+async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_again(
+    timed: Core, autojump_clock: MockClock
+) -> None:
+    bob, link = await timed.linked()
+    lost, behind = await say(timed, bob, "1", "2")
+    sizes = [await size_of(timed, message) for message in (lost, behind)]
+    await timed.write(bob)
+    await cancel(timed, bob, lost)
+    timed.registry.link_down(bob, link)
+    bob, link = timed.up()
+    await timed.commit()
+    outgoing = timed.outgoing(bob)
+    timed.world.fault = DiskFull("no room")
+    assert await timed.chat.start_link(bob, link, None, 0) == 0
     assert await outgoing.next() == []
     assert link.reason == "storage_full"
     assert (bob.delivery.outbox.count, bob.delivery.outbox.size, bob.delivery.tentative) == (
@@ -308,11 +317,11 @@ async def test_a_decision_that_cannot_be_written_down_ends_the_link_and_is_made_
         sum(sizes),
         {bob.delivery.outbox.first: "cancelled"},
     )
-    core.registry.link_down(bob, link)
-    await core.linked()
-    assert await core.write(bob) == ["2"]
-    assert await core.state(lost) == "cancelled"
-    exact(core, bob, sizes[1])
+    timed.registry.link_down(bob, link)
+    await timed.linked()
+    assert await timed.write(bob) == ["2"]
+    assert await timed.state(lost) == "cancelled"
+    exact(timed, bob, sizes[1])
 
 
 async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core) -> None:
@@ -336,13 +345,6 @@ async def test_what_is_owed_to_a_forgotten_peer_is_cancelled_with_it(core: Core)
 
 
 # -- ttl
-
-
-@pytest.fixture
-async def timed(tmp_path: Path) -> AsyncIterator[Core]:
-    """A core for tests that take the `autojump_clock`."""
-    async with standing(tmp_path, World(inline=True)) as core:
-        yield core
 
 
 async def test_a_message_is_expired_at_the_end_of_its_ttl_and_not_before(
