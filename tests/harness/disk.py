@@ -1,4 +1,4 @@
-"""Small file systems for tests, which need root, as in CI."""
+"""Small file systems and a process without privileges, for tests that need root, as in CI."""
 
 import os
 import resource
@@ -6,13 +6,41 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+NOBODY = 65534
 
 
 def needs_root() -> None:
     if os.getuid() != 0:
         pytest.skip("only root can mount file systems and give up privileges")
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up root's privileges for the time of the block."""
+    needs_root()
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, 0)
+    os.setresuid(NOBODY, NOBODY, 0)  # the real one too: `os.access` asks for that
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
+@contextmanager
+def public_directory() -> Iterator[Path]:
+    """A directory of root that all users can reach."""
+    needs_root()
+    with TemporaryDirectory(prefix="chatd-test-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def _mount(*words: str) -> None:

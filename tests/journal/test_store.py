@@ -3,9 +3,6 @@
 import functools
 import os
 import sqlite3
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,16 +15,6 @@ from chatd.journal.schema import MIGRATIONS
 from chatd.journal.store import APPLICATION_ID, Store
 from tests.harness import disk
 from tests.harness.parts import open_journal, running, said
-
-NOBODY = 65534
-OPEN_AS_NOBODY = f"""
-import os, sys
-from chatd.failures import StorageFailure
-from chatd.journal.store import Store
-os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
-try: Store(sys.argv[1])
-except StorageFailure as error: print(error)
-"""
 
 
 @pytest.fixture
@@ -59,11 +46,11 @@ def refused(path: Path) -> str:
 
 
 def refused_as_nobody(path: Path) -> str:
-    """The same in a process without privileges."""
+    """The same without privileges."""
     before = path.read_bytes() if path.exists() else None
-    words = [sys.executable, "-c", OPEN_AS_NOBODY, str(path)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
-    line = done.stdout.strip()
+    with disk.as_nobody(), pytest.raises(StorageFailure) as failure:
+        Store(str(path))
+    line = str(failure.value)
     assert str(path) in line
     assert before == (path.read_bytes() if path.exists() else None)
     return line
@@ -189,11 +176,8 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory of root that all users can reach."""
-    disk.needs_root()
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+    with disk.public_directory() as directory:
+        yield directory
 
 
 def test_a_database_that_may_not_be_written_is_refused(public: Path) -> None:

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from chatd.failures import StorageFailure, StorageFull
 from chatd.peers.identity import Identity, load_or_create, missing_files, node_id, prepare_state_dir
-
-NOBODY = 65534
+from tests.harness import disk
 
 
 @pytest.fixture
@@ -269,40 +268,25 @@ def test_a_file_in_the_place_of_the_state_directory_is_refused(tmp_path: Path) -
             prepare_state_dir(str(path))
 
 
-def as_nobody(function: str, path: str) -> str:
-    """Call it with the path in a process that has given up its privileges; the StorageFailure it ends with."""
-    code = (
-        "import os, sys; from chatd import failures; from chatd.peers import identity\n"
-        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        "try: getattr(identity, sys.argv[1])(sys.argv[2])\n"
-        "except failures.StorageFailure as error: print(error)\n"
-        "else: print('fine')"
-    )
-    done = subprocess.run([sys.executable, "-c", code, function, path], stdout=subprocess.PIPE, text=True, check=False)
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A directory of root's that everybody can reach."""
-    if os.getuid() != 0:
-        pytest.skip("these tests give up root's rights, and need them first")
-    path = Path("/tmp") / f"chatd-test-{os.getpid()}"
-    path.mkdir()
-    path.chmod(0o755)
-    yield path
-    for each in sorted(path.rglob("*"), reverse=True):
-        each.rmdir() if each.is_dir() else each.unlink()
-    path.rmdir()
+    with disk.public_directory() as directory:
+        yield directory
+
+
+def refused_as_nobody(use: Callable[[str], object], path: str) -> str:
+    with disk.as_nobody(), pytest.raises(StorageFailure) as failure:
+        use(path)
+    return str(failure.value)
 
 
 def test_a_state_directory_that_cannot_be_written_is_refused(public: Path) -> None:
-    message = as_nobody("prepare_state_dir", str(public))
+    message = refused_as_nobody(prepare_state_dir, str(public))
     assert message == f"the state directory {public} cannot be written (--state names another)"
 
 
 def test_a_state_directory_that_cannot_be_made_is_refused(public: Path) -> None:
-    message = as_nobody("prepare_state_dir", f"{public}/deeper")
+    message = refused_as_nobody(prepare_state_dir, f"{public}/deeper")
     expected = f"the state directory {public}/deeper cannot be used: Permission denied (--state names another)"
     assert message == expected
 
@@ -310,12 +294,13 @@ def test_a_state_directory_that_cannot_be_made_is_refused(public: Path) -> None:
 def test_a_key_that_cannot_be_read_is_refused_with_its_path(public: Path) -> None:
     made(public)
     public.chmod(0o755)
-    assert as_nobody("load_or_create", str(public)) == f"{public}/key.pem: Permission denied"
+    assert refused_as_nobody(load_or_create, str(public)) == f"{public}/key.pem: Permission denied"
 
 
 def test_a_directory_that_is_open_to_others_and_not_ours_stays_as_it_is(public: Path) -> None:
     public.chmod(0o777)
-    assert as_nobody("prepare_state_dir", str(public)) == "fine"
+    with disk.as_nobody():
+        prepare_state_dir(str(public))
     assert stat.S_IMODE(public.stat().st_mode) == 0o777
 
 
