@@ -73,6 +73,21 @@ async def test_it_ends_when_the_listener_is_closed(listener: trio.SocketListener
     await ended.wait()
 
 
+async def test_a_spare_that_was_lent_is_replaced_with_the_next_connection(
+    listener: trio.SocketListener, nursery: trio.Nursery
+) -> None:
+    port = Port(listener)
+    with Acceptor(Descriptors(), 1) as accepting:
+        nursery.start_soon(accepting.run, listener, port.take)
+        await port.connect()
+        accepting.lend_spare()
+        await port.connect()
+        port.errors = [errno.EMFILE] * 2  # for the accept after the one that waits already
+        await port.connect()
+        await port.connect()
+    assert port.taken == [False, False, False, True]
+
+
 @pytest.mark.parametrize("closed_while_short", [False, True])
 async def test_without_a_descriptor_it_waits_for_a_client_and_uses_a_spare_one(
     listener: trio.SocketListener, nursery: trio.Nursery, *, closed_while_short: bool

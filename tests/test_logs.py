@@ -171,6 +171,16 @@ def test_nobody_waits_for_a_reader_that_does_not_read_and_what_was_lost_is_count
     assert [json.loads(line)["msg"] for line in later] == [f"{40 - len(whole)} log lines were lost", "again"]
 
 
+def test_the_line_after_one_that_was_cut_is_a_line_of_its_own(pipe: Pipe) -> None:
+    logs.setup("info", "json", pipe.writer)
+    log.info("x" * (1 << 20))  # more than any pipe holds
+    assert not pipe.read().endswith("\n")
+    log.info("again")
+    end_of_cut, *whole = pipe.read().splitlines()
+    assert end_of_cut == ""
+    assert [json.loads(line)["msg"] for line in whole] == ["1 log lines were lost", "again"]
+
+
 def test_warnings_of_libraries_are_log_lines_too(pipe: Pipe) -> None:
     logs.setup("info", "json", pipe.writer)
     logging.getLogger("py.warnings").warning("old")

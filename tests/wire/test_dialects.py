@@ -112,6 +112,13 @@ def test_nothing_is_heard_of_a_client_that_has_left(server: AddressServer | Name
         server.receive(b"more\n")
 
 
+def test_the_beginning_of_a_line_after_a_leave_is_not_said_at_the_end() -> None:
+    server = NameServer(99)
+    assert server.receive(b"jane\n*exit\nmo") == [Enter("jane"), Leave()]
+    assert not server.pending
+    assert server.close() == []
+
+
 @pytest.mark.parametrize("server", [AddressServer(LIMIT), NameServer(LIMIT)])
 def test_after_the_end_nothing_may_come(server: AddressServer | NameServer) -> None:
     assert server.receive(b"") == []

@@ -5,10 +5,12 @@ import os
 import signal
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from chatctl.rpc.consumer import ConsumerCursor
+from chatctl.rpc.session import ControlSession
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import FakeDaemon, FakeSession, Refusal, acked, encode, in_turn, message, subscribed
 
@@ -318,3 +320,22 @@ def test_a_timeout_acknowledges_what_was_shown(daemon: FakeDaemon, chatctl: Chat
     daemon.on["subscribe"] = subscribed(message(1))
     assert chatctl("tail", "--as", "bot", "--timeout", "1s").status == 124
     assert positions(daemon) == ["aaaaaaaa:1"]
+
+
+def test_an_ack_that_a_stopping_daemon_refused_is_left_for_the_next_one() -> None:
+    requests: list[dict[str, Any]] = []
+
+    class Session:
+        def send_request(self, method: str, params: dict[str, Any]) -> int:
+            requests.append(params)
+            return len(requests)
+
+    cursor, session = ConsumerCursor("bot", 1), cast(ControlSession, Session())
+    cursor.processed = "aaaaaaaa:5"
+    cursor.send_ack(session)
+    assert cursor.handle_reply({"id": 1, "error": {"data": {"kind": "shutting_down"}}})
+    cursor.send_ack(session)
+    assert len(requests) == 1
+    cursor.forget_request()
+    cursor.send_ack(session)
+    assert requests == [{"consumer": "bot", "position": "aaaaaaaa:5"}] * 2

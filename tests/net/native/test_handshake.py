@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from trio.testing import MockClock
 from chatd.net.native.handshake import LAST_WORDS_S, Established, HandshakeRefused, as_acceptor, as_dialer
 from chatd.node import Node
 from chatd.peers.identity import Identity, load_or_create
+from chatd.runtime import Runtime
 from chatd.wire.codec import encode
 from chatd.wire.frames import Bye, Frame, Hello, PingFrame, Resume, Text
 from tests.harness.cases import cases
@@ -237,3 +239,43 @@ async def test_the_mark_in_hello_is_the_committed_one(autojump_clock: MockClock)
 
         await shake(node, script, identity=identity)
         assert [(answer.mark_epoch, answer.mark_seq) for answer in said] == [("handmade", 5)]
+
+
+@pytest.mark.parametrize("dial", ["", "connect"])
+async def test_hello_waits_for_the_commit_of_what_former_links_have_received(dial: str) -> None:
+    """The peer decides by it what became of messages that it has given up meanwhile."""
+
+    class SlowDisk(Runtime):
+        pause_s = 0.0
+
+        async def in_thread(self, function: Callable[..., Any], *args: object) -> Any:
+            await trio.sleep(self.pause_s)
+            return await super().in_thread(function, *args)
+
+    disk = SlowDisk()
+    async with linking(disk) as node:
+        identity, said = new_identity(), list[Hello]()
+
+        async def script(peer: Handmade) -> None:
+            if not dial:
+                await peer.send(hello())
+            said.append(await peer.until(Hello))
+            if dial:
+                await peer.send(hello(dial="answer"), Resume("handmade", 0))
+
+        await node.journal.settled()
+        disk.pause_s = 0.5
+        node.journal.raise_watermark(identity.node, "handmade", 5)
+        await shake(node, script, dial=dial, identity=identity)
+        disk.pause_s = 0.0
+        assert [(answer.mark_epoch, answer.mark_seq) for answer in said] == [("handmade", 5)]
+
+
+@pytest.mark.parametrize("dial", ["", "connect"])
+async def test_no_hello_gets_through_a_cut_however_early_it_has_come(dial: str) -> None:
+    async with linking(allow_faults=True, handshake_timeout=1.0) as node:
+        identity = new_identity()
+        bob = node.registry.native(identity.node, "bob", "127.0.0.1:7421")
+        node.faults.change([bob], "both", {"cut": True}, heal=False, lasting=None)
+        outcome = await shake(node, says(hello()), dial=dial, identity=identity)
+        assert (outcome.reason, outcome.heard) == ("timeout", [])

@@ -171,6 +171,34 @@ async def test_a_message_whose_commit_failed_is_dropped_and_not_counted(autojump
     assert (rig.link.sent, rig.link.unsent, rig.link.waiting, rig.node.told) == (1, 0, 0, [2])
 
 
+async def test_a_message_after_one_whose_commit_failed_still_waits_for_its_own(autojump_clock: MockClock) -> None:
+    async with running(UNPACED) as rig:
+        refused, later = Batch(), Batch()
+        rig.link.enqueue(1, "refused", refused)
+        rig.link.enqueue(2, "later", later)
+        refused.settle(ControlError("storage_full", "full"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert (rig.link.sent, rig.link.waiting) == (0, 1)
+        later.settle(None)
+        assert await rig.stream.receive_some() == b"later\n"
+
+
+async def test_lines_that_are_written_together_end_before_one_whose_commit_failed(autojump_clock: MockClock) -> None:
+    async with running(UNPACED) as rig:
+        await rig.stream.send_all(b"hello\n")
+        await rig.node.wait_texts(1)
+        refused = Batch()
+        refused.settle(ControlError("storage_full", "full"))
+        rig.link.enqueue(1, "one", committed())
+        rig.link.enqueue(2, "refused", refused)
+        rig.link.enqueue(3, "two", committed())
+        received = b""
+        while received.count(b"\n") < 2:
+            received += await rig.stream.receive_some()
+        assert received == b"one\ntwo\n"
+    assert (rig.link.sent, rig.node.told) == (2, [1, 3])
+
+
 async def test_what_was_handed_over_before_the_link_runs_is_written(autojump_clock: MockClock) -> None:
     async with running(first_text="early") as rig:
         assert await rig.stream.receive_some() == b"early\n"
@@ -282,6 +310,17 @@ async def test_closing_with_unread_input_is_not_a_reset() -> None:
         await rig.stream.send_all(b"still here\n")
         await rig.stream.aclose()
         assert await rig.over() == "terminated"
+
+
+async def test_a_peer_sees_our_end_before_it_has_closed_itself(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatd.net.plain.link.DRAIN_S", 3600.0)
+    async with running() as rig:
+        rig.link.close("terminated")
+        with trio.fail_after(5):
+            assert await rig.rest() == b""
+        assert not rig.ended.is_set()
 
 
 async def test_a_peer_that_does_not_close_is_closed_after_a_second(autojump_clock: MockClock) -> None:
