@@ -1,18 +1,19 @@
-"""`python -m tests.mutants [NAME…]`: break the code on purpose, one line at a time, and see which test notices.
+"""`python -m tests.mutants [NAME…]`: break the code on purpose, one change at a time, and see which test notices.
 
-Every catcher also runs in a copy that nobody has broken, where it must find nothing. The exit status is 1 if a mutant
-survives, or could not be tried.
+Afterwards the tests that noticed run together in a copy without any change, where they must pass. The exit status is 1
+if a mutant survives, or could not be tried.
 """
 
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from concurrent.futures import Future
 
+from tests.mutants.mutant import BadMutant, Catcher, Mutant, again
 from tests.mutants.mutants import MUTANTS
-from tests.mutants.trial import BadMutant, Catcher, Mutant, Outcome, run
+from tests.mutants.trial import Outcome, Trials
 
+PARALLEL = 2 * (os.cpu_count() or 1)  # some wait for a deadline only
 CAUGHT = 1  # the exit status of tests that have found something
 TAIL = 2000  # characters of the output of what went wrong otherwise
 
@@ -24,34 +25,49 @@ def main(names: Sequence[str]) -> int:
         print(f"there is no mutant {', '.join(sorted(unknown))}")
         return 2
     chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        submit = cache(lambda catcher: pool.submit(run, catcher))
-        trials = [(mutant, submit(mutant.catcher), pool.submit(run, mutant.catcher, mutant)) for mutant in chosen]
-        caught = [_report(*trial) for trial in trials]
-    print(f"{len(caught)} mutants, {caught.count(True)} caught, {caught.count(False)} not")
-    return 0 if all(caught) else 1
+    with Trials(PARALLEL) as trials:
+        runs = [(mutant, trials.start(mutant.catcher, mutant)) for mutant in chosen]
+        noticed = {mutant.name: _report(mutant, run) for mutant, run in runs}
+        wrong = _fail_anyway(trials, {test for test in noticed.values() if test})
+    caught = [name for name, test in noticed.items() if test and test not in wrong]
+    for name, test in noticed.items():
+        if test in wrong:
+            print(f"{name:44} NOT TRIED: {test} fails without it")
+    print(f"{len(chosen)} mutants, {len(caught)} caught, {len(chosen) - len(caught)} not")
+    return 0 if len(caught) == len(chosen) else 1
 
 
-def _report(mutant: Mutant, clean: Future[Outcome], broken: Future[Outcome]) -> bool:
-    """Wait for both runs of a mutant, and print what came of it; whether it was caught."""
+def _report(mutant: Mutant, run: Future[Outcome]) -> str:
+    """Wait for the run and print its result. Return the test that has noticed the mutant, or an empty string."""
     try:
-        before, after = clean.result(), broken.result()
+        outcome = run.result()
     except BadMutant as bad:
-        verdict, more = f"NOT TRIED: {bad}", ""
+        verdict, noticed = f"NOT TRIED: {bad}", ""
     else:
-        verdict, more = _verdict(mutant.catcher, before, after)
-    print(f"{mutant.name:44} {verdict}{more}", flush=True)
-    return verdict == "caught"
+        verdict, noticed = _verdict(mutant.catcher, outcome)
+    print(f"{mutant.name:44} {verdict}", flush=True)
+    return noticed
 
 
-def _verdict(catcher: Catcher, before: Outcome, after: Outcome) -> tuple[str, str]:
-    if before.status != 0:
-        return "NOT TRIED", f": {' '.join(catcher)} fails without it:\n{before.output[-TAIL:]}"
-    if after.status == 0:
-        return "SURVIVED", f" {' '.join(catcher)}"
-    if after.status != CAUGHT or not after.noticed:
-        return "BROKEN", f": exit status {after.status}:\n{after.output[-TAIL:]}"
-    return "caught", f" in {after.seconds:.0f} s by {after.noticed}"
+def _verdict(catcher: Catcher, outcome: Outcome) -> tuple[str, str]:
+    if outcome.status == 0:
+        return f"SURVIVED {' '.join(catcher)}", ""
+    if outcome.status != CAUGHT or not outcome.failed:
+        return f"BROKEN: exit status {outcome.status}:\n{outcome.output[-TAIL:]}", ""
+    return f"caught in {outcome.seconds:.1f} s by {outcome.failed[0]}", outcome.failed[0]
+
+
+def _fail_anyway(trials: Trials, noticed: set[str]) -> set[str]:
+    """Run these tests without any mutant. Return those that fail; all of a run that ends in another way."""
+    wrong: set[str] = set()
+    runs = [(tests, trials.start(catcher)) for tests, catcher in again(sorted(noticed), PARALLEL)]
+    for tests, run in runs:
+        outcome = run.result()
+        if outcome.status not in (0, CAUGHT):
+            print(f"BROKEN without a mutant: exit status {outcome.status}:\n{outcome.output[-TAIL:]}")
+            wrong.update(tests)
+        wrong.update(outcome.failed)
+    return wrong
 
 
 if __name__ == "__main__":

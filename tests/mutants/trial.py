@@ -1,9 +1,11 @@
-"""Trial: a copy of the tree with one thing changed in it, and what the tests of the copy say.
+"""Trial: a copy of the tree in which one thing at a time is changed, and what the tests of the copy say.
 
-Nothing is ever changed in the tree itself. A copy is imported from its own folder only, which is looked at first: else
-a mutant that nobody notices would be one that nobody has run.
+Nothing is ever changed in the tree itself. A copy is imported from its own folder only, which is looked at first:
+otherwise a mutant that no test notices would be one that no test has run.
 """
 
+import compileall
+import json
 import os
 import re
 import shutil
@@ -12,97 +14,132 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from queue import SimpleQueue
+from typing import NamedTuple, Self
+
+from tests.mutants.mutant import Catcher, Mutant
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("chatd", "chatctl", "tests", "pyproject.toml")
+REWRITTEN = shutil.ignore_patterns("*-pytest-*.pyc")  # bytecode with rewritten assertions
 TRIAL_S = 180
-SEEN = re.compile(r"^FAILED (.+)", re.MULTILINE)
+SEEN = re.compile(r"^FAILED (.+?)(?: - .*)?$", re.MULTILINE)
 WHENCE = "import chatd, chatctl, tests.mutants.trial as t; print(chatd.__file__, chatctl.__file__, t.__file__)"
-
-Catcher = tuple[str, ...]  # the words behind `python -m`
-
-
-class BadMutant(Exception):
-    """It cannot be tried: what is wrong with it."""
-
-
-class Mutant(NamedTuple):
-    """A breakage: `old`, which is in the file exactly once, becomes `new`; what has to notice it."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    catcher: Catcher
-
-    def broken(self, root: Path) -> str:
-        """The text of the file with the breakage. Raises BadMutant."""
-        text = (root / self.file).read_text(encoding="utf-8")
-        if text.count(self.old) != 1:
-            raise BadMutant(f"{self.name}: its old text is {text.count(self.old)} times in {self.file}, not once")
-        return text.replace(self.old, self.new)
 
 
 class Outcome(NamedTuple):
-    """What the tests of a copy said: exit status 0 is that nothing is wrong."""
+    """The result of a run: exit status 0 means that the tests found nothing wrong."""
 
     status: int
     seconds: float
     output: str
 
     @property
-    def noticed(self) -> str:
-        """The first thing that they found wrong."""
-        found = SEEN.search(self.output)
-        return found[1] if found else ""
+    def failed(self) -> list[str]:
+        """What the tests found wrong: the ids of tests, or seeds."""
+        return SEEN.findall(self.output)
 
 
-def run(catcher: Catcher, mutant: Mutant | None = None) -> Outcome:
-    """Run the catcher in a copy, with the mutant in it if there is one. Raises BadMutant."""
-    with _copy() as copy:
-        if mutant is not None:
-            (copy / mutant.file).write_text(mutant.broken(copy), encoding="utf-8")
-        return _python(copy, "-m", *catcher)
+class Trials:
+    """Several trials at once. Resource handling: a context manager."""
+
+    def __init__(self, count: int) -> None:
+        self._stack = ExitStack()
+        self._free: SimpleQueue[Trial] = SimpleQueue()
+        for _ in range(count):
+            self._free.put(self._stack.enter_context(Trial()))
+        self._threads = ThreadPoolExecutor(count)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        self._stack.close()
+
+    def start(self, catcher: Catcher, mutant: Mutant | None = None) -> Future[Outcome]:
+        """Run the catcher as soon as a trial is free, with the mutant if there is one. The future raises BadMutant."""
+        return self._threads.submit(self._run, catcher, mutant)
+
+    def _run(self, catcher: Catcher, mutant: Mutant | None) -> Outcome:
+        trial = self._free.get()
+        try:
+            return trial.run(catcher, mutant)
+        finally:
+            self._free.put(trial)
 
 
-@contextmanager
-def _copy() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="chatd-mutant-") as folder:
-        copy = Path(folder)
+class Trial:
+    """A copy of the tree, and a process that runs its tests in forks.
+
+    Resource handling: a context manager; it removes the copy and ends the process.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="chatd-mutant-")
+        self._copy = Path(self._folder.name)
         for name in COPIED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(ROOT / name, self._copy / name, ignore=REWRITTEN)
             else:
-                shutil.copy2(ROOT / name, copy / name)
-        whence = _python(copy, "-B", "-c", WHENCE)
-        strangers = [path for path in whence.output.split() if not path.startswith(f"{copy}{os.sep}")]
-        assert whence.status == 0, whence.output
-        assert not strangers, f"the copy in {copy} imports {strangers}"
-        yield copy
+                shutil.copy2(ROOT / name, self._copy / name)
+        compileall.compile_dir(self._copy, quiet=2)
+        self._check_imports()
+        self._forks = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutants.forks"],
+            cwd=self._copy,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
+    def __enter__(self) -> Self:
+        return self
 
-def _python(copy: Path, *words: str) -> Outcome:
-    """Run Python in the copy. A session of its own, so that what hangs is ended with everything it has started."""
-    began = time.monotonic()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "CHATD_"))}
-    environment = {**kept, "PYTHONPATH": str(copy)}
-    with subprocess.Popen(
-        [sys.executable, *words],
-        cwd=copy,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    def __exit__(self, *exc_info: object) -> None:
+        self._forks.communicate()
+        self._folder.cleanup()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "CHATD_"))}
+        # A mutant that wrote bytecode could be taken for the next one, which may have the same size and time.
+        return {**kept, "PYTHONPATH": str(self._copy), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def _check_imports(self) -> None:
+        whence = subprocess.check_output(
+            [sys.executable, "-c", WHENCE], cwd=self._copy, env=self._environment, text=True
+        )
+        strangers = [path for path in whence.split() if not path.startswith(f"{self._copy}{os.sep}")]
+        assert not strangers, f"the copy in {self._copy} imports {strangers}"
+
+    def run(self, catcher: Catcher, mutant: Mutant | None = None) -> Outcome:
+        """Run the catcher, with the mutant if there is one. Raises BadMutant."""
+        if mutant is None:
+            return self._run(catcher)
+        with self._broken(mutant):
+            return self._run(catcher)
+
+    @contextmanager
+    def _broken(self, mutant: Mutant) -> Iterator[None]:
+        file = self._copy / mutant.file
+        broken = mutant.broken(ROOT)
+        whole = file.rename(file.with_suffix(".whole"))
+        file.write_text(broken, encoding="utf-8")
         try:
-            output, _ = process.communicate(timeout=TRIAL_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            output, _ = process.communicate()
-            return Outcome(124, time.monotonic() - began, f"{output}\nnot done within {TRIAL_S} s")
-    return Outcome(process.returncode, time.monotonic() - began, output)
+            yield
+        finally:
+            whole.replace(file)
+
+    def _run(self, catcher: Catcher) -> Outcome:
+        began = time.monotonic()
+        output = self._copy / "output"
+        assert self._forks.stdin is not None
+        assert self._forks.stdout is not None
+        print(json.dumps([catcher, str(output), TRIAL_S]), file=self._forks.stdin, flush=True)
+        status = int(self._forks.stdout.readline())
+        return Outcome(status, time.monotonic() - began, output.read_text(encoding="utf-8", errors="replace"))
