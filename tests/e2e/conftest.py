@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: nodes that are checked and removed at the end, and the real nc."""
+"""Fixtures of the end-to-end tests: `two_nodes` and its like, the real nc, and a Docker engine."""
 
 import shutil
 import subprocess
@@ -6,35 +6,29 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.processes import Node
+from tests.harness.processes import Node, Processes, processing
 
 MakeNode = Callable[..., Node]
+TwoNodes = Callable[..., tuple[Node, Node]]
 
 
 @pytest.fixture
-def node() -> Iterator[MakeNode]:
-    """Make a node, not started yet; at the end of the test each one that was started must stop cleanly."""
-    made: list[Node] = []
-
-    def make(name: str, *flags: str) -> Node:
-        made.append(Node(name, *flags))
-        return made[-1]
-
-    try:
-        yield make
-        for each in made:
-            each.finish()
-    finally:
-        for each in made:
-            each.remove()
+def processes() -> Iterator[Processes]:
+    """The nodes of the test; each that ran is checked at the end."""
+    with processing() as nodes:
+        yield nodes
 
 
 @pytest.fixture
-def pair(node: MakeNode) -> tuple[Node, Node]:
-    """Two nodes that run, alice connected with bob; each is the other's slot 0."""
-    alice, bob = node("alice").start(), node("bob").start()
-    alice.ctl("connect", "127.0.0.1", str(bob.port))
-    return alice, bob
+def node(processes: Processes) -> MakeNode:
+    """Make a node, not started yet: `node("alice", FLAGS…)`."""
+    return processes.node
+
+
+@pytest.fixture
+def two_nodes(processes: Processes) -> TwoNodes:
+    """`a, b = two_nodes()`: alice and bob, connected unless `connected=False`; each is the other's slot 0."""
+    return processes.two_nodes
 
 
 @pytest.fixture

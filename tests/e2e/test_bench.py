@@ -8,15 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import PATIENCE_S, Failed, Node
+from tests.e2e.conftest import MakeNode, TwoNodes
+from tests.harness.processes import PATIENCE_S, Failed
 
-Pair = tuple[Node, Node]
-
-
-def texts(node: Node, count: int) -> list[str]:
-    """Of the last `count` messages in its journal."""
-    return [event["text"] for event in node.events("history", "-n", str(count))]
+AWAY_S = 0.2
 
 
 def finished(bench: "subprocess.Popen[str]") -> dict[str, Any]:
@@ -27,26 +22,21 @@ def finished(bench: "subprocess.Popen[str]") -> dict[str, Any]:
     return record
 
 
-def wait_for_messages(node: Node, count: int) -> None:
-    """Until it has so many."""
-    node.events("tail", "--since", "1h", "--count", str(count), "--timeout", f"{PATIENCE_S}s")
-
-
-def test_every_message_of_a_bench_arrives_once_and_is_there_to_be_read(pair: Pair) -> None:
-    alice, bob = pair
-    record = alice.ctl("bench", "bob", "--messages", "3000")
-    assert (record["sent"], record["delivered"], record["lost"], record["duplicated"]) == (3000, 3000, 0, 0)
-    assert record["peer"]["node"] == bob.ctl("whoami")["node"]
+def test_every_message_of_a_bench_arrives_once_and_is_there_to_be_read(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
+    record = alice.ctl("bench", "bob", "--messages", "1000")
+    assert (record["sent"], record["delivered"], record["lost"], record["duplicated"]) == (1000, 1000, 0, 0)
+    assert record["peer"]["node"] == bob.ask("whoami")["node"]
     assert 0 < record["min_ms"] <= record["median_ms"] <= record["p99_ms"] <= record["max_ms"]
     assert record["max_ms"] <= record["elapsed_s"] * 1000 + 1
-    found = texts(bob, 5000)
-    assert [int(text[:8]) for text in found] == list(range(3000))
+    found = bob.texts()
+    assert [int(text[:8]) for text in found] == list(range(1000))
     assert {len(text) for text in found} == {100}
 
 
 @pytest.mark.long
-def test_people_are_told_in_three_lines(pair: Pair) -> None:
-    alice, _ = pair
+def test_people_are_told_in_three_lines(two_nodes: TwoNodes) -> None:
+    alice, _ = two_nodes()
     speed, delivered, verdict = alice.output("bench", "0", "--messages", "200", "--size", "1000").splitlines()
     assert speed.startswith("200 messages of 1000 bytes to bob in ")
     assert delivered.startswith("delivered: median ")
@@ -54,79 +44,79 @@ def test_people_are_told_in_three_lines(pair: Pair) -> None:
     with pytest.raises(Failed) as caught:
         alice.ctl("bench", "bob", "--size", "20000")
     assert (caught.value.status, caught.value.error["kind"]) == (5, "too_large")
-    assert len(alice.events("history", "-n", "1000")) == 200
+    assert len(alice.history()) == 200
 
 
 @pytest.mark.long
-def test_a_rate_is_kept_and_no_message_waits_for_the_next_commit_to_be_told(pair: Pair) -> None:
-    alice, _ = pair
+def test_a_rate_is_kept_and_no_message_waits_for_the_next_commit_to_be_told(two_nodes: TwoNodes) -> None:
+    alice, _ = two_nodes()
     record = alice.ctl("bench", "bob", "--messages", "30", "--rate", "15")
     assert record["elapsed_s"] >= 29 / 15
     assert record["lost"] == 0
     assert record["min_ms"] < 50  # a receipt alone would be written down after that time
 
 
-def test_a_peer_that_dies_in_the_middle_gets_the_rest_when_it_is_back(pair: Pair) -> None:
-    alice, bob = pair
-    with alice.client("--json", "bench", "bob", "--messages", "4000", "--rate", "1000") as bench:
-        wait_for_messages(bob, 500)
+def test_a_peer_that_dies_in_the_middle_gets_the_rest_when_it_is_back(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
+    with alice.client("--json", "bench", "bob", "--messages", "1000", "--rate", "1000") as bench:
+        bob.inbox(100)
         bob.kill()
+        time.sleep(AWAY_S)
         bob.start()
         record = finished(bench)
     assert record["link_lost"] >= 1
-    assert (record["delivered"], record["lost"], record["duplicated"]) == (4000, 0, 0)
-    assert record["max_ms"] > 200  # it was away for longer than that, and that counts
-    assert [int(text[:8]) for text in texts(bob, 5000)] == list(range(4000))
+    assert (record["delivered"], record["lost"], record["duplicated"]) == (1000, 0, 0)
+    assert record["max_ms"] > AWAY_S * 1000
+    assert [int(text[:8]) for text in bob.texts()] == list(range(1000))
 
 
 @pytest.mark.long
-def test_what_others_send_meanwhile_is_neither_lost_nor_twice(pair: Pair) -> None:
-    alice, bob = pair
+def test_what_others_send_meanwhile_is_neither_lost_nor_twice(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
     with alice.client("--json", "bench", "bob", "--messages", "1000", "--rate", "500") as bench:
-        wait_for_messages(bob, 10)
+        bob.inbox(10)
         for number in range(5):
-            alice.ctl("send", "bob", f"in between {number}")
+            alice.send(bob, f"in between {number}")
         record = finished(bench)
     assert (record["sent"], record["lost"], record["duplicated"]) == (1000, 0, 0)
 
 
 @pytest.mark.long
-def test_a_peer_that_is_away_is_sent_nothing(pair: Pair) -> None:
-    alice, bob = pair
-    bob.signal(signal.SIGTERM)
-    bob.wait()
+def test_a_peer_that_is_away_is_sent_nothing(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
+    bob.stop()
     with pytest.raises(Failed) as caught:
         alice.ctl("bench", "bob")
     assert (caught.value.status, caught.value.error["kind"]) == (1, "peer_offline")
     assert alice.peers()[0]["queued"] == 0
-    assert alice.events("history") == []
+    assert alice.history() == []
 
 
 @pytest.mark.long
 def test_an_outbox_that_is_small_slows_it_down_and_refuses_nothing(node: MakeNode) -> None:
     alice, bob = node("alice", "--outbox-messages", "50").start(), node("bob").start()
-    alice.ctl("connect", "127.0.0.1", str(bob.port))
+    alice.connect(bob)
     record = alice.ctl("bench", "bob", "--messages", "2000")
     assert (record["delivered"], record["lost"], record["duplicated"]) == (2000, 0, 0)
 
 
 @pytest.mark.long
-def test_the_time_that_is_over_leaves_what_was_accepted_to_arrive(pair: Pair) -> None:
-    alice, bob = pair
+def test_the_time_that_is_over_leaves_what_was_accepted_to_arrive(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
     with pytest.raises(Failed) as caught:
         alice.ctl("bench", "bob", "--messages", "10000", "--rate", "100", "--timeout", "700ms")
     assert caught.value.status == 124
     told = caught.value.error
     assert told["delivered"] <= told["sent"] < 100
     assert told["lost"] is None
-    alice.ctl("wait", "outbox-empty")
-    assert len(texts(bob, 1000)) >= told["sent"]
+    alice.drained()
+    assert len(bob.texts()) >= told["sent"]
 
 
-def test_a_ping_is_answered_by_the_other_daemon_and_lost_while_it_is_stopped(pair: Pair) -> None:
-    alice, bob = pair
+def test_a_ping_is_answered_by_the_other_daemon_and_lost_while_it_is_stopped(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
     assert [line.split(":")[0] for line in alice.output("ping", "bob", "-c", "2", "-i", "10ms").splitlines()][:2] == [
-        f"answer from bob ({bob.ctl('whoami')['node'][:8]})"
+        f"answer from bob ({bob.ask('whoami')['node'][:8]})"
     ] * 2
     bob.signal(signal.SIGSTOP)
     begun = time.monotonic()
@@ -143,10 +133,10 @@ def test_a_ping_is_answered_by_the_other_daemon_and_lost_while_it_is_stopped(pai
 @pytest.mark.long
 def test_a_silent_line_counts_for_all_that_was_due_meanwhile(node: MakeNode) -> None:
     alice, bob = node("alice", "--allow-faults").start(), node("bob").start()
-    alice.ctl("connect", "127.0.0.1", str(bob.port))
+    alice.connect(bob)
     with alice.client("--json", "bench", "bob", "--messages", "1500", "--rate", "500") as bench:
-        wait_for_messages(bob, 50)
-        alice.ctl("link", "bob", "--cut", "--for", "1500ms")
+        bob.inbox(50)
+        alice.ask("link", peer="bob", cut=True, for_=1.5)
         record = finished(bench)
     assert (record["lost"], record["duplicated"], record["link_lost"]) == (0, 0, 0)
     assert record["max_ms"] >= 1400

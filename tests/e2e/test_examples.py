@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.processes import PATIENCE_S, ROOT, Node, environment
+from tests.e2e.conftest import TwoNodes
+from tests.harness.children import ROOT
+from tests.harness.processes import PATIENCE_S, Node, environment
 
 PYTHON = [sys.executable, "examples/echo_bot.py"]
-SHELL = ["sh", "examples/echo_bot.sh"]
+QUICK = ("--redial-min", "20ms", "--redial-max", "200ms")
 Pair = tuple[Node, Node]
+SHELL = ["sh", "examples/echo_bot.sh"]
 
 
 class Bot:
@@ -39,7 +42,7 @@ class Bot:
     @property
     def consumer(self) -> dict[str, object]:
         """What the daemon knows of it."""
-        found = [one for one in self.node.ctl("consumers")["consumers"] if one["name"] == "echo-bot"]
+        found = [one for one in self.node.ask("consumers")["consumers"] if one["name"] == "echo-bot"]
         return found[0] if found else {}
 
     def kill(self) -> None:
@@ -48,6 +51,11 @@ class Bot:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def pair(two_nodes: TwoNodes) -> Pair:
+    return two_nodes(*QUICK)
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def _until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def _send(alice: Node, numbers: range) -> list[str]:
@@ -88,8 +96,8 @@ def _answers(alice: Node, count: int) -> list[tuple[str, str]]:
 def _nothing_is_left(alice: Node, bot: Bot) -> None:
     """Everything is done, and no answer is behind the last one."""
     _until(lambda: bot.consumer["lag"] == 0)
-    bot.node.ctl("wait", "outbox-empty", "--timeout", f"{PATIENCE_S}s")
-    (checker,) = alice.ctl("consumers")["consumers"]
+    bot.node.drained()
+    (checker,) = alice.ask("consumers")["consumers"]
     assert checker["lag"] == 0
 
 
@@ -117,9 +125,9 @@ def test_a_bot_that_is_killed_again_and_again_answers_every_message_once(
 def test_a_bot_outlives_its_daemon(pair: Pair, bot: Callable[[list[str]], Bot], command: list[str]) -> None:
     alice, bob = pair
     echo = bot(command)
-    bob.ctl("room", "host", "lobby")
-    alice.ctl("room", "join", "lobby@bob")
-    alice.ctl("say", "lobby", "not for a bot")
+    bob.ask("room.host", room="lobby")
+    alice.ask("room.join", room="lobby@bob")
+    alice.ask("room.say", room="lobby", text="not for a bot")
     sent = _send(alice, range(3))
     got = _answers(alice, 1)
     bob.kill()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.networks import FOLDER, GENERATE, generate, links, words_of
-from tests.e2e.processes import PATIENCE_S, ROOT, environment
+from tests.harness.children import ROOT
+from tests.harness.networks import FOLDER, GENERATE, generate, links, words_of
+from tests.harness.processes import PATIENCE_S, environment
 
 COMMITTED = ["ring.yml", "star.yml", "mesh.yml", "partition/compose.yml"]
 

@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 
-import pytest
+from tests.e2e.conftest import MakeNode, TwoNodes
+from tests.harness.children import ROOT
+from tests.harness.processes import PATIENCE_S, Node, environment
+from tests.harness.session import Refused
 
-from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import PATIENCE_S, ROOT, Failed, Node, environment
-
-Pair = tuple[Node, Node]
+QUICK = ("--redial-min", "20ms", "--redial-max", "200ms")
 
 
 def only_line(lines: list[str]) -> str:
@@ -23,15 +23,15 @@ def only_line(lines: list[str]) -> str:
     return said[0]
 
 
-def test_sigterm_stops_a_node_with_exit_0_whatever_its_peers_do(pair: Pair) -> None:
-    alice, _ = pair
-    silent = [socket.create_connection(("127.0.0.1", alice.port)) for _ in range(3)]
+def test_sigterm_stops_a_node_with_exit_0_whatever_its_peers_do(two_nodes: TwoNodes) -> None:
+    alice, _ = two_nodes()
+    others = [socket.create_connection(("127.0.0.1", alice.port)) for _ in range(3)]
+    others[0].sendall(b"the others say nothing\n")
     with alice.client("tail") as tail:
-        alice.ctl("wait", "peers", "2", "--timeout", f"{PATIENCE_S}s")
-        alice.signal(signal.SIGTERM)
-        assert alice.wait() == 0
+        alice.ask("wait", for_="peers", count=2, timeout=PATIENCE_S)
+        alice.stop()
         tail.terminate()
-    for each in silent:
+    for each in others:
         each.close()
 
 
@@ -39,7 +39,7 @@ def test_a_second_signal_stops_a_node_that_is_still_saying_goodbye(node: MakeNod
     alone = node("alone").start()
     alone.signal(signal.SIGTERM)
     alone.signal(signal.SIGTERM)
-    alone.wait()
+    alone.ends()
     alone.start()
 
 
@@ -59,24 +59,24 @@ def test_a_wrong_value_in_the_file_is_exit_2_and_names_the_file(node: MakeNode) 
 
 
 def test_a_second_daemon_of_one_state_directory_is_exit_3(node: MakeNode) -> None:
-    first = node("alone").start()
+    first = node("alone", hasty=True).start()
     port, first.port = first.port, 0
     status, lines = first.run()
     first.port = port
     assert status == 3
     only_line(lines)
-    first.ctl("health")
+    first.ask("health")
 
 
 def test_a_second_daemon_makes_nothing_where_the_state_directory_of_the_first_was(node: MakeNode) -> None:
-    first = node("alone").start()
+    first = node("alone", hasty=True).start()
     away = first.state.rename(first.folder / "away")
     status, lines = first.run()
     assert status == 3
     assert f"another program answers on {first.socket}" in only_line(lines)
     assert not first.state.exists()
     away.rename(first.state)
-    first.ctl("health")
+    first.ask("health")
 
 
 def test_a_state_directory_that_cannot_be_is_exit_4(node: MakeNode) -> None:
@@ -90,52 +90,47 @@ def test_a_state_directory_that_cannot_be_is_exit_4(node: MakeNode) -> None:
 
 def test_a_damaged_journal_is_exit_4_and_is_left_as_it_is(node: MakeNode) -> None:
     alone = node("alone").start()
-    alone.signal(signal.SIGTERM)
-    assert alone.wait() == 0
-    (database,) = alone.state.glob("*.db")
-    database.write_bytes(b"not a database " * 1000)
+    alone.stop()
+    alone.journal.write_bytes(b"not a database " * 1000)
     status, lines = alone.run()
     assert status == 4
-    assert str(database) in only_line(lines)
-    assert database.read_bytes() == b"not a database " * 1000
-    database.unlink()
+    assert str(alone.journal) in only_line(lines)
+    assert alone.journal.read_bytes() == b"not a database " * 1000
+    alone.journal.unlink()
 
 
-def test_a_state_directory_that_is_removed_while_the_node_runs_ends_it_with_exit_4(pair: Pair) -> None:
-    alice, bob = pair
+def test_a_state_directory_that_is_removed_while_the_node_runs_ends_it_with_exit_4(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes(*QUICK, hasty=True)
     bob.kill()
     shutil.rmtree(alice.state)
     accepted, refused = until_refused(alice)
-    assert (refused.status, refused.error["kind"]) == (5, "storage_lost")
-    with pytest.raises(Failed) as unhealthy:
-        alice.ctl("health")
-    assert unhealthy.value.status == 1
-    assert [event["text"] for event in alice.events("history")] == accepted
+    assert refused.kind == "storage_lost"
+    assert not alice.ask("health")["healthy"]
+    assert alice.texts() == accepted
     bob.start()
-    assert alice.wait() == 4
-    assert [event["text"] for event in bob.events("history")] == accepted
+    alice.ends(4)
+    assert bob.texts() == accepted
     assert "was removed or replaced while the node ran" in alice.log.splitlines()[-1]
-    alice.process = None
 
 
-def until_refused(node: Node) -> tuple[list[str], Failed]:
+def until_refused(node: Node) -> tuple[list[str], Refused]:
     """Send to bob until that is refused: what was accepted, and how it was refused."""
-    for number in range(100):
+    for number in range(1000):
         try:
-            node.ctl("send", "bob", str(number))
-        except Failed as refused:
+            node.send("bob", str(number))
+        except Refused as refused:
             return [str(one) for one in range(number)], refused
     raise AssertionError("nothing was refused")
 
 
-def test_sigterm_ends_a_node_without_its_state_directory_with_exit_4(pair: Pair) -> None:
-    alice, bob = pair
+def test_sigterm_ends_a_node_without_its_state_directory_with_exit_4(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes(*QUICK, hasty=True)
     bob.kill()
     aside = alice.folder / "aside"
     alice.state.rename(aside)
-    assert until_refused(alice)[1].error["kind"] == "storage_lost"
+    assert until_refused(alice)[1].kind == "storage_lost"
     alice.signal(signal.SIGTERM)
-    assert alice.wait() == 4
+    alice.ends(4)
     aside.rename(alice.state)
     alice.start()
 
@@ -148,24 +143,24 @@ def test_an_address_that_is_taken_is_exit_5(node: MakeNode) -> None:
     assert str(alone.port) in only_line(lines)
 
 
-def test_after_kill_9_history_name_and_slot_are_still_there(pair: Pair) -> None:
-    alice, bob = pair
-    sent = [alice.ctl("send", "bob", f"message {number}")["id"] for number in range(5)]
+def test_after_kill_9_history_name_and_slot_are_still_there(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes(*QUICK)
+    sent = [alice.send(bob, f"message {number}") for number in range(5)]
     before = bob.inbox(5)
     bob.kill()
     bob.start()
-    assert bob.events("history") == before
+    assert bob.history() == before
     assert [event["global_id"].partition("/")[2] for event in before] == sent
-    bob.ctl("wait", "peer", "alice", "--timeout", f"{PATIENCE_S}s")
+    bob.up(alice)
     (peer,) = bob.peers()
     assert (peer["slot"], peer["name"]) == (before[0]["peer"]["slot"], "alice")
-    alice.ctl("wait", "peer", "bob", "--timeout", f"{PATIENCE_S}s")
-    alice.ctl("send", "0", "after")
+    alice.up(bob)
+    alice.send(0, "after")
     assert bob.inbox(6)[-1]["text"] == "after"
 
 
-def test_nothing_that_send_answered_is_missing_after_kill_9(pair: Pair) -> None:
-    alice, _ = pair
+def test_nothing_that_send_answered_is_missing_after_kill_9(two_nodes: TwoNodes) -> None:
+    alice, _ = two_nodes()
     with alice.client("send", "bob", "-") as sender:
         assert sender.stdin is not None
         assert sender.stdout is not None
@@ -176,7 +171,7 @@ def test_nothing_that_send_answered_is_missing_after_kill_9(pair: Pair) -> None:
         sender.stdin.close()
         answered += sender.stdout.read().split()
     alice.start()
-    kept = [event["id"] for event in alice.events("history", "-n", "5000")]
+    kept = [event["id"] for event in alice.history()]
     assert answered[0]
     assert set(answered) <= set(kept)
     assert len(set(kept)) == len(kept)

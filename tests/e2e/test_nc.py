@@ -3,8 +3,8 @@
 import subprocess
 
 from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import PATIENCE_S
 from tests.harness.ports import free_port
+from tests.harness.processes import PATIENCE_S
 
 
 def test_nc_connects_and_both_sides_talk(node: MakeNode, nc: str) -> None:
@@ -20,7 +20,7 @@ def test_nc_connects_and_both_sides_talk(node: MakeNode, nc: str) -> None:
         assert message["text"] == "hello from nc"
         assert message["global_id"] is None
         assert message["peer"]["kind"] == "plain"
-        alice.ctl("send", str(message["peer"]["slot"]), "hello nc")
+        alice.send(message["peer"]["slot"], "hello nc")
         assert peer.stdout.readline() == "hello nc\n"
         peer.stdin.close()
         assert peer.wait(PATIENCE_S) == 0
@@ -40,13 +40,13 @@ def test_we_connect_to_a_listening_nc_and_both_sides_talk(node: MakeNode, nc: st
         assert peer.stdout is not None
         assert peer.stderr is not None
         assert peer.stderr.readline().startswith("Listening")
-        record = alice.ctl("connect", "--plain", "127.0.0.1", str(port))["peer"]
+        record = alice.connect(port, plain=True)
         assert (record["kind"], record["state"], record["direction"]) == ("plain", "up", "out")
-        alice.ctl("send", str(record["slot"]), "hello", "nc")
+        alice.send(record["slot"], "hello nc")
         assert peer.stdout.readline() == "hello nc\n"
         peer.stdin.write("hello chatd\n")
         peer.stdin.flush()
         assert alice.inbox(2)[-1]["text"] == "hello chatd"
-        alice.ctl("terminate", str(record["slot"]))
+        alice.ask("terminate", peer=record["slot"])
         assert peer.wait(PATIENCE_S) == 0
-    assert alice.ctl("list")["peers"] == []
+    assert alice.ask("list")["peers"] == []

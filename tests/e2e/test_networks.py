@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.compose import LIMIT_S, Compose, Json
-from tests.e2e.networks import FOLDER, generate, links, words_of
-from tests.e2e.processes import ROOT
+from tests.harness.children import ROOT
+from tests.harness.compose import LIMIT_S, Compose, Json
+from tests.harness.networks import FOLDER, generate, links, words_of
 
 pytestmark = [pytest.mark.long, pytest.mark.deadline(300), pytest.mark.usefixtures("engine")]
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import PATIENCE_S, Node
 from tests.harness.ports import free_port
+from tests.harness.processes import PATIENCE_S, Node
 
 
 @contextmanager
@@ -53,13 +53,13 @@ def test_two_ncs_and_a_shell_talk_line_by_line(node: MakeNode, nc: str) -> None:
         assert hear(bob) == "<carol> (Private Message) psst\n"
         say(carol, "*users")
         assert [hear(carol) for _ in range(3)] == ["User List:\n", "[1] bob\n", "[2] carol\n"]
-        alice.ctl("room", "host", "lobby", "--nick", "alice")
-        alice.ctl("say", "lobby", "good evening")
+        alice.ask("room.host", room="lobby", nick="alice")
+        alice.ask("room.say", room="lobby", text="good evening")
         assert hear(bob) == hear(carol) == "<alice> good evening\n"
         assert carol.stdin is not None
         carol.stdin.close()
         assert carol.wait(PATIENCE_S) == 0
-    texts = [(message["nick"], message["text"]) for message in alice.events("history", "lobby")]
+    texts = [(message["nick"], message["text"]) for message in alice.history(room="lobby")]
     assert texts == [("bob", "hello"), ("carol", "psst"), ("alice", "good evening")]
 
 
@@ -76,14 +76,13 @@ def test_after_a_kill_the_room_is_there_again_with_what_was_said(node: MakeNode,
     with an_nc(nc, port, "bob") as bob, an_nc(nc, port, "carol") as carol:
         say(carol, "behind")
         assert hear(bob) == "<carol> behind\n"
-    assert [message["text"] for message in alice.events("history", "lobby")] == ["before", "behind"]
+    assert alice.texts(room="lobby") == ["before", "behind"]
 
 
 def test_a_stopping_daemon_does_not_wait_for_members(node: MakeNode, nc: str) -> None:
     alice, port = hosting(node)
     with an_nc(nc, port, "bob") as bob:
-        alice.ctl("exit")
-        assert alice.wait() == 0
+        alice.stop()
         assert hear(bob) == ""
 
 

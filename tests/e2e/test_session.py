@@ -5,14 +5,13 @@ import signal
 
 import pytest
 
-from tests.e2e.conftest import MakeNode
-from tests.e2e.processes import Failed, Node
+from tests.e2e.conftest import MakeNode, TwoNodes
+from tests.harness.processes import Failed
+from tests.harness.session import Refused
 
-Pair = tuple[Node, Node]
 
-
-def test_two_nodes_talk(node: MakeNode) -> None:
-    alice, bob = node("alice").start(), node("bob").start()
+def test_two_nodes_talk(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes(connected=False, fresh=True)
     peer = alice.ctl("connect", "127.0.0.1", str(bob.port))["peer"]
     assert peer["slot"] == 0
     assert peer["name"] == "bob"
@@ -22,7 +21,7 @@ def test_two_nodes_talk(node: MakeNode) -> None:
 
     sent = alice.ctl("send", "0", "hi")
     assert sent["peer"]["name"] == "bob"
-    (message,) = bob.inbox(1)
+    (message,) = bob.events("tail", "-n", "1", "--count", "1")
     assert message["type"] == "message"
     assert message["direction"] == "in"
     assert message["text"] == "hi"
@@ -31,39 +30,38 @@ def test_two_nodes_talk(node: MakeNode) -> None:
     assert message["peer"]["node"] == alice.ctl("whoami")["node"]
 
 
-def test_tail_shows_what_was_and_follows(pair: Pair) -> None:
-    alice, bob = pair
-    alice.ctl("send", "bob", "before")
+def test_tail_shows_what_was_and_follows(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
+    alice.send(bob, "before")
     bob.inbox(1)
     with bob.client("--json", "tail", "-n", "10", "--count", "3") as tail:
         assert tail.stdout is not None
         assert json.loads(tail.stdout.readline())["text"] == "before"
         alice.ctl("send", "bob", "it", "is", "-5", "C")
         assert json.loads(tail.stdout.readline())["text"] == "it is -5 C"
-        bob.ctl("send", "alice", "so it is")
+        bob.send(alice, "so it is")
         reply = json.loads(tail.stdout.readline())
         assert (reply["direction"], reply["text"]) == ("out", "so it is")
         assert tail.wait() == 0
 
 
-def test_a_thousand_lines_from_stdin_arrive_once_and_in_order(pair: Pair) -> None:
-    alice, bob = pair
+def test_a_thousand_lines_from_stdin_arrive_once_and_in_order(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
     lines = [str(number) for number in range(1, 1001)]
     alice.output("send", "0", "-", stdin="".join(f"{line}\n" for line in lines))
     assert [event["text"] for event in bob.inbox(1000)] == lines
-    assert [event["text"] for event in bob.events("history", "-n", "2000")] == lines
+    assert bob.texts() == lines
 
 
-def test_a_terminated_link_stays_down_on_both_sides(pair: Pair) -> None:
-    alice, bob = pair
-    alice.ctl("terminate", "bob")
+def test_a_terminated_link_stays_down_on_both_sides(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
+    alice.ask("terminate", peer="bob")
     (peer,) = alice.peers()
     assert (peer["state"], peer["reason"]) == ("down", "terminated")
     assert bob.until("peer.down")["peer"]["name"] == "alice"
-    with pytest.raises(Failed) as failed:
-        alice.ctl("send", "0", "anybody there?")
-    assert failed.value.status == 1
-    assert failed.value.error["kind"] == "peer_offline"
+    with pytest.raises(Refused) as refused:
+        alice.send(0, "anybody there?")
+    assert refused.value.kind == "peer_offline"
 
 
 def test_the_exit_status_says_what_went_wrong(node: MakeNode) -> None:
@@ -84,26 +82,13 @@ def test_the_exit_status_says_what_went_wrong(node: MakeNode) -> None:
     assert "connect" in failed.value.stderr
 
 
-def test_without_a_daemon_the_exit_status_is_3(node: MakeNode) -> None:
-    nobody = node("nobody")
-    with pytest.raises(Failed) as failed:
-        nobody.output("--connect-timeout", "100ms", "list")
-    assert failed.value.status == 3
-    assert len(failed.value.stderr.splitlines()) == 1
-
-
 def test_wait_answers_when_a_peer_comes(node: MakeNode) -> None:
     alice, bob = node("alice").start(), node("bob")
+    bob.dials(alice)
     with alice.client("--json", "wait", "peer", "bob", "--timeout", "60s") as waiting:
-        bob.start("--peers", f"127.0.0.1:{alice.port}")
+        bob.start()
         assert waiting.wait() == 0
     assert [peer["name"] for peer in alice.peers()] == ["bob"]
-
-
-def test_exit_stops_the_daemon(node: MakeNode) -> None:
-    alone = node("alone").start()
-    alone.output("exit")
-    assert alone.wait() == 0
 
 
 def test_a_tail_ends_with_3_when_its_daemon_stops(node: MakeNode) -> None:
@@ -114,20 +99,17 @@ def test_a_tail_ends_with_3_when_its_daemon_stops(node: MakeNode) -> None:
         alone.signal(signal.SIGTERM)
         assert json.loads(tail.stdout.readline())["type"] == "daemon.stop"
         assert tail.wait() == 3
-    assert alone.wait() == 0
+    alone.ends()
 
 
-def test_a_tail_goes_on_with_the_next_message_after_a_restart(pair: Pair) -> None:
-    alice, bob = pair
+def test_a_tail_goes_on_with_the_next_message_after_a_restart(two_nodes: TwoNodes) -> None:
+    alice, bob = two_nodes()
     with bob.client("--connect-timeout", "60s", "--json", "tail", "-n", "1") as tail:
         assert tail.stdout is not None
-        alice.ctl("send", "bob", "one")
+        alice.send(bob, "one")
         assert json.loads(tail.stdout.readline())["text"] == "one"
-        bob.signal(signal.SIGTERM)
-        assert bob.wait() == 0
+        bob.stop()
         bob.start()
-        bob.ctl("wait", "peers", "1", "--timeout", "60s")
-        alice.ctl("wait", "peer", "bob", "--timeout", "60s")
-        alice.ctl("send", "bob", "two")
+        alice.send(bob, "two")
         assert json.loads(tail.stdout.readline())["text"] == "two"
         tail.terminate()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.load import Sender
-from tests.faults.victim import Victim
+from tests.harness.victims import Victim
 
 Said = tuple[str, str]  # id, text
 
@@ -122,6 +122,6 @@ def _settle_pair(sender: Sender, peer: str, sent: Journal, received: Journal) ->
 def stop(nodes: list[Victim], *, stays: list[Victim] | None = None) -> None:
     """Wait until none of them, nor who stays, owes anything; then stop them in order."""
     for node in [*nodes, *(stays or [])]:
-        node.until_drained()
+        node.drained()
     for node in nodes:
-        node.finish()
+        node.stop()

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tests.faults.session import Gone, Json, Session
-from tests.faults.victim import Victim
+from tests.harness.session import Gone, Json, Session
+from tests.harness.victims import Victim
 
 PATIENCE_S = 60.0
 BURST = 24  # requests that are written together, at most

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.victim import Victim
+from tests.harness.victims import Victim
 
 IMAGE_BYTES = 64 << 20
 COMMAND_S = 30
@@ -77,7 +77,7 @@ def disk_of(victim: Victim) -> Iterator[Disk]:
         victim.state = disk.state
         yield disk
     finally:
-        if not victim.has_ended:
+        if victim.running:
             victim.kill()
         if os.path.ismount(disk.point):
             disk.remove()

@@ -8,8 +8,8 @@ import pytest
 from tests.faults import ledger
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load, Sender
-from tests.faults.victim import Victim
 from tests.harness import disk
+from tests.harness.victims import Victim
 
 SIZE = "24m"
 TEXT_BYTES = 2000
@@ -40,7 +40,7 @@ def test_nodes_whose_disks_are_full_for_a_while_lose_and_double_nothing(victim: 
     with ExitStack() as stack:
         for node in (bob, alice):
             on_small_disk(stack, node).start()
-        bob.until_linked(alice)
+        bob.up(alice)
         with load.running():
             for _ in range(ROUNDS):
                 for node in (alice, bob):
@@ -49,7 +49,7 @@ def test_nodes_whose_disks_are_full_for_a_while_lose_and_double_nothing(victim: 
                     is_refused(load, load.of(node))
                     assert node.ask("status")["journal"]["full"]
                     ballast.unlink()
-        bob.until_linked(alice)
+        bob.up(alice)
         ledger.stop([alice, bob])
         ledger.settle(load.senders, [alice, bob])
 
@@ -67,7 +67,7 @@ def test_a_node_whose_disk_is_full_still_shows_what_it_has_and_delivers_what_it_
     with ExitStack() as stack:
         bob.start()
         on_small_disk(stack, alice).start()
-        bob.until_linked(alice)
+        bob.up(alice)
         bob.signal(absence)
         with load.running():
             load.more(MORE)
@@ -78,7 +78,7 @@ def test_a_node_whose_disk_is_full_still_shows_what_it_has_and_delivers_what_it_
             read = alice.subscribed({"position": shown[0]["position"]}, 9, types=["message"])
             assert [event["id"] for event in read] == [event["id"] for event in shown[1:]]
             comes_back(bob, absence)
-            alice.until_drained()
+            alice.drained()
             assert alice.ask("status")["journal"]["full"]
             ballast.unlink()
             load.more(MORE)
@@ -91,5 +91,5 @@ def comes_back(node: Victim, absence: signal.Signals) -> None:
     if absence == signal.SIGSTOP:
         node.signal(signal.SIGCONT)
     else:
-        assert node.wait() == 0
+        node.ends()
         node.begin()

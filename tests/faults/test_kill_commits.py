@@ -15,7 +15,8 @@ import pytest
 from tests.faults import ledger
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load, Sender
-from tests.faults.victim import Victim
+from tests.harness.processes import KILLED
+from tests.harness.victims import Victim
 
 MANY = 12  # of the commits that have a step, one up to this one is drawn
 DRAWS = 2
@@ -43,20 +44,20 @@ class Scene:
         node = self.make(f"v{len(self.nodes)}")
         self.nodes.append(node)
         node.dials(self.bob)
-        node.module = ("tests.faults.hooked", str(self.folder / node.name), *map(str, step))
+        node.hook = (str(self.folder / node.name), *map(str, step))
         load = Load({node: ["bob"], self.bob: [node.name]})
         self.senders += load.senders
         node.begin()
         with load.running():
             load.wait(
-                lambda: node.has_ended or min(one.count for one in load.senders) >= ENOUGH, f"{node.name}: {step}"
+                lambda: not node.running or min(one.count for one in load.senders) >= ENOUGH, f"{node.name}: {step}"
             )
-            if not node.has_ended:
+            if node.running:
                 self.missed.append(step)
                 node.signal(signal.SIGKILL)
-            assert node.wait() == -signal.SIGKILL, node.log
+            node.ends(KILLED)
             ledger.is_kept(load.of(node), ledger.Journal.of_killed(node.state))
-            node.module = ("chatd",)
+            node.hook = ()
             node.begin()
             load.more_each(1)
         ledger.stop([node], stays=[self.bob])

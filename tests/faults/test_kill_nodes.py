@@ -31,7 +31,7 @@ class Ring:
     def until_whole(self) -> None:
         """Wait until everybody has a link to everybody."""
         for node in self.nodes:
-            node.until_linked(*[other for other in self.nodes if other is not node])
+            node.up(*[other for other in self.nodes if other is not node])
 
     def round(self) -> None:
         """Kill one of them at a random moment; it comes back at once, after a while, or is killed while it starts."""

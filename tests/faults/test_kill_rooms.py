@@ -7,11 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from tests.e2e.processes import PATIENCE_S
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load, Sender, Speaker
 from tests.faults.test_kill_nodes import Ring
-from tests.faults.victim import POLL_S, Victim
+from tests.harness.processes import PATIENCE_S, POLL_S
+from tests.harness.victims import Victim
 
 ROOM = "lobby@alice"
 Said = tuple[str, str]  # id, text
@@ -85,10 +85,10 @@ def kill_rounds(make: MakeVictim, rounds: int, seed: int) -> int:
             ring.round()
     ring.until_whole()
     for node in ring.nodes:
-        node.until_drained()
+        node.drained()
     ring.until_heard()
     for node in ring.nodes:
-        node.finish()
+        node.stop()
     there, *others = [in_order(node) for node in ring.nodes]
     assert all([text for _, text in other] == [text for _, text in there] for other in others)
     for sender in ring.load.senders:

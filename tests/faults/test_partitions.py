@@ -7,8 +7,9 @@ import pytest
 from tests.faults import ledger, load
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load
-from tests.faults.session import Json
-from tests.faults.victim import POLL_S, Victim
+from tests.harness.processes import POLL_S
+from tests.harness.session import Json
+from tests.harness.victims import Victim
 
 NAMES = ("alice", "bob", "carol", "dave", "erin")
 PARTED_S = 20.0
@@ -30,7 +31,7 @@ class Ring:
         for node in self.nodes:
             node.start()
         for node in self.nodes:
-            node.until_linked(*self.neighbours(node))
+            node.up(*self.neighbours(node))
 
     @property
     def around(self) -> list[tuple[Victim, Victim]]:
@@ -116,17 +117,17 @@ def test_a_signal_ends_a_daemon_in_time_whatever_its_links_suffer(victim: MakeVi
     alice, bob = victim("alice", "--allow-faults"), victim("bob", "--allow-faults")
     alice.dials(bob)
     for node in (alice, bob):
-        node.start()
-    alice.until_linked(bob)
-    bob.until_linked(alice)
+        node.begin()
+    alice.up(bob)
+    bob.up(alice)
     for node, other in ((alice, bob), (bob, alice)):
         node.ask("link", peer=other.name, **fault)
         node.ask("send", peer=other.name, text="x" * 10_000)
     for node in (alice, bob):
         began = time.monotonic()
-        node.finish()
+        node.stop()
         assert time.monotonic() - began < STOP_S
     for node in (alice, bob):
         node.start()
     for node in (alice, bob):
-        node.until_drained()
+        node.drained()

@@ -23,7 +23,7 @@ def test_nodes_that_lose_their_power_lose_and_double_nothing_of_what_they_answer
         disks = [(node, stack.enter_context(power.disk_of(node))) for node in (alice, bob)]
         for node, _ in disks:
             node.start()
-        bob.until_linked(alice)
+        bob.up(alice)
         with load.running():
             for _ in range(ROUNDS):
                 load.more_each(draw.randint(1, MOST_BETWEEN))
@@ -31,7 +31,7 @@ def test_nodes_that_lose_their_power_lose_and_double_nothing_of_what_they_answer
                 disk.cut(node)
                 node.begin()
                 load.more_each(1)
-        bob.until_linked(alice)
+        bob.up(alice)
         ledger.stop([alice, bob])
         counts = ledger.settle(load.senders, [alice, bob])
     assert min(count.delivered for count in counts) > ROUNDS

@@ -9,7 +9,7 @@ import pytest
 from tests.faults import ledger
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import UNKNOWN, Load
-from tests.faults.victim import Victim
+from tests.harness.victims import Victim
 
 SYNCS = (1, 3, 10)  # the first sync that fails, of each of its threads
 MORE = 100  # answered messages before each fault
@@ -38,16 +38,16 @@ def test_a_node_whose_sync_fails_says_so_and_stops_and_has_lost_and_doubled_noth
     load = Load({alice: ["bob"], bob: ["alice"]}, refusals=frozenset({UNKNOWN}))
     bob.start()
     alice.start()
-    bob.until_linked(alice)
+    bob.up(alice)
     with load.running():
         for first in SYNCS:
             for node in (alice, bob):
                 load.more_each(MORE)
                 with failing_syncs(node, first):
-                    assert node.wait() == EXIT_STORAGE, node.log
+                    node.ends(EXIT_STORAGE)
                 node.begin()
         load.more_each(MORE)
-    bob.until_linked(alice)
+    bob.up(alice)
     ledger.stop([alice, bob])
     ledger.settle(load.senders, [alice, bob])
     assert all(sender.kinds[UNKNOWN] for sender in load.senders)

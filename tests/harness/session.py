@@ -1,4 +1,5 @@
-"""A blocking session on a control socket, for threads that outlive the daemon they talk to. Knows JSON lines only."""
+"""A blocking session on a control socket, for tests and threads that outlive the daemon they talk to. Knows JSON lines
+only."""
 
 import json
 import socket
@@ -15,6 +16,15 @@ class Gone(Exception):
     """The daemon has ended, or is not there."""
 
 
+class Refused(Exception):
+    """The daemon answered with an error."""
+
+    def __init__(self, error: Json) -> None:
+        super().__init__(error["message"])
+        self.data: Json = error.get("data", {})
+        self.kind: str = self.data.get("kind", "")
+
+
 class Session:
     """One connection. Raises Gone from everything once the daemon has ended."""
 
@@ -29,18 +39,25 @@ class Session:
             self._sock.close()
             raise Gone(str(error)) from None
 
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """End it."""
         self._sock.close()
 
     def post(self, method: str, many: Sequence[Json]) -> list[int]:
-        """Write requests in one piece; their ids, which rise."""
+        """Write requests in one piece; their ids, which rise. Words with a dash at the end are without it."""
         first = self._asked + 1
         self._asked += len(many)
         ids = list(range(first, self._asked + 1))
+        named = [{name.rstrip("_"): value for name, value in params.items()} for params in many]
         lines = [
             json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + "\n"
-            for number, params in zip(ids, many, strict=True)
+            for number, params in zip(ids, named, strict=True)
         ]
         try:
             self._sock.sendall("".join(lines).encode())
@@ -64,9 +81,21 @@ class Session:
                 return [json.loads(line) for line in whole]
 
     def ask(self, method: str, **params: Any) -> Json:
-        """One request and its result; for sessions that ask one thing at a time."""
+        """One request and its result; for sessions that ask one thing at a time. Raises Refused."""
         self.post(method, [params])
         (reply,) = self.replies()
-        assert "error" not in reply, reply
+        if "error" in reply:
+            raise Refused(reply["error"])
         found: Json = reply["result"]
         return found
+
+    def subscribed(self, start: object, count: int, **filter_: object) -> list[Json]:
+        """The first events of a subscription from there, once they have come. The session is for nothing else then."""
+        self.post("subscribe", [{"from_": start, "filter": filter_}])
+        events: list[Json] = []
+        while len(events) < count:
+            for line in self.replies():
+                if "error" in line:
+                    raise Refused(line["error"])
+                events += [line["params"]["event"]] if line.get("method") == "event" else []
+        return events[:count]

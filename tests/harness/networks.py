@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.processes import PATIENCE_S, ROOT
+from tests.harness.children import ROOT
+from tests.harness.processes import PATIENCE_S
 
 FOLDER = ROOT / "examples" / "networks"
 GENERATE = FOLDER / "generate"

@@ -1,6 +1,6 @@
 """chatd that writes down every statement of its commits, and kills itself at one of them.
 
-    python -m tests.faults.hooked LOG WHEN KIND NTH FLAGS…
+    python -m tests.harness.hooked LOG WHEN KIND NTH FLAGS…
 
 WHEN is "before" or "after" the NTH statement of that kind, like "INSERT INTO events" or "COMMIT"; or "never".
 What is after COMMIT is before the answer: the node has not come to know of it. The hook is in the connection that
@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from typing import Any, NamedTuple
 
-from chatd.__main__ import main
+from chatd import __main__ as chatd
 
 KIND = re.compile(
     r"BEGIN|COMMIT|(?:INSERT(?: OR \w+)? INTO|REPLACE INTO|UPDATE|DELETE FROM) \w+|CREATE (?:TABLE|INDEX)"
@@ -68,8 +68,13 @@ def hooked_connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
     return connect(*args, factory=Hooked, **kwargs)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run chatd with the hook; the exit status."""
     log, when, kind, nth, *flags = sys.argv[1:]
     Hooked.plan = Plan(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), when, kind, int(nth))
     sqlite3.connect = hooked_connect  # type: ignore[assignment]
-    sys.exit(main(flags))
+    return chatd.main(flags)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.processes import ROOT
+from tests.harness.children import ROOT
 
 Json = dict[str, Any]
 
