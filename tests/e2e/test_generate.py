@@ -3,16 +3,14 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.harness.children import ROOT
-from tests.harness.networks import FOLDER, GENERATE, generate, links, words_of
-from tests.harness.processes import PATIENCE_S, environment
+from tests.harness.networks import FOLDER, GENERATE, generate, generate_alone, links, words_of
+from tests.harness.processes import environment, run
 
 COMMITTED = ["ring.yml", "star.yml", "mesh.yml", "partition/compose.yml"]
 
@@ -30,7 +28,7 @@ def test_a_committed_file_is_what_the_script_writes_in_a_checkout_without_anythi
     script.parent.joinpath("partition").mkdir(parents=True)
     shutil.copy(GENERATE, script)
     (tmp_path / "Dockerfile").touch()
-    done = generate(*words_of(FOLDER / name), "-o", str(script.parent / name), script=script, folder=tmp_path)
+    done = generate_alone(script, *words_of(FOLDER / name), "-o", str(script.parent / name))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (script.parent / name).read_text(encoding="utf-8") == (FOLDER / name).read_text(encoding="utf-8")
 
@@ -93,16 +91,8 @@ def test_faults_and_settings_are_those_of_every_node_and_chatd_takes_them(tmp_pa
     }
     assert text.count("<<: *settings") == 2
     assert "  environment: *settings" in text
-    checked = subprocess.run(
-        [sys.executable, "-m", "chatd", "--check-config"],
-        cwd=ROOT,
-        env=environment(tmp_path, **found),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
+    status, _, err = run("chatd.__main__", ["--check-config"], environment(tmp_path, **found))
+    assert status == 0, err
 
 
 def test_what_compose_would_fill_in_is_left_as_it_was_said() -> None:
@@ -163,7 +153,7 @@ def test_outside_of_a_checkout_it_says_so(tmp_path: Path) -> None:
     script = tmp_path / "a" / "b" / "generate"
     script.parent.mkdir(parents=True)
     shutil.copy(GENERATE, script)
-    done = generate("ring", "3", script=script)
+    done = generate_alone(script, "ring", "3")
     assert (done.returncode, done.stdout) == (2, "")
     assert "run it where it is in a checkout of chatd" in done.stderr
 
