@@ -58,7 +58,13 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def run(
-    module: str, argv: Sequence[str], env: Mapping[str, str], *, stdin: str = "", files: int | None = None
+    module: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    stdin: str = "",
+    files: int | None = None,
+    within: float = PATIENCE_S,
 ) -> tuple[int, str, str]:
     """Run a program to its end: its exit status, and what it printed on stdout and stderr."""
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
@@ -67,7 +73,7 @@ def run(
         streams = given.fileno(), out.fileno(), err.fileno()
         child = Child(module, argv, streams=streams, env=env, files=files)
         try:
-            status = child.wait(PATIENCE_S)
+            status = child.wait(within)
         finally:
             child.send_signal(signal.SIGKILL)
         for file in (out, err):
