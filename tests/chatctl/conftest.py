@@ -61,7 +61,7 @@ def chatctl(capfd: pytest.CaptureFixture[str]) -> Chatctl:
     """Runs one command line in this process. Stdout is not a terminal."""
 
     def call(*argv: str) -> Ran:
-        status = run(["--connect-timeout", "200ms", *argv])
+        status = run(["--connect-timeout", "40ms", *argv])
         captured = capfd.readouterr()
         return Ran(status, captured.out, captured.err)
 
@@ -70,17 +70,18 @@ def chatctl(capfd: pytest.CaptureFixture[str]) -> Chatctl:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts one command line in its own process, with pipes. Kills it at the end of the test."""
+    """Starts one command line in its own process, with pipes; `before` is code to run first. Killed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def popen(*argv: str | bytes, **options: Any) -> "subprocess.Popen[str]":
+        def popen(*argv: str | bytes, before: str = "", **options: Any) -> "subprocess.Popen[str]":
             given: dict[str, Any] = {
                 "stdin": subprocess.PIPE,
                 "stdout": subprocess.PIPE,
                 "stderr": subprocess.PIPE,
                 "text": True,
             }
-            process = subprocess.Popen([sys.executable, "-m", "chatctl", *argv], **{**given, **options})
+            program = ["-c", f"{before}; from chatctl.__main__ import main; main()"] if before else ["-m", "chatctl"]
+            process = subprocess.Popen([sys.executable, *program, *argv], **{**given, **options})
             stack.enter_context(process)
             stack.callback(process.kill)
             return process

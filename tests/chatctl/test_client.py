@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from tests.harness.fake_daemon import (
     room_message,
     subscribed,
 )
+from tests.harness.until import until
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 INBOUND = {"types": ["message"], "direction": "in"}
@@ -51,14 +51,6 @@ def die(session: FakeSession, params: dict[str, Any]) -> None:
 def stopping(session: FakeSession, params: dict[str, Any]) -> None:
     session.ends_after_reply = True
     raise Refusal("shutting_down", 503)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds; the fake daemon's threads make it true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def positions(daemon: FakeDaemon) -> list[str]:
@@ -205,10 +197,9 @@ def test_an_idle_session_that_the_daemon_has_ended_is_opened_again(daemon: FakeD
     assert len(daemon.sessions) == 2
 
 
-def test_a_daemon_that_evicts_for_ever_is_a_failure(daemon: FakeDaemon, client: Client) -> None:
+def test_a_daemon_that_evicts_for_ever_is_a_failure(daemon: FakeDaemon) -> None:
     daemon.on["list"] = evicting
-    client._connection.connect_timeout = 0.0
-    with pytest.raises(Failure) as failed:
+    with Client.open(patience=0.0) as client, pytest.raises(Failure) as failed:
         client.call("list")
     assert failed.value.kind == "session_evicted"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import MakeNode, TwoNodes
-from tests.harness.processes import PATIENCE_S, Failed
+from tests.harness.processes import Failed
+from tests.harness.until import PATIENCE_S
 
 AWAY_S = 0.2
 

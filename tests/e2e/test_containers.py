@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.compose import ROOM, Compose
-from tests.harness.processes import PATIENCE_S
+from tests.harness.until import PATIENCE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.deadline(300)]
 

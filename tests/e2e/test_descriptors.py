@@ -2,15 +2,14 @@
 
 import resource
 import socket
-import time
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import MakeNode
 from tests.harness.ports import free_port
-from tests.harness.processes import PATIENCE_S, Failed, Node
+from tests.harness.processes import Failed, Node
+from tests.harness.until import PATIENCE_S, until
 
 FILES = 120
 
@@ -33,14 +32,6 @@ def cramped(node: MakeNode) -> Node:
     return made
 
 
-def until(what: Any) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
-
-
 def dial(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
 
@@ -53,11 +44,16 @@ def is_refused(port: int) -> None:
         client.sendall(b"more\n")  # for a moment it is read
 
 
+def wait_up(node: Node, count: int) -> None:
+    """Until so many have come up, or one was refused."""
+    until(lambda: node.log.count(" is up ") == count or "out of file descriptors" in node.log)
+
+
 def fill(node: Node, stack: ExitStack) -> None:
     """Connect, one client after the other, until one is refused."""
     for count in range(1, FILES):
         stack.enter_context(dial(node.port)).sendall(b"hi\n")
-        until(lambda count=count: node.log.count(" is up ") == count or "out of file descriptors" in node.log)
+        wait_up(node, count)
         if "out of file descriptors" in node.log:
             return
     raise AssertionError("it has descriptors for all")
@@ -97,7 +93,7 @@ def test_a_node_takes_as_many_links_as_its_limit_of_files_allows_and_says_so(sma
     with ExitStack() as stack:
         for count in range(1, 13):
             stack.enter_context(dial(small.port)).sendall(b"hi\n")
-            until(lambda count=count: small.log.count(" is up ") == count)
+            wait_up(small, count)
         is_refused(small.port)
         assert small.output("health").startswith("healthy\nwarning: max_links is reached: 12 links were accepted")
     assert "out of file descriptors" not in small.log

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pytest
 
 from tests.e2e.conftest import TwoNodes
 from tests.harness.children import ROOT
-from tests.harness.processes import PATIENCE_S, Node, environment
+from tests.harness.processes import Node, environment
+from tests.harness.until import PATIENCE_S, until
 
 PYTHON = [sys.executable, "examples/echo_bot.py"]
 QUICK = ("--redial-min", "20ms", "--redial-max", "200ms")
@@ -37,7 +37,7 @@ class Bot:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, env=own, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
             )
-        _until(lambda: self.consumer.get("held"))
+        until(lambda: self.consumer.get("held"))
 
     @property
     def consumer(self) -> dict[str, object]:
@@ -75,13 +75,6 @@ def bot(pair: Pair) -> Iterator[Callable[[list[str]], Bot]]:
         each.kill()
 
 
-def _until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def _send(alice: Node, numbers: range) -> list[str]:
     """Send them to bob; their ids."""
     return alice.output("send", "bob", "-", stdin="".join(f"-{number} 'n\n" for number in numbers)).split()
@@ -95,7 +88,7 @@ def _answers(alice: Node, count: int) -> list[tuple[str, str]]:
 
 def _nothing_is_left(alice: Node, bot: Bot) -> None:
     """Everything is done, and no answer is behind the last one."""
-    _until(lambda: bot.consumer["lag"] == 0)
+    until(lambda: bot.consumer["lag"] == 0)
     bot.node.drained()
     (checker,) = alice.ask("consumers")["consumers"]
     assert checker["lag"] == 0

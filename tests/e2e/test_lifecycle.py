@@ -9,8 +9,9 @@ import sys
 
 from tests.e2e.conftest import MakeNode, TwoNodes
 from tests.harness.children import ROOT
-from tests.harness.processes import PATIENCE_S, Node, environment
+from tests.harness.processes import Node, environment
 from tests.harness.session import Refused
+from tests.harness.until import PATIENCE_S
 
 QUICK = ("--redial-min", "20ms", "--redial-max", "200ms")
 

@@ -4,7 +4,7 @@ import subprocess
 
 from tests.e2e.conftest import MakeNode
 from tests.harness.ports import free_port
-from tests.harness.processes import PATIENCE_S
+from tests.harness.until import PATIENCE_S
 
 
 def test_nc_connects_and_both_sides_talk(node: MakeNode, nc: str) -> None:

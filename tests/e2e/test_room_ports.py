@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from tests.e2e.conftest import MakeNode
 from tests.harness.ports import free_port
-from tests.harness.processes import PATIENCE_S, Node
+from tests.harness.processes import Node
+from tests.harness.until import PATIENCE_S
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load, Sender, Speaker
 from tests.faults.test_kill_nodes import Ring
-from tests.harness.processes import PATIENCE_S, POLL_S
+from tests.harness.until import PATIENCE_S, POLL_S
 from tests.harness.victims import Victim
 
 ROOM = "lobby@alice"

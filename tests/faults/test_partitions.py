@@ -7,8 +7,8 @@ import pytest
 from tests.faults import ledger, load
 from tests.faults.conftest import MakeVictim
 from tests.faults.load import Load
-from tests.harness.processes import POLL_S
 from tests.harness.session import Json
+from tests.harness.until import POLL_S
 from tests.harness.victims import Victim
 
 NAMES = ("alice", "bob", "carol", "dave", "erin")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.children import ROOT
-from tests.harness.processes import PATIENCE_S
+from tests.harness.until import PATIENCE_S
 
 FOLDER = ROOT / "examples" / "networks"
 GENERATE = FOLDER / "generate"

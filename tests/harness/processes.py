@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +22,10 @@ from chatd.node import JOURNAL_FILE
 from tests.harness.children import ROOT, Child, Running
 from tests.harness.ports import free_port
 from tests.harness.session import Gone, Json, Session
+from tests.harness.until import PATIENCE_S, until
 from tests.integration import checks
 
 AnyNode = TypeVar("AnyNode", bound="Node")
-PATIENCE_S = 60  # a loaded machine is slow; what hangs is ended all the same
-POLL_S = 0.01
 KILLED = -signal.SIGKILL
 BAD = ("Traceback", '"level":"error"', '"level":"critical"')  # in a line of a log
 
@@ -184,14 +182,14 @@ class Node:
 
     def session(self) -> Session:
         """A session, as soon as the daemon that was started accepts one."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return Session(self.socket)
-            except Gone:
-                assert self.running, f"{self.name} has ended:\n{self.log}"
-                assert time.monotonic() < deadline, f"{self.name} does not answer:\n{self.log}"
-                time.sleep(POLL_S)
+        return until(self._session, lambda: f"{self.name} does not answer:\n{self.log}")
+
+    def _session(self) -> Session | None:
+        try:
+            return Session(self.socket)
+        except Gone:
+            assert self.running, f"{self.name} has ended:\n{self.log}"
+            return None
 
     def ask(self, method: str, **params: Any) -> Json:
         """A request on a session of its own. `from_` and `for_` are `from` and `for`. Raises Refused."""

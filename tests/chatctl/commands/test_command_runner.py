@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from tests.harness.fake_daemon import (
     room_message,
     subscribed,
 )
+from tests.harness.until import until
 
 GAP = {
     "type": "gap",
@@ -48,14 +48,6 @@ def daemon(daemon: FakeDaemon) -> FakeDaemon:
 def positions(daemon: FakeDaemon) -> list[str]:
     """Acknowledged positions, in order."""
     return [params["position"] for params in daemon.params("ack")]
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition` holds; other processes make it true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_command_gets_the_message_on_stdin_and_in_variables(

@@ -25,9 +25,11 @@ from tests.harness.fake_daemon import (
     message,
     subscribed,
 )
+from tests.harness.until import until
 
 SENT = {"id": "aaaaaaaa:7", "state": "queued", "peer": BOB}
 PATIENCE_S = 20
+SOON = "from chatctl.commands.console import event_watcher; event_watcher.RETRY_S = 0.05"
 MOVES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x08\r]")
 
 
@@ -176,7 +178,7 @@ def test_what_happens_is_shown_but_for_what_was_typed_here(daemon: FakeDaemon, s
 
 def test_a_daemon_that_goes_is_told_once_and_followed_when_it_is_back(socket_path: str, start: Start) -> None:
     first = FakeDaemon(socket_path, subscribe=subscribed(message(1, "one")))
-    process = start("--connect-timeout", "100ms", "console")
+    process = start("--connect-timeout", "20ms", "console", before=SOON)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -200,7 +202,7 @@ def test_a_position_that_is_gone_is_told_and_the_console_goes_on_from_now(daemon
         raise Refusal("cursor_gone", 504, "the journal is another one")
 
     daemon.on["subscribe"] = in_turn(subscribed(message(1), end=True), gone, subscribed(message(2, "two")))
-    process = start("console")
+    process = start("console", before=SOON)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()
@@ -259,8 +261,7 @@ def test_a_command_under_way_is_left_by_ctrl_c(daemon: FakeDaemon, terminal: Ter
     daemon.on["myport"] = silent
     terminal.until(">")
     terminal.type("myport\r")
-    while not daemon.params("myport"):
-        time.sleep(0.01)
+    until(lambda: daemon.params("myport"))
     terminal.process.send_signal(2)
     terminal.type("myport\r")
     terminal.until("7420")

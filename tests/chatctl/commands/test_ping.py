@@ -96,7 +96,7 @@ def test_with_interval_0_one_is_under_way_at_a_time(daemon: FakeDaemon, chatctl:
         return None
 
     daemon.on["ping"] = silent
-    assert chatctl("ping", "bob", "-i", "0", "--timeout", "200ms").status == 124
+    assert chatctl("ping", "bob", "-i", "0", "--timeout", "100ms").status == 124
     assert len(daemon.params("ping")) == 1
 
 
@@ -105,7 +105,7 @@ def test_pings_that_are_not_answered_do_not_pile_up(daemon: FakeDaemon, chatctl:
         return None
 
     daemon.on["ping"] = silent
-    ran = chatctl("ping", "bob", *QUICK, "--timeout", "1s")
+    ran = chatctl("ping", "bob", *QUICK, "--timeout", "500ms")
     assert len(daemon.params("ping")) == MAX_OPEN
     assert ran.status == 124
     assert ran.out == f"{MAX_OPEN} sent, 0 answered, 100% lost\n"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chatctl.rpc import follower
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import (
     BOB,
@@ -155,8 +156,10 @@ def test_a_socket_that_stays_away_ends_it_with_3(socket_path: str, start: Start)
 
 @pytest.mark.parametrize("refusal", [("shutting_down", 503), ("rate_limited", 402)])
 def test_a_daemon_that_is_stopping_or_full_is_waited_for_when_it_resumes(
-    daemon: FakeDaemon, chatctl: Chatctl, refusal: tuple[str, int]
+    daemon: FakeDaemon, chatctl: Chatctl, monkeypatch: pytest.MonkeyPatch, refusal: tuple[str, int]
 ) -> None:
+    monkeypatch.setattr(follower, "FULL_S", 0.02)
+
     def refuse(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal(*refusal)
 

@@ -13,6 +13,7 @@ from chatctl.rpc.consumer import ConsumerCursor
 from chatctl.rpc.session import ControlSession
 from tests.chatctl.conftest import Chatctl, Start
 from tests.harness.fake_daemon import FakeDaemon, FakeSession, Refusal, acked, encode, in_turn, message, subscribed
+from tests.harness.until import until
 
 GAP = {
     "type": "gap",
@@ -220,7 +221,7 @@ def test_a_reader_that_leaves_has_had_what_was_written_before(daemon: FakeDaemon
     assert json.loads(process.stdout.readline()) == message(1)
     process.stdout.close()
     assert process.wait(20) == 0
-    assert positions(daemon) == ["aaaaaaaa:1"]
+    until(lambda: positions(daemon) == ["aaaaaaaa:1"])  # nobody waits for the answer
 
 
 def test_what_stdout_did_not_take_is_not_acknowledged(daemon: FakeDaemon, start: Start) -> None:
@@ -264,7 +265,8 @@ def test_a_consumer_that_is_held_is_6(daemon: FakeDaemon, chatctl: Chatctl) -> N
 
 def test_a_consumer_that_was_taken_over_ends_it_with_6(daemon: FakeDaemon, start: Start) -> None:
     daemon.on["subscribe"] = subscribed(message(1))
-    process = start("--json", "tail", "--as", "bot")
+    soon = "from chatctl.rpc import follower; follower.LAST_ACK_S = 0.05"
+    process = start("--json", "tail", "--as", "bot", before=soon)
     assert process.stdout is not None
     process.stdout.readline()
     error = {"code": 501, "message": "somebody else reads as bot", "data": {"kind": "conflict", "reason": "taken_over"}}
@@ -318,7 +320,7 @@ def test_no_follow_ends_behind_what_was_newest_when_that_is_gone(daemon: FakeDae
 
 def test_a_timeout_acknowledges_what_was_shown(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["subscribe"] = subscribed(message(1))
-    assert chatctl("tail", "--as", "bot", "--timeout", "1s").status == 124
+    assert chatctl("tail", "--as", "bot", "--timeout", "200ms").status == 124
     assert positions(daemon) == ["aaaaaaaa:1"]
 
 
