@@ -57,11 +57,16 @@ def daemon(socket_path: str) -> Iterator[FakeDaemon]:
 
 
 @pytest.fixture
-def chatctl(capfd: pytest.CaptureFixture[str]) -> Chatctl:
-    """Runs one command line in this process. Stdout is not a terminal."""
+def chatctl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Chatctl:
+    """Runs one command line in this process, with `stdin` on a pipe. Stdout is not a terminal."""
 
-    def call(*argv: str) -> Ran:
-        status = run(["--connect-timeout", "40ms", *argv])
+    def call(*argv: str, stdin: str = "") -> Ran:
+        theirs, ours = os.pipe()
+        os.write(ours, stdin.encode(errors="surrogateescape"))
+        os.close(ours)
+        with open(theirs, encoding="utf-8") as lines, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", lines)
+            status = run(["--connect-timeout", "40ms", *argv])
         captured = capfd.readouterr()
         return Ran(status, captured.out, captured.err)
 

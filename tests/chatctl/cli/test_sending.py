@@ -38,12 +38,11 @@ def test_without_options_nothing_is_asked_for(daemon: FakeDaemon, chatctl: Chatc
 
 @pytest.mark.parametrize(("verb", "first"), ARROWS)
 def test_bytes_that_are_not_utf8_are_refused_wherever_they_are(
-    daemon: FakeDaemon, start: Start, verb: str, first: str
+    daemon: FakeDaemon, chatctl: Chatctl, verb: str, first: str
 ) -> None:
-    for argv in ([verb, b"\xff", "hi"], [verb, "x", b"\xff"], [verb, "--key", b"\xff", "x", "hi"]):
-        process = start(*argv)
-        _, err = process.communicate(timeout=20)
-        assert (process.returncode, "is not valid UTF-8" in err) == (2, True)
+    for argv in ([verb, "\udcff", "hi"], [verb, "x", "\udcff"], [verb, "--key", "\udcff", "x", "hi"]):
+        ran = chatctl(*argv)
+        assert (ran.status, "is not valid UTF-8" in ran.err) == (2, True)
     assert daemon.requests == []
 
 
@@ -110,16 +109,16 @@ def test_with_a_key_a_lost_answer_is_no_riddle(daemon: FakeDaemon, chatctl: Chat
 
 
 @pytest.mark.parametrize("option", [["--wait", "sent"], ["--key", "k"]])
-def test_lines_of_stdin_are_not_waited_for_and_have_no_key(daemon: FakeDaemon, start: Start, option: list[str]) -> None:
-    process = start("send", *option, "0", "-")
-    _, err = process.communicate("one\n", timeout=20)
-    assert (process.returncode, "for one message" in err) == (2, True)
+def test_lines_of_stdin_are_not_waited_for_and_have_no_key(
+    daemon: FakeDaemon, chatctl: Chatctl, option: list[str]
+) -> None:
+    ran = chatctl("send", *option, "0", "-", stdin="one\n")
+    assert (ran.status, "for one message" in ran.err) == (2, True)
     assert daemon.requests == []
 
 
-def test_lines_of_stdin_take_the_other_options(daemon: FakeDaemon, start: Start) -> None:
-    process = start("send", "--ttl", "5", "--no-queue", "0", "-")
-    process.communicate("one\ntwo\n", timeout=20)
+def test_lines_of_stdin_take_the_other_options(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    assert chatctl("send", "--ttl", "5", "--no-queue", "0", "-", stdin="one\ntwo\n").status == 0
     given = {"peer": "0", "ttl": 5, "queue": False}
     assert daemon.params("send") == [{**given, "text": "one"}, {**given, "text": "two"}]
 

@@ -76,21 +76,18 @@ def terminal(daemon: FakeDaemon, start: Start) -> Iterator[Terminal]:
     made.close()
 
 
-def test_it_takes_lines_where_there_is_no_terminal(daemon: FakeDaemon, start: Start) -> None:
-    process = start("console")
-    out, err = process.communicate("list\nmyport\n", timeout=20)
-    assert (process.returncode, err) == (0, "")
-    assert [line.split()[0] for line in out.splitlines()] == ["SLOT", "0", "7420"]
+def test_it_takes_lines_where_there_is_no_terminal(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    ran = chatctl("console", stdin="list\nmyport\n")
+    assert (ran.status, ran.err) == (0, "")
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["SLOT", "0", "7420"]
 
 
-def test_exit_leaves_the_console_and_not_the_daemon(daemon: FakeDaemon, start: Start) -> None:
-    process = start("console")
-    out, _ = process.communicate("exit\nmyport\n", timeout=20)
-    assert (process.returncode, out) == (0, "")
+def test_exit_leaves_the_console_and_not_the_daemon(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    assert chatctl("console", stdin="exit\nmyport\n") == (0, "", "")
     assert [method for method, _ in daemon.requests] == ["subscribe"]
 
 
-def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, start: Start) -> None:
+def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     def unknown(session: FakeSession, params: dict[str, Any]) -> None:
         raise Refusal("unknown_peer", 201, "no peer 9", "see list")
 
@@ -106,33 +103,29 @@ def test_errors_are_shown_and_do_not_end_it(daemon: FakeDaemon, start: Start) ->
         "send 0 \udcff",
         "myport",
     ]
-    process = start("console", text=False)
-    out, err = process.communicate("\n".join(lines).encode(errors="surrogateescape"), timeout=20)  # type: ignore[arg-type]
-    assert (process.returncode, out) == (0, b"7420\n")  # type: ignore[comparison-overlap]
-    shown: list[bytes] = err.splitlines()  # type: ignore[assignment]
-    assert shown[0] == b"chatctl: no peer 9 (see list)"
-    assert shown[1] == b"chatctl: no such command: dance (try help)"
+    ran = chatctl("console", stdin="\n".join(lines))
+    assert (ran.status, ran.out) == (0, "7420\n")
+    shown = ran.err.splitlines()
+    assert shown[0] == "chatctl: no peer 9 (see list)"
+    assert shown[1] == "chatctl: no such command: dance (try help)"
     assert len(shown) == 7
 
 
-def test_help_lists_the_eight_original_commands_and_those_for_messages(daemon: FakeDaemon, start: Start) -> None:
-    process = start("console")
-    out, _ = process.communicate("help\n", timeout=20)
-    words = [line.split()[0] for line in out.splitlines()]
+def test_help_lists_the_eight_original_commands_and_those_for_messages(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    words = [line.split()[0] for line in chatctl("console", stdin="help\n").out.splitlines()]
     assert words[:7] == ["help", "myip", "myport", "connect", "list", "terminate", "send"]
     assert words[7:] == ["ask", "reply", "msg", "cancel", "exit"]
 
 
-def test_messages_are_asked_answered_and_taken_back(daemon: FakeDaemon, start: Start) -> None:
+def test_messages_are_asked_answered_and_taken_back(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["ask"] = {"id": "aaaaaaaa:7", "answer": message(9, "well  enough")}
     daemon.on["reply"] = SENT
     daemon.on["cancel"] = {"id": "aaaaaaaa:7", "state": "cancelled"}
     daemon.on["msg"] = {"message": message(7, "hi", "out", state="cancelled")}
-    process = start("console")
     lines = "ask bob how  are you\nreply aaaaaaaa:9 -  good\ncancel aaaaaaaa:7\nmsg aaaaaaaa:7\n"
-    out, err = process.communicate(lines, timeout=20)
-    assert err == ""
-    answer, number, cancelled, found, names = out.splitlines()
+    ran = chatctl("console", stdin=lines)
+    assert ran.err == ""
+    answer, number, cancelled, found, names = ran.out.splitlines()
     assert (answer, number, cancelled) == ("well  enough", "aaaaaaaa:7", "cancelled")
     assert found.endswith("-> bob: hi  [cancelled]")
     assert names == "  id aaaaaaaa:7"
@@ -144,8 +137,8 @@ def test_messages_are_asked_answered_and_taken_back(daemon: FakeDaemon, start: S
     ("line", "text"),
     [("send 0 hi   there -5", "hi   there -5"), ("  send 0 -", "-"), ("send 0 --json x", "--json x")],
 )
-def test_a_message_is_sent_as_it_was_typed(daemon: FakeDaemon, start: Start, line: str, text: str) -> None:
-    start("console").communicate(line + "\n", timeout=20)
+def test_a_message_is_sent_as_it_was_typed(daemon: FakeDaemon, chatctl: Chatctl, line: str, text: str) -> None:
+    chatctl("console", stdin=line + "\n")
     assert daemon.params("send") == [{"peer": "0", "text": text}]
 
 
@@ -267,8 +260,6 @@ def test_a_command_under_way_is_left_by_ctrl_c(daemon: FakeDaemon, terminal: Ter
     terminal.until("7420")
 
 
-def test_a_command_after_an_eviction_is_done_on_a_new_session(daemon: FakeDaemon, start: Start) -> None:
+def test_a_command_after_an_eviction_is_done_on_a_new_session(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["myport"] = in_turn({"port": 1}, evicting, {"port": 2})
-    process = start("console")
-    out, err = process.communicate("myport\nmyport\nexit\n", timeout=PATIENCE_S)
-    assert (process.returncode, out, err) == (0, "1\n2\n", "")
+    assert chatctl("console", stdin="myport\nmyport\nexit\n") == (0, "1\n2\n", "")

@@ -45,10 +45,8 @@ def test_options_stand_before_the_text(daemon: FakeDaemon, chatctl: Chatctl, ver
 
 
 @pytest.mark.parametrize("verb", BOTH)
-def test_each_line_of_stdin_is_said(daemon: FakeDaemon, start: Start, verb: list[str]) -> None:
-    process = start(*verb, "lobby", "-")
-    assert process.communicate("one\n@jane two\n", timeout=20) == ("aaaaaaaa:7\n" * 2, "")
-    assert process.returncode == 0
+def test_each_line_of_stdin_is_said(daemon: FakeDaemon, chatctl: Chatctl, verb: list[str]) -> None:
+    assert chatctl(*verb, "lobby", "-", stdin="one\n@jane two\n") == (0, "aaaaaaaa:7\n" * 2, "")
     assert [params["text"] for params in daemon.params("room.say")] == ["one", "@jane two"]
 
 
@@ -74,11 +72,10 @@ def test_a_refusal_has_the_exit_status_of_its_kind(
     assert chatctl("say", "lobby", "hi") == (status, "", "chatctl: refused\n")
 
 
-def test_bytes_that_are_not_utf8_are_refused_wherever_they_are(daemon: FakeDaemon, start: Start) -> None:
-    for words in ([b"\xff", "hi"], ["lobby", b"\xff"]):
-        process = start("say", *words)
-        _, err = process.communicate(timeout=20)
-        assert (process.returncode, "is not valid UTF-8" in err) == (2, True)
+def test_bytes_that_are_not_utf8_are_refused_wherever_they_are(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    for words in (["\udcff", "hi"], ["lobby", "\udcff"]):
+        ran = chatctl("say", *words)
+        assert (ran.status, "is not valid UTF-8" in ran.err) == (2, True)
     assert daemon.requests == []
 
 

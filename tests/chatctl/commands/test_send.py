@@ -3,7 +3,6 @@
 import os
 import pty
 import socket
-import subprocess
 from typing import Any
 
 import pytest
@@ -117,12 +116,10 @@ def test_a_daemon_that_ends_before_it_answers_leaves_the_outcome_unknown(daemon:
     assert (ran.status, ran.error["kind"]) == (1, "outcome_unknown")
 
 
-def test_each_line_of_stdin_is_a_message(daemon: FakeDaemon, start: Start) -> None:
+def test_each_line_of_stdin_is_a_message(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["send"] = Counter()
-    process = start("send", "bob", "-")
-    out, err = process.communicate("one\ntwo -5\r\nlast, without an end", timeout=20)
-    assert (process.returncode, err) == (0, "")
-    assert out == "aaaaaaaa:1\naaaaaaaa:2\naaaaaaaa:3\n"
+    ran = chatctl("send", "bob", "-", stdin="one\ntwo -5\r\nlast, without an end")
+    assert ran == (0, "aaaaaaaa:1\naaaaaaaa:2\naaaaaaaa:3\n", "")
     assert [params["text"] for params in daemon.params("send")] == ["one", "two -5", "last, without an end"]
     assert len(daemon.sessions) == 1
 
@@ -169,14 +166,13 @@ def test_many_lines_are_under_way_at_once_but_no_more_than_the_window(socket_pat
     assert process.wait(20) == 1
 
 
-def test_the_first_refused_line_ends_it_with_its_number(daemon: FakeDaemon, start: Start) -> None:
+def test_the_first_refused_line_ends_it_with_its_number(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["send"] = Counter("")
-    process = start("send", "bob", "-")
-    out, err = process.communicate("one\ntwo\n\nfour\n", timeout=20)
-    assert process.returncode == 2
-    assert err.startswith("chatctl: line 3: the text is empty")
-    assert "1 of the lines behind it were on their way" in err
-    assert out == "aaaaaaaa:1\naaaaaaaa:2\naaaaaaaa:3\n"
+    ran = chatctl("send", "bob", "-", stdin="one\ntwo\n\nfour\n")
+    assert ran.status == 2
+    assert ran.err.startswith("chatctl: line 3: the text is empty")
+    assert "1 of the lines behind it were on their way" in ran.err
+    assert ran.out == "aaaaaaaa:1\naaaaaaaa:2\naaaaaaaa:3\n"
 
 
 def test_a_refused_line_keeps_the_rest_from_being_sent(daemon: FakeDaemon, start: Start) -> None:
@@ -191,25 +187,22 @@ def test_a_refused_line_keeps_the_rest_from_being_sent(daemon: FakeDaemon, start
     assert len(daemon.requests) == 1
 
 
-def test_a_line_that_is_not_utf8_ends_it_with_its_number(daemon: FakeDaemon, start: Start) -> None:
+def test_a_line_that_is_not_utf8_ends_it_with_its_number(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["send"] = Counter()
-    process = start("send", "bob", "-", text=False)
-    out, err = process.communicate(b"one\ntwo\n\xff\nfour\n", timeout=20)  # type: ignore[arg-type]
-    assert process.returncode == 2
-    assert err == b"chatctl: line 3 is not valid UTF-8\n"  # type: ignore[comparison-overlap]
+    ran = chatctl("send", "bob", "-", stdin="one\ntwo\n\udcff\nfour\n")
+    assert (ran.status, ran.err) == (2, "chatctl: line 3 is not valid UTF-8\n")
     assert len(daemon.requests) == 2
-    assert out.count(b"\n") == 2  # type: ignore[arg-type]
+    assert ran.out.count("\n") == 2
 
 
-def test_a_daemon_that_ends_names_the_lines_that_are_unknown(daemon: FakeDaemon, start: Start) -> None:
+def test_a_daemon_that_ends_names_the_lines_that_are_unknown(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     def die(session: FakeSession, params: dict[str, Any]) -> None:
         session.ends_after_reply = True
 
     daemon.on["send"] = in_turn(SENT, die)
-    process = start("send", "bob", "-")
-    _, err = process.communicate("one\ntwo\nthree\n", timeout=20)
-    assert process.returncode == 1
-    assert "before it answered lines 2 to 3" in err
+    ran = chatctl("send", "bob", "-", stdin="one\ntwo\nthree\n")
+    assert ran.status == 1
+    assert "before it answered lines 2 to 3" in ran.err
 
 
 def test_a_reader_of_the_ids_that_leaves_does_not_stop_the_lines(daemon: FakeDaemon, start: Start) -> None:
@@ -231,10 +224,8 @@ def test_stdin_that_stays_silent_ends_by_the_timeout(daemon: FakeDaemon, start: 
     assert process.wait(20) == 124
 
 
-def test_an_empty_stdin_sends_nothing(daemon: FakeDaemon, start: Start) -> None:
-    process = start("send", "bob", "-", stdin=subprocess.DEVNULL)
-    assert process.communicate(timeout=20) == ("", "")
-    assert process.returncode == 0
+def test_an_empty_stdin_sends_nothing(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    assert chatctl("send", "bob", "-", stdin="") == (0, "", "")
     assert daemon.requests == []
 
 
@@ -253,11 +244,10 @@ def test_lines_that_come_after_an_eviction_go_on_a_new_session(daemon: FakeDaemo
     assert [params["text"] for params in daemon.params("send")] == ["one", "two", "three"]
 
 
-def test_lines_that_crossed_an_eviction_are_sent_again_in_their_order(daemon: FakeDaemon, start: Start) -> None:
+def test_lines_that_crossed_an_eviction_are_sent_again_in_their_order(daemon: FakeDaemon, chatctl: Chatctl) -> None:
     daemon.on["send"] = in_turn(SENT, evicting, SENT)
-    process = start("send", "bob", "-")
-    out, err = process.communicate("".join(f"{number}\n" for number in range(5)), timeout=20)
-    assert (process.returncode, err, len(out.splitlines())) == (0, "", 5)
+    ran = chatctl("send", "bob", "-", stdin="".join(f"{number}\n" for number in range(5)))
+    assert (ran.status, ran.err, len(ran.out.splitlines())) == (0, "", 5)
     texts = [params["text"] for params in daemon.params("send")]
     assert texts == ["0", "1", "1", "2", "3", "4"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chatctl.conftest import Chatctl, Start
+from tests.chatctl.conftest import Chatctl
 from tests.harness.fake_daemon import BOB, BOB_RECORD, FakeDaemon, FakeSession, Refusal, message
 
 STATUS: dict[str, Any] = {
@@ -206,21 +206,20 @@ def test_a_message_is_shown_with_its_state_and_its_ids(
 @pytest.mark.parametrize(
     "argv",
     [
-        ("msg", b"\xffa"),
-        ("history", b"\xffa"),
-        ("tail", "--as", b"\xffa"),
-        ("wait", "peer", b"\xffa"),
-        ("room", "join", b"\xffa"),
+        ("msg", "\udcffa"),
+        ("history", "\udcffa"),
+        ("tail", "--as", "\udcffa"),
+        ("wait", "peer", "\udcffa"),
+        ("room", "join", "\udcffa"),
     ],
 )
 def test_an_argument_that_is_not_utf_8_is_bad_input(
-    daemon: FakeDaemon, start: Start, argv: tuple[str | bytes, ...]
+    daemon: FakeDaemon, chatctl: Chatctl, argv: tuple[str, ...]
 ) -> None:
-    process = start(*argv)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 2
-    assert err.startswith("chatctl: an argument of ")
-    assert err.endswith(" is not valid UTF-8 (byte 0xff)\n")
+    ran = chatctl(*argv)
+    assert ran.status == 2
+    assert ran.err.startswith("chatctl: an argument of ")
+    assert ran.err.endswith(" is not valid UTF-8 (byte 0xff)\n")
 
 
 def test_no_consumers_are_no_data(daemon: FakeDaemon, chatctl: Chatctl) -> None:
