@@ -112,7 +112,7 @@ class Node:
         with (self.folder / "log").open("ab") as log, open(os.devnull, "r+b") as null:
             if fresh:
                 words = [sys.executable, "-m", "chatd", *argv]
-                self.process = subprocess.Popen(words, cwd=ROOT, env=env, stdin=null, stderr=log)
+                self.process = subprocess.Popen(words, cwd=ROOT, env=env, stdin=null, stdout=null, stderr=log)
             else:
                 streams = null.fileno(), null.fileno(), log.fileno()
                 self.process = Child(self.module, argv, streams=streams, env=env, files=self.files)
