@@ -22,9 +22,11 @@ def test_a_forked_process_has_the_kinds_of_descriptors_of_a_started_one() -> Non
         alone = nodes.node("alone")
         kinds = []
         for fresh in (True, False):
-            alone.start(fresh=fresh)
-            folder = f"/proc/{alone.pid}/fd"
-            kinds.append({os.readlink(f"{folder}/{number}").partition(":")[0] for number in os.listdir(folder)})
+            alone.begin(fresh=fresh)
+            with alone.session() as session:
+                session.ask("status")
+                folder = f"/proc/{alone.pid}/fd"
+                kinds.append({os.readlink(f"{folder}/{number}").partition(":")[0] for number in os.listdir(folder)})
             alone.stop()
         assert kinds[0] == kinds[1]
 
