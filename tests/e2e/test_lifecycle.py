@@ -9,8 +9,8 @@ import sys
 
 from tests.e2e.conftest import MakeNode, TwoNodes
 from tests.harness.children import ROOT
+from tests.harness.client import Refused
 from tests.harness.processes import Node, environment
-from tests.harness.session import Refused
 from tests.harness.until import PATIENCE_S
 
 QUICK = ("--redial-min", "20ms", "--redial-max", "200ms")

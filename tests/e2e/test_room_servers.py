@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import MakeNode
+from tests.harness.client import Refused
 from tests.harness.processes import Failed, Node
-from tests.harness.session import Refused
 from tests.harness.until import PATIENCE_S
 
 EXIT_S = 5.0

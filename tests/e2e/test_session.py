@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from tests.e2e.conftest import MakeNode, TwoNodes
+from tests.harness.client import Refused
 from tests.harness.processes import Failed
-from tests.harness.session import Refused
 
 
 def test_two_nodes_talk(two_nodes: TwoNodes) -> None:

@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 from chatd.daemon import LOCK_FILE
 from chatd.node import JOURNAL_FILE
+from tests.harness import checks
 from tests.harness.children import ROOT, Child, Running
 from tests.harness.ports import free_port
 from tests.harness.session import Gone, Json, Session
 from tests.harness.until import PATIENCE_S, until
-from tests.integration import checks
 
 AnyNode = TypeVar("AnyNode", bound="Node")
 KILLED = -signal.SIGKILL

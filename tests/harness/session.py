@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.harness.client import Refused
+
 Json = dict[str, Any]
 READ_BYTES = 65536
 ANSWER_S = 60.0
@@ -14,15 +16,6 @@ ANSWER_S = 60.0
 
 class Gone(Exception):
     """The daemon has ended, or is not there."""
-
-
-class Refused(Exception):
-    """The daemon answered with an error."""
-
-    def __init__(self, error: Json) -> None:
-        super().__init__(error["message"])
-        self.data: Json = error.get("data", {})
-        self.kind: str = self.data.get("kind", "")
 
 
 class Session:
