@@ -47,6 +47,7 @@ def test_a_node_talks_in_a_room_by_the_nick_that_it_is_given(node: MakeNode, ser
     alice.start()
     with server.accept()[0] as room:
         assert room.recv(2048) == b"jane"
+        alice.kill()  # an orderly stop would wait for the server to close
 
 
 def test_a_process_that_is_killed_resets_an_address_server(node: MakeNode, server: socket.socket) -> None:
@@ -97,3 +98,4 @@ def test_a_server_that_resets_is_come_back_to(node: MakeNode, server: socket.soc
     assert alice.until("peer.down")["reason"] == "reset"
     with server.accept()[0] as room:
         assert room.recv(2048) == b"alice"
+        alice.kill()
