@@ -16,97 +16,97 @@ STOP_S = 5.0
 
 
 @pytest.fixture(scope="module")
-def network(engine: None) -> Iterator[Compose]:
+def compose(engine: None) -> Iterator[Compose]:
     """alice, bob and carol, built, started and healthy."""
-    compose = Compose()
+    made = Compose()
     try:
-        compose("build")
-        compose("up", "-d", "--wait")
-        compose.ctl("alice", "wait", "peer", "bob", "--timeout", "60s")
-        compose.ctl("carol", "wait", "peer", "bob", "--timeout", "60s")
-        yield compose
+        made("build")
+        made("up", "-d", "--wait")
+        made.ctl("alice", "wait", "peer", "bob", "--timeout", "60s")
+        made.ctl("carol", "wait", "peer", "bob", "--timeout", "60s")
+        yield made
     finally:
-        compose.remove()
+        made.remove()
 
 
-def test_they_are_connected_in_a_line(network: Compose) -> None:
+def test_they_are_connected_in_a_line(compose: Compose) -> None:
     names = {
-        service: sorted(peer["name"] for peer in network.ctl(service, "list")["peers"])
+        service: sorted(peer["name"] for peer in compose.ctl(service, "list")["peers"])
         for service in ("alice", "bob", "carol")
     }
     assert names == {"alice": ["bob"], "bob": ["alice", "carol"], "carol": ["bob"]}
 
 
-def test_what_alice_sends_bob_shows(network: Compose) -> None:
-    sent = network.ctl("alice", "send", "bob", "hi")
-    (message,) = network.events("bob", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
+def test_what_alice_sends_bob_shows(compose: Compose) -> None:
+    sent = compose.ctl("alice", "send", "bob", "hi")
+    (message,) = compose.events("bob", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
     assert (message["text"], message["peer"]["name"]) == ("hi", "alice")
     assert message["global_id"] == f"{message['peer']['node']}/{sent['id']}"
 
 
-def test_a_plain_program_of_the_host_can_talk_to_a_container(network: Compose) -> None:
-    address = network.exec("carol", "chatctl", "myip").strip()
+def test_a_plain_program_of_the_host_can_talk_to_a_container(compose: Compose) -> None:
+    address = compose.exec("carol", "chatctl", "myip").strip()
     with socket.create_connection((address, 7420)) as stranger:
         stranger.sendall(b"hello from the host\n")
-        (message,) = network.events("carol", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
+        (message,) = compose.events("carol", "tail", "-n", "1", "--count", "1", "--timeout", "30s")
         assert (message["text"], message["peer"]["kind"]) == ("hello from the host", "plain")
-        network.ctl("carol", "send", str(message["peer"]["slot"]), "hello yourself")
+        compose.ctl("carol", "send", str(message["peer"]["slot"]), "hello yourself")
         assert stranger.recv(100) == b"hello yourself\n"
 
 
-def test_the_container_may_do_nothing_that_chatd_does_not_need(network: Compose) -> None:
-    for container in network.containers():
+def test_the_container_may_do_nothing_that_chatd_does_not_need(compose: Compose) -> None:
+    for container in compose.containers():
         host = container["HostConfig"]
         assert host["ReadonlyRootfs"] is True
         assert host["CapDrop"] == ["ALL"]
         assert (host["PidsLimit"], host["Memory"]) == (128, 256 << 20)
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert network.exec("alice", "id", "-u").strip() == "10001"
-    assert network.exec("alice", "stat", "-c", "%u %a", "/var/lib/chatd", "/run/chatd").split() == ["10001", "700"] * 2
-    assert network.exec("alice", "sh", "-c", "touch /opt/chatd/x 2>/dev/null || echo refused").strip() == "refused"
-    assert network.exec("alice", "sh", "-c", "command -v cc gcc || echo none").strip() == "none"
+    assert compose.exec("alice", "id", "-u").strip() == "10001"
+    assert compose.exec("alice", "stat", "-c", "%u %a", "/var/lib/chatd", "/run/chatd").split() == ["10001", "700"] * 2
+    assert compose.exec("alice", "sh", "-c", "touch /opt/chatd/x 2>/dev/null || echo refused").strip() == "refused"
+    assert compose.exec("alice", "sh", "-c", "command -v cc gcc || echo none").strip() == "none"
 
 
-def test_a_link_can_be_made_slow_without_privileges_and_mended(network: Compose) -> None:
-    network.ctl("alice", "link", "bob", "--delay", "100ms")
-    *_, slow = network.events("alice", "ping", "bob", "-c", "3", "-i", "100ms")
-    network.ctl("alice", "link", "bob", "--heal")
-    *_, mended = network.events("alice", "ping", "bob", "-c", "10", "-i", "100ms")
+def test_a_link_can_be_made_slow_without_privileges_and_mended(compose: Compose) -> None:
+    compose.ctl("alice", "link", "bob", "--delay", "100ms")
+    *_, slow = compose.events("alice", "ping", "bob", "-c", "3", "-i", "100ms")
+    compose.ctl("alice", "link", "bob", "--heal")
+    *_, mended = compose.events("alice", "ping", "bob", "-c", "10", "-i", "100ms")
     assert mended["min_ms"] < 200 <= slow["min_ms"]
 
 
-def test_a_restarted_container_is_the_same_node_with_the_same_history(network: Compose) -> None:
-    node = network.ctl("bob", "whoami")["node"]
-    history = network.events("bob", "history")
-    network("restart", "bob")
-    network("up", "-d", "--wait")
-    assert network.ctl("bob", "whoami")["node"] == node
-    assert network.events("bob", "history") == history
-    network.ctl("bob", "wait", "peers", "2", "--timeout", "60s")
+def test_a_restarted_container_is_the_same_node_with_the_same_history(compose: Compose) -> None:
+    node = compose.ctl("bob", "whoami")["node"]
+    history = compose.events("bob", "history")
+    compose("restart", "bob")
+    compose("up", "-d", "--wait")
+    assert compose.ctl("bob", "whoami")["node"] == node
+    assert compose.events("bob", "history") == history
+    compose.ctl("bob", "wait", "peers", "2", "--timeout", "60s")
 
 
-def test_ten_more_connect_to_alice(network: Compose) -> None:
-    network("up", "-d", "--wait", "--scale", "node=10")
-    network.ctl("alice", "wait", "peers", "11", "--timeout", "120s")
-    peers = network.ctl("alice", "list")["peers"]
+def test_ten_more_connect_to_alice(compose: Compose) -> None:
+    compose("up", "-d", "--wait", "--scale", "node=10")
+    compose.ctl("alice", "wait", "peers", "11", "--timeout", "120s")
+    peers = compose.ctl("alice", "list")["peers"]
     assert len({peer["node"] for peer in peers if peer["state"] == "up"}) == 11
     states = {
         mount["Name"]
-        for container in network.containers()
+        for container in compose.containers()
         for mount in container["Mounts"]
         if mount["Destination"] == "/var/lib/chatd"
     }
     assert len(states) == 13
-    network("rm", "--stop", "--force", "--volumes", "node")
+    compose("rm", "--stop", "--force", "--volumes", "node")
 
 
-def test_nc_on_the_host_is_in_a_room_with_another_container(network: Compose, nc: str) -> None:
-    assert {container["Config"]["Hostname"] for container in network.containers()} == {"alice", "bob", "carol"}
-    network(*ROOM, "up", "-d", "--wait", "hall", "guest")
-    network.ctl("guest", "wait", "peer", "hall", "--timeout", "60s")
-    network.ctl("guest", "room", "join", "lobby@hall")
-    where = str(network.published("hall", 1234))
+def test_nc_on_the_host_is_in_a_room_with_another_container(compose: Compose, nc: str) -> None:
+    assert {container["Config"]["Hostname"] for container in compose.containers()} == {"alice", "bob", "carol"}
+    compose(*ROOM, "up", "-d", "--wait", "hall", "guest")
+    compose.ctl("guest", "wait", "peer", "hall", "--timeout", "60s")
+    compose.ctl("guest", "room", "join", "lobby@hall")
+    where = str(compose.published("hall", 1234))
     with subprocess.Popen(
         [nc, "-N", "127.0.0.1", where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as jane:
@@ -117,23 +117,23 @@ def test_nc_on_the_host_is_in_a_room_with_another_container(network: Compose, nc
         assert jane.stdout.readline().startswith("Welcome to this chatroom, jane!")
         jane.stdin.write("hello from the host\n")
         jane.stdin.flush()
-        (message,) = network.events("guest", "tail", "lobby@hall", "-n", "1", "--count", "1", "--timeout", "30s")
+        (message,) = compose.events("guest", "tail", "lobby@hall", "-n", "1", "--count", "1", "--timeout", "30s")
         assert (message["text"], message["nick"], message["room"]) == ("hello from the host", "jane", "lobby@hall")
-        network.ctl("guest", "say", "lobby", "hello", "yourself")
+        compose.ctl("guest", "say", "lobby", "hello", "yourself")
         assert jane.stdout.readline() == "<guest> hello yourself\n"
         jane.stdin.close()
         assert jane.wait(PATIENCE_S) == 0
-    network(*ROOM, "rm", "--stop", "--force", "--volumes", "hall", "guest")
+    compose(*ROOM, "rm", "--stop", "--force", "--volumes", "hall", "guest")
 
 
-def test_all_stop_cleanly_within_five_seconds(network: Compose) -> None:
-    network("up", "-d", "--wait")
-    network.ctl("bob", "wait", "peers", "2", "--timeout", "60s")
+def test_all_stop_cleanly_within_five_seconds(compose: Compose) -> None:
+    compose("up", "-d", "--wait")
+    compose.ctl("bob", "wait", "peers", "2", "--timeout", "60s")
     began = time.monotonic()
-    network("stop")
+    compose("stop")
     took = time.monotonic() - began
-    assert {container["Name"]: container["State"]["ExitCode"] for container in network.containers()} == {
-        f"/{network.project}-{service}-1": 0 for service in ("alice", "bob", "carol")
+    assert {container["Name"]: container["State"]["ExitCode"] for container in compose.containers()} == {
+        f"/{compose.project}-{service}-1": 0 for service in ("alice", "bob", "carol")
     }
     assert took < STOP_S
-    network("up", "-d", "--wait")
+    compose("up", "-d", "--wait")
