@@ -110,28 +110,24 @@ def texts(daemon: FakeDaemon) -> list[str]:
 
 
 @pytest.mark.usefixtures("stranger")
-def test_it_works_with_pipes_and_leaves_what_it_joined(daemon: FakeDaemon, start: Start) -> None:
-    process = start("console", "--room", ROOM)
-    out, err = process.communicate("CONNECT\nSEND hi\nQUIT\nSEND not this\n", timeout=20)
-    assert (process.returncode, out) == (0, ESTABLISHED + "\n")
-    assert err == OUTSIDE
+def test_it_works_with_pipes_and_leaves_what_it_joined(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    ran = chatctl("console", "--room", ROOM, stdin="CONNECT\nSEND hi\nQUIT\nSEND not this\n")
+    assert ran == (0, ESTABLISHED + "\n", OUTSIDE)
     assert asked(daemon) == ["room.topic", "room.topic", "room.join", "room.say", "room.leave"]
     assert texts(daemon) == ["hi"]
 
 
 @pytest.mark.usefixtures("member")
-def test_a_member_is_ready_and_stays_in_the_room(daemon: FakeDaemon, start: Start) -> None:
-    process = start("console", "--room", ROOM)
-    out, err = process.communicate("hi there\nQUIT\n", timeout=20)
-    assert (process.returncode, out, err) == (0, "", "")
+def test_a_member_is_ready_and_stays_in_the_room(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    assert chatctl("console", "--room", ROOM, stdin="hi there\nQUIT\n") == (0, "", "")
     assert asked(daemon) == ["room.topic", "room.say"]
     assert texts(daemon) == ["hi there"]
 
 
 @pytest.mark.usefixtures("stranger")
 @pytest.mark.parametrize("ending", ["QUIT\n", "*exit\n", ""])
-def test_however_it_ends_it_leaves_what_it_joined(daemon: FakeDaemon, start: Start, ending: str) -> None:
-    start("console", "--room", ROOM).communicate("CONNECT\n" + ending, timeout=20)
+def test_however_it_ends_it_leaves_what_it_joined(daemon: FakeDaemon, chatctl: Chatctl, ending: str) -> None:
+    chatctl("console", "--room", ROOM, stdin="CONNECT\n" + ending)
     assert asked(daemon)[-1] == "room.leave"
 
 
@@ -325,8 +321,8 @@ def test_what_was_said_last_and_refused_is_told(daemon: FakeDaemon, stranger: Me
 
 
 @pytest.mark.usefixtures("member")
-def test_a_room_is_called_by_its_whole_name_once_that_is_known(daemon: FakeDaemon, start: Start) -> None:
-    start("console", "--room", "lobby").communicate("hi\n*users\n", timeout=20)
+def test_a_room_is_called_by_its_whole_name_once_that_is_known(daemon: FakeDaemon, chatctl: Chatctl) -> None:
+    chatctl("console", "--room", "lobby", stdin="hi\n*users\n")
     told = [params["room"] for name, params in daemon.requests if name.startswith("room.")]
     assert told == ["lobby", ROOM, ROOM]
     assert daemon.params("subscribe")[0]["filter"] == {"room": ROOM}
