@@ -46,16 +46,16 @@ def test_a_rate_is_kept_and_no_message_waits_for_the_next_commit_to_be_told(two_
 
 def test_a_peer_that_dies_in_the_middle_gets_the_rest_when_it_is_back(two_nodes: TwoNodes) -> None:
     alice, bob = two_nodes()
-    with alice.client("--json", "bench", "bob", "--messages", "1000", "--rate", "1000") as bench:
+    with alice.client("--json", "bench", "bob", "--messages", "2000", "--rate", "1000") as bench:
         bob.inbox(100)
         bob.kill()
         time.sleep(AWAY_S)
         bob.start()
         record = finished(bench)
     assert record["link_lost"] >= 1
-    assert (record["delivered"], record["lost"], record["duplicated"]) == (1000, 0, 0)
+    assert (record["delivered"], record["lost"], record["duplicated"]) == (2000, 0, 0)
     assert record["max_ms"] > AWAY_S * 1000
-    assert [int(text[:8]) for text in bob.texts()] == list(range(1000))
+    assert [int(text[:8]) for text in bob.texts()] == list(range(2000))
 
 
 @pytest.mark.long
