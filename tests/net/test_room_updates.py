@@ -114,6 +114,18 @@ async def test_a_message_is_encoded_once_for_all_members(core: Core) -> None:
     assert frames[0] is frames[1]
 
 
+async def test_few_encoded_messages_are_kept_and_a_slower_member_gets_all(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatd.net.room_updates.CACHED_FRAMES", 2)
+    lobby = Lobby(core)
+    bob, carol = await lobby.join(), await lobby.join(CAROL, "carol")
+    said = [str(number) for number in range(5)]
+    await lobby.say(*said)
+    for member in (bob, carol):
+        assert texts(await core.outgoing(member).next()) == said
+
+
 async def test_what_retention_took_away_is_said_to_be_missing_in_its_place(core: Core) -> None:
     lobby = Lobby(core)
     bob = await lobby.join()

@@ -150,6 +150,17 @@ async def test_our_own_message_is_delivered_when_it_comes_back(core: Core) -> No
     assert (receipt["type"], receipt["id"], receipt["room_position"]) == ("receipt", message.position, "epochbob:11")
 
 
+async def test_our_own_message_that_comes_back_once_we_have_left_is_settled_all_the_same(core: Core) -> None:
+    bob, link, joined_room = await joined(core)
+    message = say(core, bob, joined_room, "hi")
+    await core.commit()
+    core.router.joined_rooms.leave(joined_room)
+    references = await core.references(bob, message.position)
+    core.router.receive(bob, link, [Said(THERE, 11, "lobby", "owl", "hi", message.position)], references)
+    await core.commit()
+    assert bob.delivery.echoed == int(message.position.split(":")[1])
+
+
 async def test_our_own_message_is_awaited_again_when_its_coming_back_cannot_be_written_down(tmp_path: Path) -> None:
     world = World(inline=True)
     async with standing(tmp_path, world) as core:

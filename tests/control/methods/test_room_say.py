@@ -248,6 +248,17 @@ async def test_neighbours_are_said_together_and_nobody_can_tell(stand: Stand, cl
         assert [message["room_position"] for message in messages] == [message["position"] for message in messages]
 
 
+async def test_neighbours_in_two_rooms_are_said_each_in_its_own(stand: Stand, client: Client) -> None:
+    rooms = ["lobby", "hall", "lobby"]
+    for room in rooms[:2]:
+        await client.ask("room.host", room=room)
+    await client.write(b"".join(request("room.say", number, room=room, text=room) for number, room in enumerate(rooms)))
+    assert [line["result"]["state"] for line in await client.lines(3)] == ["delivered"] * 3
+    assert [(message["room"].partition("@")[0], message["text"]) for message in await said(stand)] == [
+        (room, room) for room in rooms
+    ]
+
+
 async def test_a_batch_of_neighbours_is_one_commit(stand: Stand, client: Client) -> None:
     await client.ask("room.host", room="lobby")
     with stand.holding_commits():

@@ -64,6 +64,15 @@ async def test_without_faults_it_is_the_connection_itself(autojump_clock: trio.t
         assert not both.sock.shaped
 
 
+async def test_without_faults_a_write_to_an_end_that_is_gone_is_told(autojump_clock: trio.testing.MockClock) -> None:
+    async with ends() as both:
+        await both.stream.send_all(b"never read")
+        await both.other.aclose()
+        await trio.sleep(1)
+        with pytest.raises(trio.BrokenResourceError):
+            await both.stream.send_all(b"more")
+
+
 async def test_what_goes_out_is_late_by_the_delay_and_no_more(autojump_clock: trio.testing.MockClock) -> None:
     async with ends() as both:
         both.suffer(out=DELAY)
