@@ -46,12 +46,6 @@ async def test_what_may_have_been_sent_is_said_to_be_with_a_peer_that_is_gone(st
     assert (await client.ask("trace", id=sent["id"]))["silent"] == "bob is not connected"
 
 
-async def test_what_was_taken_back_ends_with_that(stand: Stand, client: Client) -> None:
-    sent = await client.ask("send", peer="bob", text="hi")
-    await client.ask("cancel", id=sent["id"])
-    assert await steps(client, sent["id"]) == [("accepted", True), ("committed", True), ("cancelled", True)]
-
-
 async def test_a_plain_peer_has_no_other_end_to_ask(stand: Stand, client: Client) -> None:
     peer = stand.registry.plain("10.0.0.9:5000")
     stand.registry.link_up(peer, FakeLink(address="10.0.0.9:5000"))
@@ -80,16 +74,6 @@ async def test_in_a_room_of_this_node_there_is_no_other_end(stand: Stand, client
     assert (await client.ask("trace", id=heard.position))[
         "silent"
     ] == "jane is a plain peer: it tells nothing of messages"
-
-
-async def test_consumers_are_told_as_they_acknowledge(stand: Stand, client: Client) -> None:
-    await client.ask("subscribe", as_="bot", from_="start", filter={"types": ["message"]})
-    (position,) = await stand.say("hi")
-    assert (await steps(client, position))[-1] == ("taken", False)
-    await client.ask("ack", consumer="bot", position=position)
-    taken = (await client.ask("trace", id=position))["steps"][-1]
-    assert (taken["step"], taken["consumer"], taken["done"]) == ("taken", "bot", True)
-    assert taken["at"] is not None
 
 
 async def test_a_message_that_there_is_not_is_unknown(stand: Stand, client: Client) -> None:
