@@ -24,12 +24,16 @@ def config_of(state: str = "/none", **settings: Any) -> Config:
     return msgspec.convert(given | settings, Config)
 
 
-def build_node(config: Config, runtime: Runtime, node_id: str) -> Node:
-    """All parts over the journal of its state directory, for a node id that stands for no key. The caller closes it."""
+def build_node(config: Config, runtime: Runtime, node_id: str, now: float | None = None) -> Node:
+    """All parts over the journal of its state directory, for a node id that stands for no key. The caller closes it.
+
+    `now` is the time of trio's clock, for callers outside of a run.
+    """
     store = Store(os.path.join(config.state, JOURNAL_FILE))
     nothing = cast(ssl.SSLContext, None)  # links that are not there prove nothing
+    began = trio.current_time() if now is None else now
     try:
-        return Node(config, runtime, Identity(node_id, nothing, nothing), store, trio.current_time())
+        return Node(config, runtime, Identity(node_id, nothing, nothing), store, began)
     except BaseException:
         store.close()
         raise

@@ -5,31 +5,27 @@ rule commits them. The scaffold commits, fails commits, restarts and crashes. It
 system has a file system there, because no machine tests fsync.
 """
 
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-import msgspec
 import pytest
 import trio
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from trio.testing import MockClock
 
-from chatd.config.settings import Config
 from chatd.journal.batch import Batch
 from chatd.journal.journal import Journal
-from chatd.journal.store import DiskFull, Store
-from chatd.node import Node
-from tests.harness.memory.identities import identity_of
-from tests.harness.parts import FILE, World, copy_as_crashed, open_journal
+from chatd.journal.store import DiskFull
+from tests.harness.linked_node import build_node, config_of
+from tests.harness.parts import SELF, World, copy_as_crashed, open_journal
+from tests.harness.places import directory_for_files
 
 T = TypeVar("T")
 Test = Callable[[int], None]
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 STEPS = 40
 
 
@@ -60,7 +56,7 @@ class JournalMachine(RuleBasedStateMachine):
     def __init__(self, tail_bytes: int = 8 << 20) -> None:
         super().__init__()
         self.tail_bytes = tail_bytes
-        self.folder = TemporaryDirectory(prefix="chatd-", dir=MEMORY)
+        self.folder = TemporaryDirectory(prefix="chatd-", dir=directory_for_files())
         self.world = World(inline=True)
         self.clock = MockClock(autojump_threshold=0)
         self.crashes = 0
@@ -171,8 +167,6 @@ class NodeMachine(JournalMachine):
         super().__init__()
 
     def reopen(self) -> Journal:
-        given = {"node": "alice", "name": "alice", "socket": "/nowhere/s", "state": str(self.directory)} | self.config
-        store = Store(str(self.directory / FILE))
-        now = self.clock.current_time()
-        self.node = Node(msgspec.convert(given, Config), self.world, identity_of("alice"), store, now)
+        config = config_of(str(self.directory), **self.config)
+        self.node = build_node(config, self.world, SELF, self.clock.current_time())
         return self.node.journal

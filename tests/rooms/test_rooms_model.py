@@ -20,11 +20,11 @@ from chatd.rooms import nicks
 from chatd.rooms.hosted import HostedRooms, HostSettings
 from chatd.rooms.room import HostedRoom, Member
 from chatd.wire.frames import Say
-from tests.harness.memory.identities import identity_of
 from tests.harness.models import NodeMachine, at_two_lengths, play
+from tests.harness.parts import SELF
 
 Interval = tuple[str, int, int, int]  # node, stream id, since, until
-ALICE = identity_of("alice").node
+ALICE = SELF
 NODES = ("b" * 52, "c" * 52)
 ADDRESSES = ("10.0.0.1:1001", "10.0.0.1:1002", "10.0.0.2:1001")
 NICKS = ("ann", "Ann", "bob", "cid", "straße", "STRASSE")  # some have the same fold

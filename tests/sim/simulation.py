@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from trio.testing import MockClock
 
 from tests.harness.memory.network import MemoryNetwork
 from tests.harness.memory.pipes import WINDOW
+from tests.harness.places import directory_for_files
 from tests.sim.checker import check
 from tests.sim.client import Client, Gone, Refused
 from tests.sim.faults import Faults
@@ -27,7 +27,6 @@ from tests.sim.trace import Trace
 from tests.sim.truth import read_journal
 from tests.sim.workload import Workload
 
-MEMORY = "/dev/shm"  # where files are not on a disk
 PEACE_S = 240.0  # after the last fault everything has to be delivered by then
 SILENT_S = 60.0  # a link that leads nowhere is found out and dialed again
 QUIET_S = 10.0
@@ -76,7 +75,7 @@ def run(seed: int, show: Callable[[str], object] | None = None) -> Result:
 def run_plan(plan: Plan, show: Callable[[str], object] | None = None) -> Result:
     """One run of that plan."""
     problems: list[str] = []
-    root = tempfile.mkdtemp(prefix="chatd-sim-", dir=MEMORY if os.path.isdir(MEMORY) else None)
+    root = tempfile.mkdtemp(prefix="chatd-sim-", dir=directory_for_files())
     log, errors = logging.getLogger("chatd"), _Errors(problems)
     log.addHandler(errors)
     collecting = gc.isenabled()
