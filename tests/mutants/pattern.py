@@ -7,11 +7,13 @@ what is in the replacement: `"…three…"`. Knows no mutants.
 
 import ast
 from textwrap import dedent
+from threading import Lock
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 BODIES = ("body", "orelse", "finalbody")  # the fields of a node that hold statements
 ANY = "…"
+ONE_PARSER = Lock()  # in Python 3.11 a parse raises SystemError if another thread parses in the middle of it
 
 
 class NoMatch(Exception):
@@ -24,6 +26,11 @@ def replace(source: str, function: str, old: str, new: str) -> str:
     `function` is a qualified name, e.g. `Journal.append`. The name of a class, or no name, means the statements of that
     class, or of the module, without the functions and classes in them. An empty `new` deletes the statements.
     """
+    with ONE_PARSER:
+        return _replace(source, function, old, new)
+
+
+def _replace(source: str, function: str, old: str, new: str) -> str:
     tree = ast.parse(source)
     scope = _find(tree, function)
     before, after = _expression(old), _expression(new)
