@@ -60,7 +60,7 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     assert missing_paths(text(page)) == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, "README.md"])
+@pytest.mark.parametrize("page", [*PAGES, "README.md", "CHANGELOG.md", "SECURITY.md"])
 def test_every_relative_link_of_a_page_leads_somewhere(page: str) -> None:
     assert list(missing_links(page, text(page))) == []
 
