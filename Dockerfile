@@ -17,7 +17,8 @@ RUN python -m venv /build && python -m venv --without-pip /opt/chatd \
 COPY requirements-image.txt ./
 RUN /build/bin/pip --python /opt/chatd/bin/python install --no-cache-dir --require-hashes --only-binary :all: \
     -r requirements-image.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
+COPY packaging packaging
 COPY chatd chatd
 COPY chatctl chatctl
 RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \

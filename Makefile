@@ -16,7 +16,7 @@ PARALLEL := -n 3 --dist worksteal
 # The tests start hundreds of interpreters, and each would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test check coverage test-long test-lowest sim mutants lint format bench clean
+.PHONY: help run test check coverage test-long test-lowest sim mutants lint format bench dist clean
 .NOTPARALLEL:
 
 help: ## show this
@@ -58,6 +58,11 @@ format: $(READY) ## let ruff mend what it can
 
 bench: $(RUNTIME) ## measure, beside what a user would pick instead
 	$(BIN)/python -m bench $(ARGS)
+
+dist: $(READY) ## build sdist and wheel in dist/, and check both with twine
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python -m twine check --strict dist/*
 
 clean: ## remove .venv, .venv-lowest and everything that was built
 	rm -rf .venv $(LOWEST) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
