@@ -1,4 +1,4 @@
-"""The sdist and the wheel: what they contain, and that an installed chatd works without this repository."""
+"""The sdist, the wheel and the hooks: what they contain, and that an installed chatd works without this repository."""
 
 import os
 import re
@@ -175,3 +175,10 @@ def test_the_image_is_built_from_everything_that_the_wheel_needs() -> None:
     copied = re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert needed - set(" ".join(copied).split()) == set()
     assert needed - {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines()} == set()
+
+
+def test_the_hooks_are_the_linters_of_make_lint() -> None:
+    hooks = re.findall(r"^ +entry: (.+)$", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    recipe = re.search(r"^lint:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    assert hooks == recipe[1].replace("$(BIN)", ".venv/bin").replace("\t", "").splitlines()
