@@ -11,7 +11,7 @@ ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 COPY requirements-dev.txt ./
 RUN python -m venv /build && python -m venv --without-pip /opt/chatd \
- && /build/bin/pip install --no-cache-dir -c requirements-dev.txt hatchling
+ && /build/bin/pip install --no-cache-dir -c requirements-dev.txt hatchling click msgspec
 # The dependencies are a layer of their own, so that a change of the source does not install them again. No wheel is
 # installed but those that were looked at when requirements-image.txt was made.
 COPY requirements-image.txt ./

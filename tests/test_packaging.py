@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from chatctl.cli.table import SUMMARY
 from chatd import __version__
+from chatd.config.loading import NOT_IN_FILES, load
+from chatd.config.settings import SETTINGS
 from tests.harness.processes import Failed, Node, environment, processing
 from tests.harness.until import PATIENCE_S
 
@@ -30,7 +34,7 @@ SHARED = {
 def build(kind: str, source: Path, folder: Path) -> Path:
     """Build an `sdist` or a `wheel` with the hatchling that is installed here; the only file in the folder."""
     words = [sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", str(folder)]
-    subprocess.run(words, cwd=source, capture_output=True, check=True)
+    subprocess.run(words, cwd=source, check=True)
     (file,) = folder.iterdir()
     return file
 
@@ -54,6 +58,15 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def content(wheel: Path) -> Iterator[zipfile.ZipFile]:
     with zipfile.ZipFile(wheel) as packed:
         yield packed
+
+
+@pytest.fixture(scope="module")
+def man(content: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The man pages of the wheel, by name: `chatctl.1`."""
+    start = f"chatd-{__version__}.data/data/share/man/"
+    found = [name for name in content.namelist() if name.startswith(start)]
+    folder = tmp_path_factory.mktemp("man")
+    return {name.rpartition("/")[2]: Path(content.extract(name, folder)) for name in found}
 
 
 def described(content: zipfile.ZipFile) -> Message:
@@ -123,7 +136,7 @@ def test_two_nodes_of_an_installed_wheel_exchange_messages(wheel: Path, tmp_path
 def test_a_wheel_has_completions_and_the_unit_under_share(content: zipfile.ZipFile) -> None:
     share = f"chatd-{__version__}.data/data/share/"
     found = {name.removeprefix(share) for name in content.namelist() if name.startswith(share)}
-    assert found == set(SHARED)
+    assert {name for name in found if not name.startswith("man/")} == set(SHARED)
     for name, source in SHARED.items():
         assert content.read(share + name) == (ROOT / source).read_bytes()
 
@@ -147,6 +160,34 @@ def test_a_wheel_tells_its_licence_its_authors_and_that_it_is_typed(content: zip
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
     assert content.read(f"chatd-{__version__}.dist-info/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.long
+def test_every_verb_has_a_man_page_and_so_have_the_daemon_and_its_file(man: dict[str, Path]) -> None:
+    assert man.keys() >= {f"chatctl-{verb}.1" for verb in SUMMARY} | {"chatctl.1", "chatd.1", "chatd.toml.5"}
+    assert "chatctl-room-host.1" in man
+    assert {path.parent.name for path in man.values()} == {"man1", "man5"}
+
+
+@pytest.mark.long
+def test_the_man_pages_are_sound(man: dict[str, Path]) -> None:
+    mandoc = shutil.which("mandoc")
+    if mandoc is None:
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run([mandoc, "-T", "lint", *man.values()], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.long
+def test_the_man_page_of_the_file_has_every_key_and_an_example_that_is_accepted(
+    man: dict[str, Path], tmp_path: Path
+) -> None:
+    roff = man["chatd.toml.5"].read_text().replace("\\-", "-")
+    settings, _, example = roff.partition(".SH SETTINGS\n")[2].partition(".SH EXAMPLES\n")
+    assert set(re.findall(r"^\.TP\n\\fB(\w+)\\fR", settings, re.MULTILINE)) == SETTINGS.keys() - NOT_IN_FILES
+    file = tmp_path / "alice.toml"
+    file.write_text(example.partition(".nf\n")[2].partition(".fi\n")[0], encoding="utf-8")
+    assert load(["--config", str(file)], {}).config.name == "alice"
 
 
 @pytest.mark.long
