@@ -107,7 +107,8 @@ async def _handle_signals(node: "Node") -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             if node.stop_reason == "signal":
-                logging.getLogger("chatd").warning("stopping at once: %s", signal.Signals(number).name)
+                fields = {"reason": signal.Signals(number).name}
+                logging.getLogger("chatd").warning("stopping at once: %(reason)s", fields)
                 node.stop_at_once()
             node.request_stop("signal")
 
@@ -123,11 +124,11 @@ def _explain(error: BaseException) -> int:
     leaves = list(_leaves(error))
     for leaf in leaves:
         if isinstance(leaf, StartupFailure | PathError):
-            log.debug("stopped", exc_info=error)
+            log.debug("stopped by an error", exc_info=error)
             return _fail(leaf, leaf.exit_code if isinstance(leaf, StartupFailure) else USAGE)
     if all(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         return INTERRUPTED
-    log.critical("stopped by an error that nobody expected", exc_info=error)
+    log.critical("stopped by an unexpected error (this is a bug in chatd)", exc_info=error)
     return 1
 
 
@@ -193,8 +194,9 @@ def _fit_max_links(config: "Config", files: int) -> "Config":
     if config.max_links <= links:
         return config
     logging.getLogger("chatd.main").warning(
-        "max_links is %d, but the limit of open files is %d: only %d links fit (raise ulimit -n or LimitNOFILE)",
-        *(config.max_links, files, links),
+        "max_links lowered from %(max_links)d to %(links)d: the limit of open files is %(files)d"
+        " (raise it with ulimit -n or LimitNOFILE)",
+        {"max_links": config.max_links, "links": links, "files": files},
     )
     return msgspec.structs.replace(config, max_links=links)
 

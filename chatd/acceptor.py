@@ -43,7 +43,8 @@ class Descriptors:
             self._short_at = now
         if now - self._logged_at >= LOG_EVERY_S:
             self._logged_at = now
-            log.warning("connections cannot be accepted: %s (%s; logged once a minute)", _reason(error), HINT)
+            text = "connections cannot be accepted: %(reason)s (%(remedy)s; logged once a minute)"
+            log.warning(text, {"reason": _reason(error), "remedy": HINT})
 
     @property
     def problem(self) -> str | None:

@@ -89,7 +89,7 @@ async def _live(node: Node, server: ControlServer, failures: list[StorageFailure
                     await sessions.start(server.serve)
                     _announce(node)
                     await node.stopped()
-                log.info("stopping: %s", node.stop_reason)
+                log.info("stopping: %(reason)s", {"reason": node.stop_reason})
                 server.begin_stop()
                 room_ports.hang_up()
                 await links.goodbye()
@@ -140,12 +140,13 @@ async def _commit_last(journal: Journal, reason: str) -> None:
         try:
             await journal.append(DaemonStop(reason=reason)).wait()
         except ControlError as error:
-            log.warning("the last event could not be written: %s", error)
+            log.warning("last event not written to the journal: %(reason)s", {"reason": error})
 
 
 def _announce(node: Node) -> None:
     config, listen = node.config, ", ".join(node.listener.addresses)
-    log.info("%s (%s) runs on %s; control socket %s", config.name, node.identity.node, listen, config.socket)
+    fields = {"name": config.name, "address": listen, "socket": config.socket, "node": node.identity.node}
+    log.info("node %(name)s (%(node).8s) listening on %(address)s (control socket %(socket)s)", fields)
 
 
 @asynccontextmanager

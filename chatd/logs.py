@@ -1,8 +1,10 @@
 """Log lines on standard error: text for a person at a terminal, one JSON object per line for everything else.
 
-A record is always one line: peers choose names and texts, and must not be able to forge lines or control a terminal.
-Writing never blocks: if standard error is closed or its pipe is full, lines are dropped and counted. Set up by
-`__main__` alone.
+A log call passes its values as one mapping, and its text names those that it shows:
+`log.info("peer %(peer)s connected (%(address)s)", fields)`. All values are fields of the JSON object. A `peer` with a
+`node` is shown as `bob (k3v9abcd)`. A record is always one line: peers choose names and texts, and must not be able to
+forge lines or control a terminal. Writing never blocks: if standard error is closed or its pipe is full, lines are
+dropped and counted. Set up by `__main__` alone.
 """
 
 import json
@@ -12,11 +14,12 @@ import select
 import time
 import traceback
 import unicodedata
+from collections.abc import Mapping
 
 PIECE = 4096  # bytes that a ready pipe accepts without blocking (PIPE_BUF)
 # Control, format (e.g. right-to-left overrides), unassigned, private and surrogate characters, line separators.
 UNSAFE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
-STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+SHORT_ID = 8  # characters of a node id that are shown
 
 
 def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
@@ -33,7 +36,7 @@ def setup(level: str, format: str, descriptor: int = 2) -> None:  # noqa: A002
 def harmless(text: str) -> str:
     r"""Escape line breaks and terminal controls, e.g. `\n`, `\x1b`, `\u202e`.
 
-    Stricter than chatctl/text/sanitize.py: joiners are escaped too, since a log quotes names and not texts.
+    Stricter than chatctl/text/sanitize.py: joiners are escaped too, since a name must not look like another one.
     """
     if text.isprintable():
         return text
@@ -44,8 +47,15 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in record.__dict__.items() if key not in STANDARD}
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    return record.args if isinstance(record.args, Mapping) else {}
+
+
+def _message(record: logging.LogRecord) -> str:
+    fields = _fields(record)
+    if "peer" in fields and "node" in fields:
+        return str(record.msg) % {**fields, "peer": f"{fields['peer']} ({str(fields['node'])[:SHORT_ID]})"}
+    return record.getMessage()
 
 
 def _traceback(record: logging.LogRecord) -> str:
@@ -53,19 +63,18 @@ def _traceback(record: logging.LogRecord) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`07:25:01.042 warning peers  the message  key=value`; a traceback follows, each of its lines marked with `|`."""
+    """`07:25:01.042 warning peers     the message`; a traceback follows, each of its lines marked with `|`."""
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         name = record.name.removeprefix("chatd.")
-        extra = "".join(f"  {key}={value}" for key, value in _extra(record).items())
-        line = harmless(f"{record.levelname.lower():7} {name:9} {record.getMessage()}{extra}")
+        line = harmless(f"{record.levelname.lower():7} {name:9} {_message(record)}")
         trace = "".join(f"\n  | {harmless(traceback_line)}" for traceback_line in _traceback(record).splitlines())
         return f"{clock}.{int(record.msecs):03d} {line}{trace}"
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"ts", "level", "logger", "msg"}`, the extra fields of the record, and a traceback as `exc`. ASCII only."""
+    """`{"ts", "level", "logger", "msg"}`, the fields of the record, and a traceback as `exc`. ASCII only."""
 
     def format(self, record: logging.LogRecord) -> str:
         second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -73,9 +82,9 @@ class JsonFormatter(logging.Formatter):
             "ts": f"{second}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "msg": record.getMessage(),
+            "msg": _message(record),
         }
-        for key, value in _extra(record).items():
+        for key, value in _fields(record).items():
             fields.setdefault(key, value)
         trace = _traceback(record)
         if trace:
@@ -106,7 +115,8 @@ class LineHandler(logging.Handler):
             self._lost += 1
 
     def _report(self) -> logging.LogRecord:
-        return logging.LogRecord("chatd.logs", logging.WARNING, "", 0, "%d log lines were lost", (self._lost,), None)
+        text = "log lines lost because standard error was not writable: %(lines)d"
+        return logging.LogRecord("chatd.logs", logging.WARNING, "", 0, text, ({"lines": self._lost},), None)
 
     def _write(self, line: str) -> bool:
         """Write as much of the line as the descriptor accepts now; return whether that was the whole line."""

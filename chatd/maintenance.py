@@ -78,7 +78,11 @@ class Files:
         undelivered = node.registry.outbox_totals.messages
         if self._lost_at is None:
             self._lost_at = now
-            log.warning("nothing new is accepted; this node delivers its outbox (%d messages) and stops", undelivered)
+            log.warning(
+                "journal lost: new messages are rejected, the node stops after it has delivered its outbox"
+                " (%(messages)d messages)",
+                {"messages": undelivered},
+            )
         if now >= self._lost_at + (DELIVER_S if undelivered else STOP_AFTER_S):
             node.request_stop("storage_lost")
 
@@ -98,4 +102,4 @@ class Files:
 
     def _report(self, subject: str, problem: str) -> None:
         if self._node.set_problem(subject, problem) and problem:
-            log.warning("%s", problem)
+            log.warning("problem found: %(problem)s", {"problem": problem, "subject": subject})

@@ -11,6 +11,7 @@ from chatd import logs
 from tests.harness.characters import characters
 
 log = logging.getLogger("chatd.peers")
+LOST = "log lines lost because standard error was not writable: "
 
 
 class Pipe:
@@ -63,7 +64,7 @@ def failure() -> None:
 
 def test_what_is_no_terminal_gets_one_json_object_per_line(pipe: Pipe) -> None:
     logs.setup("info", "auto", pipe.writer)
-    log.info("link to %s is up", "bob\n\x1b[2J\u202e\ud800é", extra={"slot": 3, "why": {1}})
+    log.info("peer %(peer)s is up", {"peer": "bob\n\x1b[2J\u202e\ud800é", "slot": 3, "why": {1}})
     line = pipe.read()
     assert line.endswith("}\n")
     assert line.isascii()
@@ -73,7 +74,8 @@ def test_what_is_no_terminal_gets_one_json_object_per_line(pipe: Pipe) -> None:
     assert record == {
         "level": "info",
         "logger": "chatd.peers",
-        "msg": "link to bob\n\x1b[2J\u202e\ud800é is up",
+        "msg": "peer bob\n\x1b[2J\u202e\ud800é is up",
+        "peer": "bob\n\x1b[2J\u202e\ud800é",
         "slot": 3,
         "why": "{1}",
     }
@@ -82,10 +84,26 @@ def test_what_is_no_terminal_gets_one_json_object_per_line(pipe: Pipe) -> None:
 
 def test_a_further_field_cannot_pose_as_a_standard_one(pipe: Pipe) -> None:
     logs.setup("info", "json", pipe.writer)
-    log.info("x", extra={"ts": "never", "logger": "other"})
+    log.info("x", {"ts": "never", "logger": "other"})
     record = json.loads(pipe.read())
     assert record["ts"] != "never"
     assert record["logger"] == "chatd.peers"
+
+
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_a_native_peer_is_shown_with_its_short_node_id(pipe: Pipe, format_: str) -> None:
+    node = "k3v9abcd" + "x" * 44
+    logs.setup("info", format_, pipe.writer)
+    log.info("peer %(peer)s connected (%(address)s)", {"peer": "bob", "node": node, "address": "10.0.0.2:7420"})
+    log.info("node %(name)s (%(node).8s) ready", {"name": "bob", "node": node})
+    log.info("peer %(peer)s connected", {"peer": "10.0.0.3:5000"})
+    first, second, third = pipe.read().splitlines()
+    assert "peer bob (k3v9abcd) connected (10.0.0.2:7420)" in first
+    assert "node bob (k3v9abcd) ready" in second
+    assert "peer 10.0.0.3:5000 connected" in third
+    if format_ == "json":
+        record = json.loads(first)
+        assert (record["peer"], record["node"], record["address"]) == ("bob", node, "10.0.0.2:7420")
 
 
 def test_a_terminal_gets_text(pipe: Pipe) -> None:
@@ -99,13 +117,11 @@ def test_a_terminal_gets_text(pipe: Pipe) -> None:
 
 def test_text_is_one_aligned_line_that_no_terminal_obeys(pipe: Pipe) -> None:
     logs.setup("info", "text", pipe.writer)
-    log.warning("hello from %s", "bob\r\n12:00:00 error\x1b[2J\x9b\u202e\u2028\ud800é 👋", extra={"slot": 3})
+    log.warning("hello from %s", "bob\r\n12:00:00 error\x1b[2J\x9b\u202e\u2028\ud800é 👋")
     line = pipe.read()
     clock, rest = line.split(" ", 1)
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", clock)
-    assert rest == (
-        "warning peers     hello from bob\\r\\n12:00:00 error\\x1b[2J\\x9b\\u202e\\u2028\\ud800é 👋  slot=3\n"
-    )
+    assert rest == ("warning peers     hello from bob\\r\\n12:00:00 error\\x1b[2J\\x9b\\u202e\\u2028\\ud800é 👋\n")
 
 
 def test_a_traceback_in_text_is_marked_and_harmless(pipe: Pipe) -> None:
@@ -153,13 +169,13 @@ def test_a_bad_log_call_is_not_noticed_but_counted(pipe: Pipe) -> None:
     logs.setup("info", "json", pipe.writer)
     log.info("%d", "no number")
     log.info("x")
-    assert [json.loads(line)["msg"] for line in pipe.read().splitlines()] == ["1 log lines were lost", "x"]
+    assert [json.loads(line)["msg"] for line in pipe.read().splitlines()] == [LOST + "1", "x"]
 
 
 def test_nobody_waits_for_a_reader_that_does_not_read_and_what_was_lost_is_counted(pipe: Pipe) -> None:
     logs.setup("info", "json", pipe.writer)
     for number in range(40):
-        log.info("%s", "x" * 9000, extra={"number": number})
+        log.info("%(text)s", {"text": "x" * 9000, "number": number})
     lines = pipe.read().splitlines()
     whole = [json.loads(line)["number"] for line in lines[:-1]]
     assert 0 < len(whole) < 40
@@ -168,7 +184,7 @@ def test_nobody_waits_for_a_reader_that_does_not_read_and_what_was_lost_is_count
     later = pipe.read().splitlines()
     if later[0] == "":
         later.pop(0)  # the end of the line that was cut
-    assert [json.loads(line)["msg"] for line in later] == [f"{40 - len(whole)} log lines were lost", "again"]
+    assert [json.loads(line)["msg"] for line in later] == [f"{LOST}{40 - len(whole)}", "again"]
 
 
 def test_the_line_after_one_that_was_cut_is_a_line_of_its_own(pipe: Pipe) -> None:
@@ -178,7 +194,7 @@ def test_the_line_after_one_that_was_cut_is_a_line_of_its_own(pipe: Pipe) -> Non
     log.info("again")
     end_of_cut, *whole = pipe.read().splitlines()
     assert end_of_cut == ""
-    assert [json.loads(line)["msg"] for line in whole] == ["1 log lines were lost", "again"]
+    assert [json.loads(line)["msg"] for line in whole] == [LOST + "1", "again"]
 
 
 def test_warnings_of_libraries_are_log_lines_too(pipe: Pipe) -> None:

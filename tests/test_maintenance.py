@@ -167,8 +167,8 @@ async def test_a_journal_at_rest_that_is_gone_is_noticed_and_the_node_stops_when
         assert not kept.stops
         await trio.sleep(2)
         assert kept.stops[0] == "storage_lost"
-    assert "journal.db was removed or replaced while this node runs" in caplog.text
-    assert "nothing new is accepted" in caplog.text
+    assert "journal file removed or replaced while this node runs: " in caplog.text
+    assert "journal lost: new messages are rejected" in caplog.text
 
 
 async def test_what_is_owed_gets_a_minute_to_be_delivered(kept: Kept, autojump_clock: MockClock) -> None:

@@ -82,7 +82,7 @@ class ControlServer:
                 former.socket.close()
         finally:
             self._acceptor.refill()
-        log.warning("the control socket %s was removed, and is there again", bound.path)
+        log.warning("control socket created again after it was removed: %(path)s", {"path": bound.path})
 
     def begin_stop(self) -> None:
         """Answer requests with `shutting_down`, open ones too; nothing more is appended for a client."""
@@ -145,7 +145,7 @@ class ControlServer:
         try:
             await session.run()
         except* Exception:
-            log.exception("a session has failed and is closed")
+            log.exception("control session failed (this is a bug in chatd)")
             failed = True
         finally:
             self._sessions.remove(session)
@@ -156,26 +156,40 @@ class ControlServer:
             return _line(None, RpcError(INTERNAL_ERROR, "this is a bug in chatd; its log says more"))
         if session.farewell is None:
             return b""
-        if self._sessions.is_full:  # else the acceptor has logged why
-            most = self._node.config.sessions
-            self._warn("all %d sessions are taken: a client was refused, or an idle one had to go", most)
+        if self._sessions.is_full and self._may_warn():  # if not full, the acceptor has logged why
+            log.warning(
+                "control client disconnected: all %(sessions)d sessions are in use"
+                " (raise --sessions; logged once a minute)",
+                {"sessions": self._node.config.sessions},
+            )
         return _line(*session.farewell)
 
     def _refusal(self, sock: trio.socket.SocketType, short: bool) -> ControlError | None:
         credentials = unix.Credentials(sock)
         if not credentials.may_enter(self._gid):
-            self._warn("a client of user %d was refused (process %d)", credentials.uid, credentials.pid)
+            if self._may_warn():
+                log.warning(
+                    "control client rejected: user %(uid)d has no access (process %(pid)d;"
+                    " see --socket-group; logged once a minute)",
+                    {"uid": credentials.uid, "pid": credentials.pid},
+                )
             return ControlError("forbidden", "this socket is for another user", "see `socket_group` in the documents")
         if (short or self._sessions.is_full) and not self._sessions.free_reserve():
-            self._warn("all %d sessions are taken: a client was refused", self._node.config.sessions)
+            if self._may_warn():
+                log.warning(
+                    "control client rejected: all %(sessions)d sessions are in use, the reserve too"
+                    " (raise --sessions; logged once a minute)",
+                    {"sessions": self._node.config.sessions},
+                )
             return ControlError("rate_limited", "all sessions are taken, those in reserve too", ONLY_OPERATORS)
         return None
 
-    def _warn(self, text: str, *values: object) -> None:
-        """Log at most once a minute that a client was rejected: clients decide how often that happens."""
-        if trio.current_time() - self._warned_at >= WARN_EVERY_S:
-            self._warned_at = trio.current_time()
-            log.warning(f"{text} (logged once a minute)", *values)
+    def _may_warn(self) -> bool:
+        """Whether to log that a client was rejected: once a minute, because clients decide how often that happens."""
+        if trio.current_time() - self._warned_at < WARN_EVERY_S:
+            return False
+        self._warned_at = trio.current_time()
+        return True
 
 
 def _listener_of(bound: unix.BoundSocket) -> trio.SocketListener:

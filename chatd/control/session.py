@@ -85,7 +85,8 @@ class Session:
                 try:
                     await self._write()
                 except _Stalled:
-                    log.warning("a client that reads nothing for %g s was cut off", self._stall)
+                    text = "control client disconnected: it read nothing for %(seconds)g s"
+                    log.warning(text, {"seconds": self._stall})
                 nursery.cancel_scope.cancel()
         finally:
             self.subscriptions.clear()

@@ -53,9 +53,9 @@ class JournalFiles:
         if self.lost != (self._misses == MISSES):
             self.lost = not self.lost
             if self.lost:
-                log.warning("%s was removed or replaced while this node runs", gone[0])
+                log.warning("journal file removed or replaced while this node runs: %(path)s", {"path": gone[0]})
             else:
-                log.warning("%s is back in its place", next(iter(self._opened)))
+                log.warning("journal file is back: %(path)s", {"path": next(iter(self._opened))})
 
     def _report_error(self, error: OSError, now: float) -> None:
         """Log that a file cannot be checked. It counts neither as present nor as missing."""
@@ -63,7 +63,8 @@ class JournalFiles:
             self._misses = 0
         if now >= self._warn_at:
             self._warn_at = now + WARN_S
-            log.warning("%s cannot be looked at: %s", error.filename, error.strerror)
+            fields = {"path": error.filename, "reason": error.strerror}
+            log.warning("journal file cannot be checked: %(path)s: %(reason)s (logged once a minute)", fields)
 
 
 def inode(path: str) -> Inode | None:

@@ -6,7 +6,6 @@ queue. `inbox` handles incoming messages. Sending never waits: the caller awaits
 `control/` and by the links.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, cast
@@ -31,7 +30,6 @@ from chatd.runtime import Runtime, stamp
 from chatd.wire.lines import TextRefused
 
 STALL_S = 10.0  # an outbox at its bound is full if nothing was acknowledged for so long
-log = logging.getLogger("chatd.chat")
 
 
 class RoomTarget(NamedTuple):

@@ -93,7 +93,10 @@ class Inbox:
         self._journal.append(Gap(peer=peer.ref, after=after, through=f"{epoch}:{seq}"), peer.stream_id)
         batch = self._journal.raise_watermark(node, epoch, seq)
         batch.if_failed(("in", *peer.links), partial(_close, peer, *peer.links))
-        log.warning("%s goes on after %s:%s; what lies before is lost here", peer.shown, epoch, seq)
+        log.warning(
+            "messages of peer %(peer)s are missing here: it continues after %(position)s",
+            peer.log_fields | {"position": f"{epoch}:{seq}"},
+        )
 
 
 def above_watermark(journal: Journal, node: str, frames: Iterable[F]) -> list[F]:

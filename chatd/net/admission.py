@@ -57,7 +57,8 @@ class SourceLimits:
         """Log that a connection was refused, at most once in LOG_EVERY_S."""
         if trio.current_time() - self._logged_at >= LOG_EVERY_S:
             self._logged_at = trio.current_time()
-            log.warning("too many connections: refused one from %s (told once a minute)", host)
+            text = "connection rejected from %(address)s: too many connections (logged once a minute)"
+            log.warning(text, {"address": host})
 
     def _forget(self, now: float) -> None:
         """Forget addresses without a new connection for WINDOW_S: they are at the front."""

@@ -303,4 +303,5 @@ class Dialer:
                 persistent.put_last(answering, address)
         self._start_task(answering, self._config.redial_min)
         if answering.reason != before:
-            log.info("%s at %s: %s", answering.shown, address, answering.reason)
+            fields = answering.log_fields | {"address": address, "reason": answering.reason}
+            log.info("redial of peer %(peer)s failed (%(address)s): %(reason)s", fields)

@@ -70,4 +70,4 @@ async def supervised(label: str, run: Run) -> None:
     try:
         await run()
     except* Exception as group:
-        log.error("%s failed: this is a bug in chatd", label, exc_info=group)
+        log.error("task failed: %(task)s (this is a bug in chatd)", {"task": label}, exc_info=group)

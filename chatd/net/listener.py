@@ -84,8 +84,11 @@ class Listener:
     def _warn_if_open(self) -> None:
         reachable = [text for text in self.addresses if not is_loopback(parse_address(text)[0])]
         if reachable and self._config.trust == "open":
-            shown = ", ".join(reachable)
-            log.warning("whoever reaches %s may talk to this node; --trust known or pending closes it", shown)
+            log.warning(
+                "listening on %(address)s with --trust open: any host that can reach it can connect"
+                " (see chatd --help, --trust)",
+                {"address": ", ".join(reachable)},
+            )
 
     async def run(self) -> None:
         """Accept until cancelled."""
@@ -190,7 +193,7 @@ class Listener:
             try:
                 established = await handshake.as_acceptor(self._handshake_parts, stream, address)
             except handshake.HandshakeRefused as error:
-                log.info("no link with %s: %s", address, error)
+                log.info("handshake failed with %(address)s: %(reason)s", {"address": address, "reason": error})
         if established is not None:
             link = NativeLink(self._parts, established, direction="in", address=address)
             self._links.attach(established.peer, link)

@@ -38,7 +38,8 @@ class Clones:
             return
         newest, other = peer.epochs.newest, peer.epochs.previous
         self._journal.append(PeerCloned(peer=peer.ref, epochs=[newest, other]), peer.stream_id)
-        log.warning("two nodes run with the identity of %s (epochs %s, %s): stop one", peer.shown, newest, other)
+        fields = peer.log_fields | {"epoch": newest, "other": other}
+        log.warning("two nodes run as peer %(peer)s (epochs %(epoch)s, %(other)s; stop one of them)", fields)
         self._registry.changed.notify()
 
     def record_report(self, peer: Peer, epoch: str) -> None:
@@ -55,9 +56,10 @@ class Clones:
             return
         self._reports[node] = peer, trio.current_time()
         if is_new:
-            shown = peer.shown
             log.warning(
-                "another node runs with a copy of this state directory (epoch %s, reported by %s)", epoch, shown
+                "another node runs with a copy of this state directory"
+                " (epoch %(epoch)s, reported by peer %(peer)s; stop one of them)",
+                peer.log_fields | {"epoch": epoch},
             )
 
     def _expire(self) -> None:

@@ -84,7 +84,11 @@ def load_or_create(state_dir: str, *, used: bool = False) -> Identity:
         if not os.path.lexists(key) and not os.path.lexists(cert):
             _create(key, cert)
             if used:
-                log.warning("%s has a journal but had no identity: %s", state_dir, NEW_NODE)
+                log.warning(
+                    "no identity beside the journal in %(path)s: a new one was created"
+                    " (this is a new node with another node id, which no peer recognises)",
+                    {"path": state_dir},
+                )
         elif not os.path.lexists(key) and os.path.lexists(key + NEW):
             os.replace(key + NEW, key)  # the first start was cut short between the two renames
             _sync_directory(state_dir)
@@ -126,7 +130,7 @@ def _create(key: str, cert: str) -> None:
     os.replace(cert + NEW, cert)
     os.replace(key + NEW, key)
     _sync_directory(os.path.dirname(key))
-    log.info("made a new key and certificate")
+    log.info("new key and certificate created in %(path)s", {"path": os.path.dirname(key)})
 
 
 def _load(key: str, cert: str) -> Identity:
@@ -204,10 +208,15 @@ def _close_to_others(state_dir: str) -> None:
     try:
         os.chmod(state_dir, 0o700)
     except PermissionError:
-        log.warning("the state directory %s is open to others and not ours to close", state_dir)
+        text = "state directory accessible by other users: %(path)s (its owner must run chmod 700 on it)"
+        log.warning(text, {"path": state_dir})
 
 
 def _warn_if_readable(key: str) -> None:
     mode = stat.S_IMODE(os.stat(key).st_mode)
     if mode & 0o077:
-        log.warning("%s is open to others (mode %04o): whoever reads it can be this node", key, mode)
+        log.warning(
+            "key file accessible by other users: %(path)s (mode %(mode)s; run chmod 600 on it,"
+            " any program with the key can pose as this node)",
+            {"path": key, "mode": f"{mode:04o}"},
+        )

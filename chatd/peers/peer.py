@@ -232,8 +232,13 @@ class Peer:
 
     @property
     def shown(self) -> str:
-        """Name and short node id, for log lines and errors."""
+        """Name and short node id, for errors and for names of tasks."""
         return f"{self.name} ({self.node[:SHORT_ID]})" if self.node else self.name
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """Fields of a log line about this peer. A plain peer has no node id."""
+        return {"peer": self.name, "node": self.node} if self.node else {"peer": self.name}
 
     def record(self) -> PeerRecord:
         """Record for `chatctl list`."""

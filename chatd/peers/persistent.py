@@ -111,7 +111,8 @@ class PersistentPeers:
     def _postpone(self, key: tuple[str, str]) -> None:
         """Write the row with the next commit that succeeds."""
         if not self._journal.broken:
-            log.warning("the journal's disk is full: whether %s is redialed is written once there is room", key[1])
+            text = "disk is full: the change of persistent peer %(address)s will be saved when there is space"
+            log.warning(text, {"address": key[1]})
         self._journal.note(("persistent", key), partial(self._statement, key))
 
     def _statement(self, key: tuple[str, str]) -> Statement:

@@ -182,7 +182,10 @@ class Registry:
         peer.rename(name if pinned else with_id(name, node, self.naming.is_taken), node, pinned=pinned)
         self._directory.add(peer)
         if shared and peer.pinned:
-            log.warning("%s is also the name of another node: settle it with `chatctl peer rename`", name)
+            log.warning(
+                "two peers are called %(peer)s (rename one of them: chatctl peer rename %(slot)d NAME)",
+                peer.log_fields | {"slot": peer.slot},
+            )
 
     def merge(self, dialed: Peer, peer: Peer) -> None:
         """Move persistent addresses to `peer`, which has answered where `dialed` was expected.
@@ -286,7 +289,8 @@ class Registry:
             up = PeerUp(peer=peer.ref, address=link.address, direction=link.direction)
             peer.set_opening(self._journal.append(up, peer.stream_id))
             self._save_delivery(peer)
-            log.info("%s is up (%s, %s)", peer.shown, link.address, link.direction)
+            fields = {"address": link.address, "direction": f"{link.direction}bound"}
+            log.info("peer %(peer)s connected (%(address)s, %(direction)s)", peer.log_fields | fields)
         if peer not in self._directory:
             link.close("terminated")  # it was forgotten during the handshake
 
@@ -301,7 +305,8 @@ class Registry:
             down = PeerDown(peer=peer.ref, address=link.address, reason=reason, unsent=link.unsent)
             self._journal.append(down, peer.stream_id)
             self._save_delivery(peer)
-            log.info("%s is down: %s", peer.shown, reason)
+            fields = {"address": link.address, "reason": reason}
+            log.info("peer %(peer)s disconnected (%(address)s): %(reason)s", peer.log_fields | fields)
         peer.delivery.progress.notify()
         self._notify(peer)
 

@@ -217,7 +217,7 @@ async def test_the_log_counts_the_sessions_that_are_set_and_not_the_reserve(
         with pytest.raises(Refused):
             await other.ask("whoami")
         assert await other.line() is None
-    assert "all 1 sessions are taken: a client was refused" in caplog.text
+    assert "control client disconnected: all 1 sessions are in use" in caplog.text
 
 
 async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_that_are_set(
@@ -227,7 +227,7 @@ async def test_a_client_without_a_place_in_the_reserve_is_told_of_the_sessions_t
     monkeypatch.setattr(session_limit.SessionLimit, "free_reserve", lambda self: False)
     async with (client := await stand.connect()).stream:
         assert (await client.line() or {})["error"]["data"]["kind"] == "rate_limited"
-    assert f"all {stand.config.sessions} sessions are taken: a client was refused" in caplog.text
+    assert f"all {stand.config.sessions} sessions are in use" in caplog.text
 
 
 # -- the session that was idle for longest
@@ -359,7 +359,7 @@ async def test_a_bug_in_a_method_ends_that_session_alone(
             assert line["error"]["code"] == -32603
             assert line["error"]["data"]["kind"] == "internal_error"
             assert await other.line() is None
-    assert caplog.text.count("a session has failed") == 2
+    assert caplog.text.count("control session failed") == 2
     assert await client.ask("status")
 
 

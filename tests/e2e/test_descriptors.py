@@ -46,7 +46,7 @@ def is_refused(port: int) -> None:
 
 def wait_up(node: Node, count: int) -> None:
     """Until so many have come up, or one was refused."""
-    until(lambda: node.log.count(" is up ") == count or "out of file descriptors" in node.log)
+    until(lambda: node.log.count(" connected (") == count or "out of file descriptors" in node.log)
 
 
 def fill(node: Node, stack: ExitStack) -> None:
@@ -71,12 +71,12 @@ def test_without_descriptors_a_node_refuses_answers_operators_and_recovers(cramp
             assert (failed.value.status, failed.value.error["kind"]) == (5, "rate_limited")
             assert not cramped.ask("health")["healthy"]
             assert cramped.ask("status")["name"] == "cramped"
-        assert cramped.log.count("out of file descriptors") == 1
+        assert cramped.log.count("connections cannot be accepted: out of file descriptors") == 1
     until(lambda: cramped.ask("health")["healthy"])
-    before = cramped.log.count(" is up ")
+    before = cramped.log.count(" connected (")
     with dial(cramped.port) as client:
         client.sendall(b"hi\n")
-        until(lambda: cramped.log.count(" is up ") > before)
+        until(lambda: cramped.log.count(" connected (") > before)
         assert cramped.ask("list")["peers"]
 
 
@@ -89,7 +89,7 @@ def test_without_descriptors_a_node_can_be_stopped(cramped: Node) -> None:
 
 def test_a_node_takes_as_many_links_as_its_limit_of_files_allows_and_says_so(small: Node) -> None:
     (warning,) = [line for line in small.log.splitlines() if "max_links" in line]
-    assert f"max_links is 1000, but the limit of open files is {FILES}: only 12 links fit" in warning
+    assert f"max_links lowered from 1000 to 12: the limit of open files is {FILES} " in warning
     with ExitStack() as stack:
         for count in range(1, 13):
             stack.enter_context(dial(small.port)).sendall(b"hi\n")
@@ -122,6 +122,6 @@ def test_a_node_with_just_enough_files_has_room_for_a_link_and_a_client(
     tiny.start("--plain", "on", *flags)
     with dial(tiny.port) as peer:
         peer.sendall(b"hi\n")
-        until(lambda: " is up " in tiny.log)
+        until(lambda: " connected (" in tiny.log)
         assert tiny.ask("list")["peers"]
     assert "out of file descriptors" not in tiny.log

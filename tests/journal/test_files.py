@@ -125,7 +125,8 @@ def test_a_path_that_cannot_be_looked_at_is_only_warned_about_once_a_minute(
         patch.setattr(os, "stat", refuse)
         assert not place.look(int(2 * WARN_S))
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == [f"{place.path} cannot be looked at: {os.strerror(number)}"] * 2
+    text = f"journal file cannot be checked: {place.path}: {os.strerror(number)} (logged once a minute)"
+    assert lines == [text] * 2
 
 
 def test_a_look_that_fails_breaks_the_row_and_ends_no_loss(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +153,8 @@ def test_both_turns_are_logged_once(place: Place, caplog: pytest.LogCaptureFixtu
     aside.rename(place.path)
     place.look(20)
     gone, back = [record.getMessage() for record in caplog.records]
-    assert gone == f"{place.path} was removed or replaced while this node runs"
-    assert back == f"{place.path} is back in its place"
+    assert gone == f"journal file removed or replaced while this node runs: {place.path}"
+    assert back == f"journal file is back: {place.path}"
 
 
 def test_nothing_is_opened_to_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ async def test_listening_beyond_this_machine_with_open_trust_is_warned_about_onc
         listener = node.listener
         await listener.bind()
         listener.close()
-    assert caplog.text.count("may talk to this node") == warns
+    assert caplog.text.count("any host that can reach it can connect") == warns
 
 
 # -- bounds

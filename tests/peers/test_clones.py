@@ -91,7 +91,7 @@ async def test_of_this_node_each_peer_is_believed_once_and_named(
         for epoch in (A, A, B):
             clones.record_report(bob, epoch)
     assert len(caplog.records) == 1
-    assert "reported by bob" in caplog.records[0].message
+    assert "reported by peer bob" in caplog.records[0].message
     (warning,) = clones.warnings()
     assert "reported by bob" in warning
 
@@ -122,7 +122,7 @@ async def test_a_known_peer_is_heard_after_any_number_of_strangers(
         for _ in range(5):
             for peer in (bob, *crowd):
                 clones.record_report(peer, A)
-    assert ["reported by bob" in record.message for record in caplog.records] == [True]
+    assert ["reported by peer bob" in record.message for record in caplog.records] == [True]
     (warning,) = clones.warnings()
     names = warning.partition("reported by ")[2].partition(":")[0].split(", ")
     assert names == [*(stranger.name for stranger in crowd[:-1]), "bob"]  # the newest stranger gave way

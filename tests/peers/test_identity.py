@@ -228,7 +228,7 @@ def test_a_new_identity_beside_an_old_journal_is_warned_about(state: Path, caplo
     (state / "key.pem").unlink()
     (state / "cert.pem").unlink()
     load_or_create(str(state), used=True)
-    assert "a new node with another id, which no peer recognises" in caplog.text
+    assert "a new node with another node id, which no peer recognises" in caplog.text
 
 
 def test_files_of_the_identity_that_are_missing_are_named(state: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_key_that_others_can_read_is_warned_about(state: Path, caplog: pytest.
     load_or_create(str(state))
     (state / "key.pem").chmod(0o644)
     load_or_create(str(state))
-    assert "is open to others (mode 0644)" in caplog.text
+    assert f"key file accessible by other users: {state / 'key.pem'} (mode 0644;" in caplog.text
 
 
 def test_a_state_directory_of_ours_is_closed_to_others_and_one_that_is_shared_stays_as_it_is(tmp_path: Path) -> None:
@@ -313,4 +313,4 @@ def test_not_being_able_to_close_the_directory_is_warned_about(
     tmp_path.chmod(0o755)
     monkeypatch.setattr(os, "chmod", refuse)
     prepare_state_dir(str(tmp_path))
-    assert "is open to others and not ours to close" in caplog.text
+    assert f"state directory accessible by other users: {tmp_path} " in caplog.text

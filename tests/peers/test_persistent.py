@@ -164,7 +164,7 @@ async def test_a_full_disk_keeps_nobody_from_wishing_and_the_row_is_written_late
     assert batch is not None
     assert batch.error is not None
     assert (bob.persistent_addresses, rows(core)) == ([HERE], [])
-    assert f"whether {HERE} is redialed is written once there is room" in caplog.text
+    assert f"the change of persistent peer {HERE} will be saved when there is space" in caplog.text
     core.plain_up()  # anything that makes a commit
     await core.commit()
     assert rows(core) == [("native", HERE, 0)]

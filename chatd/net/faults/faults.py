@@ -164,7 +164,8 @@ class Faults:
         self._own[peer.stream_id] = faults
         self._meters[peer.stream_id] = Meter(), Meter()
         self._apply(peer, faults)
-        log.info("%s: faults: %s", peer.shown, msgspec.json.encode(peer.faults).decode() if peer.faults else "none")
+        shown = msgspec.json.encode(peer.faults).decode() if peer.faults else "none"
+        log.info("faults of peer %(peer)s changed: %(faults)s", peer.log_fields | {"faults": shown})
 
     def _apply(self, peer: Peer, faults: LinkFaults) -> None:
         peer.set_faults(_or_none(faults))

@@ -181,7 +181,7 @@ class NativeLink:
                 self.close("no answer")
                 self._scope.cancel()
         except RemoteError as error:
-            log.warning("%s: protocol error: %s", self.peer.shown, error)
+            log.warning("protocol error by peer %(peer)s: %(reason)s", self.peer.log_fields | {"reason": error})
             self.close("protocol")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._connection_broke(error)

@@ -122,7 +122,8 @@ class LinkWriter:
         peer = self._peer
         start = await self._chat.start_link(peer, self._link, self._hello.mark_epoch, self._hello.mark_seq)
         if start is None:
-            log.warning("%s claims to have more of this journal than was written", peer.shown)
+            text = "protocol error by peer %(peer)s: it claims to have messages that this node never wrote"
+            log.warning(text, peer.log_fields)
             self._link.close("protocol")
         elif peer.opening is not None:
             try:

@@ -119,7 +119,8 @@ class RoomClient:
         if member is not None:
             reason, room = self.reason or "cut", self._access.room
             self._access.hosted_rooms.leave(room, member, reason)
-            log.info("%s (%s) is not in %s any more: %s", member.nick, self.address, room.label, reason)
+            fields = {"nick": member.nick, "room": room.label, "address": self.address, "reason": reason}
+            log.info("client %(nick)s left room %(room)s (%(address)s): %(reason)s", fields)
 
     async def _serve(self) -> None:
         """Execute commands until the connection ends, and set `reason`."""
@@ -214,7 +215,8 @@ class RoomClient:
         if name is not None:
             self._reply(dialects.welcome(self.member.nick, why))
         access.fanout.add(self, self.member)
-        log.info("%s (%s) is in %s", self.member.nick, self.address, access.room.label)
+        fields = {"nick": self.member.nick, "room": access.room.label, "address": self.address}
+        log.info("client %(nick)s joined room %(room)s (%(address)s)", fields)
 
     def _post(self, texts: list[str], to: Member | None = None) -> None:
         if texts and self.member is not None:

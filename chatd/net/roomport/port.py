@@ -96,7 +96,8 @@ class RoomPorts:
                 async with trio.open_nursery() as nursery:
                     for port, listener, address in zip(self._ports, self._listeners, self.addresses, strict=True):
                         if (room := self._host(port)) is not None:
-                            log.info("%s leads into %s (dialect %s)", address, room.label, port.dialect)
+                            fields = {"room": room.label, "address": address, "dialect": port.dialect}
+                            log.info("room port of %(room)s listening on %(address)s (dialect %(dialect)s)", fields)
                         nursery.start_soon(self._acceptor.run, listener, partial(self._accept, port))
         finally:
             self.close()
@@ -106,7 +107,10 @@ class RoomPorts:
         try:
             room, _ = self._hosted_rooms.host(port.room)
         except ControlError as error:
-            log.warning("the room port of %s leads nowhere: %s", port.room, error)
+            log.warning(
+                "room port of %(room)s rejects all clients, its room cannot be hosted: %(reason)s",
+                {"room": port.room, "reason": error},
+            )
             return None
         room.set_ports(len([other for other in self._ports if other.room == port.room]))
         return room

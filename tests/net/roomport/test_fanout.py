@@ -277,4 +277,4 @@ async def test_a_bug_ends_the_connections_and_is_logged(caplog: pytest.LogCaptur
         while not carol.reasons:
             await trio.lowlevel.checkpoint()
         assert (bob.reasons, carol.reasons) == (["cut"], ["cut"])
-        assert "the fan-out of lobby@alice failed" in caplog.text
+        assert "task failed: the fan-out of lobby@alice" in caplog.text

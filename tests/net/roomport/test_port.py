@@ -96,7 +96,7 @@ async def test_where_there_is_no_room_to_lead_into_connections_are_closed(caplog
     async with room_port_node(World()) as node:
         node.rooms.host = no_room  # type: ignore[method-assign]
         assert (await rest(await node.dial()))[0] == b""
-    assert "the room port of lobby leads nowhere: no room for rooms" in caplog.text
+    assert "room port of lobby rejects all clients, its room cannot be hosted: no room for rooms" in caplog.text
 
 
 async def talk_on(stream: trio.SocketStream) -> None:
