@@ -302,6 +302,6 @@ class Dialer:
             if not answering.is_up and address in answering.persistent_addresses:
                 persistent.put_last(answering, address)
         self._start_task(answering, self._config.redial_min)
-        if answering.reason != before:
+        if not answering.is_up and answering.reason != before:
             fields = answering.log_fields | {"address": address, "reason": answering.reason}
             log.info("redial of peer %(peer)s failed (%(address)s): %(reason)s", fields)

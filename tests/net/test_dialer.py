@@ -1,5 +1,6 @@
 """The dialer: what a `connect` leaves behind, and when what is wished for is dialed again."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
@@ -139,6 +140,31 @@ async def test_a_connect_is_a_wish_and_says_connect_and_a_redial_says_redial(aut
         while len(peer.links) != 1 or peer.links[0].reason is not None:
             await node.registry.changed.wait()
         assert [frame.dial for frame in heard if isinstance(frame, Hello)] == ["connect", "redial"]
+
+
+async def test_a_redial_is_logged_when_it_fails_for_another_reason_and_never_when_it_succeeds(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="chatd")
+    async with dialing() as (dialer, node, wire):
+        bob = new_identity()
+        caplog.clear()
+        wire.answers = [serving(bob)]
+        peer = await connect(dialer)
+        peer.links[0].drop("cut")  # type: ignore[attr-defined]
+        await wire.wait_dialed(4)
+        wire.answers = [serving(bob)]
+        await wire.wait_dialed(5)
+        while not peer.is_up:
+            await node.registry.changed.wait()
+        await trio.sleep(1)
+        lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        f"peer bob connected ({BOB}, outbound)",
+        f"peer bob disconnected ({BOB}): cut",
+        f"redial of peer bob failed ({BOB}): connection refused",
+        f"peer bob connected ({BOB}, outbound)",
+    ]
 
 
 async def test_a_first_dial_that_fails_leaves_nothing_and_tells_every_address(autojump_clock: MockClock) -> None:
