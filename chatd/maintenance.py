@@ -32,6 +32,7 @@ async def run(node: Node, bind_again: Callable[[], Awaitable[None]]) -> None:
         began = trio.current_time()
         states.expire()
         journal.flush()
+        node.message_log.end_window()
         more_to_delete = await _delete(retention, began + TICK_S)
         await files.check()
         due = min(began + TICK_S, max(states.next_expiry, began + SHORTEST_S))

@@ -15,6 +15,7 @@ from chatd.journal.journal import Journal
 from chatd.journal.store import Store
 from chatd.messages.chat import Chat
 from chatd.messages.consumers import Consumers
+from chatd.messages.message_log import MessageLog
 from chatd.net.dialer import Dialer
 from chatd.net.faults.faults import Faults
 from chatd.net.links import Links
@@ -49,7 +50,14 @@ class Node:
         self.config = config
         self.runtime = runtime
         self.identity = identity
-        self.journal = Journal(store, runtime, pending_bytes=config.journal_pending_bytes, tail_bytes=config.tail_bytes)
+        self.message_log = MessageLog()
+        self.journal = Journal(
+            store,
+            runtime,
+            pending_bytes=config.journal_pending_bytes,
+            tail_bytes=config.tail_bytes,
+            on_commit=self.message_log.record if config.log_messages else None,
+        )
         self.registry = Registry(self.journal, runtime, identity.node, config.name, config.known)
         self.trust = Trust(config.trust, config.known, self.registry)
         self.clones = Clones(self.journal, self.registry)
@@ -124,6 +132,7 @@ class Node:
 
     def close(self) -> None:
         """Free the addresses and close the journal."""
+        self.message_log.report_omitted()
         self.listener.close()
         self.room_ports.close()
         self.journal.close()

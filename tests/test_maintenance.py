@@ -15,6 +15,7 @@ from chatd import maintenance
 from chatd.failures import StartupFailure
 from chatd.journal.files import JournalFiles
 from chatd.journal.journal import Journal
+from chatd.messages.message_log import MessageLog
 from chatd.node import Node
 from chatd.peers.identity import CERTIFICATE_FILE, KEY_FILE
 from chatd.peers.outbox import OutboxTotals
@@ -69,6 +70,7 @@ class Kept:
             registry=SimpleNamespace(outbox_totals=self.owed),
             request_stop=self.stops.append,
             problems=self.problems,
+            message_log=MessageLog(),
             set_problem=partial(Node.set_problem, cast(Node, self)),
         )
         return cast(Node, parts)

@@ -185,6 +185,15 @@ def test_the_image_installs_everything_that_is_needed_by_hash_in_the_versions_of
     assert "!requirements-image.txt" in text(".dockerignore").splitlines()
 
 
+def test_every_service_of_the_compose_file_shows_the_chat_in_a_log_that_rotates() -> None:
+    compose = text("docker-compose.yml")
+    for line in ("  CHATD_LOG_FORMAT: ${CHATD_LOG_FORMAT:-text}", "  CHATD_LOG_MESSAGES: ${CHATD_LOG_MESSAGES:-1}"):
+        assert line in compose.partition("x-settings: &settings\n")[2].partition("\n\n")[0].splitlines()
+    services = re.findall(r"^    environment:\n      (.*)$", compose, re.MULTILINE)
+    assert set(services) == {"<<: *settings"}
+    assert "    driver: local " in compose.partition("\nx-settings:")[0]
+
+
 def test_every_service_of_the_compose_file_has_limits() -> None:
     compose = text("docker-compose.yml")
     assert re.search(r"^x-chatd: &chatd\n(  .*\n)*  pids_limit: \d+ .*\n  mem_limit: \d+m ", compose, re.MULTILINE)

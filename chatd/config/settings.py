@@ -94,6 +94,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Annotated[str, _in(3, choice("auto", "text", "json"), "auto: text on a terminal, else JSON lines")] = (
         "auto"
     )
+    log_messages: Annotated[bool, _in(3, YES_NO, "log each message sent or received, with the start of its text")] = (
+        False
+    )
 
     max_text: Annotated[int, _in(4, count(0, MIB, zero="0: no limit"), "characters of a text; 0 is no limit")] = 0
     text_bytes: Annotated[int, _in(4, size(64, 8 * MIB), "UTF-8 bytes of a text")] = 16 * KIB

@@ -62,12 +62,22 @@ class Journal:
     with `outcome_unknown`, and `run` raises StorageFailure: stop the node then.
     """
 
-    def __init__(self, store: Store, runtime: Runtime, *, pending_bytes: int, tail_bytes: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runtime: Runtime,
+        *,
+        pending_bytes: int,
+        tail_bytes: int,
+        on_commit: Callable[[Sequence[Entry]], None] | None = None,
+    ) -> None:
         """Begin a new epoch in an open store (blocking).
 
-        `pending_bytes` bounds the uncommitted batches, `tail_bytes` the event cache.
+        `pending_bytes` bounds the uncommitted batches, `tail_bytes` the event cache. `on_commit` gets the entries of
+        each commit; it must not raise or block.
         """
         self.store = store
+        self._on_commit = on_commit
         self._runtime = runtime
         self._pending_bytes = pending_bytes
         self.committed = self.appended = store.last_seq()
@@ -264,6 +274,8 @@ class Journal:
             before, self.committed = self.committed, batch.entries[-1].seq
             self.timings.record_commit(before, self.committed, batch.started_at, self._runtime.wall())
             stream_ids |= self._cache.extend(batch.entries)
+            if self._on_commit is not None:
+                self._on_commit(batch.entries)
         self.watermarks.commit(batch.watermarks)
         batch.settle(None)
         for stream_id in stream_ids:
