@@ -35,7 +35,8 @@ def _start(argv: "Sequence[str]") -> int:
     _open_standard_streams()
     from chatd import __version__
     from chatd.config.flags import parse_flags, usage
-    from chatd.config.loading import describe, load
+    from chatd.config.loading import load, load_flags
+    from chatd.config.printing import describe, template
     from chatd.config.settings import ConfigError
 
     try:
@@ -44,6 +45,8 @@ def _start(argv: "Sequence[str]") -> int:
             return _write(1, usage())
         if action == "version":
             return _write(1, f"chatd {__version__}\n")
+        if action == "print":
+            return _write(1, template(load_flags(argv, os.environ)))
         loaded = load(argv, os.environ)
     except ConfigError as error:
         return _fail(error, USAGE)

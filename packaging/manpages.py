@@ -19,13 +19,13 @@ COLUMNS = 78  # of a line of roff; mandoc complains about more than 80 bytes
 SPECIAL = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
 TOML = """\
 Settings of one chatd node. chatd reads the first of these files that exists; \
-NODE is what -n or CHATD_NODE says, else `default`. --config names another file.
+NODE is what -n or CHATD_NODE says, else `default`. --config names another file. chatd --print-config \
+prints a commented file with every setting and its default.
 
 A variable CHATD_NAME beats the file, and a flag beats both. chatd --check-config shows the value of \
 each setting and where it comes from. An unknown key or an invalid value is an error, exit status 2.
 
-Texts, durations (TIME, e.g. "5s") and sizes (SIZE, e.g. "64KiB") are TOML strings; lists are TOML arrays. \
-In brackets: the default and the variable."""
+Texts, durations (TIME, e.g. "5s") and sizes (SIZE, e.g. "64KiB") are TOML strings; lists are TOML arrays."""
 TOML_EXAMPLE = (
     'name = "alice"',
     'listen = ["10.0.0.1:7420"]',
@@ -160,15 +160,20 @@ def daemon_page(usage: str) -> tuple[str, str]:
     """chatd(1), from the text of `chatd --help`."""
     synopsis, *blocks = usage.strip("\n").split("\n\n")
     roff = [heading("synopsis"), filled(synopsis.removeprefix("usage: ")), heading("description")]
+    examples: list[str] = []
     for block in blocks:
         title, *lines = block.splitlines()
-        if title.startswith("  -"):
+        if title == "Examples:":
+            examples = [heading("examples"), unfilled(line.removeprefix("  ") for line in lines)]
+        elif title.startswith("  -"):
             roff += [heading("options"), *starmap(entry, entries([title, *lines])), heading("settings")]
         elif lines and lines[0].startswith("  -"):
             roff += [subheading(title), *starmap(entry, entries(lines))]
         else:
             roff += [".PP\n" * (not roff[-1].startswith(".SH")), filled(block)]
-    return page("chatd", 1, "A headless peer-to-peer chat daemon", "".join(roff), ["chatctl(1)", "chatd.toml(5)"])
+    return page(
+        "chatd", 1, "A headless peer-to-peer chat daemon", "".join(roff + examples), ["chatctl(1)", "chatd.toml(5)"]
+    )
 
 
 def settings_page(usage: str, keys: Container[str]) -> tuple[str, str]:

@@ -169,8 +169,8 @@ def test_check_config_shows_each_value_and_where_it_came_from(
 ) -> None:
     monkeypatch.setenv("CHATD_TRUST", "known")
     assert command.main(["--check-config", "--max-links", "5"]) == 0
-    lines = [line.split("#") for line in capfd.readouterr().out.splitlines()]
-    found = {setting.strip(): origin.strip() for setting, origin in lines}
+    lines = [line.rpartition("#") for line in capfd.readouterr().out.splitlines()]
+    found = {setting.strip(): origin.strip() for setting, _, origin in lines}
     assert found["max_links = 5"] == "--max-links"
     assert found['trust = "known"'] == "CHATD_TRUST"
     assert found["sessions = 256"] == "default"
@@ -178,7 +178,18 @@ def test_check_config_shows_each_value_and_where_it_came_from(
     assert command.main(["--check-config"]) == 2
 
 
-@pytest.mark.parametrize("flag", ["--help", "--check-config"])
+def test_print_config_ignores_what_is_configured_and_prints_what_its_flags_set(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHATD_TRUST", "x")
+    assert command.main(["--print-config", "--sessions", "5"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == ["sessions = 5"]
+    assert '#trust = "open"' in lines
+    assert command.main(["--print-config", "--sessions", "0"]) == 2
+
+
+@pytest.mark.parametrize("flag", ["--help", "--check-config", "--print-config"])
 def test_what_only_prints_loads_neither_trio_nor_logging(flag: str) -> None:
     code = (
         "import sys; from chatd.__main__ import main; main(sys.argv[1:]); print({'trio', 'logging'} & set(sys.modules))"

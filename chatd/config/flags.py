@@ -12,30 +12,40 @@ from chatd.config.settings import GROUPS, SETTINGS, Config, ConfigError
 from chatd.config.values import YES, nearest
 
 FLAGS = {f"--{name.replace('_', '-')}": name for name in SETTINGS} | {"-n": "node", "--peer": "peers"}
-ACTIONS = {"-h": "help", "--help": "help", "--version": "version", "--check-config": "check"}
-WIDTH = 90
+ACTIONS = {"-h": "help", "--help": "help", "--version": "version"}
+ACTIONS |= {"--check-config": "check", "--print-config": "print"}
+WIDTH = 80
 COLUMN = 32
 INTRODUCTION = """\
 usage: chatd [-n NODE] [FLAG VALUE]…
 
-Runs a chat node in the foreground until SIGTERM, SIGINT or `chatctl shutdown`.
+Run a chat node in the foreground, until SIGTERM, SIGINT or `chatctl shutdown`.
 
-  -h, --help                    show this
+Examples:
+  chatd                                     run the node "default" on port 7420
+  chatd -n bob --listen 127.0.0.1:7421      run a second node on this machine
+  chatd --print-config > chatd.toml         create a configuration file
+  chatd --config chatd.toml                 run a node with it
+
+  -h, --help                    show this help
   --version                     show the version
-  --check-config                show each setting and where it came from (exit status 2
-                                where one is wrong)
+  --print-config                print a commented configuration file with every
+                                setting and its default
+  --check-config                check the configuration; print each setting and
+                                its source (exit status 2 if one is not valid)
 
-Each setting below is a flag, a variable CHATD_NAME and a key `name` of the TOML file
-/etc/chatd/NODE.toml (else ~/.config/chatd/NODE.toml). A flag beats a variable, a variable
-beats the file. Lists have commas between, and their flags may be repeated. TIME is like
-200ms, 5s, 2m, 1h or bare seconds, SIZE like 4096, 64KiB, 8MiB. In brackets: the default
-and the variable."""
+Each setting is a flag (--log-level), an environment variable (CHATD_LOG_LEVEL)
+and a key of a TOML file (log_level). Flags override variables, variables
+override the file. The file is /etc/chatd/NODE.toml or, if that does not exist,
+~/.config/chatd/NODE.toml.
+Lists are comma-separated, or the flag is repeated. TIME: 200ms, 5s, 2m, 1h or
+seconds. SIZE: 64KiB, 8MiB or bytes."""
 
 
 class Flags(msgspec.Struct):
     """The parsed command line: the action, and the texts of each given setting, in order."""
 
-    action: str = "run"  # "run" | "check" | "help" | "version"
+    action: str = "run"  # "run" | "check" | "print" | "help" | "version"
     texts: dict[str, list[str]] = {}
 
     def last(self, name: str) -> str | None:
@@ -50,7 +60,7 @@ def parse_flags(argv: Sequence[str]) -> Flags:
         flag, equals, text = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
         if word in ACTIONS:
             flags.action = ACTIONS[word]
-            if flags.action != "check":
+            if flags.action in ("help", "version"):
                 break
         elif not word.startswith("-") or word == "-":
             raise ConfigError(f"{word!r} is not understood: there are only flags (chatd --help)")
@@ -74,7 +84,7 @@ def flag_of(name: str) -> str:
 
 
 def usage() -> str:
-    """The text of `--help`: every setting with flag, help, default and variable, at most WIDTH columns."""
+    """The text of `--help`: every setting with flag, help and default, at most WIDTH columns."""
     lines = [*INTRODUCTION.splitlines()]
     for group in GROUPS:
         lines += ["", f"{group}:"]
@@ -87,7 +97,7 @@ def _help_lines(name: str) -> list[str]:
     kind = SETTINGS[name].kind
     flag = f"  {'-n, ' if name == 'node' else ''}{flag_of(name)}{'' if kind.switch else ' '}{kind.metavar}"
     default = _default(name)
-    text = f"{SETTINGS[name].help} [{f'{default}; ' if default else ''}CHATD_{name.upper()}]"
+    text = f"{SETTINGS[name].help}{f' (default: {default})' if default else ''}"
     wrapped = textwrap.wrap(text, WIDTH - COLUMN, break_long_words=False, break_on_hyphens=False)
     first = [f"{flag:{COLUMN}}{wrapped.pop(0)}"] if len(flag) < COLUMN else [flag]
     return first + [" " * COLUMN + line for line in wrapped]

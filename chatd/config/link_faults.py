@@ -198,4 +198,5 @@ LINK_FAULTS = Kind(
     lambda text: format_link_faults(parse_link_faults(text)),
     many=True,
     tables=texts_of_tables,
+    example="bob delay=200ms loss=5%",
 )

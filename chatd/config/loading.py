@@ -4,7 +4,6 @@ Reads only the given arguments, the given environment and one file. Every source
 so that a mistake is reported at once. Called by `__main__`.
 """
 
-import json
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -46,27 +45,32 @@ def load(argv: Sequence[str], env: Mapping[str, str], uid: int | None = None) ->
     """Merge all sources. Raises ConfigError."""
     flags = parse_flags(argv)
     try:
-        return _merge(flags, env, os.getuid() if uid is None else uid)
+        files = paths.config_files(flags.last("node"), flags.last("config"), env)
+        from_file = _file_layer(files, named=_is_file_named(flags, env))
+        return _merge(flags, env, os.getuid() if uid is None else uid, *from_file)
     except paths.PathError as error:
         raise ConfigError(str(error)) from None
 
 
-def describe(loaded: Loaded) -> str:
-    """One line for each setting: its value as TOML and its source."""
-    lines = [
-        (f"{name} = {json.dumps(getattr(loaded.config, name), ensure_ascii=False)}", loaded.origins[name])
-        for name in SETTINGS
-    ]
-    width = min(max(len(text) for text, _ in lines), 60)
-    return "".join(f"{text:{width}}  # {origin}\n" for text, origin in lines)
+def load_flags(argv: Sequence[str], env: Mapping[str, str], uid: int | None = None) -> Loaded:
+    """Merge the defaults of the node and the flags; ignore the file and all variables but CHATD_NODE.
+
+    Raises ConfigError.
+    """
+    own = {
+        name: text
+        for name, text in env.items()
+        if name == "CHATD_NODE" or not name.startswith(("CHATD_", "STATE_DIRECTORY"))
+    }
+    try:
+        return _merge(parse_flags(argv), own, os.getuid() if uid is None else uid, "", _Layer({}, {}))
+    except paths.PathError as error:
+        raise ConfigError(str(error)) from None
 
 
-def _merge(flags: Flags, env: Mapping[str, str], uid: int) -> Loaded:
+def _merge(flags: Flags, env: Mapping[str, str], uid: int, file: str, from_file: _Layer) -> Loaded:
     node_flag = flags.last("node")
     node = paths.node_of(node_flag, env)
-    file, from_file = _file_layer(
-        paths.config_files(node_flag, flags.last("config"), env), named=_is_file_named(flags, env)
-    )
     values: dict[str, object] = {}
     origins = dict.fromkeys(SETTINGS, "default")
     for layer in (from_file, _variable_layer(env, node_given=node_flag is not None), _flag_layer(flags)):

@@ -36,7 +36,7 @@ class InvalidValue(ValueError):
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One kind of value. For a list, `parse` and `show` handle one element."""
+    """One kind of value. For a list, `parse`, `show` and `example` are about one element."""
 
     metavar: str
     allowed: str  # completes "expected …"
@@ -46,6 +46,7 @@ class Kind(msgspec.Struct, frozen=True):
     joins: str = ""  # of a list: an element with this prefix continues the previous one
     switch: bool = False  # yes or no: the flag needs no value; the file may have true and false
     tables: Callable[[Mapping[str, object]], list[str]] | None = None  # of a list: the texts of tables in the file
+    example: str = ""  # a valid value, for settings that are empty by default
 
     def split(self, text: str) -> list[str]:
         """The elements of a comma-separated list."""
@@ -80,13 +81,14 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest text that `parse_duration` reads as this duration."""
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:g}ms"
+    """The shortest text that `parse_duration` reads as exactly this duration."""
     for unit in ("h", "m"):
         if seconds and seconds % DURATION_UNITS[unit] == 0:
-            return f"{seconds / DURATION_UNITS[unit]:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{int(seconds / DURATION_UNITS[unit])}{unit}"
+    milliseconds = f"{seconds * 1000:.15g}ms"
+    if 0 < seconds < 1 and parse_duration(milliseconds) == seconds:
+        return milliseconds
+    return f"{float(seconds)!r}".removesuffix(".0") + "s"
 
 
 def parse_yes_no(text: str) -> bool:
@@ -230,7 +232,7 @@ def addresses(*, lowest_port: int) -> Kind:
     allowed = (
         f"addresses HOST[:PORT], comma-separated, PORT {lowest_port} to 65535 (IPv6 as [::1]:{paths.DEFAULT_PORT})"
     )
-    return Kind("HOST[:PORT],…", allowed, parse, many=True)
+    return Kind("HOST[:PORT],…", allowed, parse, many=True, example=f"10.0.0.2:{paths.DEFAULT_PORT}")
 
 
 def nearest(word: str, known: Iterable[str], *, otherwise: str = " (chatd --help lists all)") -> str:
@@ -267,7 +269,7 @@ def _group(text: str) -> str:
     try:
         if text.isdigit():
             grp.getgrgid(int(text))
-        else:
+        elif text:  # empty: no group
             grp.getgrnam(text)
     except (KeyError, OverflowError):
         raise ValueError from None
@@ -282,13 +284,18 @@ YES_NO = Kind("[=no]", "yes or no", parse_yes_no, format_yes_no, switch=True)
 NAME = Kind("NAME", paths.NAME_RULE, _name)
 PATH = Kind("PATH", "a path", _path)
 NODE_IDS = Kind(
-    "ID,…", "node ids, or their first 16 characters or more (a-z 2-7), comma-separated", _node_id, many=True
+    "ID,…",
+    "node ids, or their first 16 characters or more (a-z 2-7), comma-separated",
+    _node_id,
+    many=True,
+    example="q7x2mfkab4cdefgh",
 )
-GROUP = Kind("GROUP", "the name or number of a group of this machine", _group)
+GROUP = Kind("GROUP", "the name or number of a group of this machine", _group, example="users")
 ROOM_PORTS = Kind(
     "HOST:PORT=ROOM,dialect=…",
     "HOST:PORT=ROOM,dialect=address or HOST:PORT=ROOM,dialect=name, several with commas between",
     _room_port,
     many=True,
     joins="dialect=",
+    example="0.0.0.0:1234=lobby,dialect=name",
 )

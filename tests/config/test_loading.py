@@ -1,10 +1,9 @@
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from chatd.config import flags, loading
-from chatd.config.loading import describe, load
+from chatd.config.loading import load
 from chatd.config.settings import SETTINGS, Config, ConfigError
 
 ID = "k3v" + "a" * 49
@@ -355,17 +354,3 @@ def test_the_default_node_is_called_by_the_host_name(
     assert at(env | {"CHATD_NODE": ""}).name == name
     assert at(env).name == "testnode"
     assert at(env, "--name", "zoe").name == "zoe"
-
-
-def test_a_described_configuration_can_be_used_as_a_file(env: dict[str, str], tmp_path: Path) -> None:
-    ports = "[::1]:1=lobby,dialect=name,x:2=den,dialect=address"
-    argv = ["--peers", "b", "--plain-pace", "20ms", "--socket", "/tmp/é 'x'.sock", "--room-port", ports]
-    argv += ["--allow-faults", "--link-faults", ",".join(FAULTS)]
-    found = load(argv, env, 1000)
-    assert len(found.config.room_port) == 2
-    text = describe(found)
-    assert [line.split(" = ")[0] for line in text.splitlines()] == list(SETTINGS)
-    assert "# --peers" in text
-    assert "# CHATD_NODE" in text
-    table = {key: value for key, value in tomllib.loads(text).items() if key not in loading.NOT_IN_FILES}
-    assert all(table[name] == getattr(found.config, name) for name in table)
