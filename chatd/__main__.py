@@ -58,6 +58,7 @@ def _run(config: "Config") -> int:
     from chatd import logs
 
     logs.setup(config.log_level, config.log_format)
+    _announce(config)
     os.umask(0o077)
     files = _raise_file_limit()
     if files < _least_files(config):
@@ -72,6 +73,16 @@ def _run(config: "Config") -> int:
     except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:  # noqa: BLE001  (each gets its exit status)
         return _explain(error)
     return 0
+
+
+def _announce(config: "Config") -> None:
+    """Log the first line: which program starts, as which node."""
+    import logging
+
+    from chatd import __version__
+
+    fields = {"name": config.name, "version": __version__}
+    logging.getLogger("chatd").info("node %(name)s starting (chatd %(version)s)", fields)
 
 
 async def _run_node(config: "Config") -> None:

@@ -15,6 +15,7 @@ import trio.testing
 
 import chatd
 from chatd import __main__ as command
+from chatd import logs
 from chatd.config.loading import load
 from chatd.config.settings import Config
 from chatd.failures import AddressInUse, AlreadyRunning, StartupFailure, StorageFailure, StorageFull
@@ -93,6 +94,16 @@ def test_the_first_signal_stops_in_order_and_a_second_one_at_once(monkeypatch: p
         assert await asked.receive() == "at once"
 
     assert run_daemon(monkeypatch, run) == 0
+
+
+def test_the_first_log_line_tells_what_starts_and_fits_on_80_columns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "chatd")
+    assert run_daemon(monkeypatch, ending(AddressInUse("x"))) == 5
+    line = logs.TextFormatter().format(caplog.records[0])
+    assert line.endswith(f"node testnode starting (chatd {chatd.__version__})")
+    assert len(line) <= 80
 
 
 def test_logging_is_set_up_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
