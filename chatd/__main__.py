@@ -62,7 +62,7 @@ def _run(config: "Config") -> int:
     os.umask(0o077)
     files = _raise_file_limit()
     if files < _least_files(config):
-        remedy = "raise ulimit -n or LimitNOFILE"
+        remedy = f"raise it with ulimit -n {MOST_FILES} or LimitNOFILE={MOST_FILES}"
         text = f"the limit of open files is {files}, but this node needs at least {_least_files(config)} ({remedy})"
         return _fail(OSError(text), USAGE)
     config = _fit_max_links(config, files)

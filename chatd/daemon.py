@@ -165,7 +165,10 @@ async def _locked(state: str) -> AsyncIterator[None]:
         while not _lock(descriptor):
             if trio.current_time() > deadline:
                 pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-                raise AlreadyRunning(f"chatd is running already on {state} (process {pid})")
+                raise AlreadyRunning(
+                    f"already running on {state} (process {pid};"
+                    " stop it with chatctl shutdown, or start another node with -n NAME)"
+                )
             await trio.sleep(LOCK_STEP_S)
         yield
     finally:

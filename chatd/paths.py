@@ -20,6 +20,7 @@ NAME_RULE = f"1 to {NAME_LIMIT} of a-z 0-9 . _ - and not digits only"
 RUN_DIRECTORY = "/run/chatd"
 SYSTEM_STATE = "/var/lib/chatd"
 SYSTEM_CONFIG = "/etc/chatd"
+ANOTHER_SOCKET = "use another path with --socket"
 
 
 class PathError(ValueError):
@@ -35,7 +36,9 @@ def node_of(flag: str | None, env: "Mapping[str, str]") -> str:
     """The node name: `-n`, else CHATD_NODE, else "default". Raises PathError."""
     name = flag if flag is not None else env.get("CHATD_NODE") or DEFAULT_NODE
     if not valid_name(name) or name in (".", ".."):
-        raise PathError(f"{'-n' if flag is not None else 'CHATD_NODE'}: {name!r} is no node name ({NAME_RULE})")
+        raise PathError(
+            f"{'-n' if flag is not None else 'CHATD_NODE'}: {name!r} is not a valid node name (use {NAME_RULE})"
+        )
     return name
 
 
@@ -105,14 +108,13 @@ def ensure_socket_dir(path: str, uid: int) -> None:
             pass
         status = os.stat(directory)
     except OSError as error:
-        raise PathError(
-            f"the directory of the socket, {directory}, cannot be made: {error.strerror} (--socket names another)"
-        ) from error
+        text = f"the directory of the socket, {directory}, cannot be made: {error.strerror}"
+        raise PathError(f"{text} ({ANOTHER_SOCKET})") from error
     if not stat.S_ISDIR(status.st_mode):
-        raise PathError(f"the directory of the socket, {directory}, is not a directory (--socket names another)")
+        raise PathError(f"the directory of the socket, {directory}, is not a directory ({ANOTHER_SOCKET})")
     reason = _distrust_reason(directory, uid)
     if reason is not None:
-        raise PathError(f"the directory of the socket, {directory}, {reason}: remove it, or name another with --socket")
+        raise PathError(f"the directory of the socket, {directory}, {reason} (remove it, or {ANOTHER_SOCKET})")
 
 
 def _named_socket(node_flag: str | None, socket_flag: str | None, env: "Mapping[str, str]") -> str | None:
@@ -143,9 +145,9 @@ def _distrust_reason(directory: str, uid: int) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "is not a directory"
     if status.st_uid != uid:
-        return f"belongs to somebody else (uid {status.st_uid})"
+        return f"belongs to another user (uid {status.st_uid})"
     if status.st_mode & 0o077:
-        return f"is open to others (mode {status.st_mode & 0o777:04o})"
+        return f"is accessible by other users (mode {status.st_mode & 0o777:04o})"
     return None
 
 
@@ -156,18 +158,19 @@ def _xdg_directory(env: "Mapping[str, str]", variable: str, below_home: str, fla
         return given
     home = env.get("HOME") or os.path.expanduser("~")
     if not os.path.isabs(home):
-        raise PathError(f"there is no home directory: name a path with {flag}, or set HOME or {variable}")
+        raise PathError(f"there is no home directory (use a path with {flag}, or set HOME or {variable})")
     return os.path.join(home, below_home)
 
 
 def _absolute(text: str, source: str) -> str:
     if not text or "\0" in text:
-        raise PathError(f"{source}: {text!r} is no path")
+        raise PathError(f"{source}: {text!r} is not a valid path")
     return os.path.abspath(text)
 
 
 def _check_length(path: str) -> str:
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_LIMIT:
-        raise PathError(f"the socket path is {length} bytes long, the limit is {SOCKET_PATH_LIMIT}: {path}")
+        text = f"the socket path is {length} bytes long, the limit is {SOCKET_PATH_LIMIT}: {path}"
+        raise PathError(f"{text} (use a shorter one with --socket)")
     return path

@@ -160,12 +160,14 @@ def test_an_interrupt_while_modules_load_is_130(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_wrong_flag_is_2_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--lisen", "x"]) == 2
-    assert capfd.readouterr() == ("", "chatd: --lisen: no such flag; did you mean --listen?\n")
+    assert capfd.readouterr() == ("", "chatd: --lisen: unknown flag (did you mean --listen?)\n")
 
 
 def test_a_message_stays_on_its_line_and_moves_no_cursor(capfd: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--config", "/a\nb\x1b[2J"]) == 2
-    assert capfd.readouterr().err == "chatd: /a\\nb\\x1b[2J: No such file or directory\n"
+    assert capfd.readouterr().err == (
+        "chatd: configuration file /a\\nb\\x1b[2J does not exist (create it, e.g. with chatd --print-config)\n"
+    )
 
 
 def test_help_and_version_go_to_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +213,7 @@ def test_what_only_prints_loads_neither_trio_nor_logging(flag: str) -> None:
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "chatd", "--nope"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("chatd: --nope: no such flag")
+    assert done.stderr.startswith("chatd: --nope: unknown flag")
 
 
 def test_nobody_is_told_when_nobody_reads_the_help() -> None:

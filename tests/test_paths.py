@@ -30,7 +30,7 @@ def test_the_node_is_the_flag_then_the_variable_then_default() -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "12", "A"])
 def test_a_node_that_could_not_be_a_file_name_is_refused(name: str) -> None:
-    with pytest.raises(paths.PathError, match="no node name"):
+    with pytest.raises(paths.PathError, match="not a valid node name"):
         paths.node_of(name, {})
 
 
@@ -88,9 +88,9 @@ def test_a_socket_path_of_103_bytes_is_taken_and_one_more_is_refused_by_name() -
 
 @pytest.mark.parametrize("path", ["", "a\0b"])
 def test_what_is_no_path_is_refused_with_its_flag(path: str) -> None:
-    with pytest.raises(paths.PathError, match=r"--socket: .* is no path"):
+    with pytest.raises(paths.PathError, match=r"--socket: .* is not a valid path"):
         paths.socket_path(None, path, {}, UID)
-    with pytest.raises(paths.PathError, match=r"--state: .* is no path"):
+    with pytest.raises(paths.PathError, match=r"--state: .* is not a valid path"):
         paths.state_dir(None, path, {}, UID)
 
 
@@ -143,7 +143,7 @@ def test_a_directory_that_others_use_is_taken_as_it_is_when_it_was_named(tmp_pat
 def test_our_temporary_directory_is_refused_when_it_is_not_plainly_ours(tmp_path: Path) -> None:
     ours = tmp_path / "chatd-4711"
     ours.mkdir(mode=0o700)
-    with pytest.raises(paths.PathError, match=f"belongs to somebody else .uid {os.getuid()}"):
+    with pytest.raises(paths.PathError, match=f"belongs to another user .uid {os.getuid()}"):
         paths.ensure_socket_dir(str(ours / "x.sock"), 4711)
     mine = tmp_path / f"chatd-{os.getuid()}"
     mine.symlink_to(ours)
@@ -152,7 +152,7 @@ def test_our_temporary_directory_is_refused_when_it_is_not_plainly_ours(tmp_path
     mine.unlink()
     mine.mkdir()
     mine.chmod(0o770)
-    with pytest.raises(paths.PathError, match=r"open to others \(mode 0770\)"):
+    with pytest.raises(paths.PathError, match=r"accessible by other users \(mode 0770\)"):
         paths.ensure_socket_dir(str(mine / "x.sock"), os.getuid())
 
 

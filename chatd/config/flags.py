@@ -63,13 +63,13 @@ def parse_flags(argv: Sequence[str]) -> Flags:
             if flags.action in ("help", "version"):
                 break
         elif not word.startswith("-") or word == "-":
-            raise ConfigError(f"{word!r} is not understood: there are only flags (chatd --help)")
+            raise ConfigError(f"unexpected argument {word!r} (chatd takes only flags: see chatd --help)")
         elif flag not in FLAGS:
-            raise ConfigError(f"{flag if equals else word}: no such flag{nearest(flag, [*FLAGS, *ACTIONS])}")
+            raise ConfigError(f"{flag if equals else word}: unknown flag{nearest(flag, [*FLAGS, *ACTIONS])}")
         else:
             value = text if equals or text else _value(flag, words)
             if value is None:
-                raise ConfigError(f"{flag} needs a value: {SETTINGS[FLAGS[flag]].kind.allowed}")
+                raise ConfigError(f"{flag} needs a value (use {SETTINGS[FLAGS[flag]].kind.allowed})")
             flags.texts.setdefault(FLAGS[flag], []).append(value)
     return flags
 

@@ -25,7 +25,7 @@ RATE_UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "KiB": 2.0**10, "
 BIT_UNITS = {"bit": 1 / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8}  # as tc(8) has them, in any case
 SHARE = re.compile(r"((?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?)(%?)", re.ASCII)
 PEER = re.compile(r"(?!\d+$)[^\s,=]{1,300}", re.ASCII)
-PEER_RULE = "a name, a node id, HOST:PORT, or * for everybody without faults of its own"
+PEER_RULE = "a name, a node id, HOST:PORT, or * for all peers without their own faults"
 DIRECTIONS = ("out", "in")
 
 Amount = float | int | bool
@@ -41,7 +41,7 @@ class PeerFaults(NamedTuple):
 
 
 class FaultSpec(NamedTuple):
-    """One fault: its parser (ValueError), its formatter, its bounds besides 0, and the end of "expected …"."""
+    """One fault: its parser (ValueError), its formatter, its bounds besides 0, and the end of "(use …)"."""
 
     parse: Callable[[str], Amount]
     show: Callable[[Amount], str]
@@ -142,27 +142,27 @@ def _entry_of_word(word: str) -> tuple[str, object]:
 def _entries_of_table(peer: str, faults: object) -> Iterator[tuple[str, object]]:
     """Keys and values of a peer's TOML table; keys of inner tables become e.g. `out.delay`."""
     if not isinstance(faults, dict):
-        raise InvalidValue(f"{peer}: {faults!r}: expected a table, like [link_faults.{peer}] with delay = '200ms'")
+        raise InvalidValue(f"{peer}: {faults!r} is not a table (write [link_faults.{peer}] and then delay = '200ms')")
     for key, value in faults.items():
         if not isinstance(value, dict):
             yield key, value
         elif key in DIRECTIONS:
             yield from ((f"{key}.{name}", amount) for name, amount in value.items())
         else:
-            raise InvalidValue(f"{peer}.{key}: only out and in are tables here; a peer with a dot is written in quotes")
+            raise InvalidValue(f"{peer}.{key} is not a direction (use out or in; write a peer with a dot in quotes)")
 
 
 def _peer_faults(peer: str, entries: Iterable[tuple[str, object]]) -> PeerFaults:
     """Merge entries: a fault of one direction wins over one of both. Raises InvalidValue."""
     if not PEER.fullmatch(peer):
-        raise InvalidValue(f"{peer!r} is no peer: expected {PEER_RULE}")
+        raise InvalidValue(f"{peer!r} is not a valid peer (use {PEER_RULE})")
     amounts: Changes = {}
     for key, value in entries:
         if key in amounts:
-            raise InvalidValue(f"{peer}.{key} is given twice")
+            raise InvalidValue(f"{peer}.{key} is set twice (remove one)")
         amounts[key] = _amount(f"{peer}.{key}", key, value)
     if not amounts:
-        raise InvalidValue(f"{peer}: it is given no faults; write it like `{peer} delay=200ms loss=5%`")
+        raise InvalidValue(f"{peer} has no faults (write e.g. `{peer} delay=200ms loss=5%`)")
     out, in_ = ({name: amounts.get(f"{side}.{name}", amounts.get(name)) for name in FAULTS} for side in DIRECTIONS)
     return PeerFaults(peer, _without_none(out), _without_none(in_))
 
@@ -174,7 +174,7 @@ def _without_none(amounts: Mapping[str, Amount | None]) -> Changes:
 def _amount(label: str, key: str, value: object) -> Amount:
     """Parse the amount of a fault, given as text or as a TOML value. Raises InvalidValue."""
     if key not in KEYS:
-        raise InvalidValue(f"{label}: no such fault{nearest(key, KEYS, otherwise=f'; there are {KNOWN}')}")
+        raise InvalidValue(f"{label}: unknown fault{nearest(key, KEYS, otherwise=f' (use {KNOWN})')}")
     fault = FAULTS[key.rpartition(".")[2]]
     try:
         amount = fault.parse(str(value))
@@ -182,7 +182,7 @@ def _amount(label: str, key: str, value: object) -> Amount:
             return amount
     except ValueError:
         pass
-    raise InvalidValue(f"{label}: {value!r}: expected {fault.allowed}")
+    raise InvalidValue(f"{label}: {value!r} is not valid (use {fault.allowed})")
 
 
 def _words(key: str, amount: Amount | None) -> list[str]:

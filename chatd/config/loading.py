@@ -108,7 +108,7 @@ def _variable_layer(env: Mapping[str, str], *, node_given: bool) -> _Layer:
         if not variable.startswith("CHATD_"):
             continue
         if variable not in VARIABLES:
-            raise ConfigError(f"{variable}: no such variable{nearest(variable, VARIABLES)}")
+            raise ConfigError(f"{variable}: unknown variable{nearest(variable, VARIABLES)}")
         name = VARIABLES[variable]
         if text and not (node_given and name in NODE_SPECIFIC):
             texts[name], label[name] = [text], variable
@@ -121,13 +121,15 @@ def _file_layer(candidates: list[str], *, named: bool) -> tuple[str, _Layer]:
         try:
             with open(path, "rb") as stream:
                 table = tomllib.load(stream)
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError):
             if named:
-                raise ConfigError(f"{path}: {error.strerror}") from None
+                raise ConfigError(
+                    f"configuration file {path} does not exist (create it, e.g. with chatd --print-config)"
+                ) from None
         except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
+            raise ConfigError(f"configuration file {path} cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ConfigError(f"{path}: not TOML: {error}") from None
+            raise ConfigError(f"{path}: not a valid TOML file: {error}") from None
         else:
             return path, _Layer(*_file_texts(path, table))
     return "", _Layer({}, {})
@@ -137,9 +139,9 @@ def _file_texts(path: str, table: dict[str, object]) -> tuple[dict[str, list[str
     texts = {}
     for key, value in table.items():
         if key in NOT_IN_FILES:
-            raise ConfigError(f"{path}: {key} says which file is read and cannot stand in one")
+            raise ConfigError(f"{path}: {key} cannot be set in a file (use --{key} or CHATD_{key.upper()})")
         if key not in SETTINGS:
-            raise ConfigError(f"{path}: {key}: no such setting{nearest(key, SETTINGS.keys() - NOT_IN_FILES)}")
+            raise ConfigError(f"{path}: {key}: unknown setting{nearest(key, SETTINGS.keys() - NOT_IN_FILES)}")
         texts[key] = _value_texts(f"{path}: {key}", SETTINGS[key].kind, value)
     return texts, {key: f"{path}: {key}" for key in texts}
 
@@ -154,7 +156,7 @@ def _value_texts(source: str, kind: Kind, value: object) -> list[str]:
     elements = value if kind.many and isinstance(value, list) else [value]
     for element in elements:
         if not isinstance(element, str | int | float) or (isinstance(element, bool) and not kind.switch):
-            raise ConfigError(f"{source}: {value!r}: expected {kind.allowed}")
+            raise ConfigError(f"{source}: {value!r} is not valid (use {kind.allowed})")
     return [str(element) for element in elements]
 
 
@@ -167,14 +169,14 @@ def _parse(kind: Kind, texts: list[str], source: str) -> object:
         except InvalidValue as error:
             raise ConfigError(f"{source}: {error}") from None
         except ValueError:
-            raise ConfigError(f"{source}: {part!r}: expected {kind.allowed}") from None
+            raise ConfigError(f"{source}: {part!r} is not valid (use {kind.allowed})") from None
     return list(dict.fromkeys(values)) if kind.many else values[0]
 
 
 def _check(config: Config) -> None:
     """Check settings that depend on each other. Raises ConfigError."""
     if not config.listen:
-        raise ConfigError("listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)")
+        raise ConfigError("listen is empty (set at least one address, e.g. 127.0.0.1:0 for a free local port)")
     _check_room_ports(config)
     _check_faults(config)
     for low, high, overhead in (
@@ -186,8 +188,8 @@ def _check(config: Config) -> None:
         if getattr(config, high) < least:
             show = SETTINGS[high].kind.show
             raise ConfigError(
-                f"{high} is {show(getattr(config, high))}: it must be {show(least)} or more, "
-                f"because {low} is {show(getattr(config, low))}"
+                f"{high} is {show(getattr(config, high))}, but {low} is {show(getattr(config, low))} "
+                f"(set {high} to {show(least)} or more, or lower {low})"
             )
 
 
@@ -199,19 +201,19 @@ def _check_room_ports(config: Config) -> None:
         address = format_address(host, port)
         if port and address in used:
             other = "listen" if address in config.listen else "another room_port"
-            raise ConfigError(f"room_port: {text}: {address} is in {other} too; give each a port of its own")
+            raise ConfigError(f"room_port: {text}: {address} is also in {other} (use a different port for each)")
         used.add(address)
 
 
 def _check_faults(config: Config) -> None:
     """link_faults needs allow_faults, and each peer is given once. Raises ConfigError."""
     if config.link_faults and not config.allow_faults:
-        raise ConfigError("link_faults: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1")
+        raise ConfigError("link_faults is set, but faults are not allowed (add --allow-faults or CHATD_ALLOW_FAULTS=1)")
     peers = set()
     for text in config.link_faults:
         peer = parse_link_faults(text).peer
         if peer in peers:
-            raise ConfigError(f"link_faults: {peer} is there twice; put all its faults into one")
+            raise ConfigError(f"link_faults: {peer} is listed twice (merge its faults into one entry)")
         peers.add(peer)
 
 

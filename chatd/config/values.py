@@ -32,14 +32,14 @@ YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 class InvalidValue(ValueError):
-    """A value is not valid; the message replaces "expected ..." with the kind's `allowed`."""
+    """A value is not valid; the message replaces the one made of the kind's `allowed`."""
 
 
 class Kind(msgspec.Struct, frozen=True):
     """One kind of value. For a list, `parse`, `show` and `example` are about one element."""
 
     metavar: str
-    allowed: str  # completes "expected …"
+    allowed: str  # completes "(use …)"
     parse: Callable[[str], object]
     show: Callable[[object], str] = str
     many: bool = False
@@ -235,10 +235,10 @@ def addresses(*, lowest_port: int) -> Kind:
     return Kind("HOST[:PORT],…", allowed, parse, many=True, example=f"10.0.0.2:{paths.DEFAULT_PORT}")
 
 
-def nearest(word: str, known: Iterable[str], *, otherwise: str = " (chatd --help lists all)") -> str:
+def nearest(word: str, known: Iterable[str], *, otherwise: str = " (see chatd --help)") -> str:
     """A hint for an unknown word: the most similar known one, else `otherwise`."""
     matches = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]}?" if matches else otherwise
+    return f" (did you mean {matches[0]}?)" if matches else otherwise
 
 
 def _within(value: Number, low: Number, high: Number) -> Number:

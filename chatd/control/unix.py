@@ -63,7 +63,9 @@ def bind(path: str, gid: int | None) -> BoundSocket:
     Raises PathError, StartupFailure, and AlreadyRunning if another program answers there.
     """
     if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
-        raise StartupFailure(f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path}")
+        raise StartupFailure(
+            f"the socket path is over {SOCKET_PATH_LIMIT} bytes: {path} (use a shorter path with --socket)"
+        )
     _make_directory(path)
     sock = _make_socket(path)
     try:
@@ -107,7 +109,7 @@ def refuse_if_answered(path: str) -> None:
     except OSError:
         return
     if answered:
-        raise AlreadyRunning(f"another program answers on {path}")
+        raise AlreadyRunning(f"another program answers on {path} (stop it, or use another path with --socket)")
 
 
 def _make_socket(path: str) -> socket.socket:
@@ -135,7 +137,9 @@ def group_id(group: str) -> int | None:
     try:
         return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise StartupFailure(f"socket_group: there is no group {group!r}") from None
+        raise StartupFailure(
+            f"socket_group: there is no group {group!r} (create it, or use another one with --socket-group)"
+        ) from None
 
 
 def _remove_stale(path: str) -> None:
@@ -145,9 +149,9 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise StartupFailure(f"{path} is in the way and is not a socket: move it, or name another with --socket")
+        raise StartupFailure(f"{path} exists and is not a socket (move it, or use another path with --socket)")
     if _is_answered(path):
-        raise AlreadyRunning(f"another program answers on {path}")
+        raise AlreadyRunning(f"another program answers on {path} (stop it, or use another path with --socket)")
     os.unlink(path)
 
 

@@ -8,7 +8,7 @@ disturbs a plain program at its prompt. Bound and run by `daemon.py`.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
+from errno import EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EPROTONOSUPPORT
 from functools import partial
 from ipaddress import ip_address
 
@@ -203,8 +203,10 @@ class Listener:
 def in_use(host: str, port: int, error: OSError, flag: str) -> AddressInUse:
     """The error for an address that cannot be bound; `flag` is the option that sets it."""
     shown, why = format_address(host, port), (error.strerror or str(error)).lower()
-    hint = f"another program has it: stop that, or choose another with {flag}"
-    return AddressInUse(f"cannot listen on {shown} ({why}); {hint}")
+    remedy = f"stop the program that uses it, or choose another port with {flag}"
+    if error.errno != EADDRINUSE:
+        remedy = f"choose another address with {flag}"
+    return AddressInUse(f"cannot listen on {shown}: {why} ({remedy})")
 
 
 def is_loopback(host: str) -> bool:

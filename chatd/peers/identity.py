@@ -65,11 +65,11 @@ def prepare_state_dir(state_dir: str) -> None:
         mode = stat.S_IMODE(os.stat(state_dir).st_mode)
         content = os.listdir(state_dir)
         if not os.access(state_dir, os.W_OK | os.X_OK):
-            raise StorageFailure(f"the state directory {state_dir} cannot be written (--state names another)")
+            raise StorageFailure(f"the state directory {state_dir} cannot be written (use another path with --state)")
         if mode & 0o077 and (not content or KEY_FILE in content):
             _close_to_others(state_dir)
     except OSError as error:
-        text = f"the state directory {state_dir} cannot be used: {error.strerror} (--state names another)"
+        text = f"the state directory {state_dir} cannot be used: {error.strerror} (use another path with --state)"
         raise startup_failure(error, text) from None
 
 

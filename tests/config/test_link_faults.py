@@ -105,5 +105,5 @@ def test_tables_are_texts() -> None:
 
 @pytest.mark.parametrize("peer", ["", "7", "a b", "a,b", "a=b", "a\nb", "x" * 301])
 def test_what_cannot_stand_before_faults_is_no_peer(peer: str) -> None:
-    with pytest.raises(InvalidValue, match="is no peer: expected a name"):
+    with pytest.raises(InvalidValue, match=r"is not a valid peer \(use a name"):
         texts_of_tables({peer: {"cut": True}})

@@ -121,18 +121,18 @@ def test_room_ports_are_repeated_flags_a_list_or_have_commas(env: dict[str, str]
 @pytest.mark.parametrize("text", ["x:1=lobby", "x:1=lobby,dialect=irc", "x=lobby,dialect=name", "dialect=name"])
 def test_a_room_port_without_its_dialect_is_refused_with_both(env: dict[str, str], text: str) -> None:
     assert refusal(env, "--room-port", text) == (
-        f"--room-port: {text!r}: expected HOST:PORT=ROOM,dialect=address or HOST:PORT=ROOM,dialect=name, "
-        "several with commas between"
+        f"--room-port: {text!r} is not valid (use HOST:PORT=ROOM,dialect=address or HOST:PORT=ROOM,dialect=name, "
+        "several with commas between)"
     )
 
 
 def test_an_address_is_that_of_one_port_only(env: dict[str, str]) -> None:
     lobby, den = "127.0.0.1:1=lobby,dialect=name", "127.0.0.1:1=den,dialect=name"
     assert refusal(env, "--room-port", lobby, "--room-port", den) == (
-        f"room_port: {den}: 127.0.0.1:1 is in another room_port too; give each a port of its own"
+        f"room_port: {den}: 127.0.0.1:1 is also in another room_port (use a different port for each)"
     )
     assert refusal(env, "--listen", "127.0.0.1:1", "--room-port", lobby) == (
-        f"room_port: {lobby}: 127.0.0.1:1 is in listen too; give each a port of its own"
+        f"room_port: {lobby}: 127.0.0.1:1 is also in listen (use a different port for each)"
     )
     several = [f"127.0.0.1:{port}={room},dialect=name" for port, room in ((0, "lobby"), (0, "den"), (2, "lobby"))]
     assert at(env, "--room-port", ",".join(several)).room_port == several
@@ -160,33 +160,36 @@ def test_faults_are_repeated_flags_a_list_have_commas_or_are_tables(env: dict[st
 
 
 def test_faults_have_to_be_allowed(env: dict[str, str]) -> None:
-    message = "link_faults: faults have to be allowed first, with --allow-faults or CHATD_ALLOW_FAULTS=1"
+    message = "link_faults is set, but faults are not allowed (add --allow-faults or CHATD_ALLOW_FAULTS=1)"
     assert refusal(env, "--link-faults", "bob cut") == message
     assert refusal(env | {"CHATD_ALLOW_FAULTS": "1"}, "--allow-faults=no", "--link-faults", "bob cut") == message
 
 
 def test_a_peer_has_all_its_faults_in_one_place(env: dict[str, str]) -> None:
     assert refusal(env, "--allow-faults", "--link-faults", "bob cut", "--link-faults", "carol cut, bob delay=1") == (
-        "link_faults: bob is there twice; put all its faults into one"
+        "link_faults: bob is listed twice (merge its faults into one entry)"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bob dealy=200ms", "bob.dealy: no such fault; did you mean delay?"),
-        ("bob ot.delay=200ms", "bob.ot.delay: no such fault; did you mean out.delay?"),
-        ("bob zzz", "bob.zzz: no such fault; there are delay, jitter, loss, rate, cut, flap"),
-        ("bob", "bob: it is given no faults; write it like `bob delay=200ms loss=5%`"),
-        ("bob cut in.cut cut=no", "bob.cut is given twice"),
-        ("bob delay", "bob.delay: '': expected a duration from 0s to 10m, "),
-        ("bob in.jitter=11m", "bob.in.jitter: '11m': expected a duration from 0s to 10m, "),
-        ("bob cut=maybe", "bob.cut: 'maybe': expected yes or no"),
-        ("bob loss=100%", "bob.loss: '100%': expected a share of less than 100%, like 5% or 0.05; where nothing "),
-        ("bob rate=99", "bob.rate: '99': expected bytes a second, 100 or more, "),
-        ("bob flap=1ms", "bob.flap: '1ms': expected a duration from 50ms to 1h, "),
-        ("0 delay=1s", "'0' is no peer: expected a name, a node id, HOST:PORT, or * "),
-        ("delay=1s", "'delay=1s' is no peer: expected a name, "),
+        ("bob dealy=200ms", "bob.dealy: unknown fault (did you mean delay?)"),
+        ("bob ot.delay=200ms", "bob.ot.delay: unknown fault (did you mean out.delay?)"),
+        ("bob zzz", "bob.zzz: unknown fault (use delay, jitter, loss, rate, cut, flap)"),
+        ("bob", "bob has no faults (write e.g. `bob delay=200ms loss=5%`)"),
+        ("bob cut in.cut cut=no", "bob.cut is set twice (remove one)"),
+        ("bob delay", "bob.delay: '' is not valid (use a duration from 0s to 10m, "),
+        ("bob in.jitter=11m", "bob.in.jitter: '11m' is not valid (use a duration from 0s to 10m, "),
+        ("bob cut=maybe", "bob.cut: 'maybe' is not valid (use yes or no"),
+        (
+            "bob loss=100%",
+            "bob.loss: '100%' is not valid (use a share of less than 100%, like 5% or 0.05; where nothing ",
+        ),
+        ("bob rate=99", "bob.rate: '99' is not valid (use bytes a second, 100 or more, "),
+        ("bob flap=1ms", "bob.flap: '1ms' is not valid (use a duration from 50ms to 1h, "),
+        ("0 delay=1s", "'0' is not a valid peer (use a name, a node id, HOST:PORT, or * "),
+        ("delay=1s", "'delay=1s' is not a valid peer (use a name, "),
     ],
 )
 def test_a_wrong_fault_is_named_with_what_to_write(env: dict[str, str], text: str, message: str) -> None:
@@ -204,24 +207,36 @@ def test_variables_of_other_programs_are_left_alone(env: dict[str, str]) -> None
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--lisen", "x"], "--lisen: no such flag; did you mean --listen?"),
-        (["--zzzzzzzz=1"], "--zzzzzzzz: no such flag (chatd --help lists all)"),
-        (["--list", "x"], "--list: no such flag; did you mean --listen?"),
-        (["-q"], "-q: no such flag (chatd --help lists all)"),
-        (["bob"], "'bob' is not understood: there are only flags (chatd --help)"),
-        (["--trust"], "--trust needs a value: open, known or pending"),
-        (["--trust", "opne"], "--trust: 'opne': expected open, known or pending"),
-        (["--max-links", "0"], "--max-links: '0': expected a whole number from 1 to 65536"),
-        (["--max-links", "1.5"], "--max-links: '1.5': expected a whole number from 1 to 65536"),
-        (["--max-links", "9" * 5000], f"--max-links: '{'9' * 5000}': expected a whole number from 1 to 65536"),
-        (["--name", "A"], "--name: 'A': expected 1 to 63 of a-z 0-9 . _ - and not digits only"),
-        (["--socket", ""], "--socket: '': expected a path"),
-        (["--listen", ","], "listen: at least one address is needed (127.0.0.1:0 for one that nobody finds)"),
-        (["--text-bytes", "64KiB"], "frame_bytes is 64KiB: it must be 66048 or more, because text_bytes is 64KiB"),
-        (["--ping-after", "50"], "dead_after is 45s: it must be 50s or more, because ping_after is 50s"),
-        (["--redial-max", "100ms"], "redial_max is 100ms: it must be 500ms or more, because redial_min is 500ms"),
-        (["-n", "A/B"], "-n: 'A/B' is no node name (1 to 63 of a-z 0-9 . _ - and not digits only)"),
-        (["--config", "/none.toml"], "/none.toml: No such file or directory"),
+        (["--lisen", "x"], "--lisen: unknown flag (did you mean --listen?)"),
+        (["--zzzzzzzz=1"], "--zzzzzzzz: unknown flag (see chatd --help)"),
+        (["--list", "x"], "--list: unknown flag (did you mean --listen?)"),
+        (["-q"], "-q: unknown flag (see chatd --help)"),
+        (["bob"], "unexpected argument 'bob' (chatd takes only flags: see chatd --help)"),
+        (["--trust"], "--trust needs a value (use open, known or pending)"),
+        (["--trust", "opne"], "--trust: 'opne' is not valid (use open, known or pending)"),
+        (["--max-links", "0"], "--max-links: '0' is not valid (use a whole number from 1 to 65536)"),
+        (["--max-links", "1.5"], "--max-links: '1.5' is not valid (use a whole number from 1 to 65536)"),
+        (["--max-links", "9" * 5000], f"--max-links: '{'9' * 5000}' is not valid (use a whole number from 1 to 65536)"),
+        (["--name", "A"], "--name: 'A' is not valid (use 1 to 63 of a-z 0-9 . _ - and not digits only)"),
+        (["--socket", ""], "--socket: '' is not valid (use a path)"),
+        (["--listen", ","], "listen is empty (set at least one address, e.g. 127.0.0.1:0 for a free local port)"),
+        (
+            ["--text-bytes", "64KiB"],
+            "frame_bytes is 64KiB, but text_bytes is 64KiB (set frame_bytes to 66048 or more, or lower text_bytes)",
+        ),
+        (
+            ["--ping-after", "50"],
+            "dead_after is 45s, but ping_after is 50s (set dead_after to 50s or more, or lower ping_after)",
+        ),
+        (
+            ["--redial-max", "100ms"],
+            "redial_max is 100ms, but redial_min is 500ms (set redial_max to 500ms or more, or lower redial_min)",
+        ),
+        (["-n", "A/B"], "-n: 'A/B' is not a valid node name (use 1 to 63 of a-z 0-9 . _ - and not digits only)"),
+        (
+            ["--config", "/none.toml"],
+            "configuration file /none.toml does not exist (create it, e.g. with chatd --print-config)",
+        ),
     ],
 )
 def test_a_wrong_flag_is_refused_with_what_is_allowed(env: dict[str, str], argv: list[str], message: str) -> None:
@@ -248,7 +263,7 @@ def test_a_wrong_flag_is_refused_with_what_is_allowed(env: dict[str, str], argv:
 )
 def test_a_wrong_value_is_named(env: dict[str, str], flag: str, value: str, expected: str) -> None:
     message = refusal(env, flag, value)
-    assert message.startswith(f"{flag}: {value!r}: expected {expected}")
+    assert message.startswith(f"{flag}: {value!r} is not valid (use {expected}")
 
 
 def test_a_group_may_be_given_by_name_or_number(env: dict[str, str]) -> None:
@@ -258,47 +273,50 @@ def test_a_group_may_be_given_by_name_or_number(env: dict[str, str]) -> None:
 
 def test_a_wrong_variable_is_refused_even_where_a_flag_wins(env: dict[str, str]) -> None:
     wrong = env | {"CHATD_MAX_LINKS": "many"}
-    assert refusal(wrong, "--max-links", "5") == "CHATD_MAX_LINKS: 'many': expected a whole number from 1 to 65536"
+    assert (
+        refusal(wrong, "--max-links", "5")
+        == "CHATD_MAX_LINKS: 'many' is not valid (use a whole number from 1 to 65536)"
+    )
 
 
 def test_an_unknown_variable_is_refused_with_the_nearest(env: dict[str, str]) -> None:
     message = refusal(env | {"CHATD_LOGLEVEL": "debug"})
-    assert message == "CHATD_LOGLEVEL: no such variable; did you mean CHATD_LOG_LEVEL?"
+    assert message == "CHATD_LOGLEVEL: unknown variable (did you mean CHATD_LOG_LEVEL?)"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("log-level = 'info'", "log-level: no such setting; did you mean log_level?"),
-        ("[limits]\nmax_links = 1", "limits: no such setting"),
-        ("node = 'x'", "node says which file is read and cannot stand in one"),
-        ("max_links = true", "max_links: True: expected a whole number from 1 to 65536"),
-        ("max_links = [1]", "max_links: [1]: expected a whole number from 1 to 65536"),
-        ("max_links = -1", "max_links: '-1': expected a whole number from 1 to 65536"),
-        ("trust = 'x'", "trust: 'x': expected open, known or pending"),
-        ("peers = [['a']]", "peers: [['a']]: expected addresses"),
-        ("redial_min = inf", "redial_min: 'inf': expected a duration"),
-        ("allow_faults = 'perhaps'", "allow_faults: 'perhaps': expected yes or no"),
-        ("allow_faults = []", "allow_faults: []: expected yes or no"),
-        ("link_faults = 5", "link_faults: '5' is no peer: expected a name"),
-        ("link_faults = [true]", "link_faults: [True]: expected a peer and its faults"),
-        ("link_faults.bob.dealy = '2s'", "link_faults.bob.dealy: no such fault; did you mean delay?"),
-        ("link_faults.bob.in.dealy = '2s'", "link_faults.bob.in.dealy: no such fault; did you mean in.delay?"),
-        ("link_faults.bob.delay = true", "link_faults.bob.delay: True: expected a duration from 0s to 10m"),
-        ("link_faults.bob.delay = [1]", "link_faults.bob.delay: [1]: expected a duration from 0s to 10m"),
+        ("log-level = 'info'", "log-level: unknown setting (did you mean log_level?)"),
+        ("[limits]\nmax_links = 1", "limits: unknown setting"),
+        ("node = 'x'", "node cannot be set in a file (use --node or CHATD_NODE)"),
+        ("max_links = true", "max_links: True is not valid (use a whole number from 1 to 65536"),
+        ("max_links = [1]", "max_links: [1] is not valid (use a whole number from 1 to 65536"),
+        ("max_links = -1", "max_links: '-1' is not valid (use a whole number from 1 to 65536"),
+        ("trust = 'x'", "trust: 'x' is not valid (use open, known or pending"),
+        ("peers = [['a']]", "peers: [['a']] is not valid (use addresses"),
+        ("redial_min = inf", "redial_min: 'inf' is not valid (use a duration"),
+        ("allow_faults = 'perhaps'", "allow_faults: 'perhaps' is not valid (use yes or no"),
+        ("allow_faults = []", "allow_faults: [] is not valid (use yes or no"),
+        ("link_faults = 5", "link_faults: '5' is not a valid peer (use a name"),
+        ("link_faults = [true]", "link_faults: [True] is not valid (use a peer and its faults"),
+        ("link_faults.bob.dealy = '2s'", "link_faults.bob.dealy: unknown fault (did you mean delay?)"),
+        ("link_faults.bob.in.dealy = '2s'", "link_faults.bob.in.dealy: unknown fault (did you mean in.delay?)"),
+        ("link_faults.bob.delay = true", "link_faults.bob.delay: True is not valid (use a duration from 0s to 10m"),
+        ("link_faults.bob.delay = [1]", "link_faults.bob.delay: [1] is not valid (use a duration from 0s to 10m"),
         (
             "link_faults.bob = 'cut'",
-            "link_faults.bob: 'cut': expected a table, like [link_faults.bob] with delay = '200ms'",
+            "link_faults.bob: 'cut' is not a table (write [link_faults.bob] and then delay = '200ms')",
         ),
-        ("link_faults.bob = {}", "link_faults.bob: it is given no faults"),
-        ("link_faults.bob.in = {}", "link_faults.bob: it is given no faults"),
+        ("link_faults.bob = {}", "link_faults.bob has no faults"),
+        ("link_faults.bob.in = {}", "link_faults.bob has no faults"),
         (
             "[link_faults.b.example]\ncut = true",
-            "link_faults.b.example: only out and in are tables here; a peer with a dot is ",
+            "link_faults.b.example is not a direction (use out or in; write a peer with a dot in quotes)",
         ),
-        ("trust.x = 1", "trust: {'x': 1}: expected open, known or pending"),
-        ("max_links = \n", "not TOML: Invalid value (at line 1, column 13)"),
-        ("max_links = 1\nmax_links = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 14)"),
+        ("trust.x = 1", "trust: {'x': 1} is not valid (use open, known or pending"),
+        ("max_links = \n", "not a valid TOML file: Invalid value (at line 1, column 13)"),
+        ("max_links = 1\nmax_links = 2\n", "not a valid TOML file: Cannot overwrite a value (at line 2, column 14)"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_path(env: dict[str, str], text: str, message: str) -> None:
@@ -309,9 +327,12 @@ def test_a_wrong_file_is_refused_with_its_path(env: dict[str, str], text: str, m
 def test_a_file_that_is_not_text_or_cannot_be_read_is_refused(env: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(b"\xff")
-    assert refusal(env, "--config", str(path)).startswith(f"{path}: not TOML: ")
-    assert refusal(env, "--config", str(tmp_path)) == f"{tmp_path}: Is a directory"
-    assert refusal(env | {"CHATD_NODE": "", "CHATD_CONFIG": "/none.toml"}) == "/none.toml: No such file or directory"
+    assert refusal(env, "--config", str(path)).startswith(f"{path}: not a valid TOML file: ")
+    assert refusal(env, "--config", str(tmp_path)) == f"configuration file {tmp_path} cannot be read: Is a directory"
+    assert (
+        refusal(env | {"CHATD_NODE": "", "CHATD_CONFIG": "/none.toml"})
+        == "configuration file /none.toml does not exist (create it, e.g. with chatd --print-config)"
+    )
 
 
 def test_with_a_node_given_the_places_of_the_environment_are_another_nodes(env: dict[str, str]) -> None:

@@ -264,7 +264,7 @@ def test_a_state_directory_of_ours_is_closed_to_others_and_one_that_is_shared_st
 def test_a_file_in_the_place_of_the_state_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "deeper"):
-        with pytest.raises(StorageFailure, match=rf"{path} cannot be used: .*--state names another"):
+        with pytest.raises(StorageFailure, match=rf"{path} cannot be used: .*use another path with --state"):
             prepare_state_dir(str(path))
 
 
@@ -282,12 +282,12 @@ def refused_as_nobody(use: Callable[[str], object], path: str) -> str:
 
 def test_a_state_directory_that_cannot_be_written_is_refused(public: Path) -> None:
     message = refused_as_nobody(prepare_state_dir, str(public))
-    assert message == f"the state directory {public} cannot be written (--state names another)"
+    assert message == f"the state directory {public} cannot be written (use another path with --state)"
 
 
 def test_a_state_directory_that_cannot_be_made_is_refused(public: Path) -> None:
     message = refused_as_nobody(prepare_state_dir, f"{public}/deeper")
-    expected = f"the state directory {public}/deeper cannot be used: Permission denied (--state names another)"
+    expected = f"the state directory {public}/deeper cannot be used: Permission denied (use another path with --state)"
     assert message == expected
 
 

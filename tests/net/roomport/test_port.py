@@ -33,7 +33,7 @@ async def test_an_address_in_use_is_one_clear_line_and_frees_the_others() -> Non
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         async with linking(room_port=[NAME, f"{taken}=den,dialect=name"]) as node:
             ports = node.room_ports
-            with pytest.raises(AddressInUse, match=f"cannot listen on {taken} .*another with --room-port"):
+            with pytest.raises(AddressInUse, match=f"cannot listen on {taken}: .*another port with --room-port"):
                 await ports.bind()
             with pytest.raises(DialFailed, match="refused"):
                 await node.runtime.dial(*parse_address(ports.addresses[0]))
