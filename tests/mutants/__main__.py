@@ -58,14 +58,20 @@ def _verdict(catcher: Catcher, outcome: Outcome) -> tuple[str, str]:
 
 
 def _fail_anyway(trials: Trials, noticed: set[str]) -> set[str]:
-    """Run these tests without any mutant. Return those that fail; all of a run that ends in another way."""
+    """Return those of these tests that fail without any mutant: together with the others, and then alone, too."""
+    together = _failures(trials, sorted(noticed), PARALLEL)
+    return {test for test in together if _failures(trials, [test], 1)}
+
+
+def _failures(trials: Trials, tests: Sequence[str], parts: int) -> set[str]:
+    """Run the tests in so many parts. Return those that fail; all of a part that ends in another way."""
     wrong: set[str] = set()
-    runs = [(tests, trials.start(catcher)) for tests, catcher in again(sorted(noticed), PARALLEL)]
-    for tests, run in runs:
+    runs = [(part, trials.start(catcher)) for part, catcher in again(tests, parts)]
+    for part, run in runs:
         outcome = run.result()
         if outcome.status not in (0, CAUGHT):
             print(f"BROKEN without a mutant: exit status {outcome.status}:\n{outcome.output[-TAIL:]}")
-            wrong.update(tests)
+            wrong.update(part)
         wrong.update(outcome.failed)
     return wrong
 
