@@ -58,13 +58,13 @@ def _run(config: "Config") -> int:
     from chatd import logs
 
     logs.setup(config.log_level, config.log_format)
-    _announce(config)
     os.umask(0o077)
     files = _raise_file_limit()
     if files < _least_files(config):
         remedy = f"raise it with ulimit -n {MOST_FILES} or LimitNOFILE={MOST_FILES}"
         text = f"the limit of open files is {files}, but this node needs at least {_least_files(config)} ({remedy})"
         return _fail(OSError(text), USAGE)
+    _announce(config)
     config = _fit_max_links(config, files)
     import trio
 

@@ -103,7 +103,7 @@ def test_a_node_takes_as_many_links_as_its_limit_of_files_allows_and_says_so(sma
 def test_a_limit_of_files_that_is_too_low_for_a_node_is_refused_in_one_line(node: MakeNode, files: int) -> None:
     tiny = node("tiny")
     tiny.files = files
-    remedy = "raise ulimit -n or LimitNOFILE"
+    remedy = "raise it with ulimit -n 65536 or LimitNOFILE=65536"
     told = f"chatd: the limit of open files is {files}, but this node needs at least 34 ({remedy})"
     assert tiny.run() == (2, [told])
     assert not tiny.state.exists()
