@@ -201,6 +201,6 @@ def pages() -> Iterator[tuple[str, str]]:
     from chatd.config.loading import NOT_IN_FILES
     from chatd.config.settings import SETTINGS
 
-    yield from command_pages(click.Context(cli, info_name="chatctl"), "Drives chatd, the headless chat daemon")
+    yield from command_pages(click.Context(cli, info_name="chatctl"), "Control chatd, the headless chat daemon")
     yield daemon_page(usage())
     yield settings_page(usage(), SETTINGS.keys() - NOT_IN_FILES)

@@ -1,4 +1,4 @@
-"""The table of verbs, and the click group that imports a verb's file when the verb is used."""
+"""The table of commands, and the click group that imports a verb's file when the verb is used."""
 
 from importlib import import_module
 
@@ -9,52 +9,54 @@ from chatctl.errors import Failure
 
 COMPLETE_VARIABLE = "_CHATCTL_COMPLETE"  # set by the completion scripts
 
-# Heading in the overview -> verb -> its summary.
+# Heading in the overview -> command -> its summary. The daily commands come first.
 VERBS: dict[str, dict[str, str]] = {
-    "Messages": {
+    "Common commands": {
         "send": "Send a message to a peer.",
-        "ask": "Send a message and print the reply to it.",
-        "reply": "Answer a message.",
-        "tail": "Show messages as they come, or run a command for each.",
-        "history": "Show messages of the past.",
-        "msg": "Show a message and what became of it.",
-        "trace": "Show a message's way, with times at both ends.",
-        "cancel": "Take back a message.",
-        "console": "Talk at a prompt.",
+        "tail": "Print messages as they arrive, or run a command for each.",
+        "history": "Print past messages.",
+        "list": "List peers and their connection state.",
+        "connect": "Connect to a peer.",
+        "console": "Open an interactive prompt.",
+        "status": "Show the state of the daemon.",
+    },
+    "Messages": {
+        "ask": "Send a message and print the reply.",
+        "reply": "Reply to a message.",
+        "msg": "Show one message and its delivery state.",
+        "trace": "Show the steps of one message, with times at both ends.",
+        "cancel": "Cancel a message that has not been delivered.",
     },
     "Rooms": {
-        "room": "Host rooms, join them, and who is in them.",
-        "say": "Say something in a room.",
+        "room": "Host, join and manage rooms.",
+        "say": "Send a message to a room.",
     },
     "Peers": {
-        "list": "Who we are connected with.",
-        "connect": "Connect to a peer.",
         "terminate": "Close the connection to a peer.",
-        "peer": "Decide who may talk; names.",
-        "myip": "The address that others can reach.",
-        "myport": "The port that others can reach.",
-        "whoami": "Name and id of this node.",
+        "peer": "Accept, deny, rename or forget a peer.",
+        "myip": "Print the address of this machine that peers can reach.",
+        "myport": "Print the port that peers can reach.",
+        "whoami": "Print the name and id of this node.",
     },
     "Network": {
-        "topo": "Who is connected with whom, all over the network.",
-        "link": "Delay, lose, slow down or cut what goes over a link.",
-        "ping": "How long a peer takes to answer.",
-        "bench": "How many messages a second reach a peer.",
+        "topo": "Draw the network: all nodes and their links.",
+        "link": "Delay, lose, slow down or cut the traffic of a link, for tests.",
+        "ping": "Measure the round-trip time to a peer.",
+        "bench": "Measure the message rate to a peer.",
     },
     "Consumers": {
-        "consumers": "The named readers, and how far they are.",
+        "consumers": "List named readers and their positions.",
         "consumer": "Remove a named reader.",
-        "ack": "Say how far a named reader is.",
+        "ack": "Set the position that a named reader has processed.",
     },
     "Daemon": {
-        "status": "How the daemon is doing.",
-        "health": "Whether the daemon is well, as an exit status.",
-        "wait": "Wait until something is so.",
+        "health": "Check the daemon; the exit status is the result.",
+        "wait": "Wait until a condition holds.",
         "exit": "Stop the daemon.",
         "shutdown": "Stop the daemon.",
     },
-    "Chatctl": {
-        "help": "Show this, or the help of one verb.",
+    "Other commands": {
+        "help": "Show this help, or the help of one command.",
         "completion": "Print the completion script of a shell.",
     },
 }
@@ -62,6 +64,13 @@ SUMMARY = {verb: summary for verbs in VERBS.values() for verb, summary in verbs.
 
 
 class VerbGroup(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Like click, but without any argument print the help; with options only, it is a usage error."""
+        if not args and not ctx.resilient_parsing:
+            ctx.obj.out.line(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click gives it
         return list(SUMMARY)
 
@@ -81,7 +90,9 @@ class VerbGroup(click.Group):
         from difflib import get_close_matches
 
         near = get_close_matches(args[0], SUMMARY, 1)
-        raise Failure("usage", f"no such verb: {args[0]}", f"did you mean {near[0]}?" if near else "see chatctl help")
+        raise Failure(
+            "usage", f"no such command: {args[0]}", f"did you mean {near[0]}?" if near else "see chatctl help"
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click gives it
         for group, verbs in VERBS.items():
@@ -94,7 +105,7 @@ cli = VerbGroup(
     params=global_options(),
     no_args_is_help=False,
     add_help_option=False,
-    help="Drives chatd, the headless chat daemon.",
-    epilog="chatctl help VERB says more about a verb.",
-    subcommand_metavar="VERB [ARGS]...",
+    help="Control chatd, the headless chat daemon.",
+    epilog="Run `chatctl help COMMAND` for the options and examples of a command.",
+    subcommand_metavar="COMMAND [ARGS]...",
 )

@@ -58,14 +58,20 @@ def common_options() -> list[click.Parameter]:
     """Options accepted before or after the verb, for commands made with `add_help_option=False`."""
     return [
         click.Option(["--json"], is_flag=True, expose_value=False, callback=_json, help="Print JSON, for programs."),
-        click.Option(["--socket"], metavar="PATH", expose_value=False, callback=_store, help="The daemon's socket."),
+        click.Option(
+            ["--socket"],
+            metavar="PATH",
+            expose_value=False,
+            callback=_store,
+            help="Path of the daemon's control socket.",
+        ),
         click.Option(
             ["--timeout"],
             type=duration_option,
             metavar="DURATION",
             expose_value=False,
             callback=_store,
-            help="Give up after it.",
+            help="Give up after DURATION, e.g. 5s.",
         ),
         _help_option(),
     ]
@@ -79,7 +85,7 @@ def global_options() -> list[click.Parameter]:
             metavar="NODE",
             expose_value=False,
             callback=_store,
-            help="The node (CHATD_NODE, default).",
+            help="Node to control ($CHATD_NODE, else `default`).",
         ),
         *common_options(),
         click.Option(
@@ -88,10 +94,10 @@ def global_options() -> list[click.Parameter]:
             metavar="DURATION",
             expose_value=False,
             callback=_store,
-            help="How long a missing socket is tried again (2s).",
+            help="Retry a missing socket for DURATION (2s).",
         ),
         click.Option(
-            ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show it."
+            ["--version"], is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version."
         ),
     ]
 
@@ -99,7 +105,7 @@ def global_options() -> list[click.Parameter]:
 def _help_option() -> click.Option:
     """Replaces click's own option, which loads translations at every start."""
     return click.Option(
-        ["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_help, help="Show this."
+        ["-h", "--help"], is_flag=True, expose_value=False, is_eager=True, callback=_help, help="Show this help."
     )
 
 

@@ -1,4 +1,4 @@
-"""`chatctl help`: the overview of verbs, or the help of one verb."""
+"""`chatctl help`: the overview of commands, or the help of one."""
 
 import click
 
@@ -13,9 +13,14 @@ def run(app: App, verb: tuple[str, ...]) -> None:
     for word in verb:
         found = command.get_command(context, word) if isinstance(command, click.Group) else None
         if found is None:
-            raise Failure("usage", f"no such verb: {' '.join(verb)}", "see chatctl help")
+            raise Failure("usage", f"no such command: {' '.join(verb)}", "see chatctl help")
         command, context = found, click.Context(found, info_name=word, parent=context)
     app.out.line(command.get_help(context))
 
 
-command = Verb("help", run, [click.Argument(["verb"], nargs=-1)], help="Show the verbs, or the help of one of them.")
+command = Verb(
+    "help",
+    run,
+    [click.Argument(["verb"], nargs=-1, metavar="[COMMAND]...")],
+    help="List the commands, or show the help of one.",
+)

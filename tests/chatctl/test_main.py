@@ -201,7 +201,7 @@ def test_a_usage_error_is_2_and_one_line(chatctl: Chatctl, monkeypatch: pytest.M
 
 
 def test_the_nearest_verb_is_named(chatctl: Chatctl) -> None:
-    assert chatctl("lst").err == "chatctl: no such verb: lst (did you mean list?)\n"
+    assert chatctl("lst").err == "chatctl: no such command: lst (did you mean list?)\n"
 
 
 def test_socket_and_timeout_are_understood_before_and_after_the_verb(
@@ -222,6 +222,12 @@ def test_the_node_names_the_socket_and_beats_the_variable(
     daemon = FakeDaemon(str(tmp_path / "chatd" / "bob.sock"))
     assert chatctl("-n", "bob", "status", "--json").status == 0
     daemon.stop()
+
+
+def test_chatctl_alone_prints_the_help(start: Start, chatctl: Chatctl) -> None:
+    process = start()
+    assert process.communicate(timeout=20) == (chatctl("--help").out, "")
+    assert process.returncode == 0
 
 
 def test_version_and_help_end_with_0(chatctl: Chatctl) -> None:
