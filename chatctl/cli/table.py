@@ -4,7 +4,7 @@ from importlib import import_module
 
 import click
 
-from chatctl.cli.verb import global_options
+from chatctl.cli.verb import global_options, write_examples
 from chatctl.errors import Failure
 
 COMPLETE_VARIABLE = "_CHATCTL_COMPLETE"  # set by the completion scripts
@@ -98,6 +98,10 @@ class VerbGroup(click.Group):
         for group, verbs in VERBS.items():
             with formatter.section(group):
                 formatter.write_dl(list(verbs.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        write_examples(ctx, formatter)
 
 
 cli = VerbGroup(

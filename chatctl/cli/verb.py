@@ -33,10 +33,41 @@ class Verb(click.Command):
         super().__init__(name, params=[*params, *common_options()], add_help_option=False, **attrs)
         self.run = run
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        write_examples(ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> "int | None":
         app: App = ctx.obj
         app.start_clock()
         return self.run(app, **ctx.params)
+
+
+class Family(click.Group):
+    """A command with subcommands, e.g. `peer`."""
+
+    def __init__(self, name: str, commands: "dict[str, click.Command]", help: str) -> None:  # noqa: A002 - click's name
+        super().__init__(
+            name,
+            commands,
+            params=common_options(),
+            add_help_option=False,
+            no_args_is_help=False,
+            help=help,
+        )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        write_examples(ctx, formatter)
+
+
+def write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """The `Examples:` block at the end of the help of a command."""
+    from chatctl.cli.examples import EXAMPLES
+
+    _, _, path = ctx.command_path.partition(" ")
+    with formatter.section("Examples"):
+        formatter.write_text("\n".join(["\b", *EXAMPLES[path]]))
 
 
 def lookup_verb(name: str, line: "Callable[[Mapping[str, Any]], str]", help: str) -> Verb:  # noqa: A002 - click's name

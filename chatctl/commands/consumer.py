@@ -2,7 +2,7 @@
 
 import click
 
-from chatctl.cli.verb import App, Verb, common_options
+from chatctl.cli.verb import App, Family, Verb
 from chatctl.text.sanitize import inline
 
 
@@ -14,11 +14,8 @@ def remove(app: App, name: str) -> None:
         app.out.line(inline(f"removed: {result.get('consumer')}, which was at {result.get('position')}"))
 
 
-command = click.Group(
+command = Family(
     "consumer",
-    params=common_options(),
-    add_help_option=False,
-    no_args_is_help=False,
     help="Manage a named reader; chatctl consumers lists them.",
     commands={
         "remove": Verb(

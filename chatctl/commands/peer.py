@@ -2,7 +2,7 @@
 
 import click
 
-from chatctl.cli.verb import App, Verb, common_options
+from chatctl.cli.verb import App, Family, Verb
 from chatctl.text.format import peer_line
 
 TYPE_CHECKING = False
@@ -30,11 +30,8 @@ _EXACTLY = (
 )
 _NAME = click.Argument(["name"])
 
-command = click.Group(
+command = Family(
     "peer",
-    params=common_options(),
-    add_help_option=False,
-    no_args_is_help=False,
     help="Decide who may talk, and what we call them.",
     commands={
         "accept": _verb(

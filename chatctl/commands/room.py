@@ -3,7 +3,7 @@
 import click
 
 from chatctl.cli import sending
-from chatctl.cli.verb import App, Verb, common_options
+from chatctl.cli.verb import App, Family, Verb
 from chatctl.commands.say import say_verb
 from chatctl.errors import Failure
 from chatctl.text.format import room_line
@@ -119,11 +119,8 @@ _ROOM = click.Argument(["room"])
 _NICK = click.Argument(["nick"])
 _NICK_OPTION = click.Option(["--nick"], metavar="NICK", help="How we are called in it; else by this node's name.")
 
-command = click.Group(
+command = Family(
     "room",
-    params=common_options(),
-    add_help_option=False,
-    no_args_is_help=False,
     help="Rooms: of this node, and of others. ROOM is lobby, or lobby@alice for the one that alice hosts. What is said "
     "in a room is shown by tail ROOM and history ROOM, and console --room ROOM talks in it.",
     commands={

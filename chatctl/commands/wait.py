@@ -8,7 +8,7 @@ import time
 
 import click
 
-from chatctl.cli.verb import App, Verb, common_options
+from chatctl.cli.verb import App, Family, Verb
 from chatctl.errors import Failure
 from chatctl.text.format import peer_line
 from chatctl.text.sanitize import inline
@@ -82,11 +82,8 @@ def _print_done(app: App, result: "dict[str, Any]", condition: str) -> None:
     app.out.line("\n".join(lines) or condition)
 
 
-command = click.Group(
+command = Family(
     "wait",
-    params=common_options(),
-    add_help_option=False,
-    no_args_is_help=False,
     help="Wait until something is so; --timeout DURATION says how long (exit 124).",
     commands={
         "ready": WaitVerb("ready", ready, help="Until the daemon answers; it need not have been started yet."),
