@@ -103,8 +103,12 @@ def start_position(since: str | None, position: str | None, last: int | None) ->
 def event_options() -> list[click.Parameter]:
     return [
         click.Argument(["peer"], required=False, metavar="[PEER|ROOM]"),
-        click.Option(["--since"], type=moment_option, metavar="TIME", help="Start there: a duration ago, or RFC 3339."),
-        click.Option(["--from", "position"], metavar="POSITION", help="Start behind it."),
-        click.Option(["--events", "everything"], is_flag=True, help="Not only messages."),
-        click.Option(["--format", "template"], metavar="TEMPLATE", help="'{at} {peer} {text}': one line for each."),
+        click.Option(
+            ["--since"], type=moment_option, metavar="TIME", help="Start at TIME: a duration ago, or RFC 3339."
+        ),
+        click.Option(["--from", "position"], metavar="POSITION", help="Start after POSITION."),
+        click.Option(["--events", "everything"], is_flag=True, help="Print all events, not only messages."),
+        click.Option(
+            ["--format", "template"], metavar="TEMPLATE", help="Print one line for each, e.g. '{at} {peer} {text}'."
+        ),
     ]

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 STDIN = "-"
 REPORT_WAIT_S = 0.3  # on a terminal, report "delivered" instead of "queued" if it happens within this time
 ARRIVED = ("sent", "delivered")
-WAIT_HELP = "Done when it is written to the link, or in the peer's journal; --timeout says how long."
-EPILOG = "A text that begins with a dash comes after --. --key K: the same key again is the same message, sent once."
+WAIT_HELP = (
+    "Return when the message is written to the link (sent) or is in the peer's journal "
+    "(delivered); --timeout limits the wait."
+)
+EPILOG = "Put -- before a text that begins with a dash."
 
 
 class TextVerb(Verb):
@@ -66,10 +69,13 @@ def send_options() -> list[click.Parameter]:
     """Options and text of the verbs that send to a peer."""
     return [
         click.Option(
-            ["--ttl"], type=duration_option, metavar="DURATION", help="If it was not sent by then, do not send it."
+            ["--ttl"],
+            type=duration_option,
+            metavar="DURATION",
+            help="Drop the message if it was not sent within DURATION.",
         ),
-        click.Option(["--key"], metavar="K", help="The same key again is the same message."),
-        click.Option(["--no-queue"], is_flag=True, help="Refuse when the peer is away, instead of queueing."),
+        click.Option(["--key"], metavar="K", help="Idempotency key: repeating it does not send a second message."),
+        click.Option(["--no-queue"], is_flag=True, help="Fail if the peer is offline, instead of queueing."),
         text_argument(),
     ]
 

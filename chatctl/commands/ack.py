@@ -18,6 +18,6 @@ command = Verb(
     "ack",
     run,
     [click.Argument(["name"]), click.Argument(["position"])],
-    help="The consumer NAME has done everything up to and with POSITION: tail --as NAME goes on behind it. It never "
-    "goes back.",
+    help="Set the position of a named reader: it has processed everything up to and including "
+    "POSITION. `tail --as NAME` resumes after it. The position never moves back.",
 )

@@ -31,7 +31,7 @@ command = sending.TextVerb(
     "ask",
     run,
     [click.Argument(["peer"]), *sending.send_options()],
-    help="Send a message and print the text of the reply to it; --json prints the whole reply. Without one in "
-    "--timeout DURATION the exit status is 124.",
+    help="Send a message and print the text of the reply; --json prints the whole reply. Exit 124 if"
+    " no reply arrives within --timeout.",
     epilog=f"The peer answers with: chatctl reply ID TEXT. {sending.EPILOG}",
 )

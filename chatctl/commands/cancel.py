@@ -25,6 +25,6 @@ command = Verb(
     "cancel",
     run,
     [click.Argument(["number"], metavar="ID")],
-    help="Take back a message. Exit 0 when the peer will not get it, 1 when it may have it already and is not sent it "
-    "again, 6 when it was delivered.",
+    help="Cancel a message. Exit 0 if the peer will not receive it, 1 if the peer may have it "
+    "already and it is not sent again, 6 if it was delivered.",
 )

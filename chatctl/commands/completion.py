@@ -22,5 +22,5 @@ command = Verb(
     "completion",
     run,
     [click.Argument(["shell"], type=click.Choice(SHELLS))],
-    help="Print the completion script of a shell: source <(chatctl completion bash)",
+    help="Print the completion script of a shell.",
 )

@@ -56,15 +56,15 @@ command = Verb(
         click.Argument(["address"], metavar="HOST[:PORT]"),
         click.Argument(["port"], required=False),
         click.Option(["--plain"], is_flag=True, help="Plain text, for peers that are not chatd (nc, telnet)."),
-        click.Option(["--keep"], is_flag=True, help="Redial it from now on, even if it does not answer now."),
+        click.Option(["--keep"], is_flag=True, help="Keep redialing, even if the peer does not answer now."),
         click.Option(
             ["--dialect"],
             type=click.Choice(["address", "name"]),
-            help="It is a plain room server: one that shows addresses, or one that wants a name first.",
+            help="The peer is a plain room server that shows addresses (address) or asks for a name first (name).",
         ),
-        click.Option(["--nick"], metavar="NICK", help="The name for --dialect name; this node's, where none is given."),
+        click.Option(["--nick"], metavar="NICK", help="Name for --dialect name (default: the name of this node)."),
     ],
-    help=f"Connect to a peer; done when the link is up. The port is {DEFAULT_PORT} where none is given. With --dialect "
-    "this node is a client of a room server that is no chatd: send to it to talk in the room, terminate it to leave. "
-    "The dialect and nick of one that is redialed, or connected, need not be given again.",
+    help=f"Connect to a peer and return when the link is up. The default port is {DEFAULT_PORT}. With --dialect this "
+    "node is a client of a room server that is not chatd: `send` talks in the room, `terminate` leaves it. The dialect "
+    "and nick of a server that is connected or redialed need not be repeated.",
 )

@@ -22,7 +22,7 @@ command = Family(
             "remove",
             remove,
             [click.Argument(["name"])],
-            help="Forget a consumer and its position. The next tail --as of that name begins anew.",
+            help="Delete a named reader and its position. The next `tail --as` with this name starts anew.",
         ),
     },
 )

@@ -34,6 +34,6 @@ def _row(consumer: "dict[str, Any]") -> list[object]:
 command = Verb(
     "consumers",
     run,
-    help="The names that tail --as has made: the position that each has acknowledged, how many events it lags behind, "
-    "whether somebody reads as it, and when somebody last did.",
+    help="List the named readers that `tail --as` created: the position that each has acknowledged, "
+    "its lag in events, whether it is in use, and when it was last used.",
 )

@@ -29,5 +29,6 @@ def _joined(lines: "list[Any] | None") -> str:
 command = Verb(
     "health",
     run,
-    help="Exit 0 when the daemon is well, 1 when it says that it is not, 3 when there is none. Warnings do not count.",
+    help="Check the daemon. Exit 0 if it is healthy, 1 if it reports a problem, 3 if it is not "
+    "running. Warnings do not count.",
 )

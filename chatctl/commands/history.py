@@ -31,10 +31,11 @@ command = Verb(
     run,
     [
         *event_options(),
-        click.Option(["-n"], type=click.IntRange(1), default=100, metavar="N", help="At most N (100)."),
-        click.Option(["--until"], type=moment_option, metavar="TIME", help="End before it."),
+        click.Option(["-n"], type=click.IntRange(1), default=100, metavar="N", help="Print at most N messages (100)."),
+        click.Option(["--until"], type=moment_option, metavar="TIME", help="Stop before TIME."),
     ],
-    help="Show messages of both directions, oldest first: with PEER, in ROOM (lobby, or lobby@alice), or all there "
-    "are; the last N, or the first N after --since or --from. What has not arrived is marked, [queued] for instance.",
+    help="Print past messages in both directions, oldest first: with PEER, in ROOM (e.g. lobby or "
+    "lobby@alice), or all. Prints the last N, or the first N after --since or --from. A message"
+    " that is not delivered yet is marked, e.g. [queued].",
     epilog=EPILOG,
 )

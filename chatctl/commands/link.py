@@ -93,22 +93,16 @@ def _peer_name(link: "dict[str, Any]") -> str:
     return str(peer.get("name"))
 
 
-_HELP = """Make the links to a PEER (or to --all) bad on purpose, for tests; without anything to change, show them.
+_HELP = """Show the links, or make the links to a PEER (or with --all to every peer) worse, for tests.
 
-Faults work inside the daemon, between link and socket, in both directions unless --out or --in says which:
---delay 200ms alone delays each direction by 200 ms, so a round trip grows by 400. What is named changes, what is not
-named stays; --heal ends what is there first. They are gone when the daemon stops, unless its configuration has them.
-The daemon refuses all of it unless it was started with --allow-faults.
-
-\b
-  chatctl link bob --delay 200ms --jitter 50ms --loss 1%
-  chatctl link bob --cut --in --for 20s
-  chatctl link --all --rate 64k
-  chatctl link bob --heal
+Faults work inside the daemon and in both directions, unless --out or --in is given. --delay 200ms delays each
+direction by 200 ms, so a round trip takes 400 ms longer. Options that are not given keep their value; --heal clears
+all faults first. Faults end when the daemon stops, except those in its configuration. The daemon must have been
+started with --allow-faults.
 """
 _EPILOG = (
-    "The table shows for each direction what was asked for, and what was measured since then: the mean delay, the "
-    "share of segments that were lost, the rate while something was on its way, and the bytes. `*` is who comes."
+    "The table shows, for each direction, the faults and what was measured since they were set: mean delay, share "
+    "of lost segments, rate while data was in transit, and bytes. `*` is the default for new peers."
 )
 
 command = Verb(
@@ -116,52 +110,55 @@ command = Verb(
     run,
     [
         click.Argument(["peer"], required=False, metavar="[PEER]"),
-        click.Option(["--all", "all"], is_flag=True, help="All peers that there are, and all that come."),
+        click.Option(["--all", "all"], is_flag=True, help="Apply to all peers, present and future."),
         click.Option(
-            ["--delay"], type=duration_option, metavar="DURATION", help="Everything takes longer by so much, each way."
+            ["--delay"],
+            type=duration_option,
+            metavar="DURATION",
+            help="Delay all traffic by DURATION, in each direction.",
         ),
         click.Option(
             ["--jitter"],
             type=duration_option,
             metavar="DURATION",
-            help="The delay varies by up to so much, up and down. Nothing overtakes.",
+            help="Vary the delay by up to DURATION, up and down. The order is kept.",
         ),
         click.Option(
             ["--loss"],
             type=share_option,
             metavar="SHARE",
-            help="So many segments are lost (5%, 0.05), as TCP shows it: they are sent again, so that they and all "
-            "behind them come later. Nothing is ever missing.",
+            help="Lose this share of the segments, e.g. 5% or 0.05. TCP sends them again, so data arrives "
+            "later but is never missing.",
         ),
         click.Option(
             ["--rate"],
             type=rate_option,
             metavar="RATE",
-            help="At most so many bytes a second (64k, 64KiB, 1M), or bits (512kbit); 0: no limit.",
+            help="Limit the rate, in bytes a second (e.g. 64k, 64KiB, 1M) or bits (512kbit). 0: no limit.",
         ),
         click.Option(
             ["--cut"],
             is_flag=True,
             default=None,
-            help="Silence, like a pulled cable: nothing gets through, neither FIN nor RST tells, and dialing gets no "
-            "answer. Heartbeats find it after 45 s (dead_after).",
+            help="Drop all traffic silently, like a pulled cable: no FIN, no RST, and dialing gets no "
+            "answer. Heartbeats detect it after 45 s (dead_after).",
         ),
         click.Option(
             ["--flap"],
             type=duration_option,
             metavar="DURATION",
-            help="Cut for so long, open for so long, and so on from now; 0: not.",
+            help="Alternate: cut for DURATION, then open for DURATION. 0: off.",
         ),
-        click.Option(["--reset"], is_flag=True, help="Break the connection at once; who wishes for it redials."),
-        click.Option(["--heal"], is_flag=True, help="End the faults; what else is named is set after that."),
+        click.Option(["--reset"], is_flag=True, help="Break the connection now; the side that keeps it redials."),
+        click.Option(["--heal"], is_flag=True, help="Remove the faults, then set those given with it."),
         click.Option(
             ["--for", "for"],
             type=duration_option,
             metavar="DURATION",
-            help="The change ends by itself after so long, and what was before comes back.",
+            help="Undo the change after DURATION.",
         ),
-        click.Option(["--out"], is_flag=True, help="Only what we send."),
-        click.Option(["--in"], is_flag=True, help="Only what we receive."),
+        click.Option(["--out"], is_flag=True, help="Only outbound traffic."),
+        click.Option(["--in"], is_flag=True, help="Only inbound traffic."),
     ],
     help=_HELP,
     epilog=_EPILOG,

@@ -59,9 +59,9 @@ def _row(peer: "dict[str, Any]") -> list[object]:
 command = Verb(
     "list",
     run,
-    [click.Option(["--all", "everyone"], is_flag=True, help="Plain peers that are gone, too.")],
-    help="Who we are connected with, want to be, or know: slot, name, address, who dialed, state, since when, "
-    "how many messages wait for it, and whether we wish to be connected: then it is redialed until terminate. "
-    "(cloned): two nodes run with its identity, because its state directory was copied. "
-    "FAULTS is what its links suffer on purpose (chatctl link), where somebody does.",
+    [click.Option(["--all", "everyone"], is_flag=True, help="Include plain peers that have disconnected.")],
+    help="List peers: slot, name, address, which side dialed, state, time of the last change, number"
+    " of queued messages, and whether this node redials the peer (until `terminate`). (cloned):"
+    " two nodes use the same identity, because its state directory was copied. FAULTS shows the"
+    " faults set with `chatctl link`, if any.",
 )

@@ -28,6 +28,6 @@ command = Verb(
     "msg",
     run,
     [click.Argument(["number"], metavar="ID")],
-    help="Show a message by its id or its global id, with both; for one of ours what became of it: queued, "
+    help="Show a message by its id or global id, with both ids. A message that this node sent has a state: queued, "
     "sent, delivered, cancelled, expired, rejected or failed.",
 )

@@ -5,5 +5,5 @@ from chatctl.cli.verb import lookup_verb
 command = lookup_verb(
     "myip",
     lambda result: str(result.get("ip")),
-    help="The address of this machine that others can reach; --json tells all of them.",
+    help="Print the address of this machine that peers can reach; --json prints all of them.",
 )

@@ -2,4 +2,6 @@
 
 from chatctl.cli.verb import lookup_verb
 
-command = lookup_verb("myport", lambda result: str(result.get("port")), help="The port of the daemon's first listener.")
+command = lookup_verb(
+    "myport", lambda result: str(result.get("port")), help="Print the port of the daemon's first listener."
+)

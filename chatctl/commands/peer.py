@@ -26,21 +26,24 @@ def _verb(name: str, done: str, arguments: list[click.Parameter], **attrs: "Any"
 _PEER = click.Argument(["peer"])
 _EXACT = click.Argument(["peer"], metavar="SLOT|ID")
 _EXACTLY = (
-    "SLOT is what `list` shows, ID a node id or its first 16 characters or more. No name: a stranger chooses its own."
+    "SLOT is the number that `list` shows. ID is a node id, or its first 16 characters or more."
+    " Names are not accepted: a peer chooses its own name."
 )
 _NAME = click.Argument(["name"])
 
 command = Family(
     "peer",
-    help="Decide who may talk, and what we call them.",
+    help="Accept, deny, rename or forget a peer.",
     commands={
         "accept": _verb(
-            "accept", "accepted", [_EXACT], help="Let a peer talk that asks to, or was denied.", epilog=_EXACTLY
+            "accept", "accepted", [_EXACT], help="Accept a peer that is pending or was denied.", epilog=_EXACTLY
         ),
         "deny": _verb(
             "deny", "denied", [_EXACT], help="Close the connection to a peer and refuse it.", epilog=_EXACTLY
         ),
-        "forget": _verb("forget", "forgotten", [_PEER], help="Drop its name, slot, and the wish to be connected."),
-        "rename": _verb("rename", "renamed", [_PEER, _NAME], help="Call a peer NAME here."),
+        "forget": _verb(
+            "forget", "forgotten", [_PEER], help="Delete the name and slot of a peer, and do not redial it."
+        ),
+        "rename": _verb("rename", "renamed", [_PEER, _NAME], help="Set the name of a peer on this node."),
     },
 )

@@ -144,25 +144,29 @@ command = Verb(
     run,
     [
         click.Argument(["peer"]),
-        click.Option(["-c", "--count"], type=click.IntRange(1), metavar="N", help="End after N; without it at Ctrl-C."),
+        click.Option(
+            ["-c", "--count"], type=click.IntRange(1), metavar="N", help="Stop after N pings (default: at Ctrl-C)."
+        ),
         click.Option(
             ["-i", "--interval"],
             type=duration_option,
             default="1s",
             metavar="DURATION",
-            help="From one to the next (1s); 0: as soon as the last is answered.",
+            help="Time between pings (1s). 0: send the next after each answer.",
         ),
         click.Option(
             ["-W", "--wait", "patience"],
             type=duration_option,
             default="5s",
             metavar="DURATION",
-            help="An answer that has not come by then is lost (5s).",
+            help="Count an answer as lost after DURATION (5s).",
         ),
     ],
-    help="Measure the round trip to a peer: from this daemon over the link to the peer's, which answers, and back. "
-    "Exit 0 if any answer came, 1 if none did; --timeout ends the whole of it, with 124. A peer that is not connected "
-    "at the beginning is refused; one that goes meanwhile is waited for, and what it does not answer is lost.",
-    epilog="PEER is a slot, HOST:PORT, a name, or a node id or its beginning. With --json an object for each answer "
-    "(seq, peer, rtt_ms, clock_ms, or error), then one of the sum (sent, answered, lost, min_ms, median_ms, …).",
+    help="Measure the round-trip time to a peer: from this daemon to the peer's daemon and back. "
+    "Exit 0 if any answer arrived, 1 if none did, 124 after --timeout. The peer must be "
+    "connected at the start. If it disconnects later, ping waits for it and counts the missing "
+    "answers as lost.",
+    epilog="PEER is a slot, HOST:PORT, a name, or a node id or its beginning. --json prints an object "
+    "for each answer (seq, peer, rtt_ms, clock_ms, or error), then a summary (sent, answered, "
+    "lost, min_ms, median_ms, …).",
 )

@@ -20,7 +20,7 @@ command = sending.TextVerb(
     "reply",
     run,
     [click.Argument(["number"], metavar="ID"), sending.wait_option(), *sending.send_options()],
-    help="Answer the message ID: sends TEXT to whoever said it, as the answer to just that message. chatctl ask prints "
-    "it over there.",
-    epilog=f"ID is that of the message on this node: MSG_ID, or `id` in chatctl --json tail. {sending.EPILOG}",
+    help="Send a reply to the message ID, to the peer that sent it. The `chatctl ask` that waits for it prints it.",
+    epilog=f"ID is the id of the message on this node: MSG_ID in `tail --exec`, or `id` in chatctl --json tail. "
+    f"{sending.EPILOG}",
 )

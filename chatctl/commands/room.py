@@ -30,7 +30,7 @@ def join(app: App, room: str, nick: str | None) -> None:
 
 
 def topic(app: App, room: str, text: tuple[str, ...], literal: bool) -> None:
-    """Print the topic. With a text, set it first."""
+    "Print the topic of a room. With TEXT, set it first (host only). An empty TEXT removes it."
     sending.check_utf8(room, "the room's name")
     given = {"text": sending.message_text(text, literal)} if text else {}
     result = app.call("room.topic", {"room": room, **given})
@@ -117,12 +117,15 @@ def _verb(name: str, done: str, help: str) -> Verb:  # noqa: A002 - click's name
 
 _ROOM = click.Argument(["room"])
 _NICK = click.Argument(["nick"])
-_NICK_OPTION = click.Option(["--nick"], metavar="NICK", help="How we are called in it; else by this node's name.")
+_NICK_OPTION = click.Option(
+    ["--nick"], metavar="NICK", help="Name of this node's user in the room (default: the node's name)."
+)
 
 command = Family(
     "room",
-    help="Rooms: of this node, and of others. ROOM is lobby, or lobby@alice for the one that alice hosts. What is said "
-    "in a room is shown by tail ROOM and history ROOM, and console --room ROOM talks in it.",
+    help="Host, join and manage rooms. ROOM is e.g. lobby, or lobby@alice for the one that alice "
+    "hosts. `tail ROOM` and `history ROOM` print its messages, and `console --room ROOM` opens "
+    "a prompt.",
     commands={
         "host": Verb(
             "host",
@@ -130,36 +133,35 @@ command = Family(
             [
                 click.Argument(["name"]),
                 _NICK_OPTION,
-                click.Option(["--no-join"], is_flag=True, help="Host it without being in it."),
+                click.Option(["--no-join"], is_flag=True, help="Host the room without joining it."),
             ],
-            help="Host a room on this node, and be in it. It is there over restarts, until close. Its host can read "
-            "all that is said in it, to one alone too.",
+            help="Host a room on this node and join it. It is kept across restarts, until `close`. The host "
+            "can read all messages in it, private ones too.",
         ),
         "join": Verb(
             "join",
             join,
             [_ROOM, _NICK_OPTION],
-            help="Be in a room, over restarts, until leave. Done when its host has let us in.",
+            help="Join a room. Membership is kept across restarts, until `leave`. Returns when the host has accepted.",
         ),
-        "leave": _verb("leave", "left", "Be in a room no more."),
+        "leave": _verb("leave", "left", "Leave a room."),
         "say": say_verb("say"),
-        "users": Verb("users", users, [_ROOM], help="Who is in a room, in the order in which they came."),
+        "users": Verb("users", users, [_ROOM], help="List the members of a room, in the order in which they joined."),
         "topic": sending.TextVerb(
             "topic",
             topic,
             [_ROOM, click.Argument(["text"], nargs=-1)],
-            help="Print the topic of a room. With TEXT, set it first, which only its host can. An empty TEXT takes it "
-            "away.",
+            help="Print the topic of a room. With TEXT, set it first (host only). An empty TEXT removes it.",
         ),
-        "kick": _verb("kick", "kicked {nick}", "Put somebody out of a room of this node; who may come back."),
-        "ban": _verb("ban", "banned {nick}", "Put somebody out of a room of this node, until unban."),
-        "unban": _verb("unban", "unbanned {nick}", "Let somebody join again who was banned."),
+        "kick": _verb("kick", "kicked {nick}", "Remove a member from a hosted room; they may rejoin."),
+        "ban": _verb("ban", "banned {nick}", "Remove a member from a hosted room and refuse them until `unban`."),
+        "unban": _verb("unban", "unbanned {nick}", "Let a banned member join again."),
         "list": Verb(
             "list",
             rooms,
-            help="The rooms of this node, and those it is in. With whose they are, whether that node is up or away, "
-            "our nick, how many are in it, and the topic.",
+            help="List hosted and joined rooms: the host, whether it is connected, the nick of this node, "
+            "the number of members, and the topic.",
         ),
-        "close": _verb("close", "closed", "End a room of this node, for all who are in it."),
+        "close": _verb("close", "closed", "Close a hosted room for all its members."),
     },
 )

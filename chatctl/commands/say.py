@@ -17,13 +17,14 @@ def say_verb(name: str) -> sending.TextVerb:
         run,
         [
             click.Argument(["room"]),
-            sending.wait_option("Done when it is written to the link, or has its place in the room; see --timeout."),
+            sending.wait_option("Return when it is written to the link, or has its place in the room; see --timeout."),
             sending.text_argument(),
         ],
-        help="Say something in a room that this node is in. The words of the text are joined with one space; - says "
-        "each line of stdin. A text that begins with @NICK and a space is for that one alone (whoever hosts the room "
-        "can read it), one that begins with @@ is for all and begins with @. While the host is away it is queued.",
-        epilog="ROOM is lobby, or lobby@alice. A text that begins with a dash comes after --. Prints the id of the "
+        help="Send a message to a room that this node has joined. The words of the text are joined with one space; - "
+        "sends each line of stdin. A text that begins with @NICK and a space is private to that member (the host of "
+        "the room can read it). One that begins with @@ goes to all members and begins with @. While the host is "
+        "offline, messages are queued.",
+        epilog="ROOM is e.g. lobby, or lobby@alice. Put -- before a text that begins with a dash. Prints the id of the "
         "message when stdout is not a terminal.",
     )
 

@@ -19,8 +19,8 @@ command = sending.TextVerb(
     "send",
     run,
     [click.Argument(["peer"]), sending.wait_option(), *sending.send_options()],
-    help="Send a message. The words of the text are joined with one space; - sends each line of stdin. To a node that "
-    "is away it is queued.",
+    help="Send a message. The words of the text are joined with one space; - sends each line of "
+    "stdin. Messages for an offline peer are queued.",
     epilog=f"PEER is a slot, HOST:PORT, a name, or a node id or its beginning. {sending.EPILOG} Prints the id of the "
     "message when stdout is not a terminal.",
 )

@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-HELP = "Stop the daemon: it closes all connections and ends. Done when it has ended."
+HELP = "Stop the daemon and wait until it has exited. It closes all connections."
 TRIES = 5  # for a daemon that ends the session without an answer and still runs
 
 

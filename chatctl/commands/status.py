@@ -74,4 +74,6 @@ def _size(count: object) -> str:
     return f"{size:.1f} GiB"
 
 
-command = Verb("status", run, help="Who this node is, where it listens, who may talk to it, and how its journal is.")
+command = Verb(
+    "status", run, help="Show the state of the daemon: node, version, listeners, security, peers and journal."
+)

@@ -20,5 +20,5 @@ command = Verb(
     "terminate",
     run,
     [click.Argument(["peer"])],
-    help="Deliver what was accepted for the peer, close the connection, and do not redial it.",
+    help="Deliver the messages queued for a peer, then close the connection. The peer is not redialed.",
 )

@@ -79,11 +79,10 @@ command = Verb(
     "trace",
     run,
     [click.Argument(["number"], metavar="ID")],
-    help="Show what happened to a message, and when: accepted, committed, sent, and committed and acknowledged at the "
-    "other end, taken by each named reader of both ends. ID is what send prints, or a global id, by which "
-    "other nodes know the message too (chatctl msg ID shows both). The other end is asked (--timeout, 5s); where it "
-    "is silent, what is known here is shown. Times of the other end are shown by our clock, as "
-    "far as the two can be compared.",
-    epilog="Times of commits, of writes to the link and of acknowledgements by readers are kept in memory for the "
-    "newest tens of thousands of each; they end with the daemon.",
+    help="Show the steps of a message, with times: accepted, committed, sent, then committed and acknowledged at the "
+    "other end, and processed by each named reader. ID is the id that send prints, or a global id, which is the same "
+    "on all nodes (chatctl msg ID shows both). If the other end does not answer within --timeout (5s), only the steps "
+    "known here are shown. Times of the other end are converted to the clock of this node as far as possible.",
+    epilog="Times of commits, writes and acknowledgements are kept in memory for the newest tens of thousands of each. "
+    "They are lost when the daemon stops.",
 )

@@ -84,41 +84,45 @@ def _print_done(app: App, result: "dict[str, Any]", condition: str) -> None:
 
 command = Family(
     "wait",
-    help="Wait until something is so; --timeout DURATION says how long (exit 124).",
+    help="Wait until a condition holds. Exit 124 after --timeout.",
     commands={
-        "ready": WaitVerb("ready", ready, help="Until the daemon answers; it need not have been started yet."),
-        "peer": WaitVerb("peer", peer, [click.Argument(["name"], metavar="PEER")], help="Until a peer is up."),
+        "ready": WaitVerb("ready", ready, help="Wait until the daemon answers. It need not be running yet."),
+        "peer": WaitVerb(
+            "peer", peer, [click.Argument(["name"], metavar="PEER")], help="Wait until a peer is connected."
+        ),
         "peers": WaitVerb(
             "peers",
             peers,
             [click.Argument(["count"], type=click.IntRange(0), metavar="N")],
-            help="Until N peers are up.",
+            help="Wait until N peers are connected.",
         ),
         "users": WaitVerb(
             "users",
             users,
             [click.Argument(["room"]), click.Argument(["count"], type=click.IntRange(0), metavar="N")],
-            help="Until N, or more, are in a room.",
+            help="Wait until a room has N or more members.",
         ),
         "delivered": WaitVerb(
             "delivered",
             delivered,
             [click.Argument(["number"], metavar="ID")],
-            help="Until the message ID is in the peer's journal; a message that never gets there is an error.",
+            help="Wait until the message ID is in the peer's journal. A message that can no longer be "
+            "delivered is an error.",
         ),
         "outbox-empty": WaitVerb(
             "outbox-empty",
             outbox_empty,
             [click.Argument(["name"], metavar="[PEER]", required=False)],
-            help="Until PEER, or everybody, has acknowledged all that was sent to it.",
+            help="Wait until PEER, or every peer, has acknowledged all messages sent to it.",
         ),
         "topo": WaitVerb(
             "topo",
             topo,
             [click.Argument(["links"], metavar="LINKS")],
-            help="Until these links between nodes of the network are up, as both ends say: 'alice-bob,bob-carol'. "
-            "A ! before one: until it is not, '!alice-bob'. In doubt a-1--b-2 says where to split. A node is a name "
-            "that `topo` shows, a node id, or NAME~ID with the beginning of its id.",
+            help="Wait until links between nodes are up at both ends, e.g. 'alice-bob,bob-carol'. A ! before"
+            " a link waits until it is down, e.g. '!alice-bob'. Use -- if names contain a dash, e.g. "
+            "a-1--b-2. A node is a name that `topo` shows, a node id, or NAME~ID with the beginning of "
+            "its id.",
         ),
     },
 )

@@ -179,33 +179,33 @@ command = Verb(
             type=click.IntRange(1, MAX_MESSAGES),
             default=10_000,
             metavar="N",
-            help="How many to send (10000).",
+            help="Number of messages (10000).",
         ),
         click.Option(
             ["--size"],
             type=click.IntRange(NUMBER_DIGITS, MAX_BYTES),
             default=100,
             metavar="BYTES",
-            help=f"Of each text, {NUMBER_DIGITS} or more (100).",
+            help=f"Size of each text, {NUMBER_DIGITS} or more (100).",
         ),
         click.Option(
             ["--rate"],
             type=click.IntRange(1, MAX_MESSAGES),
             metavar="N",
-            help="Messages a second; without it, as fast as they are taken.",
+            help="Messages a second (default: as fast as possible).",
         ),
     ],
-    help="""Send messages to a peer as fast as they are taken, or at a --rate, and measure how many a second get into
-    its journal and how long each takes until this command knows that it is delivered. At the end the peer's daemon
-    counts them: exit 0 if none is lost and none is there twice, else 1.
+    help="""Send messages to a peer as fast as possible, or at a --rate. Measures how many a second reach the peer's
+    journal, and the time of each until its delivery is known here. At the end the peer's daemon counts them: exit 0 if
+    none is lost or duplicated, else 1.
 
-    The messages are real: they stay in both journals, and who reads at the peer sees them.
+    The messages are real: they stay in both journals, and readers at the peer see them.
 
-    With --rate each message has its time on a schedule, and what it took is counted from then: a stall counts for
-    everything that should have been sent meanwhile. Without --rate it is the time in a full queue, from writing it to
-    the daemon on: it says how long the queue is, not how fast the way.
+    With --rate, the time of each message starts at its scheduled moment, so a stall counts for all messages that were
+    due in it. Without --rate, it starts at the write to the daemon, so it measures the length of the queue rather
+    than the speed of the link.
 
-    Only for a peer that is connected and is another chatd; when the link breaks meanwhile, what is under way comes
-    after it is back, and the command goes on. --timeout ends it with 124 and what was measured so far.""",
+    The peer must be connected and run chatd. If the link breaks, the command continues after it is back. --timeout
+    ends it with 124 and prints the results so far.""",
     epilog="PEER is a slot, HOST:PORT, a name, or a node id or its beginning. For the round trip alone: chatctl ping.",
 )

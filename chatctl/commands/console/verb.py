@@ -163,8 +163,8 @@ def _edit_lines(execute_line: "Callable[[str], bool]", words: "Sequence[str]") -
 command = Verb(
     "console",
     run,
-    [click.Option(["--room"], metavar="ROOM", help="Talk in a room; *help there says how.")],
-    help=f"Talk at a prompt: {', '.join(WORDS)}. Messages appear above the line. "
-    "exit leaves the console; the daemon stays. With --room, what is typed is said in the room.",
+    [click.Option(["--room"], metavar="ROOM", help="Open the prompt in a room; *help lists its commands.")],
+    help=f"Open an interactive prompt. Its commands: {', '.join(WORDS)}. Messages appear above the line. "
+    "exit leaves the console and keeps the daemon running. With --room, each line is sent to the room.",
     epilog=f"With --room: {', '.join(TYPED)}.",
 )

@@ -153,33 +153,35 @@ command = Verb(
     run,
     [
         *event_options(),
-        click.Option(["-n", "last"], type=click.IntRange(0), metavar="N", help="Start with the last N."),
-        click.Option(["--count"], type=click.IntRange(0), metavar="N", help="End after N; exit 0."),
-        click.Option(["--follow/--no-follow"], default=True, help="Whether to go on after what is newest now."),
-        click.Option(["--as", "name"], metavar="NAME", help="Go on where the consumer NAME stopped; see below."),
+        click.Option(["-n", "last"], type=click.IntRange(0), metavar="N", help="Start with the last N events."),
+        click.Option(["--count"], type=click.IntRange(0), metavar="N", help="Stop after N events and exit 0."),
+        click.Option(["--follow/--no-follow"], default=True, help="Keep printing new events after the newest one now."),
+        click.Option(["--as", "name"], metavar="NAME", help="Resume where the consumer NAME stopped; see above."),
         click.Option(
             ["--ack"],
             type=click.Choice(("auto", "manual")),
-            help="Whether what was shown is acknowledged.",
+            help="How printed messages are acknowledged (default: auto).",
         ),
-        click.Option(["--takeover"], is_flag=True, help="Take NAME from whoever reads as it."),
-        click.Option(["--out"], is_flag=True, help="With --as or --exec: our own messages, too."),
-        click.Option(["--strict"], is_flag=True, help="End with 7 when messages are missing (a gap)."),
-        click.Option(["--exec", "command"], metavar="CMD", help="Run CMD for each message instead of showing it."),
+        click.Option(["--takeover"], is_flag=True, help="Take NAME over from its present reader."),
+        click.Option(["--out"], is_flag=True, help="With --as or --exec: include outbound messages."),
+        click.Option(["--strict"], is_flag=True, help="Exit 7 when messages are missing (a gap)."),
+        click.Option(["--exec", "command"], metavar="CMD", help="Run CMD for each message instead of printing it."),
     ],
-    help="""Show messages of both directions as they come: with PEER, in ROOM (lobby, or lobby@alice), or all there are.
-    Starts now, unless -n, --since or --from says otherwise, and goes on when the daemon was restarted. With --timeout
-    it ends then, exit 124. It ends when the reader of its stdout has gone, with --exec after the command.
+    help="""Print messages in both directions as they arrive: with PEER, in ROOM (e.g. lobby or lobby@alice), or all.
+    Starts with new messages unless -n, --since or --from is given. Continues after a restart of the daemon. Exits 124
+    after --timeout. Stops when stdout is closed, with --exec after the present command.
 
-    --as NAME makes a named reader (a consumer) at that start, or goes on behind what the one of that name has
-    acknowledged, wherever it was stopped. Only inbound messages, unless --out. --count 0 makes it and ends. What was
-    shown is acknowledged; for a program behind a pipe, use --ack manual and chatctl ack NAME POSITION, or --exec.
+    --as NAME creates a named reader (a consumer) at that start, or resumes after the last message that NAME has
+    acknowledged. It reads inbound messages only, unless --out is given. --count 0 creates it and exits. Printed
+    messages are acknowledged. A program that reads from a pipe should use --ack manual and chatctl ack NAME POSITION,
+    or --exec.
 
-    --exec CMD runs CMD with /bin/sh for each inbound message, one at a time and in order: the message as a line of
-    JSON on stdin, and in MSG_ID, MSG_TEXT, MSG_PEER, MSG_SLOT, MSG_AT, MSG_POSITION, MSG_RE (the id of our message that
-    it answers) and MSG_GLOBAL_ID, in a room MSG_ROOM, MSG_NICK (who said it) and MSG_TO (who alone it is for);
-    CHATD_SOCKET is this daemon, so that chatctl reply "$MSG_ID" TEXT works, and in a room chatctl say "$MSG_ROOM" TEXT.
-    A text over 100 KiB is on stdin only. When CMD ends with 0, the message is acknowledged; else CMD is run again,
-    after 0.5 s and then ever longer up to 30 s. Without --as nothing is remembered.""",
+    --exec CMD runs CMD with /bin/sh for each inbound message, one at a time and in order. The message is a line of
+    JSON on stdin, and in the variables MSG_ID, MSG_TEXT, MSG_PEER, MSG_SLOT, MSG_AT, MSG_POSITION, MSG_RE (the id of
+    the message that it answers) and MSG_GLOBAL_ID. In a room there are also MSG_ROOM, MSG_NICK (the sender) and MSG_TO
+    (the recipient of a private message). CHATD_SOCKET is set to this daemon, so chatctl reply "$MSG_ID" TEXT and
+    chatctl say "$MSG_ROOM" TEXT work. A text over 100 KiB is on stdin only. A message counts as processed when CMD
+    exits 0. Otherwise CMD is retried after 0.5 s, then less often, up to every 30 s. Without --as the position is not
+    kept.""",
     epilog=EPILOG,
 )

@@ -35,11 +35,13 @@ command = Verb(
     "topo",
     run,
     [
-        click.Option(["--hops"], type=click.IntRange(0, MAX_HOPS), metavar="N", help="Over so many links (16)."),
+        click.Option(
+            ["--hops"], type=click.IntRange(0, MAX_HOPS), metavar="N", help="Visit nodes up to N links away (16)."
+        ),
         click.Option(["--dot"], is_flag=True, help="Print a graph for Graphviz."),
         click.Option(["--mermaid"], is_flag=True, help="Print a graph for Mermaid."),
     ],
-    help="Ask the nodes of the network who they are connected with, and draw it: a tree of the shortest ways from this "
-    "node with the round trip of each link, and beside each node its other links. What has not answered within "
-    "--timeout (5s) is shown as silent.",
+    help="Ask all nodes of the network for their connections and draw a tree of the shortest paths "
+    "from this node, with the round-trip time of each link. Each node's other links are listed "
+    "beside it. A node that does not answer within --timeout (5s) is shown as silent.",
 )

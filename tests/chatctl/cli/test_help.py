@@ -1,5 +1,6 @@
-"""The help of every command and subcommand: its width, and that its examples parse as they stand."""
+"""The help of every command and subcommand: its width, its words, and that its examples parse."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from itertools import groupby
@@ -13,6 +14,7 @@ from chatctl.cli.verb import App
 
 COLUMNS = 80
 SHELL = set("|&;<>()")  # characters that end a command
+FORBIDDEN = re.compile(r"\b(?:verbs?|somebody|nobody|everybody|behind|said|for so long|is no)\b", re.IGNORECASE)
 
 
 def _paths(command: click.Command = cli, path: str = "") -> Iterator[str]:
@@ -99,3 +101,9 @@ def test_no_line_of_help_is_wider_than_a_terminal(path: str) -> None:
 def test_an_example_with_an_unknown_option_does_not_parse() -> None:
     with pytest.raises(click.UsageError):
         _parse(["send", "--unknown", "bob", "hello"])
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_help_is_plain_english(path: str) -> None:
+    words = " ".join(_help(path).split())
+    assert FORBIDDEN.findall(words) == []
