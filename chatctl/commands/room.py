@@ -159,7 +159,7 @@ command = Family(
         "list": Verb(
             "list",
             rooms,
-            help="List hosted and joined rooms: the host, whether it is connected, the nick of this node, "
+            help="List hosted and joined rooms. Shows the host, whether it is connected, the nick of this node, "
             "the number of members, and the topic.",
         ),
         "close": _verb("close", "closed", "Close a hosted room for all its members."),

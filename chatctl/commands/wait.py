@@ -113,16 +113,16 @@ command = Family(
             "outbox-empty",
             outbox_empty,
             [click.Argument(["name"], metavar="[PEER]", required=False)],
-            help="Wait until PEER, or every peer, has acknowledged all messages sent to it.",
+            help="Wait until the outbox is empty: PEER, or every peer, has acknowledged all messages sent to it.",
+            short_help="Wait until the outbox is empty.",
         ),
         "topo": WaitVerb(
             "topo",
             topo,
             [click.Argument(["links"], metavar="LINKS")],
-            help="Wait until links between nodes are up at both ends, e.g. 'alice-bob,bob-carol'. A ! before"
-            " a link waits until it is down, e.g. '!alice-bob'. Use -- if names contain a dash, e.g. "
-            "a-1--b-2. A node is a name that `topo` shows, a node id, or NAME~ID with the beginning of "
-            "its id.",
+            help="Wait until links between nodes are up. Both ends must agree. LINKS is e.g. 'alice-bob,bob-carol'. "
+            "A ! before a link waits until it is down, e.g. '!alice-bob'. Use -- if names contain a dash, e.g. "
+            "a-1--b-2. A node is a name that `topo` shows, a node id, or NAME~ID with the beginning of its id.",
         ),
     },
 )
