@@ -102,7 +102,7 @@ started with --allow-faults.
 """
 _EPILOG = (
     "The table shows, for each direction, the faults and what was measured since they were set: mean delay, share "
-    "of lost segments, rate while data was in transit, and bytes. `*` is the default for new peers."
+    "of lost segments, rate while data was in transit, and bytes. `*` is for all peers without faults of their own."
 )
 
 command = Verb(
