@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.conftest import MakeNode
 from tests.harness.processes import Failed, Node
+from tests.harness.until import until
 
 SESSIONS = 3
 
@@ -33,6 +34,7 @@ def test_a_refused_client_is_told_so_every_time_and_operators_are_answered(full:
         assert full.ask("status")["sessions"] == SESSIONS + 1
         health = full.ask("health")
         assert (health["healthy"], len(health["warnings"])) == (True, 1)
+    until(lambda: full.ask("status")["sessions"] == 1)  # the daemon has seen that the others are gone
     assert full.ask("list")["peers"] == []
 
 

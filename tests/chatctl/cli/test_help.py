@@ -65,7 +65,9 @@ def _parse(args: list[str]) -> None:
         context = command.make_context(name, list(args), parent=context, obj=app)
         if not isinstance(command, click.Group):
             return
-        name, found, args = command.resolve_command(context, [*context._protected_args, *context.args])
+        given = vars(context)  # click 8.2 has renamed what holds the word of the subcommand
+        held = given["_protected_args"] if "_protected_args" in given else given["protected_args"]
+        name, found, args = command.resolve_command(context, [*held, *context.args])
         assert found is not None
         command = found
 
