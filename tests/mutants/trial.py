@@ -108,7 +108,9 @@ class Trial:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST", "CHATD_"))}
         # A mutant that wrote bytecode could be taken for the next one, which may have the same size and time.
-        return {**kept, "PYTHONPATH": str(self._copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {"PYTHONPATH": str(self._copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Runs of pytest that share their temporary folder remove it under each other.
+        return {**kept, **own, "PYTEST_ADDOPTS": f"--basetemp={self._copy}/t"}
 
     def _check_imports(self) -> None:
         whence = subprocess.check_output(
